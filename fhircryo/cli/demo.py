@@ -1,0 +1,50 @@
+"""``fhircryo demo``: the shipped cohort's table beside the publication's."""
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEMO_AS_OF = date(2017, 12, 31)
+
+
+def demo(
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Also write the computed endpoints here, as FHIR."),
+    ] = None,
+) -> None:
+    """Compute the shipped cohort of 62 synthetic patients and print the paper's table.
+
+    Exit code 1 where a figure is not the paper's.
+
+    \b
+    Example:
+      fhircryo demo --out endpoints/
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from fhircryo.cohort.results_table import results_table
+    from fhircryo.data import shipped
+    from fhircryo.job import Job
+    from fhircryo.pipeline import cohort_of, compute_folder, read_source
+    from fhircryo.settings import Settings
+
+    source = shipped("examples/bomers-2020")
+    # The demo's own settings: a site's fhircryo.toml does not change the paper's table.
+    job = Job.of(Settings.model_construct(), DEMO_AS_OF)
+    cohort = cohort_of(read_source(source, job), job)
+    rows = results_table(cohort, job.protocol, job.mappings.instruments)
+    table = Table(title=f"{job.protocol.title}, as of {job.as_of}")
+    for heading in ("", "fhircryo", "published", ""):
+        table.add_column(heading)
+    for row in rows:
+        table.add_row(row.words, row.ours, row.published, "=" if row.same else "DIFFERS")
+    Console().print(table)
+    typer.echo(f"published: {job.protocol.source}")
+    if out is not None:
+        compute_folder(source, out, job)
+        typer.echo(f"written: {out}")
+    raise typer.Exit(0 if all(row.same for row in rows) else 1)

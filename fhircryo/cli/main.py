@@ -1,0 +1,68 @@
+"""The ``fhircryo`` command."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from fhircryo import __version__
+from fhircryo.cli import mappings, protocols
+from fhircryo.cli.compute import compute
+from fhircryo.cli.demo import demo
+from fhircryo.cli.explain import explain
+from fhircryo.errors import FhircryoError
+
+# Plain help: rich would double the time that --help takes.
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(compute)
+app.command()(explain)
+app.command()(demo)
+app.add_typer(mappings.app, name="mappings")
+app.add_typer(protocols.app, name="protocols")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"fhircryo {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _fhircryo(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_version,
+            is_eager=True,
+            help="Print the version and stop.",
+        ),
+    ] = False,
+) -> None:
+    """Treatment endpoints from a hospital's FHIR record.
+
+    \b
+    Example:
+      fhircryo demo
+
+    Exit codes: 0 done; 1 a bug; 2 usage or settings; 3 source unreachable or refused; 4 done, but
+    something was unreadable; 5 the target rejected something; 6 another run holds the lock.
+    """
+
+
+def run() -> None:
+    """Run the command line; a user's error is one message and an exit code."""
+    try:
+        app()
+    except FhircryoError as error:
+        print(f"fhircryo: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of our output has gone, as `| head` does.
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,0 +1,65 @@
+"""Arguments and options that several commands share."""
+
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from fhircryo.job import Job
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no date; write it as 2017-12-31") from None
+
+
+Source = Annotated[
+    Path,
+    typer.Argument(metavar="SOURCE", help="Folder of FHIR NDJSON files.", show_default=False),
+]
+AsOf = Annotated[
+    date | None,
+    typer.Option(
+        parser=_day,
+        metavar="DATE",
+        help="Data cut-off; nothing dated after it exists. [default: today]",
+    ),
+]
+Protocol = Annotated[
+    str | None,
+    typer.Option(metavar="NAME|FILE", help="Follow-up protocol. [default: bomers-2020]"),
+]
+Mappings = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="FILE", help="Site overlay, laid over the shipped mappings; repeatable."),
+]
+Exclude = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Patients who objected: neither computed nor named."),
+]
+
+
+def job_of(
+    as_of: date | None,
+    protocol: str | None,
+    mappings: list[Path] | None,
+    patients: Path | None = None,
+    exclude: Path | None = None,
+) -> "Job":
+    """The job that options and settings describe."""
+    # Imported here, like all that a command needs: --help shall not wait for it.
+    from fhircryo.job import Job
+    from fhircryo.patient_list import read_patient_list
+    from fhircryo.reading import Selection
+    from fhircryo.settings import load_settings
+
+    settings = load_settings(protocol=protocol, mappings=tuple(mappings) if mappings else None)
+    selection = Selection(
+        include=read_patient_list(patients) if patients else None,
+        exclude=read_patient_list(exclude) if exclude else frozenset(),
+    )
+    return Job.of(settings, as_of or date.today(), selection)

@@ -1,0 +1,30 @@
+"""What is being done and how far it is: a bar on a terminal, nothing elsewhere."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Stage = Callable[[str], None]
+Advance = Callable[[int, int], None]
+
+
+@contextmanager
+def progress() -> Iterator[tuple[Stage | None, Advance | None]]:
+    """Two functions: one told what is being done, one how far it is."""
+    if not sys.stderr.isatty():
+        yield None, None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description:<10}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("reading", total=None)
+
+        def stage(words: str) -> None:
+            bar.update(task, description=words, total=None, completed=0)
+
+        def advance(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield stage, advance

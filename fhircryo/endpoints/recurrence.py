@@ -1,0 +1,164 @@
+"""Clinical recurrence: metastasis, local recurrence, progression, as events in time."""
+
+from datetime import date
+
+import msgspec
+
+from fhircryo.calendar import ANY_DAY, Span, add_days
+from fhircryo.endpoints.catalogue import LOCAL_RECURRENCE, METASTASIS, Endpoint
+from fhircryo.endpoints.result import Absent, Evidence, Result, Role
+from fhircryo.endpoints.timeline import Timeline
+from fhircryo.model import Finding, Kind, Lacking, Reason
+
+
+class Event(msgspec.Struct, gc=False, frozen=True):
+    """Something that happened; without a known date it is of any day."""
+
+    kind: Kind
+    ref: str
+    when: Span
+
+    @property
+    def dated(self) -> bool:
+        """Whether anything is known of its date."""
+        return self.when != ANY_DAY
+
+    def evidence(self, role: Role) -> Evidence:
+        """This event as evidence."""
+        day = self.when.first if self.when.precise else None
+        return Evidence(role, self.ref, self.kind, day)
+
+
+class ClinicalEvents(msgspec.Struct):
+    """A patient's clinical events by how much is known of their date.
+
+    ``precise``: on a day after D0; ``intervals``: wholly after D0; ``possible``: neither counted
+    nor ruled out; ``at_baseline``: metastases on or before D0. Each in order of time.
+    """
+
+    precise: list[Event]
+    intervals: list[Event]
+    possible: list[Event]
+    at_baseline: list[Event]
+
+    def of(self, *kinds: Kind) -> "ClinicalEvents":
+        """Just the events of some kinds."""
+
+        def only(events: list[Event]) -> list[Event]:
+            return [event for event in events if event.kind in kinds]
+
+        return ClinicalEvents(
+            only(self.precise),
+            only(self.intervals),
+            only(self.possible),
+            only(self.at_baseline),
+        )
+
+
+def vague_reason(events: list[Event]) -> Reason:
+    """The reason that vaguely dated events give: an imprecise date before none at all."""
+    if any(event.dated for event in events):
+        return Reason.IMPRECISE_DATE
+    return Reason.NO_USABLE_DATE
+
+
+def clinical_events(line: Timeline) -> ClinicalEvents:
+    """The clinical events of a patient; what is no event is told to the time line."""
+    found = ClinicalEvents([], [], [], [])
+    for finding in line.record.findings:
+        _place(finding, line, found)
+    for events in (found.precise, found.intervals, found.possible, found.at_baseline):
+        if len(events) > 1:
+            events.sort(key=_in_time)
+    return found
+
+
+def _in_time(event: Event) -> tuple[date, date, str, str]:
+    return (event.when.first, event.when.last, event.kind, event.ref)
+
+
+def _place(finding: Finding, line: Timeline, found: ClinicalEvents) -> None:
+    recorded = finding.when
+    if recorded is None:
+        found.possible.append(Event(finding.kind, finding.ref, ANY_DAY))
+        line.tell(finding.ref, Reason.NO_USABLE_DATE, "a possible event")
+        return
+    when = line.settle(recorded)
+    if when is None:
+        line.tell(finding.ref, Reason.AFTER_AS_OF)
+    elif _is_indication(finding, recorded, line):
+        line.tell(finding.ref, Reason.OUTSIDE_WINDOW, "the indication for the treatment")
+    elif when.first > line.d0:
+        events = found.precise if when.precise else found.intervals
+        events.append(Event(finding.kind, finding.ref, when))
+    elif when.last > line.d0:
+        found.possible.append(Event(finding.kind, finding.ref, when))
+        line.tell(finding.ref, Reason.IMPRECISE_DATE, "a possible event: its dates hold D0")
+    elif finding.kind is Kind.METASTASIS:
+        found.at_baseline.append(Event(finding.kind, finding.ref, when))
+    else:
+        line.tell(finding.ref, Reason.OUTSIDE_WINDOW, "not after the index procedure")
+
+
+def _is_indication(finding: Finding, recorded: Span, line: Timeline) -> bool:
+    """Whether a local recurrence is what he was treated for; by its dates as recorded."""
+    if finding.kind is not Kind.LOCAL_RECURRENCE:
+        return False
+    if recorded.last <= line.d0:
+        return True
+    limit = add_days(line.d0, line.protocol.recurrence.indication_days)
+    return finding.recorded_only and recorded.last <= limit
+
+
+def metastasis(line: Timeline, events: ClinicalEvents, lacking: Lacking) -> Result:
+    """``metastasis``: yes with its date, else no, else why nobody knows."""
+    if events.at_baseline:
+        return Result(
+            METASTASIS,
+            line.d0,
+            None,
+            final=True,
+            absent=Absent.NOT_APPLICABLE,
+            reason=Reason.METASTATIC_AT_BASELINE,
+            period=True,
+            evidence=tuple(event.evidence(Role.BASELINE_EVENT) for event in events.at_baseline),
+        )
+    return _event_endpoint(METASTASIS, line, events.of(Kind.METASTASIS), lacking)
+
+
+def local_recurrence(line: Timeline, events: ClinicalEvents, lacking: Lacking) -> Result:
+    """``local-recurrence``: yes with its date, else no, else why nobody knows."""
+    return _event_endpoint(LOCAL_RECURRENCE, line, events.of(Kind.LOCAL_RECURRENCE), lacking)
+
+
+def _event_endpoint(
+    endpoint: Endpoint, line: Timeline, events: ClinicalEvents, lacking: Lacking
+) -> Result:
+    known = events.precise or events.intervals
+    if known:
+        first = known[0]
+        return Result(
+            endpoint,
+            first.when.first,
+            first.when.last,
+            final=True,
+            value=True,
+            period=not first.when.precise,
+            evidence=(first.evidence(Role.EVENT),),
+        )
+    reason = None
+    if events.possible:
+        reason = vague_reason(events.possible)
+    elif lacking.conditions:
+        reason = Reason.SOURCE_LACKS_TYPE
+    return Result(
+        endpoint,
+        line.d0,
+        None,
+        final=False,
+        value=None if reason else False,
+        absent=Absent.UNKNOWN if reason else None,
+        reason=reason,
+        period=True,
+        evidence=tuple(event.evidence(Role.VAGUE_EVENT) for event in events.possible),
+    )

@@ -1,0 +1,98 @@
+"""What an endpoint's computation gives: a value or why there is none, and what it stands on."""
+
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+from fractions import Fraction
+
+import msgspec
+
+from fhircryo.endpoints.catalogue import Endpoint
+from fhircryo.model import Reason
+
+__all__ = ["Absent", "Component", "Evidence", "Part", "Reason", "Result", "Role"]
+
+Value = bool | int | str | Decimal | Fraction
+
+
+class Absent(StrEnum):
+    """The kinds of absence, named as FHIR's data-absent-reason codes."""
+
+    UNKNOWN = "unknown"
+    TEMP_UNKNOWN = "temp-unknown"
+    NOT_APPLICABLE = "not-applicable"
+
+
+class Role(StrEnum):
+    """What a resource is to a result."""
+
+    INDEX = "index"
+    INDEX_TREATMENT = "index-treatment"
+    NADIR = "nadir"
+    FAILING_PSA = "failing-psa"
+    CLEAR_PSA = "clear-psa"
+    LAST_PSA = "last-psa"
+    EVENT = "event"
+    VAGUE_EVENT = "vague-event"
+    BASELINE_EVENT = "baseline-event"
+    DEATH = "death"
+    COMPLICATION = "complication"
+    SCORE = "score"
+    BASELINE_SCORE = "baseline-score"
+
+
+class Part(StrEnum):
+    """The components of a published endpoint: what its value stands on."""
+
+    NADIR = "nadir"
+    THRESHOLD = "threshold"
+    FAILING_PSA = "failing-psa"
+    EVENT = "event"
+    TIME_POINT = "time-point"
+    BASELINE_SCORE = "baseline-score"
+    UNGRADED = "ungraded"
+
+
+class Evidence(msgspec.Struct, gc=False, frozen=True):
+    """A resource that a result stands on: its role, value as text, and day (None: not known)."""
+
+    role: Role
+    ref: str
+    value: str = ""
+    day: date | None = None
+
+
+class Component(msgspec.Struct, gc=False):
+    """A number (in the unit that its part implies), a yes or no, or a code."""
+
+    part: Part
+    value: Value
+
+
+class Result(msgspec.Struct, gc=False):
+    """One endpoint of one patient.
+
+    ``value``: a bool for yes or no, a grade's text, a number (days, ng/mL, a count, an exact
+    score). Without a value ``absent`` and ``reason`` say why. ``start``, ``end``: the day that it
+    is about (the same twice), or the period (``end`` None: open). ``final``: nothing later can
+    change it by rule.
+    """
+
+    endpoint: Endpoint
+    start: date
+    end: date | None
+    final: bool
+    value: Value | None = None
+    absent: Absent | None = None
+    reason: Reason | None = None
+    period: bool = False
+    instrument: str = ""
+    time_point: str = ""
+    components: tuple[Component, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+
+    @property
+    def code(self) -> str:
+        """The published code: the endpoint's key, with the instrument where there is one."""
+        key = self.endpoint.key
+        return f"{key}-{self.instrument}" if self.instrument else key

@@ -1,0 +1,120 @@
+"""Disease-free and metastasis-free survival: days from D0, event or censored."""
+
+from datetime import date
+
+from fhircryo.calendar import ANY_DAY
+from fhircryo.endpoints.catalogue import (
+    DISEASE_FREE_SURVIVAL,
+    METASTASIS_FREE_SURVIVAL,
+    Endpoint,
+)
+from fhircryo.endpoints.disease_free import death_evidence, failure_event
+from fhircryo.endpoints.failure import psa_evidence
+from fhircryo.endpoints.psa import PsaCourse, SeriesPoint
+from fhircryo.endpoints.recurrence import ClinicalEvents, Event, vague_reason
+from fhircryo.endpoints.result import (
+    Absent,
+    Component,
+    Evidence,
+    Part,
+    Reason,
+    Result,
+    Role,
+)
+from fhircryo.endpoints.timeline import Timeline
+from fhircryo.model import Kind, Lacking
+
+
+def disease_free_survival(
+    line: Timeline, course: PsaCourse, events: ClinicalEvents, lacking: Lacking
+) -> Result:
+    """To the first of failure, local recurrence, metastasis, progression and death."""
+    precise = [*failure_event(course), *events.precise]
+    last = course.clear[-1] if course.clear else None
+    return _survival(DISEASE_FREE_SURVIVAL, line, precise, events, lacking, last)
+
+
+def metastasis_free_survival(
+    line: Timeline, course: PsaCourse, events: ClinicalEvents, lacking: Lacking
+) -> Result:
+    """To the first of metastasis and death."""
+    metastases = events.of(Kind.METASTASIS)
+    last = course.points[-1] if course.points else None
+    return _survival(METASTASIS_FREE_SURVIVAL, line, metastases.precise, metastases, lacking, last)
+
+
+def _survival(
+    endpoint: Endpoint,
+    line: Timeline,
+    precise: list[Event],
+    events: ClinicalEvents,
+    lacking: Lacking,
+    last: SeriesPoint | None,
+) -> Result:
+    """The rules in order, the first that applies; ``last``: the PSA to censor at."""
+
+    def absent(kind: Absent, reason: Reason, *evidence: Evidence, final: bool = False) -> Result:
+        return Result(
+            endpoint,
+            line.d0,
+            None,
+            final=final,
+            absent=kind,
+            reason=reason,
+            period=True,
+            evidence=evidence,
+        )
+
+    if events.at_baseline:
+        found = (event.evidence(Role.BASELINE_EVENT) for event in events.at_baseline)
+        return absent(Absent.NOT_APPLICABLE, Reason.METASTATIC_AT_BASELINE, *found, final=True)
+    precise, vague = _with_death(line, precise, [*events.intervals, *events.possible])
+    first = min(precise, key=lambda event: event.when.first, default=None)
+    # An undated death is later than any event: it hides none, and it is no event itself.
+    hiding = [event for event in vague if event.kind is not Kind.DEATH or event.dated]
+    if vague and (first is None or any(event.when.first < first.when.first for event in hiding)):
+        told = (event.evidence(Role.VAGUE_EVENT) for event in vague)
+        return absent(Absent.UNKNOWN, vague_reason(vague), *told)
+    if first is not None:
+        evidence = _evidence(first, line)
+        return _days(endpoint, line, first.when.first, evidence, event=True)
+    if last is None:
+        return absent(Absent.UNKNOWN, Reason.NO_FOLLOW_UP)
+    if lacking.conditions:
+        return absent(Absent.UNKNOWN, Reason.SOURCE_LACKS_TYPE)
+    return _days(endpoint, line, last.day, psa_evidence(Role.LAST_PSA, last), event=False)
+
+
+def _with_death(
+    line: Timeline, precise: list[Event], vague: list[Event]
+) -> tuple[list[Event], list[Event]]:
+    """The events with his death among them, as far as its date is known."""
+    ref = death_evidence(line).ref
+    if line.died_undated:
+        return precise, [*vague, Event(Kind.DEATH, ref, ANY_DAY)]
+    if line.died is None:
+        return precise, vague
+    death = Event(Kind.DEATH, ref, line.died)
+    return ([*precise, death], vague) if line.died.precise else (precise, [*vague, death])
+
+
+def _evidence(event: Event, line: Timeline) -> Evidence:
+    if event.kind is Kind.DEATH:
+        return death_evidence(line)
+    if event.kind is Kind.BIOCHEMICAL_FAILURE:
+        return event.evidence(Role.FAILING_PSA)
+    return event.evidence(Role.EVENT)
+
+
+def _days(
+    endpoint: Endpoint, line: Timeline, day: date, evidence: Evidence, *, event: bool
+) -> Result:
+    return Result(
+        endpoint,
+        day,
+        day,
+        final=event,
+        value=(day - line.d0).days,
+        components=(Component(Part.EVENT, event),),
+        evidence=(evidence,),
+    )

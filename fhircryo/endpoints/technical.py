@@ -1,0 +1,22 @@
+"""Technical success of the index treatment."""
+
+from fhircryo.endpoints.catalogue import TECHNICAL_SUCCESS
+from fhircryo.endpoints.result import Evidence, Result, Role
+from fhircryo.endpoints.timeline import Timeline
+
+
+def technical_success(line: Timeline) -> Result:
+    """Yes if a Procedure of the index treatment is completed and none recorded as unsuccessful."""
+    treatment = line.treatment
+    completed = any(procedure.completed for procedure in treatment)
+    return Result(
+        TECHNICAL_SUCCESS,
+        line.d0,
+        line.d0,
+        final=True,
+        value=completed and all(procedure.successful for procedure in treatment),
+        evidence=tuple(
+            Evidence(Role.INDEX_TREATMENT, procedure.ref, "", procedure.when.first)
+            for procedure in treatment[1:]
+        ),
+    )

@@ -1,0 +1,36 @@
+"""The errors a user can meet, and the exit code of each.
+
+Exit codes: 0 done; 1 a bug; 2 usage or settings; 3 source unreachable or refused;
+4 done, but something was unreadable; 5 the target rejected something; 6 another run holds the lock.
+"""
+
+DONE = 0
+UNREADABLE = 4
+
+
+class FhircryoError(Exception):
+    """What a user can mend: the message says what, where and what to do."""
+
+    exit_code = 1
+
+
+class UsageError(FhircryoError):
+    """A wrong argument, setting, mapping or protocol."""
+
+    exit_code = 2
+
+
+class SourceError(FhircryoError):
+    """The source is not there or refuses to be read."""
+
+    exit_code = 3
+
+
+class TargetError(FhircryoError):
+    """The target rejects what is written to it."""
+
+    exit_code = 5
+
+
+class UnreadableResource(Exception):
+    """One resource that cannot be read as FHIR; counted and reported, never fatal."""

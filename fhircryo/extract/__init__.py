@@ -1,0 +1,1 @@
+"""FHIR resources to model items, a module per resource type."""

@@ -1,0 +1,71 @@
+"""AdverseEvents: complications with their grades, from every place a coding may stand."""
+
+from fhircryo.extract.context import Context, Named, label_of, resolved
+from fhircryo.extract.grades import grades_of
+from fhircryo.fhir.wire import AdverseEvent as Resource
+from fhircryo.fhir.wire import CodeableConcept, Reference
+from fhircryo.model import AdverseEvent, Item, Reason
+
+_ENTERED_IN_ERROR = "entered-in-error"  # R5 has a status, R4 none
+
+
+def adverse_event(resource: Resource, ref: str, context: Context) -> Item:
+    """The item of an AdverseEvent."""
+    named = Named(ref, resource.meta, context.patient(resource.subject), label_of(resource.event))
+    if context.is_own(resource.identifier):
+        return named.dropped(Reason.OWN_OUTPUT)
+    _, when = context.first_date(
+        resource.date,
+        resource.occurrence_date_time,
+        resource.occurrence_period,
+        resource.detected,
+    )
+    suspects = _suspects(resource)
+    return AdverseEvent(
+        when=when,
+        has_suspects=bool(suspects),
+        suspects=tuple(resolved(context, suspects, "Procedure")),
+        grades=grades_of(context, _places(resource, context)),
+        problem=_problem(resource, named, context),
+        taken_as_actual=resource.actuality is None,
+        **named.fields(),
+    )
+
+
+def _problem(resource: Resource, named: Named, context: Context) -> Reason | None:
+    if context.is_test(resource.meta):
+        return Reason.TEST_DATA
+    if not named.patient:
+        return Reason.NO_SUBJECT
+    actual = context.mappings.statuses.adverse_event_actuality
+    if resource.actuality is not None and resource.actuality not in actual:
+        return Reason.STATUS
+    return Reason.STATUS if resource.status == _ENTERED_IN_ERROR else None
+
+
+def _suspects(resource: Resource) -> list[Reference]:
+    """The instances that it may be due to."""
+    found: list[Reference] = []
+    for entity in resource.suspect_entity or ():
+        for instance in (entity.instance, entity.instance_reference):
+            if instance is not None:
+                found.append(instance)
+        if entity.instance_codeable_concept is not None:
+            found.append(Reference())
+    return found
+
+
+def _places(resource: Resource, context: Context) -> list[CodeableConcept | None]:
+    places = [
+        resource.severity,
+        resource.event,
+        resource.code,
+        resource.seriousness,
+        *(resource.category or ()),
+    ]
+    for extension in resource.extension or ():
+        if extension.url in context.mappings.scales.extensions:
+            places.append(extension.value_codeable_concept)
+            if extension.value_coding is not None:
+                places.append(CodeableConcept(coding=[extension.value_coding]))
+    return places

@@ -1,0 +1,51 @@
+"""Conditions: metastases and local recurrences."""
+
+from fhircryo.calendar import Span
+from fhircryo.extract.context import Context, Named, label_of
+from fhircryo.fhir.wire import Condition
+from fhircryo.model import Finding, Item, Kind, Reason
+
+_KINDS = {"metastasis": Kind.METASTASIS, "local-recurrence": Kind.LOCAL_RECURRENCE}
+
+
+def condition(resource: Condition, ref: str, context: Context) -> Item:
+    """The item of a Condition."""
+    entry = next(
+        (entry for entry in context.entries(resource.code) if entry.concept in _KINDS),
+        None,
+    )
+    own = resource.identifier is not None and context.is_own(resource.identifier)
+    if entry is None or own:
+        reason = Reason.OWN_OUTPUT if own else Reason.UNMAPPED_CODE
+        return Named(ref, resource.meta, "", label_of(resource.code)).dropped(reason)
+    named = Named(ref, resource.meta, context.patient(resource.subject), entry.label)
+    if context.is_test(resource.meta):
+        return named.not_used(Reason.TEST_DATA)
+    if not named.patient:
+        return named.not_used(Reason.NO_SUBJECT)
+    verification = resource.verification_status
+    if verification is not None:
+        codes = {coding.code for coding in verification.coding or ()}
+        if codes.isdisjoint(context.mappings.statuses.condition_verification):
+            return named.not_used(Reason.STATUS, "verificationStatus is not confirmed")
+    when, recorded_only = _dated(resource, context)
+    return Finding(
+        kind=_KINDS[entry.concept],
+        when=when,
+        recorded_only=recorded_only,
+        **named.fields(),
+    )
+
+
+def _dated(resource: Condition, context: Context) -> tuple[Span | None, bool]:
+    """The days that the onset can mean; for want of an onset, the recorded date's."""
+    written, onset = context.first_date(resource.onset_date_time, resource.onset_period)
+    recorded = context.dates.read(resource.recorded_date) if resource.recorded_date else None
+    if written is None:
+        return recorded, recorded is not None
+    if onset is None or onset.precise or recorded is None or not recorded.precise:
+        return onset, False
+    if recorded.first < onset.first:
+        return onset, False
+    # What was recorded on a day had begun by then.
+    return Span(onset.first, min(onset.last, recorded.first)), False

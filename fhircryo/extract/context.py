@@ -1,0 +1,177 @@
+"""What every extraction needs: the mappings, the dates, how references and codes are read."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+from fhircryo.calendar import Span
+from fhircryo.errors import UnreadableResource
+from fhircryo.fhir.dates import DateReader
+from fhircryo.fhir.wire import (
+    CodeableConcept,
+    Coding,
+    Identifier,
+    Meta,
+    Period,
+    Reference,
+)
+from fhircryo.mapping.load import CodeEntry, Mappings, normal_unit
+from fhircryo.model import Dropped, NotUsed, Reason
+
+#: Security label of test data: https://terminology.hl7.org/CodeSystem-v3-ActReason.html
+TEST_LABEL = ("http://terminology.hl7.org/CodeSystem/v3-ActReason", "HTEST")
+NO_CODE = "(no code)"
+
+
+class Named:
+    """Of which resource is spoken: its reference, versions and label, as keyword arguments."""
+
+    __slots__ = ("code", "patient", "ref", "updated", "version")
+
+    def __init__(self, ref: str, meta: Meta | None, patient: str, code: str) -> None:
+        self.ref = ref
+        self.patient = patient
+        self.code = code
+        self.updated = meta.last_updated if meta else None
+        self.version = meta.version_id if meta else None
+
+    def not_used(self, reason: Reason, detail: str = "") -> NotUsed:
+        """The item of a resource that cannot be used."""
+        return NotUsed(reason=reason, detail=detail, **self.fields())
+
+    def dropped(self, reason: Reason) -> Dropped:
+        """The item of a resource that only counts."""
+        return Dropped(reason=reason, **self.fields())
+
+    def fields(self) -> dict[str, Any]:
+        """What every item says of its resource."""
+        return {
+            "ref": self.ref,
+            "patient": self.patient,
+            "code": self.code,
+            "updated": self.updated,
+            "version": self.version,
+        }
+
+
+class Context:
+    """The mappings and settings of one run, with what speeds up looking them up.
+
+    ``bundle``: full URLs of the Bundle being read, each with the reference it stands for.
+    """
+
+    def __init__(self, mappings: Mappings, dates: DateReader, *, test_data: bool = False) -> None:
+        self.mappings = mappings
+        self.dates = dates
+        self.own_system = f"{mappings.base}/endpoint"
+        self.bundle: dict[str, str] = {}
+        self._take_test_data = test_data
+        self._units: dict[str, Decimal | None] = {}
+
+    def is_own(self, identifiers: list[Identifier] | Identifier | None) -> bool:
+        """Whether a resource is an endpoint that we published."""
+        if not identifiers:
+            return False
+        if isinstance(identifiers, Identifier):
+            return identifiers.system == self.own_system
+        return any(identifier.system == self.own_system for identifier in identifiers)
+
+    def is_test(self, meta: Meta | None) -> bool:
+        """Whether a resource is labelled as test data, and test data is not wanted."""
+        if meta is None or not meta.security or self._take_test_data:
+            return False
+        return any((label.system, label.code) == TEST_LABEL for label in meta.security)
+
+    def entries(self, concept: CodeableConcept | None) -> list[CodeEntry]:
+        """What the codings of a concept mean to us."""
+        if concept is None or not concept.coding:
+            return []
+        found = []
+        codes = self.mappings.codes
+        for coding in concept.coding:
+            entry = codes.get((coding.system, coding.code))
+            if entry is None and self.mappings.prefixes:
+                entry = self._by_prefix(coding)
+            if entry is not None:
+                found.append(entry)
+        return found
+
+    def _by_prefix(self, coding: Coding) -> CodeEntry | None:
+        for prefix in self.mappings.prefixes:
+            if prefix.system == coding.system and (coding.code or "").startswith(prefix.code):
+                return prefix.entry._replace(label=f"{coding.system}|{coding.code}")
+        return None
+
+    def means(self, concept: CodeableConcept | None, name: str) -> bool:
+        """Whether a concept has a coding of ours with this meaning."""
+        return any(entry.concept == name for entry in self.entries(concept))
+
+    def factor(self, unit: str) -> Decimal | None:
+        """How many ng/mL one of a unit is; None for an unknown spelling."""
+        try:
+            return self._units[unit]
+        except KeyError:
+            factor = self._units[unit] = self.mappings.units.get(normal_unit(unit))
+            return factor
+
+    def resolve(self, reference: Reference | None) -> str:
+        """A reference as ``Type/id``; empty where it names no resource."""
+        text = reference.reference if reference is not None else None
+        if not text:
+            return ""
+        if text in self.bundle:
+            return self.bundle[text]
+        kind, slash, rest = text.partition("/")
+        if slash and rest and "/" not in rest and ":" not in kind and "?" not in text:
+            return text
+        if text.startswith(("urn:", "#")) or "?" in text:
+            return ""
+        parts = text.split("#", 1)[0].split("/")
+        if "_history" in parts:
+            parts = parts[: parts.index("_history")]
+        return "/".join(parts[-2:]) if len(parts) > 1 and parts[-1] else ""
+
+    def patient(self, reference: Reference | None) -> str:
+        """The id of the patient that a reference names; empty where it names none."""
+        resolved = self.resolve(reference)
+        return resolved[8:] if resolved.startswith("Patient/") else ""
+
+    def first_date(self, *texts: str | Period | None) -> tuple[str | None, Span | None]:
+        """The first of the date elements that is there, as written and as read."""
+        for text in texts:
+            written = text.start if isinstance(text, Period) else text
+            if written:
+                return written, self.dates.read(written)
+        return None, None
+
+
+def label_of(concept: CodeableConcept | None) -> str:
+    """How a code that is none of ours is counted: its first coding."""
+    for coding in (concept.coding if concept else None) or ():
+        if coding.code:
+            return f"{coding.system or ''}|{coding.code}"
+    return NO_CODE
+
+
+def resolved(context: Context, references: Iterable[Reference] | None, kind: str) -> list[str]:
+    """The references of one type, as ``Type/id``."""
+    found = (context.resolve(reference) for reference in references or ())
+    return [reference for reference in found if reference.startswith(f"{kind}/")]
+
+
+def number(value: Any, element: str) -> Decimal | int:
+    """A JSON number.
+
+    Raises:
+        UnreadableResource: something else stands in its place.
+    """
+    if type(value) is int or type(value) is Decimal:
+        return value
+    raise UnreadableResource(f"{element}: a number is needed")
+
+
+def date_problem(named: Named, written: str | None) -> NotUsed:
+    """The item of a resource that needs a precise date and has none."""
+    if written is None:
+        return named.not_used(Reason.NO_USABLE_DATE, "no date")
+    return named.not_used(Reason.NO_USABLE_DATE, "the date is not a FHIR date")

@@ -1,0 +1,34 @@
+"""One resource in, one item out."""
+
+from collections.abc import Callable
+from typing import Any
+
+from fhircryo.errors import UnreadableResource
+from fhircryo.extract.adverse_event import adverse_event
+from fhircryo.extract.condition import condition
+from fhircryo.extract.context import Context
+from fhircryo.extract.observation import observation
+from fhircryo.extract.patient import patient
+from fhircryo.extract.procedure import procedure
+from fhircryo.extract.questionnaire import questionnaire_response
+from fhircryo.model import Item
+
+_EXTRACTORS: dict[str, Callable[[Any, str, Context], Item]] = {
+    "Patient": patient,
+    "Observation": observation,
+    "Procedure": procedure,
+    "Condition": condition,
+    "AdverseEvent": adverse_event,
+    "QuestionnaireResponse": questionnaire_response,
+}
+
+
+def extract(kind: str, resource: Any, context: Context) -> Item:
+    """The item of a decoded resource of a type that is read.
+
+    Raises:
+        UnreadableResource: it has no id to name it by, or an element of the wrong type.
+    """
+    if not resource.id:
+        raise UnreadableResource(f"a {kind} without id: it cannot be named as evidence")
+    return _EXTRACTORS[kind](resource, f"{kind}/{resource.id}", context)

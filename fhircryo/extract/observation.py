@@ -1,0 +1,191 @@
+"""Observations: PSA results, disease status, grades of complications."""
+
+import re
+from decimal import Context as Arithmetic
+from decimal import Decimal, Inexact, InvalidOperation
+
+from fhircryo.extract.context import (
+    Context,
+    Named,
+    date_problem,
+    label_of,
+    number,
+    resolved,
+)
+from fhircryo.extract.grades import grades_of
+from fhircryo.fhir.wire import Observation, Quantity
+from fhircryo.model import Finding, Grading, Item, Kind, PsaResult, Reason
+
+UCUM = "http://unitsofmeasure.org"
+
+# The first of these that an Observation is coded as decides what it is.
+_PRECEDENCE = (
+    "psa-excluded",
+    "psa-not-convertible",
+    "psa",
+    "disease-status",
+    "clavien-dindo-grading",
+)
+_RANK = {concept: rank for rank, concept in enumerate(_PRECEDENCE)}
+
+# FHIR asks for at most 18 significant digits (R4, decimal); what needs more is no measurement.
+_ARITHMETIC = Arithmetic(prec=36, traps=[Inexact, InvalidOperation])
+_LARGEST_EXPONENT = 18
+
+_TEXT_RESULT = re.compile(
+    r"\s*(<=|>=|<|>)?\s*([0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)\s*(\D.*?)?\s*", re.DOTALL
+)
+_COMPARATORS = {None: "", "": "", "<": "<", "<=": "<", ">": ">", ">=": ">"}
+
+
+def observation(resource: Observation, ref: str, context: Context) -> Item:
+    """The item of an Observation."""
+    best = None
+    for entry in context.entries(resource.code):
+        rank = _RANK.get(entry.concept)
+        if rank is not None and (best is None or rank < _RANK[best.concept]):
+            best = entry
+    own = resource.identifier is not None and context.is_own(resource.identifier)
+    if own or best is None or best.concept == "psa-excluded":
+        label = best.label if best else label_of(resource.code)
+        reason = Reason.OWN_OUTPUT if own else Reason.UNMAPPED_CODE
+        return Named(ref, resource.meta, "", label).dropped(reason)
+    named = Named(ref, resource.meta, context.patient(resource.subject), best.label)
+    if context.is_test(resource.meta):
+        return named.not_used(Reason.TEST_DATA)
+    if not named.patient:
+        return named.not_used(Reason.NO_SUBJECT)
+    if best.concept == "psa-not-convertible":
+        return named.not_used(Reason.PSA_NOT_CONVERTIBLE, best.label)
+    try:
+        rank = context.mappings.statuses.observation.index(resource.status or "")
+    except ValueError:
+        return named.not_used(Reason.STATUS, resource.status or "no status")
+    if best.concept == "psa":
+        return _psa(resource, named, rank, context)
+    if best.concept == "disease-status":
+        return _disease_status(resource, named, context)
+    return _grading(resource, named, context)
+
+
+def _psa(resource: Observation, named: Named, rank: int, context: Context) -> Item:
+    written = (
+        resource.effective_date_time
+        or resource.effective_instant
+        or (resource.effective_period.start if resource.effective_period else None)
+    )
+    when = context.dates.read(written) if written else None
+    if when is None:
+        return date_problem(named, written)
+    if when.first != when.last:
+        return named.not_used(Reason.IMPRECISE_DATE, str(written))
+    problem: Reason | None = None
+    value: Decimal | None = None
+    comparator = recorded = ""
+    quantity = resource.value_quantity
+    if resource.data_absent_reason is not None:
+        problem = Reason.VALUE
+    elif quantity is not None and quantity.value is not None:
+        measured = number(quantity.value, "valueQuantity.value")
+        sign = _COMPARATORS.get(quantity.comparator)
+        factor = _factor(quantity, context)
+        recorded = f"{quantity.comparator or ''}{measured} {quantity.unit or quantity.code or ''}"
+        comparator = sign or ""
+        value, problem = _convert(measured, factor)
+        if sign is None:
+            problem = Reason.VALUE
+    elif resource.value_string is not None:
+        recorded = resource.value_string
+        value, comparator, problem = _from_text(recorded, context)
+    else:
+        problem = Reason.VALUE
+    return PsaResult(
+        ref=named.ref,
+        patient=named.patient,
+        code=named.code,
+        updated=named.updated,
+        version=named.version,
+        when=when,
+        rank=rank,
+        value=None if problem is not None else value,
+        comparator=comparator,
+        recorded=recorded.strip(),
+        issued=resource.issued,
+        problem=problem,
+    )
+
+
+def _convert(
+    measured: Decimal | int, factor: Decimal | None
+) -> tuple[Decimal | None, Reason | None]:
+    """A value in ng/mL, exact; or why there is none."""
+    if measured < 0:
+        return None, Reason.VALUE
+    if factor is None:
+        return None, Reason.UNIT
+    try:
+        # Decimal(int) is exact whatever its size; multiply raises where digits would be lost.
+        value = _ARITHMETIC.multiply(Decimal(measured), factor)
+    except (Inexact, InvalidOperation):
+        return None, Reason.VALUE
+    if value and abs(value.adjusted()) > _LARGEST_EXPONENT:
+        return None, Reason.VALUE
+    return value, None
+
+
+def _factor(quantity: Quantity, context: Context) -> Decimal | None:
+    """ng/mL per unit: the UCUM code first, else the text; a code of another system is text."""
+    code = quantity.code
+    if code and (not quantity.system or quantity.system == UCUM):
+        return context.factor(code)
+    if not quantity.unit:
+        return context.factor(code) if code else None
+    factor = context.factor(quantity.unit)
+    if code and factor is not None:
+        other = context.factor(code)
+        if other is not None and other != factor:
+            return None  # the two texts contradict each other
+    return factor
+
+
+def _from_text(text: str, context: Context) -> tuple[Decimal | None, str, Reason | None]:
+    """A result sent as text: comparator, number (point or comma), unit; nothing else."""
+    match = _TEXT_RESULT.fullmatch(text)
+    if match is None:
+        return None, "", Reason.VALUE
+    sign, digits, unit = match.groups()
+    if unit and context.factor(unit) is None and re.match(r"[.,0-9<>=+\-]", unit):
+        return None, "", Reason.VALUE  # more of a number: a range, a date, thousands
+    factor = context.factor(unit) if unit else None
+    value, problem = _convert(Decimal(digits.replace(",", ".")), factor)
+    return value, _COMPARATORS[sign], problem
+
+
+def _disease_status(resource: Observation, named: Named, context: Context) -> Item:
+    if resource.data_absent_reason is not None or resource.value_codeable_concept is None:
+        return named.not_used(Reason.VALUE, "no disease status in it")
+    if not context.means(resource.value_codeable_concept, "disease-worsened"):
+        return named.dropped(Reason.UNMAPPED_CODE)
+    _, when = context.first_date(
+        resource.effective_date_time,
+        resource.effective_instant,
+        resource.effective_period,
+    )
+    return Finding(kind=Kind.PROGRESSION, when=when, **named.fields())
+
+
+def _grading(resource: Observation, named: Named, context: Context) -> Item:
+    _, when = context.first_date(
+        resource.effective_date_time,
+        resource.effective_instant,
+        resource.effective_period,
+    )
+    references = [*(resource.focus or ()), *(resource.part_of or ())]
+    absent = resource.data_absent_reason is not None
+    return Grading(
+        when=when,
+        events=tuple(sorted(set(resolved(context, references, "AdverseEvent")))),
+        procedures=tuple(sorted(set(resolved(context, references, "Procedure")))),
+        grades=() if absent else grades_of(context, [resource.value_codeable_concept]),
+        **named.fields(),
+    )

@@ -1,0 +1,30 @@
+"""Patients: whether and when they died, and whose resources pass to whom."""
+
+from fhircryo.extract.context import Context, Named
+from fhircryo.fhir.wire import Patient
+from fhircryo.model import Item, PatientFacts, Reason
+
+_REPLACED_BY = "replaced-by"
+
+
+def patient(resource: Patient, ref: str, context: Context) -> Item:
+    """The item of a Patient."""
+    named = Named(ref, resource.meta, ref.removeprefix("Patient/"), "Patient")
+    if context.is_own(resource.identifier):
+        return named.dropped(Reason.OWN_OUTPUT)
+    died = None
+    undated = resource.deceased_boolean is True
+    if resource.deceased_date_time:
+        died = context.dates.read(resource.deceased_date_time)
+        undated = died is None
+    replaced_by = ""
+    for link in resource.link or ():
+        if link.type == _REPLACED_BY:
+            replaced_by = context.patient(link.other) or replaced_by
+    return PatientFacts(
+        died=died,
+        died_undated=undated,
+        replaced_by="" if replaced_by == named.patient else replaced_by,
+        test_data=context.is_test(resource.meta),
+        **named.fields(),
+    )

@@ -1,0 +1,1 @@
+"""Speaks FHIR and knows no oncology: folders of NDJSON, dates, wire structs."""

@@ -1,0 +1,218 @@
+"""The elements that are read, as msgspec structs; what is not named here is skipped unread.
+
+Numbers arrive as ``Any`` so that the decoder's ``float_hook`` gives decimals from the JSON text and
+a string in a number's place is still seen as the wrong type. Source: https://hl7.org/fhir/R4/
+"""
+
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+
+class _Element(msgspec.Struct, rename="camel", gc=False):
+    pass
+
+
+class Extension(_Element):
+    url: str | None = None
+    value_codeable_concept: "CodeableConcept | None" = None
+    value_coding: "Coding | None" = None
+    value_code: str | None = None
+    value_decimal: Any = None
+    value_integer: Any = None
+
+
+class Coding(_Element):
+    system: str | None = None
+    code: str | None = None
+    display: str | None = None
+    extension: list[Extension] | None = None
+
+
+class CodeableConcept(_Element):
+    coding: list[Coding] | None = None
+    text: str | None = None
+
+
+class Identifier(_Element):
+    system: str | None = None
+    value: str | None = None
+
+
+class Reference(_Element):
+    reference: str | None = None
+
+
+class Period(_Element):
+    start: str | None = None
+    end: str | None = None
+
+
+class Quantity(_Element):
+    value: Any = None
+    comparator: str | None = None
+    unit: str | None = None
+    system: str | None = None
+    code: str | None = None
+
+
+class Meta(_Element):
+    version_id: str | None = None
+    last_updated: str | None = None
+    security: list[Coding] | None = None
+
+
+class Resource(_Element):
+    """What every resource has."""
+
+    id: str | None = None
+    meta: Meta | None = None
+
+
+class PatientLink(_Element):
+    other: Reference | None = None
+    type: str | None = None
+
+
+class Patient(Resource):
+    identifier: list[Identifier] | None = None
+    birth_date: str | None = None
+    deceased_boolean: bool | None = None
+    deceased_date_time: str | None = None
+    link: list[PatientLink] | None = None
+
+
+class Observation(Resource):
+    identifier: list[Identifier] | None = None
+    status: str | None = None
+    code: CodeableConcept | None = None
+    subject: Reference | None = None
+    effective_date_time: str | None = None
+    effective_period: Period | None = None
+    effective_instant: str | None = None
+    issued: str | None = None
+    value_quantity: Quantity | None = None
+    value_string: str | None = None
+    value_codeable_concept: CodeableConcept | None = None
+    data_absent_reason: CodeableConcept | None = None
+    focus: list[Reference] | None = None
+    part_of: list[Reference] | None = None
+
+
+class Procedure(Resource):
+    identifier: list[Identifier] | None = None
+    status: str | None = None
+    code: CodeableConcept | None = None
+    subject: Reference | None = None
+    body_site: list[CodeableConcept] | None = None
+    outcome: CodeableConcept | None = None
+    performed_date_time: str | None = None
+    performed_period: Period | None = None
+    occurrence_date_time: str | None = None
+    occurrence_period: Period | None = None
+
+
+class Condition(Resource):
+    identifier: list[Identifier] | None = None
+    verification_status: CodeableConcept | None = None
+    code: CodeableConcept | None = None
+    subject: Reference | None = None
+    onset_date_time: str | None = None
+    onset_period: Period | None = None
+    recorded_date: str | None = None
+
+
+class SuspectEntity(_Element):
+    instance: Reference | None = None
+    instance_reference: Reference | None = None
+    instance_codeable_concept: CodeableConcept | None = None
+
+
+class AdverseEvent(Resource):
+    # R4 has one identifier, R5 a list.
+    identifier: list[Identifier] | Identifier | None = None
+    status: str | None = None
+    actuality: str | None = None
+    category: list[CodeableConcept] | None = None
+    event: CodeableConcept | None = None
+    code: CodeableConcept | None = None
+    subject: Reference | None = None
+    date: str | None = None
+    detected: str | None = None
+    occurrence_date_time: str | None = None
+    occurrence_period: Period | None = None
+    seriousness: CodeableConcept | None = None
+    severity: CodeableConcept | None = None
+    suspect_entity: list[SuspectEntity] | None = None
+    extension: list[Extension] | None = None
+
+
+class Answer(_Element):
+    value_integer: Any = None
+    value_decimal: Any = None
+    value_string: str | None = None
+    value_coding: Coding | None = None
+    value_quantity: Quantity | None = None
+    value_boolean: Any = None
+    value_date: Any = None
+    value_date_time: Any = None
+    value_time: Any = None
+    value_uri: Any = None
+    value_attachment: Any = None
+    value_reference: Any = None
+    item: "list[ResponseItem] | None" = None
+
+
+class ResponseItem(_Element):
+    link_id: str | None = None
+    answer: list[Answer] | None = None
+    item: "list[ResponseItem] | None" = None
+
+
+class QuestionnaireResponse(Resource):
+    # R4 has one identifier, R5 a list.
+    identifier: list[Identifier] | Identifier | None = None
+    questionnaire: str | None = None
+    status: str | None = None
+    subject: Reference | None = None
+    authored: str | None = None
+    item: list[ResponseItem] | None = None
+
+
+class BundleRequest(_Element):
+    method: str | None = None
+
+
+class BundleEntry(_Element):
+    full_url: str | None = None
+    resource: msgspec.Raw | None = None
+
+
+class Bundle(_Element):
+    entry: list[BundleEntry] | None = None
+
+
+class Head(_Element):
+    """Just what a line says that it is."""
+
+    resource_type: str | None = None
+    id: str | None = None
+
+
+AnyRead = Patient | Observation | Procedure | Condition | AdverseEvent | QuestionnaireResponse
+
+#: The types that are read, with the decoder of each.
+DECODERS: dict[str, msgspec.json.Decoder[AnyRead]] = {
+    kind.__name__: msgspec.json.Decoder(kind, float_hook=Decimal)
+    for kind in (
+        Patient,
+        Observation,
+        Procedure,
+        Condition,
+        AdverseEvent,
+        QuestionnaireResponse,
+    )
+}
+BUNDLE = msgspec.json.Decoder(Bundle)
+HEAD = msgspec.json.Decoder(Head)

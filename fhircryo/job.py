@@ -1,0 +1,178 @@
+"""The way through the house for one patient: record, endpoints, published resources."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from fhircryo.endpoints.compute import PatientEndpoints, compute
+from fhircryo.errors import UsageError
+from fhircryo.extract.context import Context
+from fhircryo.fhir.dates import DateReader
+from fhircryo.gather import Counted, Shelf, type_of
+from fhircryo.mapping.load import Mappings, load_mappings, load_protocol
+from fhircryo.mapping.protocol import Protocol
+from fhircryo.model import Item, Lacking, Notice, PatientRecord, Reason
+from fhircryo.publish.observation import ObservationMaker, Subject, references
+from fhircryo.publish.provenance import provenance
+from fhircryo.publish.wire import ENCODER
+from fhircryo.reading import ALL_PATIENTS, Selection
+from fhircryo.settings import Settings
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run computes with; a run is a pure function of it and the resources."""
+
+    mappings: Mappings
+    protocol: Protocol
+    as_of: date
+    settings: Settings
+    selection: Selection = ALL_PATIENTS
+
+    @classmethod
+    def of(cls, settings: Settings, as_of: date, selection: Selection = ALL_PATIENTS) -> "Job":
+        """The job that the settings describe.
+
+        Raises:
+            UsageError: a mapping or protocol is wrong.
+        """
+        return cls(
+            mappings=load_mappings(settings.mappings, settings.base),
+            protocol=load_protocol(settings.protocol),
+            as_of=as_of,
+            settings=settings,
+            selection=selection,
+        )
+
+    def __post_init__(self) -> None:
+        for name, grade in self.protocol.complications.major.items():
+            scale = self.mappings.scales.scales.get(name)
+            if scale is None or grade not in scale.order:
+                raise UsageError(
+                    f"protocol {self.protocol.id}: complications.major.{name}: {grade}:"
+                    " no such scale and grade in the mappings"
+                )
+
+    def context(self) -> Context:
+        """What extraction needs."""
+        dates = DateReader(self.settings.timezone)
+        return Context(self.mappings, dates, test_data=self.settings.test_data)
+
+    def lacking(self, shelf: Shelf) -> Lacking:
+        """What the whole source does not hold, and is not declared complete either."""
+        present = {kind for kind, count in shelf.seen.items() if count}
+        present |= {one.kind for one in shelf.unreadable}
+        present |= set(self.settings.complete_types)
+        return Lacking(
+            conditions="Condition" not in present,
+            adverse_events="AdverseEvent" not in present,
+            gradings=not shelf.gradings_seen,
+        )
+
+    def endpoints(self, record: PatientRecord, lacking: Lacking) -> PatientEndpoints | None:
+        """The endpoints of one patient."""
+        scales = self.mappings.scales.scales
+        return compute(record, self.protocol, self.as_of, lacking, scales)
+
+
+@dataclass
+class Slice:
+    """The published resources of some patients, and what was not used of theirs."""
+
+    cohort: int = 0
+    observations: int = 0
+    provenances: int = 0
+    used: int = 0
+    not_used: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
+    #: Of candidates who have no index procedure by as-of.
+    counted: Counter[Counted] = field(default_factory=Counter)
+
+
+class Publisher:
+    """Publishes patients one by one, through the three writers that it is given."""
+
+    def __init__(self, job: Job, lacking: Lacking, older: dict[str, list[Notice]]) -> None:
+        self._job = job
+        self._lacking = lacking
+        self._older = older
+        self._maker = ObservationMaker(job.mappings, job.protocol, job.settings.source_name)
+        self.slice = Slice()
+
+    def publish(
+        self,
+        record: PatientRecord,
+        write_observations: Callable[[bytes], Any],
+        write_provenance: Callable[[bytes], Any],
+        tell: Callable[[Notice, str], Any],
+    ) -> None:
+        """Compute one patient and write his endpoints, as lines of JSON."""
+        done = self.slice
+        computed = self._job.endpoints(record, self._lacking)
+        if computed is None:
+            for item in items_of(record):
+                done.counted[Reason.NOT_IN_COHORT, type_of(item.ref), item.code] += 1
+            done.not_used[Reason.SUPERSEDED] += len(self._older.get(record.patient, ()))
+            return
+        subject = Subject(f"Patient/{record.patient}", computed.line.index.ref)
+        encode = ENCODER.encode
+        lines = []
+        ids = []
+        entities = [treatment.ref for treatment in computed.line.treatment]
+        for result in computed.results:
+            observation = self._maker.make(result, subject)
+            ids.append(observation.id)
+            lines.append(encode(observation))
+            if result.evidence:
+                entities += references(result)
+        content = b"\n".join(lines) + b"\n"
+        write_observations(content)
+        made = provenance(
+            ids,
+            content,
+            entities,
+            self._job.protocol,
+            self._job.mappings.base,
+            self._job.as_of,
+        )
+        write_provenance(encode(made) + b"\n")
+        done.cohort += 1
+        done.observations += len(lines)
+        done.provenances += 1
+        self._tell(record, computed, tell)
+
+    def _tell(
+        self,
+        record: PatientRecord,
+        computed: PatientEndpoints,
+        tell: Callable[[Notice, str], Any],
+    ) -> None:
+        done = self.slice
+        unused = 0
+        for notice in sorted(computed.line.notices):
+            if notice.used:
+                done.notes[notice.reason] += 1
+            else:
+                done.not_used[notice.reason] += 1
+                unused += 1
+            tell(notice, record.patient)
+        for notice in self._older.get(record.patient, ()):
+            done.not_used[notice.reason] += 1
+            tell(notice, record.patient)
+        done.used += sum(1 for _ in items_of(record)) - unused
+
+
+def items_of(record: PatientRecord) -> Iterator[Item]:
+    """All items of a record."""
+    if record.facts is not None:
+        yield record.facts
+    yield from record.former
+    yield from record.treatments
+    yield from record.psa
+    yield from record.findings
+    yield from record.adverse_events
+    yield from record.gradings
+    yield from record.responses
+    yield from record.not_used

@@ -1,0 +1,1 @@
+"""Codes to concepts, units, grades, instruments and protocols: YAML, validated on loading."""

@@ -1,0 +1,148 @@
+"""A protocol: every number that the endpoints are computed with."""
+
+from decimal import Decimal
+from itertools import pairwise
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from fhircryo.mapping.schema import Key, Text
+from fhircryo.mapping.yamlfile import Written
+
+Days = Annotated[int, Field(ge=0)]
+Months = Annotated[int, Field(ge=0)]
+
+BASELINE = "baseline"
+
+
+class Index(Written):
+    """Candidates dated D0 .. D0 + ``treatment_days`` are the index treatment."""
+
+    treatment_days: Days
+
+
+class Psa(Written):
+    """Baseline window in days before D0; how a result below detection counts; ng/mL."""
+
+    baseline_days: Days
+    detection_limit: Literal["limit", "half", "zero"]
+    nadir_limit_max: Annotated[Decimal, Field(ge=0)]
+
+
+class BiochemicalFailure(Written):
+    """Failure at nadir + ``rise`` ng/mL."""
+
+    definition: Literal["phoenix"]
+    rise: Annotated[Decimal, Field(gt=0)]
+
+
+class Recurrence(Written):
+    """A local recurrence recorded up to D0 + ``indication_days`` is the indication."""
+
+    indication_days: Days
+
+
+class DiseaseFree(Written):
+    """Landmark in months; how many months before it a clear PSA may lie."""
+
+    landmark_months: Annotated[int, Field(ge=1)]
+    psa_months_before: Months
+
+
+class Complications(Written):
+    """Window in months; from which grade on a complication is major, by scale."""
+
+    window_months: Annotated[int, Field(ge=1)]
+    major: dict[Key, Text]
+    ungraded_means_minor: bool
+
+
+class TimePoint(Written):
+    """Either ``days_before`` D0 (the baseline), or months after D0 with their window."""
+
+    days_before: Days | None = None
+    target: Months | None = None
+    from_: Annotated[Months | None, Field(alias="from")] = None
+    to: Months | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        after = (self.target, self.from_, self.to)
+        if self.days_before is not None:
+            if any(value is not None for value in after):
+                raise ValueError("either days_before, or target, from and to")
+        elif self.target is None or self.from_ is None or self.to is None:
+            raise ValueError("target, from and to are all needed")
+        elif not self.from_ <= self.target <= self.to:
+            raise ValueError("from <= target <= to does not hold")
+        elif self.from_ < 1:
+            raise ValueError("a window after D0 begins at one month or later")
+        return self
+
+
+class Published(Written):
+    """A figure of the source publication, to stand beside ours."""
+
+    row: Literal[
+        "patients",
+        "technical-success",
+        "major-clavien",
+        "major-sir",
+        "metastasis-within",
+        "disease-free",
+        "not-evaluable",
+        "prom-change",
+    ]
+    figure: Text
+    decimals: Annotated[int, Field(ge=0, le=2)] = 0
+    months: Months | None = None
+    instrument: Key | None = None
+    time_point: Text | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.row == "metastasis-within" and self.months is None:
+            raise ValueError("metastasis-within needs months")
+        if self.row == "prom-change" and (self.instrument is None or self.time_point is None):
+            raise ValueError("prom-change needs instrument and time_point")
+        return self
+
+
+class Protocol(Written):
+    """The numbers of a follow-up protocol; the words are those of the endpoint definitions."""
+
+    id: Key
+    version: Text
+    title: Text
+    source: Text
+    index: Index
+    psa: Psa
+    biochemical_failure: BiochemicalFailure
+    recurrence: Recurrence
+    disease_free: DiseaseFree
+    complications: Complications
+    time_points: dict[Key, TimePoint]
+    salvage_therapy: Literal["report"]
+    published: tuple[Published, ...] = ()
+
+    @model_validator(mode="after")
+    def _windows_do_not_overlap(self) -> Self:
+        baseline = self.time_points.get(BASELINE)
+        if baseline is None or baseline.days_before is None:
+            raise ValueError(f"time_points needs {BASELINE} with days_before")
+        windows = sorted(
+            (point.from_, point.to, name)
+            for name, point in self.time_points.items()
+            if point.from_ is not None and point.to is not None
+        )
+        if len(windows) + 1 != len(self.time_points):
+            raise ValueError(f"only {BASELINE} may have days_before")
+        for (_, end, name), (start, _, other) in pairwise(windows):
+            if start <= end:
+                raise ValueError(f"the windows of {name} and {other} overlap")
+        return self
+
+    @property
+    def name(self) -> str:
+        """What published endpoints name: id and version."""
+        return f"{self.id} {self.version}"

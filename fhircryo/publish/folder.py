@@ -1,0 +1,136 @@
+"""A folder as target: all its files or none, whatever happens in between."""
+
+import ctypes
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fhircryo.errors import TargetError, UsageError
+
+OBSERVATIONS = "Observation.ndjson"
+PROVENANCES = "Provenance.ndjson"
+DEVICES = "Device.ndjson"
+ISSUES = "issues.ndjson"
+MANIFEST = "manifest.json"
+FILES = frozenset({OBSERVATIONS, PROVENANCES, DEVICES, ISSUES, MANIFEST})
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+def check_target(target: Path, source: Path, *, force: bool) -> None:
+    """Refuse a target that would lose something.
+
+    Raises:
+        UsageError: it is the source, a file, or a folder that holds something else (not with
+            ``force``: then what else it holds stays in it).
+    """
+    if target.resolve() == source.resolve():
+        raise UsageError(f"{target}: TARGET is SOURCE; its files would be lost: name another")
+    if target.resolve() in source.resolve().parents:
+        raise UsageError(f"{target}: TARGET holds SOURCE; name another folder")
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise UsageError(f"{target}: TARGET is a file; name a folder")
+    others = _others(target)
+    if others and not force:
+        raise UsageError(
+            f"{target}: TARGET holds something else ({', '.join(others[:3])}"
+            f"{', ...' if len(others) > 3 else ''}); name an empty or new folder, or --force to"
+            " write beside it"
+        )
+
+
+def _others(target: Path) -> list[str]:
+    """What a folder holds that no earlier run of ours wrote."""
+    names = {entry.name for entry in target.iterdir()}
+    ours = names & FILES if _is_ours(target / MANIFEST) else set()
+    return sorted(names - ours)
+
+
+def _is_ours(manifest: Path) -> bool:
+    try:
+        content = json.loads(manifest.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and "fhircryo" in content
+
+
+@contextmanager
+def writing_to(target: Path) -> Iterator[Path]:
+    """A private folder to write to, that takes the target's place when all is written.
+
+    Raises:
+        TargetError: the folder cannot be written.
+    """
+    target = target.resolve()
+    work = target.parent / f".{target.name}.{os.getpid()}.tmp"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        work.mkdir(mode=0o700)
+        yield work
+        _take_place(work, target)
+    except OSError as error:
+        raise TargetError(f"{target}: cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _take_place(work: Path, target: Path) -> None:
+    for entry in work.iterdir():
+        entry.chmod(0o600)
+        _sync(entry)
+    _sync(work)
+    if target.exists():
+        for name in _others(target):
+            if name not in FILES:
+                _link(target / name, work / name)
+        _exchange(work, target)
+    else:
+        work.rename(target)
+    _sync(target.parent)
+
+
+def _link(entry: Path, place: Path) -> None:
+    """The same files at another place, so that the folder can be exchanged as a whole."""
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.copytree(entry, place, symlinks=True, copy_function=os.link)
+    else:
+        os.link(entry, place, follow_symlinks=False)
+
+
+def _exchange(work: Path, target: Path) -> None:
+    """Swap two folders in one step; where the system cannot, in two."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    rename = getattr(libc, "renameat2", None)
+    if rename is not None:
+        done = rename(
+            _AT_FDCWD,
+            os.fsencode(work),
+            _AT_FDCWD,
+            os.fsencode(target),
+            _RENAME_EXCHANGE,
+        )
+        if done == 0:
+            return
+        code = ctypes.get_errno()
+        if code not in (errno.EINVAL, errno.ENOSYS):
+            raise OSError(code, os.strerror(code))
+    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    target.rename(old)
+    work.rename(target)
+    shutil.rmtree(old)
+
+
+def _sync(path: Path) -> None:
+    """Have the system write a file or folder to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

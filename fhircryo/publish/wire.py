@@ -1,0 +1,145 @@
+"""The shapes that are published, as msgspec structs; ``Raw`` fields hold JSON made once.
+
+Source: https://hl7.org/fhir/R4/ ; every shape passes the R4B models of fhir.resources.
+"""
+
+from decimal import Decimal
+from fractions import Fraction
+
+import msgspec
+from msgspec import Raw
+
+ENCODER = msgspec.json.Encoder(decimal_format="number")
+_CENT = Decimal("0.01")
+
+
+class _Element(msgspec.Struct, rename="camel", omit_defaults=True, gc=False):
+    pass
+
+
+class OutIdentifier(_Element):
+    system: str
+    value: str
+
+
+class OutReference(_Element):
+    reference: str
+
+
+class OutPeriod(_Element):
+    start: str
+    end: str | None = None
+
+
+class OutQuantity(_Element):
+    value: Decimal | int
+    unit: str
+    system: str = ""
+    code: str = ""
+
+
+class OutCoding(_Element):
+    system: str
+    code: str
+    display: str | None = None
+
+
+class OutConcept(_Element):
+    coding: list[OutCoding] | None = None
+    text: str | None = None
+
+
+class OutComponent(_Element):
+    code: Raw
+    value_quantity: OutQuantity | None = None
+    value_codeable_concept: Raw | None = None
+    value_integer: int | None = None
+
+
+class OutObservation(_Element, tag_field="resourceType", tag="Observation"):
+    id: str
+    meta: Raw
+    identifier: list[OutIdentifier]
+    status: str
+    category: Raw
+    code: Raw
+    subject: OutReference
+    part_of: list[OutReference] | None = None
+    effective_date_time: str | None = None
+    effective_period: OutPeriod | None = None
+    value_quantity: OutQuantity | None = None
+    value_codeable_concept: Raw | None = None
+    value_integer: int | None = None
+    data_absent_reason: Raw | None = None
+    method: Raw | None = None
+    device: OutReference | None = None
+    derived_from: list[OutReference] | None = None
+    component: list[OutComponent] | None = None
+
+
+class OutEntity(_Element):
+    role: str
+    what: OutReference
+
+
+class OutAgent(_Element):
+    who: OutReference
+
+
+class OutProvenance(_Element, tag_field="resourceType", tag="Provenance"):
+    id: str
+    target: list[OutReference]
+    recorded: str
+    policy: list[str]
+    activity: OutConcept
+    agent: list[OutAgent]
+    entity: list[OutEntity] | None = None
+
+
+class OutDeviceName(_Element):
+    name: str
+    type: str
+
+
+class OutVersion(_Element):
+    value: str
+
+
+class OutDevice(_Element, tag_field="resourceType", tag="Device"):
+    id: str
+    identifier: list[OutIdentifier]
+    device_name: list[OutDeviceName]
+    version: list[OutVersion]
+    type: OutConcept
+
+
+class OutIssue(_Element):
+    severity: str
+    code: str
+    details: OutConcept
+    diagnostics: str
+
+
+class OutOperationOutcome(_Element, tag_field="resourceType", tag="OperationOutcome"):
+    issue: list[OutIssue]
+
+
+def raw(value: object) -> Raw:
+    """A part of a resource as JSON, made once and used many times."""
+    return Raw(ENCODER.encode(value))
+
+
+def number(value: int | Decimal | Fraction) -> int | Decimal:
+    """A number as it is published: no trailing zeros, scores with at most two decimals."""
+    if isinstance(value, int):
+        return value
+    if isinstance(value, Fraction):
+        if value.denominator == 1:
+            return value.numerator
+        cents, rest = divmod(abs(value.numerator) * 100, value.denominator)
+        if 2 * rest >= value.denominator:
+            cents += 1
+        value = _CENT * (cents if value > 0 else -cents)
+    if value == value.to_integral_value():
+        return int(value)
+    return value.normalize()

@@ -1,0 +1,251 @@
+"""Reads a source onto a shelf: the files that may hold index procedures first, then the rest.
+
+Knowing the candidates first, what belongs to other patients is counted and let go at once. Where
+that turns out too early (a Procedure in a file named otherwise, a patient merged later, versions of
+a resource that differ in whether they are of use), everything is read again with that knowledge.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+from fhircryo.errors import UnreadableResource
+from fhircryo.extract.context import Context
+from fhircryo.extract.extractor import extract
+from fhircryo.fhir.decode import BUNDLE_TYPE, decode, kind_of, resources
+from fhircryo.fhir.folder import InputFile, Part, parts, read_blocks
+from fhircryo.gather import Patients, Shelf, Unreadable
+from fhircryo.model import PatientFacts
+from fhircryo.parallel import Turns, in_parallel
+
+PART_SIZE = 16 << 20
+# What is smaller is read faster by one process than several can be started.
+_WORTH_SHARING = 8 << 20
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which patients may be computed: the list asked for, less those who objected."""
+
+    include: frozenset[str] | None = None
+    exclude: frozenset[str] = frozenset()
+
+    def patients(self, shelf: Shelf) -> Patients:
+        """Who is who, by what the shelf knows of merged patients."""
+        return Patients(shelf.links, self.include, self.exclude)
+
+
+#: Whoever is in the source.
+ALL_PATIENTS = Selection()
+
+
+def read_lines(
+    lines: Iterable[bytes],
+    shelf: Shelf,
+    context: Context,
+    part: int,
+    *,
+    first: int,
+    utf8: bool,
+) -> int:
+    """Read lines onto the shelf; the number of those that hold something.
+
+    ``first``: the number of the first line in its part (from 1); ``utf8``: they are known to be.
+    """
+    filled = 0
+    seen = shelf.seen
+    take = shelf.take
+    sequence = (part << 40) + (first << 12)
+    for number, line in enumerate(lines, first):
+        sequence += 4096
+        try:
+            if not utf8:
+                line.decode("utf-8")
+            kind, resource = decode(line)
+            if resource is None:
+                seen[kind] += 1
+            elif kind == BUNDLE_TYPE:
+                _read_bundle(line, shelf, context, part, number, sequence)
+            else:
+                item = extract(kind, resource, context)
+                item.sequence = sequence
+                take(item)
+                seen[kind] += 1
+        except UnreadableResource as error:
+            if not line.strip():
+                continue
+            shelf.unreadable.append(Unreadable(part, number, "", str(error), kind_of(line)))
+        except UnicodeDecodeError:
+            shelf.unreadable.append(Unreadable(part, number, "", "not UTF-8", ""))
+        filled += 1
+    return filled
+
+
+def _read_bundle(
+    line: bytes, shelf: Shelf, context: Context, part: int, number: int, sequence: int
+) -> None:
+    order = count(sequence)
+    for found in resources(line, context.bundle):
+        error = found.error
+        if found.resource is not None:
+            try:
+                item = extract(found.kind, found.resource, context)
+            except UnreadableResource as problem:
+                error = str(problem)
+            else:
+                item.sequence = next(order)
+                shelf.take(item)
+        if error:
+            place = found.place.rstrip(".")
+            shelf.unreadable.append(Unreadable(part, number, place, error, found.kind))
+        else:
+            shelf.seen[found.kind] += 1
+
+
+def read_part(part: Part, shelf: Shelf, context: Context) -> None:
+    """Read a part of a file onto the shelf."""
+    lines = filled = 0
+    try:
+        for block in read_blocks(part):
+            filled += read_lines(
+                block.lines,
+                shelf,
+                context,
+                part.number,
+                first=lines + 1,
+                utf8=block.utf8,
+            )
+            lines += len(block.lines)
+    except UnreadableResource as error:
+        shelf.unreadable.append(Unreadable(part.number, 0, "", str(error)))
+        filled += 1
+    shelf.lines[part.number] = lines
+    shelf.filled[part.number] = filled
+
+
+@dataclass
+class FolderReading:
+    """What reading a folder gave: the shelf, who is who, and where each part stood."""
+
+    shelf: Shelf
+    patients: Patients
+    parts: Sequence[Part]
+
+    def place(self, unreadable: Unreadable) -> str:
+        """``file:line`` (with the Bundle's entry) of what could not be read."""
+        part = self.parts[unreadable.part]
+        name = part.file.name
+        if unreadable.line:
+            before = sum(
+                self.shelf.lines.get(other.number, 0)
+                for other in self.parts
+                if other.file is part.file and other.number < part.number
+            )
+            name = f"{name}:{before + unreadable.line}"
+        return f"{name} {unreadable.within}" if unreadable.within else name
+
+
+def read_folder(
+    files: list[InputFile],
+    context: Context,
+    selection: Selection,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> FolderReading:
+    """Read all files of a folder.
+
+    ``progress`` is called with the bytes read so far and those to read.
+    """
+    labels = grading_labels(context)
+    all_parts = parts(files, PART_SIZE)
+    stages = _stages(all_parts)
+    watched: frozenset[str] = frozenset()
+    known: frozenset[str] | None = None
+    while True:
+        shelf = Shelf(labels, watched=watched)
+        least: frozenset[str] | None = None
+        for number, stage in enumerate(stages):
+            shelf.wanted = known
+            if number and known is None:
+                shelf.wanted = selection.patients(shelf).wanted(shelf.patients)
+                least = shelf.wanted if least is None else least
+            _read_stage(stage, shelf, context, workers, progress)
+        wanted = selection.patients(shelf).wanted(shelf.patients)
+        kept_all = known if known is not None else least
+        doubtful = shelf.doubtful()
+        complete = kept_all is None or wanted <= kept_all
+        if complete and not doubtful:
+            break
+        known = wanted | (known or frozenset())
+        watched |= doubtful
+    _tell_empty_files(shelf, all_parts)
+    # A later version of a patient may have taken a link back.
+    shelf.links = {
+        item.patient: item.replaced_by
+        for item in shelf.kept.values()
+        if type(item) is PatientFacts and item.replaced_by
+    }
+    return FolderReading(shelf, selection.patients(shelf), all_parts)
+
+
+def grading_labels(context: Context) -> frozenset[str]:
+    """How Observations that grade complications are labelled."""
+    concept = context.mappings.concepts["clavien-dindo-grading"]
+    return frozenset(f"{code.system}|{code.code}" for code in concept.codes)
+
+
+def _stages(all_parts: list[Part]) -> list[list[Part]]:
+    """Parts that may hold index procedures, then patients, then the rest."""
+    stages: list[list[Part]] = [[], [], []]
+    for part in all_parts:
+        hint = part.file.hint
+        if hint in (None, "Procedure", BUNDLE_TYPE):
+            stages[0].append(part)
+        else:
+            stages[1 if hint == "Patient" else 2].append(part)
+    return stages
+
+
+def _read_stage(
+    stage: list[Part],
+    shelf: Shelf,
+    context: Context,
+    workers: int,
+    progress: Progress | None,
+) -> None:
+    size = sum((part.end or part.file.size) - part.start for part in stage)
+    workers = min(workers, len(stage)) if size >= _WORTH_SHARING else 1
+    if workers <= 1:
+        for number, part in enumerate(stage):
+            read_part(part, shelf, context)
+            if progress is not None:
+                progress(number + 1, len(stage))
+        return
+    turns = Turns(len(stage))
+
+    def job(worker: int) -> bytes:
+        mine = shelf
+        if worker:
+            mine = Shelf(shelf.grading_labels, shelf.wanted, shelf.watched)
+        for number in turns:
+            read_part(stage[number], mine, context)
+            if progress is not None and not worker:
+                progress(number + 1, len(stage))
+        return mine.encode() if worker else b""
+
+    for encoded in in_parallel(job, workers)[1:]:
+        shelf.merge(encoded)
+
+
+def _tell_empty_files(shelf: Shelf, all_parts: list[Part]) -> None:
+    filled: dict[str, int] = {}
+    first: dict[str, int] = {}
+    for part in all_parts:
+        name = part.file.name
+        filled[name] = filled.get(name, 0) + shelf.filled.get(part.number, 0)
+        first.setdefault(name, part.number)
+    for name, number in first.items():
+        if not filled[name]:
+            shelf.unreadable.append(Unreadable(number, 0, "", "the file is empty"))
