@@ -36,16 +36,19 @@ class Span(msgspec.Struct, frozen=True, gc=False):
         return (self.first, self.time or "00:00:00")
 
 
+_EVERY_MONTH_HAS = 28
+
 #: When nothing is known of a date.
 ANY_DAY = Span(date.min, date.max)
 
 
 def add_months(day: date, months: int) -> date:
     """Add calendar months (negative to go back), clamped to the month's last day."""
-    month = day.year * 12 + day.month - 1 + months
-    year, month = divmod(month, 12)
-    last = calendar.monthrange(year, month + 1)[1]
-    return date(year, month + 1, min(day.day, last))
+    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    month += 1
+    if day.day <= _EVERY_MONTH_HAS:
+        return date(year, month, day.day)
+    return date(year, month, min(day.day, calendar.monthrange(year, month)[1]))
 
 
 def add_days(day: date, days: int) -> date:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from fhircryo.calendar import Span
-from fhircryo.endpoints.catalogue import CATALOGUE, ValueType
+from fhircryo.endpoints.catalogue import CATALOGUE, PROM_SCORE, ValueType
 from fhircryo.endpoints.compute import PatientEndpoints
-from fhircryo.endpoints.prom import plain, windows
+from fhircryo.endpoints.prom import windows
 from fhircryo.endpoints.psa import SeriesPoint
 from fhircryo.endpoints.result import Component, Evidence, Part, Result
 from fhircryo.errors import UsageError
@@ -218,8 +218,8 @@ def _moments(computed: PatientEndpoints) -> list[_Dated]:
         words = f"window of {window.name} opens (to {window.last}, aims at {window.target})"
         add(Span(window.first, window.first), words, "", 9)
     for result in computed.results:
-        if result.endpoint.key == "prom-score" and isinstance(result.value, Fraction):
-            words = f"{result.instrument} {plain(result.value)}: {result.time_point}"
+        if result.endpoint is PROM_SCORE:
+            words = f"{result.instrument} {_plain(result.value)}: {result.time_point}"
             add(Span(result.start, result.start), words, result.evidence[0].ref)
     if line.died is not None:
         facts = line.record.facts
@@ -265,10 +265,8 @@ def _recorded(recorded: str, value: Decimal | None) -> str:
 
 
 def _plain(value: object) -> str:
-    if isinstance(value, Decimal):
-        return f"{number(value):f}" if isinstance(number(value), Decimal) else str(number(value))
-    if isinstance(value, Fraction):
-        return plain(value)
+    if isinstance(value, Decimal | Fraction):
+        return f"{Decimal(number(value)):f}"
     return str(value)
 
 
@@ -324,6 +322,6 @@ def _component_words(part: Component) -> str:
 
 
 def _evidence_words(evidence: Evidence) -> str:
-    value = f" {evidence.value}" if evidence.value and evidence.value != evidence.role else ""
+    value = "" if evidence.value in ("", evidence.role) else f" {_plain(evidence.value)}"
     when = f", {evidence.day}" if evidence.day else ""
     return f"{evidence.role}{value} ({evidence.ref}{when})"

@@ -107,17 +107,22 @@ class Shelf:
 
     def take(self, item: Item) -> None:
         """Put an item on the shelf, or count it and let it go."""
-        if not self.gradings_seen and item.code in self.grading_labels:
-            self.gradings_seen = True
-        if type(item) is Treatment:
+        kind = type(item)
+        if kind is Treatment:
             self.patients.add(item.patient)
-        elif type(item) is PatientFacts and item.replaced_by:
-            self.links[item.patient] = item.replaced_by
-        kept = self.kept.get(item.ref)
+        elif kind is PatientFacts:
+            if item.replaced_by:  # type: ignore[attr-defined]
+                self.links[item.patient] = item.replaced_by  # type: ignore[attr-defined]
+        elif kind is not PsaResult and item.code in self.grading_labels:
+            self.gradings_seen = True
+        ref = item.ref
+        kept = self.kept.get(ref)
         if kept is not None:
             self._replace(kept, item)
-        elif self._keeps(item):
-            self.kept[item.ref] = item
+        elif (
+            kind is not Dropped and (self.wanted is None or item.patient in self.wanted)
+        ) or self._keeps(item):
+            self.kept[ref] = item
         else:
             self._let_go(item)
 
@@ -229,6 +234,8 @@ class Patients:
 
     def current(self, patient: str) -> str:
         """The patient that a patient's resources pass to; himself where he was not replaced."""
+        if patient not in self._links:
+            return patient
         seen = {patient}
         while (successor := self._links.get(patient)) is not None:
             if successor in seen:

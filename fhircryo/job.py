@@ -14,7 +14,7 @@ from fhircryo.gather import Counted, Shelf, type_of
 from fhircryo.mapping.load import Mappings, load_mappings, load_protocol
 from fhircryo.mapping.protocol import Protocol
 from fhircryo.model import Item, Lacking, Notice, PatientRecord, Reason
-from fhircryo.publish.observation import ObservationMaker, Subject, references
+from fhircryo.publish.observation import ObservationMaker, references
 from fhircryo.publish.provenance import provenance
 from fhircryo.publish.wire import ENCODER
 from fhircryo.reading import ALL_PATIENTS, Selection
@@ -116,30 +116,22 @@ class Publisher:
                 done.counted[Reason.NOT_IN_COHORT, type_of(item.ref), item.code] += 1
             done.not_used[Reason.SUPERSEDED] += len(self._older.get(record.patient, ()))
             return
-        subject = Subject(f"Patient/{record.patient}", computed.line.index.ref)
-        encode = ENCODER.encode
-        lines = []
-        ids = []
+        made = self._maker.make(
+            computed.results, f"Patient/{record.patient}", computed.line.index.ref
+        )
+        ids = [observation.id for observation in made]
         entities = [treatment.ref for treatment in computed.line.treatment]
         for result in computed.results:
-            observation = self._maker.make(result, subject)
-            ids.append(observation.id)
-            lines.append(encode(observation))
             if result.evidence:
                 entities += references(result)
-        content = b"\n".join(lines) + b"\n"
+        content = ENCODER.encode_lines(made)
         write_observations(content)
-        made = provenance(
-            ids,
-            content,
-            entities,
-            self._job.protocol,
-            self._job.mappings.base,
-            self._job.as_of,
+        source = provenance(
+            ids, content, entities, self._job.protocol, self._job.mappings.base, self._job.as_of
         )
-        write_provenance(encode(made) + b"\n")
+        write_provenance(ENCODER.encode(source) + b"\n")
         done.cohort += 1
-        done.observations += len(lines)
+        done.observations += len(ids)
         done.provenances += 1
         self._tell(record, computed, tell)
 

@@ -171,8 +171,10 @@ class Score(msgspec.Struct, gc=False, array_like=True):
     mismatch: bool = False
 
     @property
-    def value(self) -> Fraction:
+    def value(self) -> int | Fraction:
         """The exact score."""
+        if self.denominator == 1:
+            return self.numerator
         return Fraction(self.numerator, self.denominator)
 
 

@@ -14,6 +14,7 @@ from fhircryo.extract.context import Context
 from fhircryo.extract.extractor import extract
 from fhircryo.fhir.decode import BUNDLE_TYPE, decode, kind_of, resources
 from fhircryo.fhir.folder import InputFile, Part, parts, read_blocks
+from fhircryo.fhir.wire import DECODERS
 from fhircryo.gather import Patients, Shelf, Unreadable
 from fhircryo.model import PatientFacts
 from fhircryo.parallel import Turns, in_parallel
@@ -55,7 +56,7 @@ def read_lines(
     ``first``: the number of the first line in its part (from 1); ``utf8``: they are known to be.
     """
     filled = 0
-    seen = shelf.seen
+    seen = dict.fromkeys(DECODERS, 0)
     take = shelf.take
     sequence = (part << 40) + (first << 12)
     for number, line in enumerate(lines, first):
@@ -65,7 +66,7 @@ def read_lines(
                 line.decode("utf-8")
             kind, resource = decode(line)
             if resource is None:
-                seen[kind] += 1
+                shelf.seen[kind] += 1
             elif kind == BUNDLE_TYPE:
                 _read_bundle(line, shelf, context, part, number, sequence)
             else:
@@ -80,6 +81,7 @@ def read_lines(
         except UnicodeDecodeError:
             shelf.unreadable.append(Unreadable(part, number, "", "not UTF-8", ""))
         filled += 1
+    shelf.seen.update(seen)
     return filled
 
 

@@ -114,7 +114,7 @@ def _prom_row(
         for result in _values(cohort, PROM_CHANGE)
         if result.instrument == row.instrument
         and result.time_point == row.time_point
-        and isinstance(result.value, Fraction)
+        and isinstance(result.value, int | Fraction)
     ]
     words = f"{instrument.words}, {row.time_point} against baseline (n = {len(changes)})"
     return Row(words, _change_words(changes, instrument.worse), row.figure)

@@ -1,7 +1,6 @@
 """Patient-reported outcome measures (PROMs): scores at the time points and their changes."""
 
 from datetime import date
-from fractions import Fraction
 
 import msgspec
 
@@ -22,16 +21,12 @@ class Window(msgspec.Struct, frozen=True):
     last: date
 
 
-class Scored(msgspec.Struct, gc=False, frozen=True):
-    """A scored response of one instrument."""
+class Scored(msgspec.Struct, gc=False):
+    """A scored response of one instrument, and the day it was filled in."""
 
     response: Response
     score: Score
-
-    @property
-    def day(self) -> date:
-        """The day it was filled in."""
-        return self.response.when.first
+    day: date
 
 
 def windows(protocol: Protocol, d0: date) -> list[Window]:
@@ -71,21 +66,20 @@ def prom_endpoints(line: Timeline) -> list[Result]:
 def _competing(line: Timeline) -> dict[str, list[Scored]]:
     """By instrument the scored responses, one per day, that exist by as-of."""
     found: dict[str, dict[date, Scored]] = {}
+    death = line.day_of_death
+    last = line.as_of if death is None else min(line.as_of, death)
     for response in line.record.responses:
-        when = response.when
-        if when.first > line.as_of:
-            continue
-        death = line.day_of_death
-        if death is not None and when.first > death:
+        day = response.when.first
+        if day > last:
             continue
         for score in response.scores:
             if score.problem is not None:
                 continue
-            scored = Scored(response, score)
+            scored = Scored(response, score, day)
             days = found.setdefault(score.instrument, {})
-            other = days.get(when.first)
+            other = days.get(day)
             if other is None or _precedence(scored) > _precedence(other):
-                days[when.first] = scored
+                days[day] = scored
     return {instrument: list(days.values()) for instrument, days in found.items()}
 
 
@@ -97,11 +91,11 @@ def _precedence(scored: Scored) -> tuple[str, int, str]:
 
 def _nearest(scored: list[Scored], window: Window) -> Scored | None:
     """The one nearest the target in days, the earlier on a tie."""
-    return min(
-        (one for one in scored if window.first <= one.day <= window.last),
-        key=lambda one: (abs((one.day - window.target).days), one.day),
-        default=None,
-    )
+    first, last = window.first, window.last
+    within = [one for one in scored if first <= one.day <= last]
+    if len(within) <= 1:
+        return within[0] if within else None
+    return min(within, key=lambda one: (abs((one.day - window.target).days), one.day))
 
 
 def _results(
@@ -149,12 +143,7 @@ def _results(
 
 
 def _evidence(role: Role, scored: Scored) -> Evidence:
-    return Evidence(role, scored.response.ref, plain(scored.score.value), scored.day)
-
-
-def plain(value: Fraction) -> str:
-    """A score as a person reads it: whole, or with two decimals."""
-    return str(value.numerator) if value.denominator == 1 else f"{float(value):.2f}"
+    return Evidence(role, scored.response.ref, scored.score.value, scored.day)
 
 
 def _tell_unchosen(line: Timeline, points: list[Window], chosen: set[str]) -> None:

@@ -116,7 +116,9 @@ def _used(line: Timeline) -> tuple[PsaResult | None, list[PsaResult]]:
     series: list[PsaResult] = []
     for result in _one_per_moment(line):
         if result.problem is not None:
-            line.tell(result.ref, result.problem, result.recorded)
+            # A text that is no result may say anything: it is not repeated.
+            said = result.recorded if result.problem is Reason.UNIT else ""
+            line.tell(result.ref, result.problem, said)
         elif result.when.first > d0:
             series.append(result)
         elif result.when.first >= earliest:

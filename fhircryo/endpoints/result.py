@@ -54,11 +54,11 @@ class Part(StrEnum):
 
 
 class Evidence(msgspec.Struct, gc=False, frozen=True):
-    """A resource that a result stands on: its role, value as text, and day (None: not known)."""
+    """A resource that a result stands on: its role, what it says, and day (None: not known)."""
 
     role: Role
     ref: str
-    value: str = ""
+    value: int | str | Fraction = ""
     day: date | None = None
 
 

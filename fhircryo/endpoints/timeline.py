@@ -29,19 +29,13 @@ class Timeline(msgspec.Struct):
     died: Span | None
     died_undated: bool
     notices: list[Notice]
+    #: The precise day, after D0, from which on nothing more can happen to him.
+    day_of_death: date | None = None
 
     @property
     def index(self) -> Treatment:
         """The index procedure."""
         return self.treatment[0]
-
-    @property
-    def day_of_death(self) -> date | None:
-        """The precise day, after D0, from which on nothing more can happen to him."""
-        died = self.died
-        if died is None or not died.precise or died.first <= self.d0:
-            return None
-        return died.first
 
     def settle(self, when: Span) -> Span | None:
         """A clinical event's span, moved or clipped to the day of death; None if after as-of."""
@@ -89,7 +83,9 @@ def timeline(record: PatientRecord, protocol: Protocol, as_of: date) -> Timeline
     for item in record.not_used:
         notices.append(Notice(item.ref, item.reason, item.detail))
     died, undated = _death(record, d0, as_of, notices)
-    return Timeline(record, protocol, as_of, d0, treatment, died, undated, notices)
+    ends = died is not None and died.precise and died.first > d0
+    day_of_death = died.first if died is not None and ends else None
+    return Timeline(record, protocol, as_of, d0, treatment, died, undated, notices, day_of_death)
 
 
 def _death(

@@ -6,6 +6,7 @@ from typing import Any
 
 from fhircryo.calendar import Span
 from fhircryo.errors import UnreadableResource
+from fhircryo.extract.scoring import Instruments
 from fhircryo.fhir.dates import DateReader
 from fhircryo.fhir.wire import (
     CodeableConcept,
@@ -67,6 +68,12 @@ class Context:
         self.bundle: dict[str, str] = {}
         self._take_test_data = test_data
         self._units: dict[str, Decimal | None] = {}
+        self._codes = mappings.codes
+        self._prefixed = frozenset(prefix.system for prefix in mappings.prefixes)
+        self.instruments = Instruments(mappings)
+        self.observation_ranks: dict[str | None, int] = {
+            status: rank for rank, status in enumerate(mappings.statuses.observation)
+        }
 
     def is_own(self, identifiers: list[Identifier] | Identifier | None) -> bool:
         """Whether a resource is an endpoint that we published."""
@@ -87,10 +94,10 @@ class Context:
         if concept is None or not concept.coding:
             return []
         found = []
-        codes = self.mappings.codes
+        codes = self._codes
         for coding in concept.coding:
             entry = codes.get((coding.system, coding.code))
-            if entry is None and self.mappings.prefixes:
+            if entry is None and coding.system in self._prefixed:
                 entry = self._by_prefix(coding)
             if entry is not None:
                 found.append(entry)
@@ -133,6 +140,11 @@ class Context:
 
     def patient(self, reference: Reference | None) -> str:
         """The id of the patient that a reference names; empty where it names none."""
+        text = reference.reference if reference is not None else None
+        if text and text[:8] == "Patient/" and not self.bundle:
+            patient = text[8:]
+            if patient and "/" not in patient and "?" not in patient:
+                return patient
         resolved = self.resolve(reference)
         return resolved[8:] if resolved.startswith("Patient/") else ""
 

@@ -57,9 +57,8 @@ def observation(resource: Observation, ref: str, context: Context) -> Item:
         return named.not_used(Reason.NO_SUBJECT)
     if best.concept == "psa-not-convertible":
         return named.not_used(Reason.PSA_NOT_CONVERTIBLE, best.label)
-    try:
-        rank = context.mappings.statuses.observation.index(resource.status or "")
-    except ValueError:
+    rank = context.observation_ranks.get(resource.status)
+    if rank is None:
         return named.not_used(Reason.STATUS, resource.status or "no status")
     if best.concept == "psa":
         return _psa(resource, named, rank, context)

@@ -2,18 +2,18 @@
 
 import re
 from decimal import Decimal
-from fractions import Fraction
 
 from fhircryo.extract.context import Context, Named, date_problem, number
+from fhircryo.extract.scoring import Codes, Number, ReadyInstrument
 from fhircryo.fhir.wire import Answer, Coding, QuestionnaireResponse, ResponseItem
-from fhircryo.mapping.schema import Instrument
-from fhircryo.mapping.schema import Item as InstrumentItem
 from fhircryo.model import Item, Reason, Response, Score
 
 #: https://hl7.org/fhir/R4/extension-ordinalvalue.html
 ORDINAL_VALUE = "http://hl7.org/fhir/StructureDefinition/ordinalValue"
 _PLAIN_NUMBER = re.compile(r"\s*[+-]?[0-9]+(?:[.,][0-9]+)?\s*")
 _NO_QUESTIONNAIRE = "(no questionnaire)"
+
+_NO_CODES: Codes = {}
 
 Answers = dict[str, list[Answer]]
 
@@ -31,7 +31,7 @@ def questionnaire_response(resource: QuestionnaireResponse, ref: str, context: C
         return named.not_used(Reason.NO_SUBJECT)
     answers: Answers = {}
     _collect(resource.item, answers)
-    instruments = context.mappings.canonicals.get(canonical) or _by_signature(answers, context)
+    instruments = context.instruments.of(canonical, set(answers))
     if not instruments:
         return named.not_used(Reason.UNMAPPED_QUESTIONNAIRE, label)
     try:
@@ -43,18 +43,24 @@ def questionnaire_response(resource: QuestionnaireResponse, ref: str, context: C
         return date_problem(named, resource.authored)
     if not when.precise:
         return named.not_used(Reason.IMPRECISE_DATE, str(resource.authored))
-    scores = tuple(_score(instrument, answers) for instrument in instruments)
+    scores = tuple([_score(instrument, answers) for instrument in instruments])
     return Response(when=when, rank=rank, scores=scores, **named.fields())
 
 
 def _collect(items: list[ResponseItem] | None, answers: Answers) -> None:
     """All answers by linkId, at any depth (item.item and answer.item)."""
     for item in items or ():
+        link = item.link_id
         for answer in item.answer or ():
-            if item.link_id and _is_answered(answer):
-                answers.setdefault(item.link_id, []).append(answer)
-            _collect(answer.item, answers)
-        _collect(item.item, answers)
+            if link and (answer.value_integer is not None or _is_answered(answer)):
+                if link in answers:
+                    answers[link].append(answer)
+                else:
+                    answers[link] = [answer]
+            if answer.item:
+                _collect(answer.item, answers)
+        if item.item:
+            _collect(item.item, answers)
 
 
 def _is_answered(answer: Answer) -> bool:
@@ -63,70 +69,36 @@ def _is_answered(answer: Answer) -> bool:
     )
 
 
-def _by_signature(answers: Answers, context: Context) -> tuple[Instrument, ...]:
-    """The instruments whose linkIds are all there."""
-    return tuple(
-        instrument
-        for signature, instrument in context.mappings.signatures
-        if signature <= answers.keys()
-    )
-
-
-def _score(instrument: Instrument, answers: Answers) -> Score:
+def _score(instrument: ReadyInstrument, answers: Answers) -> Score:
     """The instrument's score, exact; or why there is none."""
-    values: list[Decimal | int] = []
+    values: list[Number] = []
     for item in instrument.items:
-        given = [answer for link in item.link_ids for answer in answers.get(link, ())]
-        if not given:
+        numbers = _numbers(item.links, answers, item.codes)
+        if not numbers:
             continue
-        numbers = {_number(answer, item) for answer in given}
-        value = numbers.pop()
-        if numbers or value is None or value not in item.allowed:
+        value = next(iter(numbers))
+        if len(numbers) > 1 or value is None or value not in item.allowed:
             return Score(instrument.key, problem=Reason.INVALID_ITEM, detail=item.key)
         values.append(value)
-    total = _total(instrument, answers)
+    total = _numbers(instrument.total_links, answers, _NO_CODES)
     if not values and total:
-        return _from_total(instrument, total)
-    if len(values) < instrument.minimum_answered:
-        return Score(
-            instrument.key,
-            problem=Reason.INCOMPLETE,
-            detail=f"{len(values)} of {len(instrument.items)} items answered",
-        )
-    score = _compute(instrument, values)
-    mismatch = bool(total) and total != {score}
-    return Score(instrument.key, score.numerator, score.denominator, mismatch=mismatch)
+        return instrument.from_total(total)
+    score = instrument.score(tuple(values))
+    if score.problem is None and total and total != {score.value}:
+        return Score(score.instrument, score.numerator, score.denominator, mismatch=True)
+    return score
 
 
-def _compute(instrument: Instrument, values: list[Decimal | int]) -> Fraction:
-    rule = instrument.score
-    score = sum((Fraction(value) for value in values), Fraction(0))
-    if rule.method == "mean":
-        score /= len(values)
-    return (score - Fraction(rule.subtract)) / Fraction(rule.divide) * Fraction(rule.multiply)
+def _numbers(links: tuple[str, ...], answers: Answers, codes: Codes) -> set[Number | None]:
+    """The distinct numbers of the answers to some linkIds; None among them for no number."""
+    found: set[Number | None] = set()
+    for link in links:
+        for answer in answers.get(link, ()):
+            found.add(_number(answer, codes))
+    return found
 
 
-def _total(instrument: Instrument, answers: Answers) -> set[Decimal | int | None]:
-    """The distinct numbers recorded as the total; None among them for one that is no number."""
-    links = instrument.total.link_ids if instrument.total else ()
-    return {_number(answer, None) for link in links for answer in answers.get(link, ())}
-
-
-def _from_total(instrument: Instrument, total: set[Decimal | int | None]) -> Score:
-    value = total.pop()
-    rule = instrument.total
-    if (
-        total
-        or value is None
-        or rule is None
-        or value % 1
-        or not rule.minimum <= value <= rule.maximum
-    ):
-        return Score(instrument.key, problem=Reason.INVALID_ITEM, detail="total")
-    return Score(instrument.key, int(value))
-
-
-def _number(answer: Answer, item: InstrumentItem | None) -> Decimal | int | None:
+def _number(answer: Answer, codes: Codes) -> Number | None:
     """The number that an answer is; None where it is none."""
     if answer.value_integer is not None:
         return number(answer.value_integer, "valueInteger")
@@ -136,16 +108,16 @@ def _number(answer: Answer, item: InstrumentItem | None) -> Decimal | int | None
         value = answer.value_quantity.value
         return None if value is None else number(value, "valueQuantity.value")
     if answer.value_coding is not None:
-        return _of_coding(answer.value_coding, item)
+        return _of_coding(answer.value_coding, codes)
     if answer.value_string is not None and _PLAIN_NUMBER.fullmatch(answer.value_string):
         return Decimal(answer.value_string.strip().replace(",", "."))
     return None
 
 
-def _of_coding(coding: Coding, item: InstrumentItem | None) -> Decimal | int | None:
-    for known in item.answers if item is not None else ():
-        if (known.system, known.code) == (coding.system, coding.code):
-            return known.score
+def _of_coding(coding: Coding, codes: Codes) -> Number | None:
+    score = codes.get((coding.system, coding.code))
+    if score is not None:
+        return score
     for extension in coding.extension or ():
         if extension.url == ORDINAL_VALUE and extension.value_decimal is not None:
             return number(extension.value_decimal, "ordinalValue")

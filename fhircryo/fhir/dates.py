@@ -12,6 +12,7 @@ from fhircryo.errors import UsageError
 
 _YEAR = re.compile(r"[0-9]{4}")
 _MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
+_REMEMBERED = 100_000
 _UTC = frozenset({"Z", "+00:00", "-00:00"})
 
 
@@ -30,6 +31,7 @@ class DateReader:
                 f"setting timezone: {timezone!r} is no IANA time zone name"
                 " (an example: Europe/Amsterdam)"
             ) from error
+        self._times: dict[str, str] = {}
 
     def read(self, text: str) -> Span | None:
         """The span of days that ``text`` means; None where it is not a FHIR date."""
@@ -52,18 +54,40 @@ class DateReader:
     def _read_time(self, text: str) -> Span | None:
         if text[10] != "T" or text[4] != "-" or text[7] != "-":
             return None
+        if self._zone is None:
+            # The same times of day come again and again.
+            written = text[11:]
+            time = self._times.get(written)
+            if time is None:
+                match = TIME.fullmatch(written)
+                if match is None:
+                    return None
+                hour, minute, second, fraction, _ = match.groups()
+                time = _time_of_day(hour, minute, second, fraction)
+                if len(self._times) < _REMEMBERED:
+                    self._times[written] = time
+            day = date.fromisoformat(text[:10])
+            return Span(day, day, time)
+        return self._in_zone(text, self._zone)
+
+    def _in_zone(self, text: str, zone: ZoneInfo) -> Span | None:
         match = TIME.fullmatch(text, 11)
         if match is None:
             return None
         day = date.fromisoformat(text[:10])
         hour, minute, second, fraction, offset = match.groups()
-        if self._zone is not None and offset in _UTC:
+        if offset in _UTC:
             # A leap second has no datetime; it is read as the second before.
             whole = min(int(second or 0), 59)
             moment = datetime(day.year, day.month, day.day, int(hour), int(minute), whole, 0, UTC)
-            local = moment.astimezone(self._zone)
+            local = moment.astimezone(zone)
             day = local.date()
             hour, minute, second = f"{local:%H}", f"{local:%M}", f"{local:%S}"
-        time = f"{hour}:{minute}:{second or '00'}"
-        fraction = (fraction or "").rstrip("0")
-        return Span(day, day, f"{time}.{fraction}" if fraction else time)
+        return Span(day, day, _time_of_day(hour, minute, second, fraction))
+
+
+def _time_of_day(hour: str, minute: str, second: str | None, fraction: str | None) -> str:
+    """``HH:MM:SS[.fraction]``, so that equal times are equal texts and texts sort by time."""
+    time = f"{hour}:{minute}:{second or '00'}"
+    fraction = (fraction or "").rstrip("0")
+    return f"{time}.{fraction}" if fraction else time

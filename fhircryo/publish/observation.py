@@ -1,9 +1,10 @@
 """An endpoint as an Observation."""
 
 import hashlib
-from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 
 from msgspec import Raw
 
@@ -35,17 +36,26 @@ CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
 DEVICE_ID = "fhircryo"
 
 _UNITS = {ValueType.PSA: "ng/mL", ValueType.DAYS: "d", ValueType.SCORE: "{score}"}
-_PSA_PARTS = frozenset({Part.NADIR, Part.THRESHOLD, Part.FAILING_PSA})
+_PART_UNITS = {
+    Part.NADIR: "ng/mL",
+    Part.THRESHOLD: "ng/mL",
+    Part.FAILING_PSA: "ng/mL",
+    Part.BASELINE_SCORE: "{score}",
+}
 # As evidence these are what an Observation may derive from; the rest stands in the Provenance.
 _DERIVED_FROM = ("Observation/", "QuestionnaireResponse/")
 
 
-@dataclass(frozen=True)
-class Subject:
-    """Whose endpoints, and of which index procedure; as references."""
+class _Shape:
+    """What all Observations of one endpoint (instrument, time point) have in common."""
 
-    patient: str
-    index: str
+    __slots__ = ("category", "code", "name", "unit")
+
+    def __init__(self, code: Raw, category: Raw, name: bytes, unit: str) -> None:
+        self.code = code
+        self.category = category
+        self.name = name
+        self.unit = unit
 
 
 class ObservationMaker:
@@ -57,6 +67,7 @@ class ObservationMaker:
         self._protocol = protocol
         self._source_name = source_name
         self._scales = mappings.scales.scales
+        self._system = f"{base}/endpoint"
         tag = [OutCoding(f"{base}/CodeSystem/tag", "research-use")]
         self._meta = raw({"tag": tag})
         derived = OutConcept([OutCoding(f"{base}/CodeSystem/category", "derived-endpoint")])
@@ -65,7 +76,7 @@ class ObservationMaker:
         self._survey_category = raw([derived, survey])
         self._method = raw(OutConcept(text=protocol.name))
         self._device = OutReference(f"Device/{DEVICE_ID}")
-        self._codes: dict[str, Raw] = {}
+        self._shapes: dict[tuple[str, str, str], _Shape] = {}
         self._values: dict[tuple[str, str], Raw] = {}
         self._parts = {
             part: raw(OutConcept([OutCoding(f"{base}/CodeSystem/component", part)]))
@@ -77,70 +88,74 @@ class ObservationMaker:
         }
         self._absent: dict[tuple[Absent, Reason], Raw] = {}
 
-    def identifier(self, result: Result, subject: Subject) -> str:
-        """The stable id of an endpoint: the same over runs and machines."""
-        name = "\x1f".join(
-            (
-                self._source_name,
-                subject.patient,
-                subject.index,
-                result.code,
-                result.time_point,
-                self._protocol.id,
+    def make(self, results: list[Result], patient: str, index: str) -> list[OutObservation]:
+        """The Observations of a patient's results; ``patient`` and ``index`` are references.
+
+        The identifier of each is the same over runs and machines.
+        """
+        name = "\x1f".join((self._source_name, patient, index, self._protocol.id)).encode()
+        hashed = hashlib.blake2b(name, digest_size=16)
+        subject = OutReference(patient)
+        part_of = [OutReference(index)]
+        made = []
+        for result in results:
+            shape = self._shape(result)
+            own = hashed.copy()
+            own.update(shape.name)
+            identifier = "e" + own.hexdigest()
+            observation = OutObservation(
+                identifier,
+                self._meta,
+                [OutIdentifier(self._system, identifier)],
+                "final" if result.final else "preliminary",
+                shape.category,
+                shape.code,
+                subject,
+                part_of,
+                method=self._method,
+                device=self._device,
             )
-        )
-        return "e" + hashlib.sha256(name.encode()).hexdigest()[:32]
+            if result.period:
+                observation.effective_period = _period(result.start, result.end)
+            else:
+                observation.effective_date_time = result.start.isoformat()
+            self._set_value(observation, result, shape)
+            if result.components:
+                observation.component = [self._component(part) for part in result.components]
+            if result.evidence:
+                refs = [one.ref for one in result.evidence if one.ref.startswith(_DERIVED_FROM)]
+                if refs:
+                    observation.derived_from = [OutReference(ref) for ref in dict.fromkeys(refs)]
+            made.append(observation)
+        return made
 
-    def make(self, result: Result, subject: Subject) -> OutObservation:
-        """The Observation of a result."""
-        identifier = self.identifier(result, subject)
-        observation = OutObservation(
-            identifier,
-            self._meta,
-            [OutIdentifier(f"{self._base}/endpoint", identifier)],
-            "final" if result.final else "preliminary",
-            self._survey_category if result.instrument else self._category,
-            self._code(result),
-            OutReference(subject.patient),
-            part_of=[OutReference(subject.index)],
-            method=self._method,
-            device=self._device,
-        )
-        if result.period:
-            end = result.end.isoformat() if result.end is not None else None
-            observation.effective_period = OutPeriod(result.start.isoformat(), end)
-        else:
-            observation.effective_date_time = result.start.isoformat()
-        self._set_value(observation, result)
-        if result.components:
-            observation.component = [self._component(part) for part in result.components]
-        refs = [one.ref for one in result.evidence if one.ref.startswith(_DERIVED_FROM)]
-        if refs:
-            observation.derived_from = [OutReference(ref) for ref in dict.fromkeys(refs)]
-        return observation
-
-    def _code(self, result: Result) -> Raw:
-        code = result.code
+    def _shape(self, result: Result) -> _Shape:
+        key = (result.endpoint.key, result.instrument, result.time_point)
         try:
-            return self._codes[code]
+            return self._shapes[key]
         except KeyError:
-            coding = OutCoding(f"{self._base}/CodeSystem/endpoint", code)
-            made = self._codes[code] = raw(OutConcept([coding], result.endpoint.words))
-            return made
+            coding = OutCoding(f"{self._base}/CodeSystem/endpoint", result.code)
+            shape = self._shapes[key] = _Shape(
+                raw(OutConcept([coding], result.endpoint.words)),
+                self._survey_category if result.instrument else self._category,
+                f"\x1e{result.code}\x1f{result.time_point}".encode(),
+                _UNITS.get(result.endpoint.value_type, ""),
+            )
+            return shape
 
-    def _set_value(self, observation: OutObservation, result: Result) -> None:
+    def _set_value(self, observation: OutObservation, result: Result, shape: _Shape) -> None:
         value = result.value
         if value is None:
             if result.absent is not None and result.reason is not None:
                 observation.data_absent_reason = self._why(result.absent, result.reason)
-        elif isinstance(value, bool):
+        elif value is True or value is False:
             observation.value_codeable_concept = self._yes_no[value]
         elif isinstance(value, str):
             observation.value_codeable_concept = self._grade(result.endpoint.scale, value)
-        elif result.endpoint.value_type is ValueType.COUNT:
-            observation.value_integer = int(value)
+        elif shape.unit:
+            observation.value_quantity = _quantity(value, shape.unit)
         else:
-            observation.value_quantity = _quantity(value, _UNITS[result.endpoint.value_type])
+            observation.value_integer = int(value)
 
     def _why(self, absent: Absent, reason: Reason) -> Raw:
         try:
@@ -165,15 +180,14 @@ class ObservationMaker:
 
     def _component(self, component: Component) -> OutComponent:
         value = component.value
-        made = OutComponent(self._parts[component.part])
-        if isinstance(value, bool):
+        part = component.part
+        made = OutComponent(self._parts[part])
+        if value is True or value is False:
             made.value_codeable_concept = self._yes_no[value]
         elif isinstance(value, str):
             made.value_codeable_concept = self._time_point(value)
-        elif component.part in _PSA_PARTS:
-            made.value_quantity = _quantity(value, _UNITS[ValueType.PSA])
-        elif component.part is Part.BASELINE_SCORE:
-            made.value_quantity = _quantity(value, _UNITS[ValueType.SCORE])
+        elif part in _PART_UNITS:
+            made.value_quantity = _quantity(value, _PART_UNITS[part])
         else:
             made.value_integer = int(value)
         return made
@@ -188,8 +202,15 @@ class ObservationMaker:
             return made
 
 
+@lru_cache(maxsize=1024)
+def _period(start: date, end: date | None) -> OutPeriod:
+    return OutPeriod(start.isoformat(), end.isoformat() if end is not None else None)
+
+
 def _quantity(value: int | Decimal | Fraction, unit: str) -> OutQuantity:
-    return OutQuantity(number(value), unit, UCUM, unit)
+    if type(value) is not int:
+        value = number(value)
+    return OutQuantity(value, unit, UCUM, unit)
 
 
 def references(result: Result) -> list[str]:

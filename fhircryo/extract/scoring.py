@@ -1,0 +1,90 @@
+"""An instrument's score from the answers to its items."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from fractions import Fraction
+
+from fhircryo.mapping.load import Mappings
+from fhircryo.mapping.schema import Instrument, Item
+from fhircryo.model import Reason, Score
+
+Number = int | Decimal
+Codes = Mapping[tuple[str | None, str | None], Number]
+
+# The same answers come again and again; what they give is computed once.
+_REMEMBERED = 20_000
+
+
+class ReadyItem:
+    """An item with what reading it needs."""
+
+    def __init__(self, item: Item) -> None:
+        self.key = item.key
+        self.links = item.link_ids
+        self.allowed = frozenset(item.allowed)
+        self.codes: Codes = {(answer.system, answer.code): answer.score for answer in item.answers}
+
+
+class ReadyInstrument:
+    """An instrument with what scoring it needs."""
+
+    def __init__(self, instrument: Instrument) -> None:
+        self.key = instrument.key
+        self.items = tuple(ReadyItem(item) for item in instrument.items)
+        self.total_links = instrument.total.link_ids if instrument.total else ()
+        self._instrument = instrument
+        self._known: dict[tuple[Number, ...], Score] = {}
+
+    def score(self, values: tuple[Number, ...]) -> Score:
+        """The score of the answered items' values, exact; or that too few are answered."""
+        score = self._known.get(values)
+        if score is None:
+            score = self._compute(values)
+            if len(self._known) < _REMEMBERED:
+                self._known[values] = score
+        return score
+
+    def _compute(self, values: tuple[Number, ...]) -> Score:
+        instrument = self._instrument
+        if len(values) < instrument.minimum_answered:
+            detail = f"{len(values)} of {len(self.items)} items answered"
+            return Score(self.key, problem=Reason.INCOMPLETE, detail=detail)
+        rule = instrument.score
+        score = sum((Fraction(value) for value in values), Fraction(0))
+        if rule.method == "mean":
+            score /= len(values)
+        score = (score - Fraction(rule.subtract)) / Fraction(rule.divide) * Fraction(rule.multiply)
+        return Score(self.key, score.numerator, score.denominator)
+
+    def from_total(self, total: set[Number | None]) -> Score:
+        """The score that the total item alone gives."""
+        value = next(iter(total))
+        rule = self._instrument.total
+        if (
+            len(total) > 1
+            or value is None
+            or rule is None
+            or value % 1
+            or not rule.minimum <= value <= rule.maximum
+        ):
+            return Score(self.key, problem=Reason.INVALID_ITEM, detail="total")
+        return Score(self.key, int(value))
+
+
+class Instruments:
+    """The instruments by the questionnaires that they are answered on."""
+
+    def __init__(self, mappings: Mappings) -> None:
+        ready = {one.key: ReadyInstrument(one) for one in mappings.instruments}
+        self._by_canonical = {
+            canonical: tuple(ready[one.key] for one in instruments)
+            for canonical, instruments in mappings.canonicals.items()
+        }
+        self._by_signature = [(signature, ready[one.key]) for signature, one in mappings.signatures]
+
+    def of(self, canonical: str, links: set[str]) -> tuple[ReadyInstrument, ...]:
+        """By the canonical without version, else by the linkIds that are answered."""
+        found = self._by_canonical.get(canonical)
+        if found:
+            return found
+        return tuple(one for signature, one in self._by_signature if signature <= links)

@@ -1,0 +1,1 @@
+"""The endpoint definitions as tables that run: one row, one patient, one result."""

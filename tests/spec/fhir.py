@@ -1,0 +1,486 @@
+"""The shorthand of the tables, turned into FHIR R4 resources.
+
+A shorthand is one line of words: leading words by position, then flags and ``name=value`` pairs.
+Words with spaces stand in quotes. A word that is not known is an error, so a typo cannot pass.
+"""
+
+import re
+import shlex
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import Any
+
+Resource = dict[str, Any]
+
+BASE = "https://w3id.org/fhircryo"
+SNOMED = "http://snomed.info/sct"
+LOINC = "http://loinc.org"
+CPT = "http://www.ama-assn.org/go/cpt"
+UCUM = "http://unitsofmeasure.org"
+ORDINAL = "http://hl7.org/fhir/StructureDefinition/ordinalValue"
+AE_GRADE = "http://hl7.org/fhir/uv/ae-research-ig/StructureDefinition/ae-grade"
+
+#: Names of codes: system and code.
+CODES = {
+    "cpt": (CPT, "55873"),
+    "cryotherapy": (SNOMED, "26782000"),
+    "metastasis": (SNOMED, "314994000"),
+    "local-recurrence": (f"{BASE}/CodeSystem/concept", "local-recurrence"),
+    "worsened": (SNOMED, "271299001"),
+    "stable": (SNOMED, "359746009"),
+    "improved": (SNOMED, "268910001"),
+    "successful": (SNOMED, "385669000"),
+    "partially-successful": (SNOMED, "385670004"),
+    "unsuccessful": (SNOMED, "385671000"),
+    "prostate": (SNOMED, "41216001"),
+}
+SCALES = {
+    "clavien": f"{BASE}/CodeSystem/clavien-dindo",
+    "sir": f"{BASE}/CodeSystem/sir-2003",
+    "ctcae": f"{BASE}/CodeSystem/ctcae-grade",
+    "sct": SNOMED,
+}
+CLAVIEN_SNOMED = {
+    "I": "1367519000",
+    "II": "1367520006",
+    "III": "1367521005",
+    "IIIa": "1367522003",
+    "IIIb": "1367523008",
+    "IV": "1367524002",
+    "IVa": "1367525001",
+    "IVb": "1367526000",
+    "V": "1367527009",
+}
+ITEMS = {
+    "iciq-ui-sf": ["frequency", "amount", "interference"],
+    "iief-5": ["q1", "q2", "q3", "q4", "q5"],
+    "ipss": ["q1", "q2", "q3", "q4", "q5", "q6", "q7", "qol"],
+    "qlq-c30-ql2": ["q29", "q30"],
+}
+OBSERVATION_STATUSES = {
+    "registered",
+    "preliminary",
+    "final",
+    "amended",
+    "corrected",
+    "cancelled",
+    "entered-in-error",
+    "unknown",
+}
+PROCEDURE_STATUSES = {
+    "preparation",
+    "in-progress",
+    "not-done",
+    "on-hold",
+    "stopped",
+    "completed",
+    "entered-in-error",
+    "unknown",
+}
+
+
+class TableError(ValueError):
+    """A row of the tables says something that the shorthand does not know."""
+
+
+class Line:
+    """A shorthand taken apart; every word has to be taken, see ``done``."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.words: list[str] = []
+        self.named: dict[str, list[str]] = {}
+        for word in shlex.split(text):
+            name, equals, value = word.partition("=")
+            if equals and re.fullmatch(r"[a-z][a-z-]*", name):
+                self.named.setdefault(name, []).append(value)
+            else:
+                self.words.append(word)
+
+    def next(self, default: str | None = None) -> str:
+        """The next word by position."""
+        if self.words:
+            return self.words.pop(0)
+        if default is None:
+            raise TableError(f"{self.text!r}: a word is missing")
+        return default
+
+    def flag(self, allowed: Iterable[str], default: str) -> str:
+        """The one word of a set that stands in the line."""
+        found = [word for word in self.words if word in allowed]
+        if len(found) > 1:
+            raise TableError(f"{self.text!r}: {found}")
+        if found:
+            self.words.remove(found[0])
+            return found[0]
+        return default
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """The value of ``name=value``, given at most once."""
+        values = self.named.pop(name, [])
+        if len(values) > 1:
+            raise TableError(f"{self.text!r}: {name} twice")
+        return values[0] if values else default
+
+    def all(self, name: str) -> list[str]:
+        """The values of ``name=value``, given any number of times."""
+        return self.named.pop(name, [])
+
+    def done(self) -> None:
+        """Raise an error if a word was not taken."""
+        if self.words or self.named:
+            raise TableError(f"{self.text!r}: not known: {self.words + list(self.named)}")
+
+
+def moment(text: str) -> str:
+    """A FHIR dateTime; a time without seconds or offset gets ``:00`` and ``+01:00``."""
+    if "T" not in text:
+        return text
+    day, time = text.split("T")
+    clock = re.fullmatch(r"(\d\d:\d\d)(:\d\d(?:\.\d+)?)?(Z|[+-]\d\d:\d\d)?", time)
+    if clock is None:
+        raise TableError(f"{text!r} is no dateTime")
+    return f"{day}T{clock[1]}{clock[2] or ':00'}{clock[3] or '+01:00'}"
+
+
+def concept(name: str, *more: str) -> dict[str, Any]:
+    """A CodeableConcept of codes by name or as ``system|code``."""
+    codings = []
+    for one in (name, *more):
+        system, bar, code = one.rpartition("|")
+        if not bar:
+            system, code = CODES[one]
+        codings.append({"system": system, "code": code} if system else {"code": code})
+    return {"coding": codings}
+
+
+def subject(line: Line) -> dict[str, str]:
+    """The subject of a resource, Patient/p1 unless the line says another."""
+    return {"reference": line.get("subject", "Patient/p1")}
+
+
+def updated(line: Line, resource: Resource) -> None:
+    """Put ``updated=`` and ``version=`` into the resource's meta."""
+    stamp, version = line.get("updated"), line.get("version")
+    meta = {"lastUpdated": moment(stamp)} if stamp else {}
+    if version:
+        meta["versionId"] = version
+    if meta:
+        resource["meta"] = meta
+
+
+# --- PSA -----------------------------------------------------------------------------------------
+
+
+def quantity(value: str, unit: str, system: str | None) -> dict[str, Any]:
+    """A Quantity: ``[comparator]number`` and a unit as UCUM code, ``text:...``, ``code:...``."""
+    parts = re.fullmatch(r"(<=|>=|<|>)?(-?\d+(?:\.\d+)?)?", value)
+    if parts is None:
+        raise TableError(f"PSA value {value!r}")
+    result: dict[str, Any] = {}
+    if parts[2]:
+        result["value"] = Decimal(parts[2]) if "." in parts[2] else int(parts[2])
+    if parts[1]:
+        result["comparator"] = parts[1]
+    kind, colon, word = unit.partition(":")
+    if unit == "nounit":
+        return result
+    if colon and kind == "text":
+        return result | {"unit": word}
+    if colon and kind == "code":
+        return result | {"system": system or UCUM, "code": word}
+    return result | {"unit": unit, "system": system or UCUM, "code": unit}
+
+
+def psa(text: str, number: int) -> Resource:
+    """``DATE VALUE [UNIT] [STATUS]``; ids a, b, c ... by position.
+
+    VALUE: a number with its comparator, ``str:...`` for a valueString, ``int:...`` for a
+    valueInteger, ``-`` for none. ``at=instant|period``: the element that holds the date.
+    """
+    line = Line(text)
+    resource: Resource = {"resourceType": "Observation", "id": line.get("id", chr(97 + number))}
+    updated(line, resource)
+    resource["status"] = line.flag(OBSERVATION_STATUSES, "final")
+    resource["code"] = concept(*(line.get("code", f"{LOINC}|2857-1") or "").split(","))
+    resource["subject"] = subject(line)
+    when, value = line.next(), line.next()
+    dated(resource, when, line.get("at", "dateTime"))
+    issued = line.get("issued")
+    if issued:
+        resource["issued"] = moment(issued)
+    system = line.get("system")
+    if value.startswith("str:"):
+        resource["valueString"] = value[4:]
+    elif value.startswith("int:"):
+        resource["valueInteger"] = int(value[4:])
+    elif value != "-":
+        unit = line.next("ng/mL")
+        resource["valueQuantity"] = quantity("" if value == "?" else value, unit, system)
+    absent = line.get("absent")
+    if absent:
+        system = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
+        resource["dataAbsentReason"] = {"coding": [{"system": system, "code": absent}]}
+    line.done()
+    return resource
+
+
+def dated(resource: Resource, when: str, at: str | None) -> None:
+    """Put the effective date into the element named by ``at``; ``-`` is no date."""
+    if when == "-":
+        return
+    if at == "dateTime":
+        resource["effectiveDateTime"] = moment(when)
+    elif at == "instant":
+        resource["effectiveInstant"] = moment(when)
+    elif at == "period":
+        resource["effectivePeriod"] = {"start": moment(when)}
+    elif at == "end":
+        resource["effectivePeriod"] = {"end": moment(when)}
+    else:
+        raise TableError(f"at={at}")
+
+
+# --- clinical events -----------------------------------------------------------------------------
+
+
+def condition(text: str, number: int) -> Resource:
+    """``CODE [onset=] [onset-start=] [recorded=] [status=]``; ids c1, c2 ..."""
+    line = Line(text)
+    resource: Resource = {"resourceType": "Condition", "id": line.get("id", f"c{number + 1}")}
+    updated(line, resource)
+    status = line.get("status")
+    if status:
+        system = "http://terminology.hl7.org/CodeSystem/condition-ver-status"
+        resource["verificationStatus"] = {"coding": [{"system": system, "code": status}]}
+    resource["code"] = concept(line.next())
+    resource["subject"] = subject(line)
+    onset, start, words = line.get("onset"), line.get("onset-start"), line.get("onset-words")
+    if onset:
+        resource["onsetDateTime"] = moment(onset)
+    if start:
+        resource["onsetPeriod"] = {"start": moment(start)}
+    if words:
+        resource["onsetString"] = words
+    recorded = line.get("recorded")
+    if recorded:
+        resource["recordedDate"] = moment(recorded)
+    line.done()
+    return resource
+
+
+def progression(text: str, number: int) -> Resource:
+    """``DATE [VALUE] [STATUS]``: a disease status, worsened by default; ids s1, s2 ..."""
+    line = Line(text)
+    resource: Resource = {"resourceType": "Observation", "id": line.get("id", f"s{number + 1}")}
+    resource["status"] = line.flag(OBSERVATION_STATUSES, "final")
+    resource["code"] = concept(f"{LOINC}|97509-4")
+    resource["subject"] = subject(line)
+    dated(resource, line.next(), line.get("at", "dateTime"))
+    value = line.next("worsened")
+    if value != "none":
+        resource["valueCodeableConcept"] = concept(value)
+    line.done()
+    return resource
+
+
+# --- complications -------------------------------------------------------------------------------
+
+
+def grade_coding(scale: str, grade: str) -> dict[str, str]:
+    """The coding of a grade; scale ``sct``: Clavien-Dindo in SNOMED CT."""
+    code = CLAVIEN_SNOMED[grade] if scale == "sct" else grade
+    return {"system": SCALES[scale], "code": code}
+
+
+def adverse_event(text: str, number: int) -> Resource:
+    """``[DATE] [clavien=GRADE@PLACE] [sir=] [ctcae=] [sct=] [suspect=ID]``; ids ae1, ae2 ...
+
+    PLACE: ``grade`` (the extension, default), ``severity``, ``event``, ``seriousness``,
+    ``category``. ``actuality=none`` leaves that element out.
+    """
+    line = Line(text)
+    resource: Resource = {"resourceType": "AdverseEvent", "id": line.get("id", f"ae{number + 1}")}
+    actuality = line.get("actuality", "actual")
+    if actuality != "none":
+        resource["actuality"] = actuality
+    resource["subject"] = subject(line)
+    when, detected = line.next("-"), line.get("detected")
+    if when != "-":
+        resource["date"] = moment(when)
+    if detected:
+        resource["detected"] = moment(detected)
+    for scale in SCALES:
+        for given in line.all(scale):
+            grade, _, place = given.partition("@")
+            put_grade(resource, grade_coding(scale, grade), place or "grade")
+    suspects = line.all("suspect")
+    if suspects:
+        resource["suspectEntity"] = [
+            {"instance": {"reference": one if "/" in one else f"Procedure/{one}"}}
+            for one in suspects
+        ]
+    line.done()
+    return resource
+
+
+def put_grade(resource: Resource, coding: dict[str, str], place: str) -> None:
+    """Put a grade where it may stand; ``severity`` keeps the coding that FHIR R4 requires there."""
+    if place == "grade":
+        extension = {"url": AE_GRADE, "valueCodeableConcept": {"coding": [coding]}}
+        resource.setdefault("extension", []).append(extension)
+    elif place == "severity":
+        system = "http://terminology.hl7.org/CodeSystem/adverse-event-severity"
+        required = {"system": system, "code": "severe"}
+        resource.setdefault("severity", {"coding": [required]})["coding"].append(coding)
+    elif place in ("event", "seriousness"):
+        resource.setdefault(place, {"coding": []})["coding"].append(coding)
+    elif place == "category":
+        resource.setdefault("category", []).append({"coding": [coding]})
+    else:
+        raise TableError(f"no place for a grade: {place}")
+
+
+def grading(text: str, number: int) -> Resource:
+    """``DATE GRADE [STATUS] [focus=TYPE/ID] [partOf=]``; ids g1, g2 ...
+
+    GRADE: Clavien-Dindo in SNOMED CT; ``own:GRADE`` in our code system; ``none`` for no value.
+    """
+    line = Line(text)
+    resource: Resource = {"resourceType": "Observation", "id": line.get("id", f"g{number + 1}")}
+    resource["status"] = line.flag(OBSERVATION_STATUSES, "final")
+    resource["code"] = concept(f"{SNOMED}|789279006")
+    resource["subject"] = subject(line)
+    dated(resource, line.next(), "dateTime")
+    own, colon, grade = line.next().rpartition(":")
+    if grade != "none":
+        coding = grade_coding("clavien" if colon and own == "own" else "sct", grade)
+        resource["valueCodeableConcept"] = {"coding": [coding]}
+    for name, element in (("focus", "focus"), ("part-of", "partOf")):
+        references = line.all(name)
+        if references:
+            resource[element] = [{"reference": one} for one in references]
+    line.done()
+    return resource
+
+
+# --- questionnaires ------------------------------------------------------------------------------
+
+
+def answer_as(kind: str, value: str) -> dict[str, Any]:
+    """An answer that holds a number in one of FHIR's ways."""
+    if kind == "integer":
+        return {"valueInteger": int(value)}
+    if kind == "decimal":
+        return {"valueDecimal": Decimal(value)}
+    if kind == "quantity":
+        return {"valueQuantity": {"value": Decimal(value)}}
+    if kind == "string":
+        return {"valueString": value}
+    if kind == "boolean":
+        return {"valueBoolean": value != "0"}
+    coding: dict[str, Any] = {"system": "http://example.org/answers", "code": f"answer-{value}"}
+    if kind == "ordinal":
+        coding["extension"] = [{"url": ORDINAL, "valueDecimal": int(value)}]
+    elif kind != "coding":
+        raise TableError(f"no such answer: {kind}")
+    return {"valueCoding": coding}
+
+
+def answers(text: str, links: list[str], kind: str) -> list[dict[str, Any]]:
+    """The items of ``3,3,_,2``; ``_`` is an item without an answer, ``kind:value`` another kind."""
+    values = [] if text == "-" else text.split(",")
+    if len(values) > len(links):
+        raise TableError(f"{text!r}: more answers than items")
+    items: list[dict[str, Any]] = []
+    for link, value in zip(links, values, strict=False):
+        one, colon, number = value.rpartition(":")
+        if value == "_":
+            items.append({"linkId": link})
+        else:
+            items.append({"linkId": link, "answer": [answer_as(one if colon else kind, number)]})
+    return items
+
+
+def response(text: str, number: int) -> Resource:
+    """``DATE INSTRUMENT ANSWERS [STATUS]``; ids q1, q2 ...
+
+    ``total=``: the instrument's total item. ``twice=LINK:VALUE``: that item once more.
+    ``nest=item|answer``: items below another item, or below its answer. ``as=``: kind of answer.
+    ``canonical=``: the whole canonical.
+    """
+    line = Line(text)
+    resource: Resource = {"resourceType": "QuestionnaireResponse"}
+    resource["id"] = line.get("id", f"q{number + 1}")
+    updated(line, resource)
+    when, instrument = line.next(), line.next()
+    canonical = line.get("canonical", f"{BASE}/Questionnaire/{instrument}")
+    if canonical:
+        resource["questionnaire"] = canonical
+    statuses = ("in-progress", "completed", "amended", "entered-in-error", "stopped")
+    resource["status"] = line.flag(statuses, "completed")
+    resource["subject"] = subject(line)
+    if when != "-":
+        resource["authored"] = moment(when)
+    items = answers(line.next("-"), ITEMS[instrument], line.get("as", "integer") or "")
+    total = line.get("total")
+    if total:
+        items.append({"linkId": "total", "answer": [answer_as("integer", total)]})
+    for again in line.all("twice"):
+        link, _, value = again.partition(":")
+        items.append({"linkId": link, "answer": [answer_as("integer", value)]})
+    nest = line.get("nest")
+    if nest == "item":
+        items = [{"linkId": "page", "item": [{"linkId": "part", "item": items}]}]
+    elif nest == "answer":
+        items = [{"linkId": "gate", "answer": [{"valueBoolean": True, "item": items}]}]
+    elif nest:
+        raise TableError(f"nest={nest}")
+    if items:
+        resource["item"] = items
+    line.done()
+    return resource
+
+
+# --- procedures ----------------------------------------------------------------------------------
+
+
+def procedure(text: str, number: int) -> Resource:
+    """``DATE [CODE] [STATUS] [outcome=] [site=] [end=]``; ids x1, x2 ...
+
+    CODE: ``cpt`` (default), ``cryotherapy`` (give ``site=prostate``), or ``system|code``.
+    ``at=period``: performedPeriod.start; ``at=string``: words.
+    """
+    line = Line(text)
+    resource: Resource = {"resourceType": "Procedure", "id": line.get("id", f"x{number + 1}")}
+    updated(line, resource)
+    resource["status"] = line.flag(PROCEDURE_STATUSES, "completed")
+    resource["subject"] = subject(line)
+    when, at = line.next(), line.get("at", "dateTime")
+    resource["code"] = concept(line.next("cpt"))
+    if when != "-" and at == "dateTime":
+        resource["performedDateTime"] = moment(when)
+    elif when != "-" and at in ("period", "end"):
+        resource["performedPeriod"] = {"start" if at == "period" else "end": moment(when)}
+    elif when != "-":
+        resource["performedString"] = when
+    outcome, site = line.get("outcome"), line.get("site")
+    if outcome:
+        resource["outcome"] = concept(outcome)
+    if site:
+        resource["bodySite"] = [concept(site)]
+    line.done()
+    return resource
+
+
+#: What turns the lines under a row's key into resources.
+SHORTHANDS: dict[str, Callable[[str, int], Resource]] = {
+    "index": procedure,
+    "psa": psa,
+    "conditions": condition,
+    "progression": progression,
+    "adverse_events": adverse_event,
+    "gradings": grading,
+    "responses": response,
+    "procedures": procedure,
+}
