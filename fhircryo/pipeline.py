@@ -20,7 +20,7 @@ from fhircryo.fhir.folder import InputFile, input_files
 from fhircryo.fhir.wire import DECODERS
 from fhircryo.gather import Counted, Records, Shelf, assemble
 from fhircryo.job import Job, Publisher, Slice
-from fhircryo.mapping.load import Mappings
+from fhircryo.mapping.load import Mappings, load_mappings, load_protocol
 from fhircryo.mapping.protocol import Protocol
 from fhircryo.model import Lacking, Notice, Reason
 from fhircryo.parallel import in_parallel
@@ -392,8 +392,13 @@ def compute_resources(
 ) -> Outcome:
     """Compute resources in memory: FHIR JSON as dicts (numbers as int or Decimal) or as lines."""
     settings = settings or Settings()
-    job = Job.of(settings, as_of, selection)
-    job = Job(mappings or job.mappings, protocol or job.protocol, as_of, settings, selection)
+    job = Job(
+        mappings or load_mappings(settings.mappings, settings.base),
+        protocol or load_protocol(settings.protocol),
+        as_of,
+        settings,
+        selection,
+    )
     context = job.context()
     lines = [line if isinstance(line, bytes) else ENCODER.encode(line) for line in resources]
     shelf = Shelf(grading_labels(context))

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from fhir.resources.R4B import get_fhir_model_class
-from paper_table import (
+from scipy.stats import wilcoxon
+
+from tests.acceptance.paper_table import (
     AS_OF,
     FOLDER,
     PAPER,
@@ -21,7 +23,6 @@ from paper_table import (
     table,
     value_of,
 )
-from scipy.stats import wilcoxon
 
 SCRIPT = FOLDER / "make_cohort.py"
 TRUTH = Path(__file__).with_name("cohort_truth.csv")

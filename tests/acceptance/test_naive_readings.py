@@ -5,7 +5,8 @@ from copy import deepcopy
 from datetime import date
 
 import pytest
-from paper_table import PAPER, compute, day_zero, each, read_cohort, table, without
+
+from tests.acceptance.paper_table import PAPER, compute, day_zero, each, read_cohort, table, without
 
 PSA = {"2857-1", "35741-8", "83112-3"}
 # What a reader who does not look at it takes each status for.

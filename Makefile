@@ -1,0 +1,45 @@
+# Everything is set up by itself: Python 3.11 or later and make are all that is needed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint docs bench bench-small real-input clean
+
+demo: $(READY)
+	$(BIN)/fhircryo demo
+
+test: $(READY) lint
+	$(BIN)/pytest -n auto -q
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/bandit -q -c pyproject.toml -r fhircryo
+	$(BIN)/fhircryo mappings check
+
+docs: $(READY)
+	$(BIN)/python -m tests.spec.render
+	$(BIN)/python docs/render_cli.py
+
+bench: $(READY)
+	$(BIN)/python benchmarks/folder.py
+
+# Fetches Synthea, HL7's and mCODE's examples from the public registries, and computes them in full.
+real-input: $(READY)
+	$(BIN)/python examples/synthea/fetch.py
+	$(BIN)/python examples/hl7/fetch.py
+
+clean:
+	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# uv is taken from the path where it is, else it comes by pip into the environment itself.
+$(READY): pyproject.toml uv.lock
+	@command -v uv >/dev/null || test -x $(BIN)/uv || \
+		{ $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv; }
+	@UV=$$(command -v uv || echo $(BIN)/uv); \
+		UV_PROJECT_ENVIRONMENT=$(VENV) $$UV sync --quiet --locked --inexact --python $(PYTHON)
+	@touch $@

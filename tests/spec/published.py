@@ -1,0 +1,223 @@
+"""What was published, in the short words of the tables, and its comparison with a row.
+
+A result is a value (``Y``, ``N``, ``0.4``, ``IIIb``, ``none``, ``305 event``, or ``absent CODE
+REASON``), and after it, in any order, what else is to be checked: a date, a period ``a..b`` (``a..``
+without an end), ``[final]``, ``name=value`` for a component, ``index=ID`` for the procedure that the
+result is part of. ``-`` alone: nothing was published.
+"""
+
+import re
+from decimal import Decimal
+from typing import Any
+
+from fhircryo.model import Reason
+from fhircryo.pipeline import Outcome
+
+from .fhir import BASE, CLAVIEN_SNOMED, SNOMED, UCUM
+
+YES_NO = "http://terminology.hl7.org/CodeSystem/v2-0136"
+ABSENT = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
+ABSENT_CODES = ("unknown", "temp-unknown", "not-applicable")
+UNITS = {"psa-nadir": "ng/mL", "prom-score": "{score}", "prom-change": "{score}"}
+SCALES = {"clavien-dindo", "sir-2003", "ctcae-grade"}
+COMPONENTS = {
+    "nadir",
+    "threshold",
+    "failing-psa",
+    "event",
+    "time-point",
+    "baseline-score",
+    "ungraded",
+}
+_DATE = re.compile(r"\d{4}-\d\d-\d\d(\.\.(\d{4}-\d\d-\d\d)?)?")
+_STATUS = re.compile(r"\[(final|preliminary)]")
+
+
+class MeaningError(ValueError):
+    """An expectation that cannot be read."""
+
+
+def coding(concept: dict[str, Any], system: str) -> str | None:
+    """The code of a system in a CodeableConcept."""
+    codes = [one["code"] for one in concept.get("coding", []) if one["system"] == system]
+    assert len(codes) <= 1, f"two codings of {system}"
+    return codes[0] if codes else None
+
+
+def number(value: Any) -> str:
+    """A number as it stands in the JSON."""
+    assert isinstance(value, int | Decimal), f"{value!r} is no exact number"
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
+
+
+def grade(concept: dict[str, Any]) -> str | None:
+    """Our own code of a grade; SNOMED CT's beside it is the same one."""
+    for scale in SCALES:
+        own = coding(concept, f"{BASE}/CodeSystem/{scale}")
+        if own is not None:
+            beside = coding(concept, SNOMED)
+            expected = CLAVIEN_SNOMED.get(own) if scale == "clavien-dindo" else None
+            assert beside == expected, f"{own} with SNOMED CT {beside}"
+            return own
+    return None
+
+
+def value_of(element: dict[str, Any]) -> str | None:
+    """The value of an Observation or of a component, in words; None without one."""
+    if "valueQuantity" in element:
+        return number(element["valueQuantity"]["value"])
+    if "valueInteger" in element:
+        return number(element["valueInteger"])
+    if "valueDateTime" in element:
+        return str(element["valueDateTime"])
+    if "valueCodeableConcept" in element:
+        concept = element["valueCodeableConcept"]
+        time_point = coding(concept, f"{BASE}/CodeSystem/time-point")
+        return coding(concept, YES_NO) or time_point or grade(concept)
+    return None
+
+
+def key_of(observation: dict[str, Any]) -> str:
+    """How the tables name an endpoint: its key, a time point after it where it has one."""
+    key = coding(observation["code"], f"{BASE}/CodeSystem/endpoint")
+    assert key is not None, "an Observation without our code"
+    time_point = components(observation).get("time-point")
+    return f"{key} {time_point}" if time_point else key
+
+
+def components(observation: dict[str, Any]) -> dict[str, str | None]:
+    """The components by name."""
+    found: dict[str, str | None] = {}
+    for one in observation.get("component", []):
+        name = coding(one["code"], f"{BASE}/CodeSystem/component")
+        assert name in COMPONENTS, f"component {name}"
+        assert name not in found, f"component {name} twice"
+        found[name] = value_of(one)
+    return found
+
+
+def unit_of(observation: dict[str, Any]) -> str | None:
+    """The UCUM unit of a quantity."""
+    quantity = observation.get("valueQuantity")
+    if quantity is None:
+        return None
+    assert quantity["system"] == UCUM
+    return str(quantity["code"])
+
+
+def effective(observation: dict[str, Any]) -> str:
+    """The date or the period of a result."""
+    if "effectiveDateTime" in observation:
+        return str(observation["effectiveDateTime"])
+    period = observation["effectivePeriod"]
+    return f"{period.get('start', '')}..{period.get('end', '')}"
+
+
+def main_words(observation: dict[str, Any]) -> str:
+    """The value of a result in the words of the tables."""
+    value = value_of(observation)
+    if value is None:
+        absent = observation["dataAbsentReason"]
+        own = coding(absent, f"{BASE}/CodeSystem/reason")
+        return f"absent {coding(absent, ABSENT)} {own}"
+    assert "dataAbsentReason" not in observation, "a value, and the reason why there is none"
+    key = key_of(observation)
+    unit = next((unit for start, unit in UNITS.items() if key.startswith(start)), None)
+    if "event" in components(observation):
+        unit = "d"
+        words = {"Y": "event", "N": "censored"}
+        value = f"{value} {words[components(observation)['event'] or '']}"
+    assert unit_of(observation) == unit, f"{key}: unit {unit_of(observation)}, not {unit}"
+    return value
+
+
+def _taken_apart(expected: str) -> tuple[str, list[str]]:
+    """The main words of an expectation, and the other things to check."""
+    words = expected.split()
+    if words[0] == "absent":
+        if len(words) < 3 or words[1] not in ABSENT_CODES:
+            raise MeaningError(f"{expected!r}: absent CODE REASON")
+        Reason(words[2])
+        main, rest = words[:3], words[3:]
+    elif len(words) > 1 and words[1] in ("event", "censored"):
+        main, rest = words[:2], words[2:]
+    else:
+        main, rest = words[:1], words[1:]
+    return " ".join(main), rest
+
+
+def shown(observation: dict[str, Any], expected: str) -> str:
+    """What was published, in as much detail as the expectation has."""
+    _, rest = _taken_apart(expected)
+    words = [main_words(observation)]
+    for word in rest:
+        name, equals, _ = word.partition("=")
+        if _STATUS.fullmatch(word):
+            words.append(f"[{observation['status']}]")
+        elif _DATE.fullmatch(word):
+            words.append(effective(observation))
+        elif equals and name in COMPONENTS:
+            words.append(f"{name}={components(observation).get(name)}")
+        elif equals and name == "index":
+            references = [one["reference"] for one in observation["partOf"]]
+            words.append(f"index={','.join(references).removeprefix('Procedure/')}")
+        else:
+            raise MeaningError(f"{expected!r}: {word!r}")
+    return " ".join(words)
+
+
+def results(outcome: Outcome) -> dict[str, dict[str, Any]]:
+    """The Observations by ``Patient/ID KEY``; each is there once."""
+    found: dict[str, dict[str, Any]] = {}
+    for observation in outcome.observations:
+        assert observation["resourceType"] == "Observation"
+        name = f"{observation['subject']['reference']} {key_of(observation)}"
+        assert name not in found, f"{name} twice"
+        found[name] = observation
+    return found
+
+
+def compare_results(outcome: Outcome, expect: dict[str, str]) -> tuple[dict[str, str], ...]:
+    """What was expected and what came out, of the endpoints that are named."""
+    found = results(outcome)
+    got, wanted = {}, {}
+    for key, expected in expect.items():
+        patient, _, endpoint = key.rpartition("/")
+        observation = found.get(f"Patient/{patient or 'p1'} {endpoint}")
+        wanted[key] = " ".join(expected.split())
+        if observation is None:
+            got[key] = "-"
+        elif expected == "-":
+            got[key] = main_words(observation)
+        else:
+            got[key] = shown(observation, expected)
+    return wanted, got
+
+
+def compare_reasons(outcome: Outcome, reasons: dict[str, str]) -> tuple[dict[str, str], ...]:
+    """What was expected and what was reported, of the resources that are named."""
+    got = {}
+    for name, expected in reasons.items():
+        words = name.split()
+        if len(words) == 3:
+            got[name] = str(_counted(outcome, *words))
+            continue
+        if expected != "-":
+            Reason(expected.removesuffix(" (used)"))
+        found = sorted(
+            f"{one.reason} (used)" if one.used else str(one.reason)
+            for one in outcome.issues
+            if one.name == name
+        )
+        got[name] = ", ".join(found) or "-"
+    return dict(reasons), got
+
+
+def _counted(outcome: Outcome, reason: str, kind: str, code: str) -> int:
+    """How many resources were counted for a reason; code ``*``: any code."""
+    Reason(reason)
+    return sum(
+        count
+        for (one, of, label), count in outcome.counted.items()
+        if (str(one), of) == (reason, kind) and code in ("*", label)
+    )

@@ -1,0 +1,91 @@
+"""The shorthand makes real FHIR R4 resources, and a slip in a table is an error."""
+
+import json
+from typing import Any
+
+import pytest
+from fhir.resources.R4B import get_fhir_model_class
+
+from .fhir import SHORTHANDS, TableError, moment
+from .published import MeaningError, shown
+from .rows import ROWS_FIELDS, Row, all_rows, read_row
+
+
+def _made() -> list[tuple[str, dict[str, Any]]]:
+    return [(row.id, one) for row in all_rows() for one in row.made()]
+
+
+def test_resources_are_valid_fhir() -> None:
+    wrong = []
+    for row, resource in _made():
+        if resource["resourceType"] == "AdverseEvent" and "actuality" not in resource:
+            continue  # left out on purpose
+        text = json.dumps(resource, default=float)
+        try:
+            get_fhir_model_class(resource["resourceType"]).model_validate_json(text)
+        except ValueError as error:
+            wrong.append(f"{row}: {text}: {error}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("key", "line"),
+    [
+        ("psa", "2016-02-10 0.8 ng/mL corected"),
+        ("psa", "2016-02-10 0.8 isued=2016-02-11"),
+        ("psa", "2016-02-10"),
+        ("psa", "2016-02-10 0,8"),
+        ("psa", "2016-02-10T8 0.8"),
+        ("conditions", "metastasis onsett=2016"),
+        ("conditions", "metastases onset=2016"),
+        ("adverse_events", "2016-02-10 clavien=IIIb@nowhere"),
+        ("gradings", "2016-02-10 IIIc"),
+        ("responses", "2016-02-10 iief-5 1,2,3,4,5,6"),
+        ("procedures", "2016-02-10 cpt complete"),
+    ],
+)
+def test_a_slip_in_the_shorthand_is_an_error(key: str, line: str) -> None:
+    with pytest.raises((TableError, KeyError)):
+        SHORTHANDS[key](line, 0)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"id": "a", "say": "b", "expects": {}},
+        {"id": "a", "say": "b"},
+        {"id": "a", "say": "b", "psas": [], "expect": {"psa-nadir": "1"}},
+    ],
+)
+def test_a_slip_in_a_row_is_an_error(content: dict[str, Any]) -> None:
+    with pytest.raises(TableError):
+        read_row(content, "here")
+
+
+def test_a_protocol_field_that_does_not_exist_is_an_error() -> None:
+    row = Row("a", "b", protocol={"psa": {"baseline_day": 3}})
+    with pytest.raises(TableError):
+        row.compute()
+
+
+@pytest.mark.parametrize("words", ["Y finall", "absent unknown", "Y ungradedd=1"])
+def test_a_slip_in_an_expectation_is_an_error(words: str) -> None:
+    row = Row("a", "b", expect={"technical-success": words})
+    with pytest.raises(MeaningError):
+        shown(row.compute().observations[0], words)
+
+
+def test_a_reason_that_does_not_exist_is_an_error() -> None:
+    row = Row("a", "b")
+    with pytest.raises(ValueError, match="too-few"):
+        shown(row.compute().observations[1], "absent unknown too-few")
+
+
+def test_times_are_completed() -> None:
+    assert moment("2016-02-10") == "2016-02-10"
+    assert moment("2016-02-10T08:00") == "2016-02-10T08:00:00+01:00"
+    assert moment("2016-02-10T08:00Z") == "2016-02-10T08:00:00Z"
+
+
+def test_every_shorthand_is_a_field_of_a_row() -> None:
+    assert set(SHORTHANDS) <= ROWS_FIELDS
