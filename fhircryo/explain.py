@@ -323,5 +323,7 @@ def _component_words(part: Component) -> str:
 
 def _evidence_words(evidence: Evidence) -> str:
     value = "" if evidence.value in ("", evidence.role) else f" {_plain(evidence.value)}"
+    if isinstance(evidence.value, Decimal):
+        value += " ng/mL"
     when = f", {evidence.day}" if evidence.day else ""
     return f"{evidence.role}{value} ({evidence.ref}{when})"

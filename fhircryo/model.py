@@ -109,16 +109,26 @@ class PsaResult(Item, tag="psa"):
     """A PSA result on a known day; ``problem`` says why its value cannot be used.
 
     ``value`` is in ng/mL: the measured value, or the stated limit of ``comparator`` (``<``, ``>``,
-    empty). ``rank``: 0 is the status that wins among results of the same moment.
+    empty). ``rank``: 0 is the status that wins among results of the same moment. ``measured``,
+    ``unit`` and ``text``: what was recorded, as a number with its unit or as text.
     """
 
     when: Span
     rank: int
     value: Decimal | None
     comparator: str
-    recorded: str
     issued: str | None = None
     problem: Reason | None = None
+    measured: Decimal | int | None = None
+    unit: str = ""
+    text: str = ""
+
+    @property
+    def recorded(self) -> str:
+        """The result as recorded."""
+        if self.measured is None:
+            return self.text.strip()
+        return f"{self.comparator}{self.measured} {self.unit}".strip()
 
 
 class Finding(Item, tag="fi"):

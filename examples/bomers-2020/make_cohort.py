@@ -550,7 +550,7 @@ class Man:
         return {"reference": self.chance.one_of(forms)}
 
     def subject(self) -> Json:
-        """A reference to him; before two records were merged, to the old one."""
+        """A reference to him."""
         return self.refer("Patient", self.id)
 
 
@@ -710,7 +710,7 @@ def plan_course(man: Man) -> None:
     for months in visits:
         value = next_value(man, months, nadir, nadir_at, value)
         sign = "<" if undetectable and value <= 10 else ""
-        if (man.number, months) in ((14, 9),):
+        if FORMS.get((man.number, months)) == "greater":
             sign, value = ">", 5000
         man.course.append(Result(months, days[months], value, sign))
     note_psa_truth(man, nadir)
@@ -1141,7 +1141,7 @@ def write_event(cohort: Cohort, man: Man, row: Complication) -> str:
             value = {"valueCodeableConcept": {"coding": [made]}}
             resource.setdefault("extension", []).append({"url": AE_GRADE, **value})
         elif place in ("severity", "event", "seriousness", "category"):
-            elements.setdefault(place, first_coding(place))["coding"].append(made)
+            elements.setdefault(place, first_coding(place, row))["coding"].append(made)
         elif place in ("observation", "focus"):
             write_grading(cohort, man, row, resource["id"])
     if not event["coding"]:
@@ -1160,12 +1160,15 @@ def write_event(cohort: Cohort, man: Man, row: Complication) -> str:
     return str(resource["id"])
 
 
-def first_coding(place: str) -> Json:
+def first_coding(place: str, row: Complication) -> Json:
     """What a place holds beside a grade."""
+    rank = _CLAVIEN.index(row.clavien[0])
     if place == "severity":
-        return concept(f"{TERMS}/adverse-event-severity", "moderate")
+        severity = "mild" if rank == 0 else "moderate" if rank < 4 else "severe"
+        return concept(f"{TERMS}/adverse-event-severity", severity)
     if place == "seriousness":
-        return concept(f"{TERMS}/adverse-event-seriousness", "non-serious")
+        serious = "non-serious" if rank < 4 else "serious"
+        return concept(f"{TERMS}/adverse-event-seriousness", serious)
     return {"coding": []}
 
 

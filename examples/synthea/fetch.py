@@ -45,7 +45,9 @@ def run(command: list[str], log: Path) -> None:
         FetchError: it failed; with the end of what it said.
     """
     with log.open("wb") as file:
-        code = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False).returncode
+        code = subprocess.run(
+            command, stdout=file, stderr=subprocess.STDOUT, check=False
+        ).returncode
     if code:
         said = log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
         raise FetchError("\n".join([f"{command[0]} failed with {code}; see {log}", *said]))
@@ -105,7 +107,9 @@ def generate(jars: Path, out: Path, men: int) -> None:
 def main() -> int:
     """Fetch, run, say where it is."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("out", nargs="?", type=Path, default=CACHE / "synthea", help="NDJSON folder")
+    parser.add_argument(
+        "out", nargs="?", type=Path, default=CACHE / "synthea", help="NDJSON folder"
+    )
     parser.add_argument("--men", type=int, default=300, help="how many living men (default 300)")
     options = parser.parse_args()
     try:

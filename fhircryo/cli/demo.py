@@ -37,7 +37,8 @@ def demo(
     job = Job.of(Settings.model_construct(), DEMO_AS_OF)
     cohort = cohort_of(read_source(source, job), job)
     rows = results_table(cohort, job.protocol, job.mappings.instruments)
-    table = Table(title=f"{job.protocol.title}, as of {job.as_of}")
+    typer.echo(f"{job.protocol.title}, as of {job.as_of}")
+    table = Table()
     for heading in ("", "fhircryo", "published", ""):
         table.add_column(heading)
     for row in rows:

@@ -116,7 +116,7 @@ def _prom_row(
         and result.time_point == row.time_point
         and isinstance(result.value, int | Fraction)
     ]
-    words = f"{instrument.words}, {row.time_point} against baseline (n = {len(changes)})"
+    words = f"{instrument.words.split(',')[0]} at {row.time_point}, n = {len(changes)}"
     return Row(words, _change_words(changes, instrument.worse), row.figure)
 
 

@@ -15,8 +15,8 @@ from fhircryo.endpoints.timeline import Timeline
 
 
 def psa_evidence(role: Role, point: SeriesPoint) -> Evidence:
-    """A PSA result as evidence, its value as recorded."""
-    return Evidence(role, point.result.ref, point.result.recorded, point.day)
+    """A PSA result as evidence, in ng/mL."""
+    return Evidence(role, point.result.ref, point.value, point.day)
 
 
 def psa_nadir(line: Timeline, course: PsaCourse) -> Result:

@@ -58,7 +58,7 @@ class Evidence(msgspec.Struct, gc=False, frozen=True):
 
     role: Role
     ref: str
-    value: int | str | Fraction = ""
+    value: int | str | Decimal | Fraction = ""
     day: date | None = None
 
 

@@ -94,13 +94,14 @@ class Context:
         if concept is None or not concept.coding:
             return []
         found = []
-        codes = self._codes
         for coding in concept.coding:
-            entry = codes.get((coding.system, coding.code))
-            if entry is None and coding.system in self._prefixed:
-                entry = self._by_prefix(coding)
+            entry = self._codes.get((coding.system, coding.code))
             if entry is not None:
                 found.append(entry)
+            elif coding.system in self._prefixed:
+                entry = self._by_prefix(coding)
+                if entry is not None:
+                    found.append(entry)
         return found
 
     def _by_prefix(self, coding: Coding) -> CodeEntry | None:

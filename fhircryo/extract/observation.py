@@ -14,6 +14,7 @@ from fhircryo.extract.context import (
 )
 from fhircryo.extract.grades import grades_of
 from fhircryo.fhir.wire import Observation, Quantity
+from fhircryo.mapping.load import CodeEntry
 from fhircryo.model import Finding, Grading, Item, Kind, PsaResult, Reason
 
 UCUM = "http://unitsofmeasure.org"
@@ -40,31 +41,38 @@ _COMPARATORS = {None: "", "": "", "<": "<", "<=": "<", ">": ">", ">=": ">"}
 
 def observation(resource: Observation, ref: str, context: Context) -> Item:
     """The item of an Observation."""
+    entry = _meaning(resource, context)
+    own = resource.identifier is not None and context.is_own(resource.identifier)
+    if own or entry is None or entry.concept == "psa-excluded":
+        label = entry.label if entry else label_of(resource.code)
+        reason = Reason.OWN_OUTPUT if own else Reason.UNMAPPED_CODE
+        return Named(ref, resource.meta, "", label).dropped(reason)
+    patient = context.patient(resource.subject)
+    named = Named(ref, resource.meta, patient, entry.label)
+    if context.is_test(resource.meta):
+        return named.not_used(Reason.TEST_DATA)
+    if not patient:
+        return named.not_used(Reason.NO_SUBJECT)
+    if entry.concept == "psa-not-convertible":
+        return named.not_used(Reason.PSA_NOT_CONVERTIBLE, entry.label)
+    rank = context.observation_ranks.get(resource.status)
+    if rank is None:
+        return named.not_used(Reason.STATUS, resource.status or "no status")
+    if entry.concept == "psa":
+        return _psa(resource, named, rank, context)
+    if entry.concept == "disease-status":
+        return _disease_status(resource, named, context)
+    return _grading(resource, named, context)
+
+
+def _meaning(resource: Observation, context: Context) -> CodeEntry | None:
+    """What it is coded as; of several meanings the one that decides."""
     best = None
     for entry in context.entries(resource.code):
         rank = _RANK.get(entry.concept)
         if rank is not None and (best is None or rank < _RANK[best.concept]):
             best = entry
-    own = resource.identifier is not None and context.is_own(resource.identifier)
-    if own or best is None or best.concept == "psa-excluded":
-        label = best.label if best else label_of(resource.code)
-        reason = Reason.OWN_OUTPUT if own else Reason.UNMAPPED_CODE
-        return Named(ref, resource.meta, "", label).dropped(reason)
-    named = Named(ref, resource.meta, context.patient(resource.subject), best.label)
-    if context.is_test(resource.meta):
-        return named.not_used(Reason.TEST_DATA)
-    if not named.patient:
-        return named.not_used(Reason.NO_SUBJECT)
-    if best.concept == "psa-not-convertible":
-        return named.not_used(Reason.PSA_NOT_CONVERTIBLE, best.label)
-    rank = context.observation_ranks.get(resource.status)
-    if rank is None:
-        return named.not_used(Reason.STATUS, resource.status or "no status")
-    if best.concept == "psa":
-        return _psa(resource, named, rank, context)
-    if best.concept == "disease-status":
-        return _disease_status(resource, named, context)
-    return _grading(resource, named, context)
+    return best
 
 
 def _psa(resource: Observation, named: Named, rank: int, context: Context) -> Item:
@@ -78,27 +86,7 @@ def _psa(resource: Observation, named: Named, rank: int, context: Context) -> It
         return date_problem(named, written)
     if when.first != when.last:
         return named.not_used(Reason.IMPRECISE_DATE, str(written))
-    problem: Reason | None = None
-    value: Decimal | None = None
-    comparator = recorded = ""
-    quantity = resource.value_quantity
-    if resource.data_absent_reason is not None:
-        problem = Reason.VALUE
-    elif quantity is not None and quantity.value is not None:
-        measured = number(quantity.value, "valueQuantity.value")
-        sign = _COMPARATORS.get(quantity.comparator)
-        factor = _factor(quantity, context)
-        recorded = f"{quantity.comparator or ''}{measured} {quantity.unit or quantity.code or ''}"
-        comparator = sign or ""
-        value, problem = _convert(measured, factor)
-        if sign is None:
-            problem = Reason.VALUE
-    elif resource.value_string is not None:
-        recorded = resource.value_string
-        value, comparator, problem = _from_text(recorded, context)
-    else:
-        problem = Reason.VALUE
-    return PsaResult(
+    result = PsaResult(
         ref=named.ref,
         patient=named.patient,
         code=named.code,
@@ -106,12 +94,33 @@ def _psa(resource: Observation, named: Named, rank: int, context: Context) -> It
         version=named.version,
         when=when,
         rank=rank,
-        value=None if problem is not None else value,
-        comparator=comparator,
-        recorded=recorded.strip(),
+        value=None,
+        comparator="",
         issued=resource.issued,
-        problem=problem,
     )
+    quantity = resource.value_quantity
+    if resource.data_absent_reason is not None:
+        result.problem = Reason.VALUE
+    elif quantity is not None and quantity.value is not None:
+        _set_measured(result, quantity, context)
+    elif resource.value_string is not None:
+        result.text = resource.value_string
+        result.value, result.comparator, result.problem = _from_text(result.text, context)
+    else:
+        result.problem = Reason.VALUE
+    return result
+
+
+def _set_measured(result: PsaResult, quantity: Quantity, context: Context) -> None:
+    measured = number(quantity.value, "valueQuantity.value")
+    result.measured = measured
+    result.unit = quantity.unit or quantity.code or ""
+    comparator = _COMPARATORS.get(quantity.comparator)
+    if comparator is None:
+        result.problem = Reason.VALUE
+        return
+    result.comparator = comparator
+    result.value, result.problem = _convert(measured, _factor(quantity, context))
 
 
 def _convert(

@@ -31,7 +31,7 @@ def questionnaire_response(resource: QuestionnaireResponse, ref: str, context: C
         return named.not_used(Reason.NO_SUBJECT)
     answers: Answers = {}
     _collect(resource.item, answers)
-    instruments = context.instruments.of(canonical, set(answers))
+    instruments = context.instruments.of(canonical, answers.keys())
     if not instruments:
         return named.not_used(Reason.UNMAPPED_QUESTIONNAIRE, label)
     try:
@@ -73,6 +73,13 @@ def _score(instrument: ReadyInstrument, answers: Answers) -> Score:
     """The instrument's score, exact; or why there is none."""
     values: list[Number] = []
     for item in instrument.items:
+        given = answers.get(item.link) if item.link else None
+        if given is not None and len(given) == 1:
+            # By far the most: one linkId, one whole number.
+            plain = given[0].value_integer
+            if type(plain) is int and plain in item.allowed:
+                values.append(plain)
+                continue
         numbers = _numbers(item.links, answers, item.codes)
         if not numbers:
             continue

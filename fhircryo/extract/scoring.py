@@ -1,6 +1,6 @@
 """An instrument's score from the answers to its items."""
 
-from collections.abc import Mapping
+from collections.abc import KeysView, Mapping
 from decimal import Decimal
 from fractions import Fraction
 
@@ -21,6 +21,8 @@ class ReadyItem:
     def __init__(self, item: Item) -> None:
         self.key = item.key
         self.links = item.link_ids
+        #: The linkId where there is just one.
+        self.link = item.link_ids[0] if len(item.link_ids) == 1 else ""
         self.allowed = frozenset(item.allowed)
         self.codes: Codes = {(answer.system, answer.code): answer.score for answer in item.answers}
 
@@ -82,7 +84,7 @@ class Instruments:
         }
         self._by_signature = [(signature, ready[one.key]) for signature, one in mappings.signatures]
 
-    def of(self, canonical: str, links: set[str]) -> tuple[ReadyInstrument, ...]:
+    def of(self, canonical: str, links: KeysView[str]) -> tuple[ReadyInstrument, ...]:
         """By the canonical without version, else by the linkIds that are answered."""
         found = self._by_canonical.get(canonical)
         if found:

@@ -13,6 +13,7 @@ _BEGINNING = b'{"resourceType":"'
 _START = len(_BEGINNING)
 _READ = {kind.encode(): (kind, decoder.decode) for kind, decoder in DECODERS.items()}
 _UUID = "urn:uuid:"
+_NOTHING = (b"", b"null")
 BUNDLE_TYPE = "Bundle"
 
 
@@ -82,9 +83,9 @@ def unpack(bundle: Bundle) -> tuple[list[Entry], dict[str, str]]:
     entries = []
     targets: dict[str, str] = {}
     for number, entry in enumerate(bundle.entry or ()):
-        if entry.resource is None:
-            continue
         line = bytes(entry.resource)
+        if line in _NOTHING:
+            continue
         url = entry.full_url or ""
         given = url.removeprefix(_UUID) if url.startswith(_UUID) else None
         try:

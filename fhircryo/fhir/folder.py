@@ -22,6 +22,7 @@ _ENDINGS = (".ndjson", ".ndjson.gz", ".json")
 _BY_NAME = {kind.lower(): kind for kind in KNOWN_TYPES}
 #: What a computed folder and bulk exports hold beside resources.
 _NOT_RESOURCES = frozenset({"manifest.json"})
+_NOT_DATA = frozenset({".md", ".py"})
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def input_files(folder: Path) -> tuple[list[InputFile], list[str]]:
                 passed_over.append(f"{path.name}/")
             elif path.name.endswith(_ENDINGS) and path.name not in _NOT_RESOURCES:
                 files.append(InputFile(path, path.stat().st_size, _hint(path.name)))
-            elif path.name not in _NOT_RESOURCES:
+            elif path.name not in _NOT_RESOURCES and path.suffix not in _NOT_DATA:
                 passed_over.append(path.name)
     except OSError as error:
         raise SourceError(f"{folder}: cannot be read: {error.strerror}") from error

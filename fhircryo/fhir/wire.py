@@ -186,7 +186,8 @@ class BundleRequest(_Element):
 
 class BundleEntry(_Element):
     full_url: str | None = None
-    resource: msgspec.Raw | None = None
+    # Raw stands in no union: an entry without a resource is empty.
+    resource: msgspec.Raw = msgspec.Raw(b"")
 
 
 class Bundle(_Element):
