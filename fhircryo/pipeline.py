@@ -5,6 +5,7 @@ import hashlib
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -86,6 +87,7 @@ class _SliceState(msgspec.Struct):
     not_used: dict[str, int]
     notes: dict[str, int]
     counted: list[tuple[Reason, str, str, int]]
+    hashes: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -139,9 +141,9 @@ def compute_folder(
     if stage is not None:
         stage("computing")
     with writing_to(target) as work, _no_garbage_collection():
-        total = _write(read, job, work, workers, progress, validate=validate)
+        total, hashes = _write(read, job, work, workers, progress, validate=validate)
         summary = _sum_up(read, job, total)
-        _write_manifest(work / MANIFEST, read.files, job, summary)
+        _write_manifest(work / MANIFEST, read.files, hashes, job, summary)
     return summary
 
 
@@ -153,17 +155,21 @@ def _write(
     progress: Progress | None,
     *,
     validate: bool,
-) -> Slice:
-    """Compute all patients and write the target's files; what was done in all."""
+) -> tuple[Slice, dict[str, str]]:
+    """Compute all patients and write the target's files; what was done, and the input's hashes."""
     records = sorted(read.records.records.values(), key=lambda record: record.patient)
     workers = max(1, min(workers, len(records) // _PATIENTS_PER_WORKER))
     older = _older_by_patient(read)
     slices = [Slice() for _ in range(workers)]
+    hashes: dict[str, str] = {}
 
     def compute_slice(number: int) -> bytes:
         start, end = (len(records) * n // workers for n in (number, number + 1))
         publisher = Publisher(job, read.lacking, older)
-        with ExitStack() as files:
+        with ExitStack() as files, ThreadPoolExecutor(1) as beside:
+            # Hashing lets go of the interpreter, and so costs next to nothing beside computing.
+            mine = read.files[number::workers]
+            hashing = beside.submit(lambda: {file.name: file.sha256() for file in mine})
             observations, provenances, issues = (
                 files.enter_context((work / _piece(name, number)).open("xb"))
                 for name in (OBSERVATIONS, PROVENANCES, ISSUES)
@@ -174,12 +180,14 @@ def _write(
                 if progress is not None and not number and not done % 100:
                     progress(done, end - start)
         slices[number] = publisher.slice
-        return _encode(publisher.slice) if number else b""
+        hashes.update(hashing.result())
+        return _encode(publisher.slice, hashes) if number else b""
 
     encoded = in_parallel(compute_slice, workers)
     total = slices[0]
-    for state in encoded[1:]:
-        _add(total, _STATE.decode(state))
+    for state in map(_STATE.decode, encoded[1:]):
+        _add(total, state)
+        hashes.update(state.hashes)
     for name in (OBSERVATIONS, PROVENANCES, ISSUES):
         _join([work / _piece(name, number) for number in range(workers)], work / name)
     (work / DEVICES).write_bytes(ENCODER.encode(device(job.mappings.base)) + b"\n")
@@ -190,7 +198,7 @@ def _write(
             with (work / name).open("rb") as lines:
                 for line in lines:
                     validate_line(line)
-    return total
+    return total, hashes
 
 
 def _piece(name: str, number: int) -> str:
@@ -210,7 +218,7 @@ def _join(pieces: list[Path], whole: Path) -> None:
 _STATE = msgspec.msgpack.Decoder(_SliceState)
 
 
-def _encode(done: Slice) -> bytes:
+def _encode(done: Slice, hashes: dict[str, str]) -> bytes:
     counted = [(*key, count) for key, count in done.counted.items()]
     return msgspec.msgpack.encode(
         _SliceState(
@@ -221,6 +229,7 @@ def _encode(done: Slice) -> bytes:
             dict(done.not_used),
             dict(done.notes),
             counted,
+            hashes,
         )
     )
 
@@ -325,7 +334,9 @@ def _unknown(selection: Selection, shelf: Shelf) -> list[str]:
     return sorted(selection.include - known)
 
 
-def _write_manifest(path: Path, files: list[InputFile], job: Job, summary: Summary) -> None:
+def _write_manifest(
+    path: Path, files: list[InputFile], hashes: dict[str, str], job: Job, summary: Summary
+) -> None:
     """What made this: versions and hashes, as-of, inputs, counts."""
     content = {
         "fhircryo": __version__,
@@ -338,7 +349,7 @@ def _write_manifest(path: Path, files: list[InputFile], job: Job, summary: Summa
         "mappings": {"files": list(job.mappings.files), "sha256": job.mappings.sha256},
         "settings": job.settings.model_dump(mode="json", exclude={"protocol", "mappings"}),
         "inputs": [
-            {"name": file.name, "size": file.size, "sha256": file.sha256()} for file in files
+            {"name": file.name, "size": file.size, "sha256": hashes[file.name]} for file in files
         ],
         "counts": summary,
     }

@@ -1,6 +1,7 @@
 """Patient-reported outcome measures (PROMs): scores at the time points and their changes."""
 
 from datetime import date
+from functools import cache
 
 import msgspec
 
@@ -108,7 +109,7 @@ def _results(
         if scored is None:
             continue
         final = line.as_of > window.last
-        time_point = Component(Part.TIME_POINT, window.name)
+        time_point = _time_point(window.name)
         evidence = _evidence(Role.SCORE, scored)
         results.append(
             Result(
@@ -140,6 +141,11 @@ def _results(
             )
         )
     return results
+
+
+@cache
+def _time_point(name: str) -> Component:
+    return Component(Part.TIME_POINT, name)
 
 
 def _evidence(role: Role, scored: Scored) -> Evidence:
