@@ -413,7 +413,7 @@ def compute_resources(
     context = job.context()
     lines = [line if isinstance(line, bytes) else ENCODER.encode(line) for line in resources]
     shelf = Shelf(grading_labels(context))
-    read_lines(lines, shelf, context, 0, first=1, utf8=False)
+    read_lines(lines, shelf, context, 0)
     patients = selection.patients(shelf)
     records = assemble(shelf, patients)
     lacking = job.lacking(shelf)

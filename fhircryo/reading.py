@@ -13,7 +13,7 @@ from fhircryo.errors import UnreadableResource
 from fhircryo.extract.context import Context
 from fhircryo.extract.extractor import extract
 from fhircryo.fhir.decode import BUNDLE_TYPE, decode, kind_of, resources
-from fhircryo.fhir.folder import InputFile, Part, parts, read_blocks
+from fhircryo.fhir.folder import InputFile, Part, parts, read_batches
 from fhircryo.fhir.wire import DECODERS
 from fhircryo.gather import Patients, Shelf, Unreadable
 from fhircryo.model import PatientFacts
@@ -43,17 +43,11 @@ ALL_PATIENTS = Selection()
 
 
 def read_lines(
-    lines: Iterable[bytes],
-    shelf: Shelf,
-    context: Context,
-    part: int,
-    *,
-    first: int,
-    utf8: bool,
+    lines: Iterable[bytes], shelf: Shelf, context: Context, part: int, *, first: int = 1
 ) -> int:
     """Read lines onto the shelf; the number of those that hold something.
 
-    ``first``: the number of the first line in its part (from 1); ``utf8``: they are known to be.
+    ``first``: the number of the first line in its part (from 1).
     """
     filled = 0
     seen = dict.fromkeys(DECODERS, 0)
@@ -62,8 +56,8 @@ def read_lines(
     for number, line in enumerate(lines, first):
         sequence += 4096
         try:
-            if not utf8:
-                line.decode("utf-8")
+            if not line.isascii():
+                line.decode("utf-8")  # also what is not read must be UTF-8
             kind, resource = decode(line)
             if resource is None:
                 shelf.seen[kind] += 1
@@ -110,16 +104,9 @@ def read_part(part: Part, shelf: Shelf, context: Context) -> None:
     """Read a part of a file onto the shelf."""
     lines = filled = 0
     try:
-        for block in read_blocks(part):
-            filled += read_lines(
-                block.lines,
-                shelf,
-                context,
-                part.number,
-                first=lines + 1,
-                utf8=block.utf8,
-            )
-            lines += len(block.lines)
+        for batch in read_batches(part):
+            filled += read_lines(batch, shelf, context, part.number, first=lines + 1)
+            lines += len(batch)
     except UnreadableResource as error:
         shelf.unreadable.append(Unreadable(part.number, 0, "", str(error)))
         filled += 1

@@ -7,16 +7,16 @@ import gzip
 import hashlib
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from io import BufferedReader
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import BinaryIO
 
 from fhircryo.errors import SourceError, UnreadableResource
 from fhircryo.fhir.types import KNOWN_TYPES
 
-_BLOCK = 4 << 20
+_BUFFER = 1 << 20
+_BATCH = 1 << 20
 _BOM = b"\xef\xbb\xbf"
 _ENDINGS = (".ndjson", ".ndjson.gz", ".json")
 _BY_NAME = {kind.lower(): kind for kind in KNOWN_TYPES}
@@ -110,15 +110,8 @@ def parts(files: list[InputFile], size: int) -> list[Part]:
     return found
 
 
-class Block(NamedTuple):
-    """Some lines; ``utf8``: all of them are known to be UTF-8."""
-
-    lines: list[bytes]
-    utf8: bool
-
-
-def read_blocks(part: Part) -> Iterator[Block]:
-    """The lines of a part, in blocks.
+def read_batches(part: Part) -> Iterator[list[bytes]]:
+    """The lines of a part, some at a time.
 
     Raises:
         UnreadableResource: the file cannot be read, or not to its end; what stood before the
@@ -129,67 +122,70 @@ def read_blocks(part: Part) -> Iterator[Block]:
             yield _document(part.file.path.read_bytes())
         elif part.file.zipped:
             with gzip.open(part.file.path, "rb") as zipped:
-                yield from _blocks(cast("BufferedReader", zipped), None, at_start=True)
+                yield from _of_stream(zipped)
         else:
-            with part.file.path.open("rb") as file:
-                length = None if part.end is None else part.end - part.start
-                if part.start:
-                    # A line belongs to the part in which it begins.
-                    file.seek(part.start - 1)
-                    skipped = len(file.readline()) - 1
-                    length = None if length is None else length - skipped
-                if length is None or length > 0:
-                    yield from _blocks(file, length, at_start=not part.start)
+            with part.file.path.open("rb", buffering=_BUFFER) as file:
+                yield from _of_part(file, part)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UnreadableResource(f"the gzip file is broken or cut short: {error}") from None
     except OSError as error:
         raise UnreadableResource(f"the file cannot be read: {error.strerror}") from None
 
 
-def _document(content: bytes) -> Block:
+def _document(content: bytes) -> list[bytes]:
     """A JSON document as one line; several of them, one per line, as lines."""
     content = content.removeprefix(_BOM)
     lines = content.split(b"\n")
     filled = [line for line in lines if line.strip()]
     several = len(filled) > 1 and all(line[:1] == b"{" and len(line) > 2 for line in filled)
-    return Block(lines if several else [content], utf8=_is_utf8(content))
+    return lines if several else [content]
 
 
-def _blocks(file: BufferedReader, length: int | None, *, at_start: bool) -> Iterator[Block]:
-    """The lines that begin within ``length`` bytes from here, in blocks."""
-    pending: list[bytes] = []
-    while length is None or length > 0:
-        # read1 gives what there is: of a gzip file cut short all that came before the cut.
-        block = file.read1(_BLOCK if length is None else min(_BLOCK, length))
-        if not block:
-            break
-        if length is not None:
-            length -= len(block)
-            if length <= 0 and not block.endswith(b"\n"):
-                block += file.readline()
-        if at_start:
-            block = block.removeprefix(_BOM)
-            at_start = False
-        cut = block.rfind(b"\n") + 1
-        if not cut:
-            pending.append(block)
-            continue
-        pending.append(block[:cut])
-        text = b"".join(pending)
-        pending = [block[cut:]] if cut < len(block) else []
-        lines = text.split(b"\n")
-        lines.pop()
-        yield Block(lines, _is_utf8(text))
-    if pending:
-        text = b"".join(pending)
-        yield Block([text], _is_utf8(text))
-
-
-def _is_utf8(text: bytes) -> bool:
-    if text.isascii():
-        return True
+def _of_stream(stream: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """All lines; of a stream that breaks, those before the break."""
+    batch: list[bytes] = []
+    size = 0
+    first = True
     try:
-        text.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
+        for line in stream:
+            batch.append(line.removeprefix(_BOM) if first else line)
+            first = False
+            size += len(line)
+            if size >= _BATCH:
+                yield batch
+                batch, size = [], 0
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        yield batch
+        raise
+    yield batch
+
+
+def _of_part(file: BinaryIO, part: Part) -> Iterator[list[bytes]]:
+    """The lines that begin within a part."""
+    position = part.start
+    if position:
+        # A line belongs to the part in which it begins.
+        file.seek(position - 1)
+        position += len(file.readline()) - 1
+    while part.end is None or position < part.end:
+        batch = file.readlines(_BATCH)
+        if not batch:
+            return
+        size = sum(map(len, batch))
+        if not position:
+            batch[0] = batch[0].removeprefix(_BOM)
+        if part.end is not None and position + size > part.end:
+            batch = _until(batch, part.end - position)
+        position += size
+        yield batch
+
+
+def _until(batch: list[bytes], length: int) -> list[bytes]:
+    """The lines that begin within so many bytes."""
+    kept = []
+    for line in batch:
+        if length <= 0:
+            break
+        kept.append(line)
+        length -= len(line)
+    return kept

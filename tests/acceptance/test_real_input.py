@@ -315,3 +315,20 @@ def test_explain_names_what_the_result_rests_on(man):
     assert expected.d0 in told.stdout
     if expected.psa_nadir[:1].isdigit():
         assert expected.psa_nadir in told.stdout
+
+
+def walkthroughs() -> list[tuple[str, list[str]]]:
+    """The docs' commands, each with the lines that it is said to print."""
+    page = (ROOT / "docs" / "explanation" / "real-input.md").read_text(encoding="utf-8")
+    blocks = [block.split("```")[0] for block in page.split("```console\n$ fhircryo ")[1:]]
+    return [(block.splitlines()[0], block.splitlines()[1:]) for block in blocks]
+
+
+@pytest.mark.parametrize(
+    "command, lines", walkthroughs(), ids=[command[39:47] for command, _ in walkthroughs()]
+)
+def test_the_docs_show_what_explain_says(command, lines):
+    arguments = command.replace("examples/", f"{EXAMPLES}/").split()
+    told = fhircryo(*arguments)
+    assert told.returncode == 0, told.stderr
+    assert [line for line in lines if line not in told.stdout.splitlines()] == []
