@@ -130,7 +130,7 @@ def _outside(read: FolderRead, patient: str, current: str, job: Job) -> Story:
         for item in read.reading.shelf.kept.values()
         if item.patient and read.reading.patients.current(item.patient) == current
     ]
-    listed = {notice.ref: notice for notice in read.records.listed}
+    listed = {notice.ref: notice for notice, _ in read.records.listed}
     if not items:
         raise UsageError(
             f"Patient/{patient}: he has no index procedure in this source, and nothing else that"

@@ -133,7 +133,7 @@ class Shelf:
             return False
         if self.wanted is None or item.patient in self.wanted or not item.patient:
             return True
-        return type(item) is Treatment or _is_test_data(item)
+        return type(item) is Treatment or _is_told(item)
 
     def _let_go(self, item: Item) -> None:
         reason = item.reason if type(item) is Dropped else Reason.NOT_IN_COHORT
@@ -199,8 +199,14 @@ def type_of(ref: str) -> str:
     return ref.partition("/")[0]
 
 
-def _is_test_data(item: Item) -> bool:
-    return type(item) is NotUsed and item.reason is Reason.TEST_DATA
+def _is_told(item: Item) -> bool:
+    """Whether it is listed by name though its patient is outside the cohort.
+
+    A cryoablation that cannot be the index may be why he is; test data are told of always.
+    """
+    if type(item) is not NotUsed:
+        return False
+    return item.reason is Reason.TEST_DATA or type_of(item.ref) == "Procedure"
 
 
 def _is_newer(item: Item, other: Item) -> bool:
@@ -250,10 +256,6 @@ class Patients:
             return False
         return self._include is None or current in self._include
 
-    def excluded(self, patient: str) -> bool:
-        """Whether a patient objected."""
-        return self.current(patient) in self._exclude
-
     def wanted(self, candidates: Iterable[str]) -> frozenset[str]:
         """All ids of the persons behind some candidates who may be computed."""
         found = {current for one in candidates if self.allowed(current := self.current(one))}
@@ -267,8 +269,8 @@ class Records:
 
     records: dict[str, PatientRecord]
     counted: Counter[Counted]
-    #: Of no patient, or test data: (reference, reason, detail).
-    listed: list[Notice]
+    #: Of no record, yet told by name; with the patient where there is one.
+    listed: list[tuple[Notice, str]]
     #: Older versions, by the patient they belong to.
     older: list[Older]
 
@@ -276,7 +278,7 @@ class Records:
 def assemble(shelf: Shelf, patients: Patients) -> Records:
     """One record per patient who has a candidate for the index procedure and may be computed."""
     counted = Counter(shelf.counted)
-    listed: list[Notice] = []
+    listed: list[tuple[Notice, str]] = []
     test_patients = {
         patients.current(item.patient)
         for item in shelf.kept.values()
@@ -294,14 +296,14 @@ def assemble(shelf: Shelf, patients: Patients) -> Records:
             counted[item.reason, type_of(item.ref), item.code] += 1
             continue
         current = patients.current(item.patient) if item.patient else ""
-        if _is_nobodys(item, current) or (current in test_patients and current):
-            if patients.excluded(item.patient):
+        record = records.get(current)
+        told = _is_nobodys(item, current) or current in test_patients
+        if told or (record is None and _is_told(item)):
+            if current and not patients.allowed(current):
                 counted[Reason.NOT_IN_COHORT, type_of(item.ref), item.code] += 1
             else:
-                listed.append(_listed(item))
-            continue
-        record = records.get(current)
-        if record is None:
+                listed.append((_listed(item), current))
+        elif record is None:
             counted[Reason.NOT_IN_COHORT, type_of(item.ref), item.code] += 1
         else:
             _add(record, item, current)
@@ -311,7 +313,9 @@ def assemble(shelf: Shelf, patients: Patients) -> Records:
 
 
 def _is_nobodys(item: Item, current: str) -> bool:
-    return not current or _is_test_data(item) or _problem(item) is Reason.TEST_DATA
+    if not current or _problem(item) is Reason.TEST_DATA:
+        return True
+    return type(item) is NotUsed and item.reason is Reason.TEST_DATA
 
 
 def _problem(item: Item) -> Reason | None:

@@ -13,7 +13,7 @@ from fhircryo.fhir.dates import DateReader
 from fhircryo.gather import Counted, Shelf, type_of
 from fhircryo.mapping.load import Mappings, load_mappings, load_protocol
 from fhircryo.mapping.protocol import Protocol
-from fhircryo.model import Item, Lacking, Notice, PatientRecord, Reason
+from fhircryo.model import Item, Lacking, Notice, NotUsed, PatientRecord, Reason
 from fhircryo.publish.observation import ObservationMaker, references
 from fhircryo.publish.provenance import provenance
 from fhircryo.publish.wire import ENCODER
@@ -112,8 +112,7 @@ class Publisher:
         done = self.slice
         computed = self._job.endpoints(record, self._lacking)
         if computed is None:
-            for item in items_of(record):
-                done.counted[Reason.NOT_IN_COHORT, type_of(item.ref), item.code] += 1
+            self._outside(record, tell)
             done.not_used[Reason.SUPERSEDED] += len(self._older.get(record.patient, ()))
             return
         made = self._maker.make(
@@ -134,6 +133,17 @@ class Publisher:
         done.observations += len(ids)
         done.provenances += 1
         self._tell(record, computed, tell)
+
+    def _outside(self, record: PatientRecord, tell: Callable[[Notice, str], Any]) -> None:
+        """All treatments are after as-of: those are told, everything else only counts."""
+        done = self.slice
+        for item in items_of(record):
+            if type_of(item.ref) != "Procedure":
+                done.counted[Reason.NOT_IN_COHORT, type_of(item.ref), item.code] += 1
+                continue
+            reason = item.reason if isinstance(item, NotUsed) else Reason.AFTER_AS_OF
+            done.not_used[reason] += 1
+            tell(Notice(item.ref, reason), record.patient)
 
     def _tell(
         self,

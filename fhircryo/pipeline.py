@@ -272,8 +272,8 @@ def _write_other_issues(file: IO[bytes], read: FolderRead, job: Job, total: Slic
     """What is of no patient of the cohort: unreadable, listed by name, or counted by code."""
     base = job.mappings.base
     tell = _issue_writer(file, job)
-    for notice in sorted(read.records.listed):
-        tell(notice, "")
+    for notice, patient in sorted(read.records.listed):
+        tell(notice, patient)
     for unreadable in sorted(read.reading.shelf.unreadable):
         made = outcome(
             Reason.UNREADABLE,
@@ -297,7 +297,7 @@ def _sum_up(read: FolderRead, job: Job, total: Slice) -> Summary:
     not_used = Counter(total.not_used)
     for (reason, _, _), count in all_counted(read.records, total).items():
         not_used[reason] += count
-    for notice in read.records.listed:
+    for notice, _ in read.records.listed:
         not_used[notice.reason] += 1
     in_records = sum(len(notices) for notices in _older_by_patient(read).values())
     not_used[Reason.SUPERSEDED] += len(read.records.older) - in_records
@@ -438,8 +438,8 @@ def compute_resources(
             lambda content: done.provenances.append(decode(content)),
             tell,
         )
-    for notice in sorted(records.listed):
-        tell(notice, "")
+    for notice, patient in sorted(records.listed):
+        tell(notice, patient)
     for unreadable in sorted(shelf.unreadable):
         place = f"<memory>:{unreadable.line}"
         name = f"{place} {unreadable.within}".strip()

@@ -325,7 +325,7 @@ def walkthroughs() -> list[tuple[str, list[str]]]:
 
 
 @pytest.mark.parametrize(
-    "command, lines", walkthroughs(), ids=[command[39:47] for command, _ in walkthroughs()]
+    "command, lines", walkthroughs(), ids=[command.split()[2][:8] for command, _ in walkthroughs()]
 )
 def test_the_docs_show_what_explain_says(command, lines):
     arguments = command.replace("examples/", f"{EXAMPLES}/").split()
