@@ -1,5 +1,6 @@
 """One patient's story: what happened when, what came of it, and what was not used."""
 
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -14,14 +15,15 @@ from fhircryo.endpoints.prom import windows
 from fhircryo.endpoints.psa import SeriesPoint
 from fhircryo.endpoints.result import Component, Evidence, Part, Result
 from fhircryo.errors import UsageError
-from fhircryo.gather import Records
+from fhircryo.gather import Records, type_of
 from fhircryo.job import Job, items_of
-from fhircryo.model import Notice, PatientRecord, Reason
+from fhircryo.model import Dropped, Notice, PatientRecord, Reason
 from fhircryo.pipeline import FolderRead, read_source
 from fhircryo.publish.wire import number
 
 WHY = {
-    Reason.TOO_FEW_PSA: "no PSA after the index procedure could be judged against an earlier one",
+    Reason.TOO_FEW_PSA: "too few PSA results after the index procedure: a nadir and a result that"
+    " is judged against it are needed (for the nadir, a result that can be one)",
     Reason.INSUFFICIENT_PSA: "no clear PSA close enough to the landmark, or later",
     Reason.NO_FOLLOW_UP: "no PSA to censor at",
     Reason.LANDMARK_NOT_REACHED: "as-of is before the landmark",
@@ -94,16 +96,31 @@ def explain_folder(source: Path, patient: str, job: Job, endpoint: str | None = 
     """
     if endpoint is not None:
         _check_endpoint(endpoint, job)
-    read = read_source(source, job)
+    read = read_source(source, job, told_in_full=patient)
     current = read.reading.patients.current(patient)
     record = read.records.records.get(current)
     if record is None:
-        return _outside(read, patient, current, job)
-    computed = job.endpoints(record, read.lacking)
-    if computed is None:
-        return _without_index(record, job)
-    notices = [*computed.line.notices, *_older(read.records, record)]
-    return tell(computed, job, notices, endpoint)
+        story = _outside(read, patient, current, job)
+    elif (computed := job.endpoints(record, read.lacking)) is None:
+        story = _without_index(record, job)
+    else:
+        notices = [*computed.line.notices, *_older(read.records, record)]
+        story = tell(computed, job, notices, endpoint)
+    story.not_used += _counted(read, current)
+    return story
+
+
+def _counted(read: FolderRead, current: str) -> list[Unused]:
+    """His resources that only count, by code."""
+    counts = Counter(
+        (item.reason, type_of(item.ref), item.code)
+        for item in read.reading.shelf.kept.values()
+        if type(item) is Dropped and read.reading.patients.current(item.patient) == current
+    )
+    return [
+        Unused(f"{number} x {kind}", reason, code, used=False)
+        for (reason, kind, code), number in sorted(counts.items())
+    ]
 
 
 def _check_endpoint(endpoint: str, job: Job) -> None:
@@ -128,10 +145,12 @@ def _outside(read: FolderRead, patient: str, current: str, job: Job) -> Story:
     items = [
         item
         for item in read.reading.shelf.kept.values()
-        if item.patient and read.reading.patients.current(item.patient) == current
+        if type(item) is not Dropped
+        and item.patient
+        and read.reading.patients.current(item.patient) == current
     ]
     listed = {notice.ref: notice for notice, _ in read.records.listed}
-    if not items:
+    if not items and not _counted(read, current):
         raise UsageError(
             f"Patient/{patient}: he has no index procedure in this source, and nothing else that"
             " is told without one; is the id right, are the site's codes mapped (--mappings)?"
@@ -214,8 +233,8 @@ def _moments(computed: PatientEndpoints) -> list[_Dated]:
     for point in computed.course.points:
         add(point.result.when, _psa_words(point, computed), point.result.ref)
     _add_events(computed, add)
-    for window in windows(line.protocol, line.d0):
-        words = f"window of {window.name} opens (to {window.last}, aims at {window.target})"
+    for window in windows(line.protocol, line.d0) if line.record.responses else ():
+        words = f"questionnaires: window of {window.name} opens, to {window.last}"
         add(Span(window.first, window.first), words, "", 9)
     for result in computed.results:
         if result.endpoint is PROM_SCORE:
@@ -302,10 +321,11 @@ def _effective(result: Result) -> str:
 
 def _because(result: Result, computed: PatientEndpoints) -> list[str]:
     lines = []
+    roles = {str(evidence.role) for evidence in result.evidence}
     if result.reason is not None:
         lines.append(WHY.get(result.reason, str(result.reason)))
     for part in result.components:
-        if part.part not in (Part.EVENT, Part.TIME_POINT):
+        if part.part not in (Part.EVENT, Part.TIME_POINT) and str(part.part) not in roles:
             lines.append(_component_words(part))
     for evidence in result.evidence:
         lines.append(_evidence_words(evidence))

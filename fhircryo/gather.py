@@ -80,12 +80,14 @@ class Shelf:
     """What one reader has read so far.
 
     ``wanted``: the patients whose resources are kept (None: all); ``watched``: references that are
-    kept whatever they say, because versions of them differ in whether they are of use.
+    kept whatever they say, because versions of them differ in whether they are of use;
+    ``told_in_full``: a patient of whom also what only counts is kept.
     """
 
     grading_labels: frozenset[str]
     wanted: frozenset[str] | None = None
     watched: frozenset[str] = frozenset()
+    told_in_full: str = ""
     kept: dict[str, Item] = field(default_factory=dict)
     counted: Counter[Counted] = field(default_factory=Counter)
     #: Resources by type, all that were read.
@@ -130,7 +132,7 @@ class Shelf:
         if item.ref in self.watched:
             return True
         if type(item) is Dropped:
-            return False
+            return item.patient == self.told_in_full != ""
         if self.wanted is None or item.patient in self.wanted or not item.patient:
             return True
         return type(item) is Treatment or _is_told(item)

@@ -55,10 +55,14 @@ class Job:
                     " no such scale and grade in the mappings"
                 )
 
-    def context(self) -> Context:
-        """What extraction needs."""
-        dates = DateReader(self.settings.timezone)
-        return Context(self.mappings, dates, test_data=self.settings.test_data)
+    def context(self, told_in_full: str = "") -> Context:
+        """What extraction needs; of one patient also what only counts may be kept."""
+        return Context(
+            self.mappings,
+            DateReader(self.settings.timezone),
+            test_data=self.settings.test_data,
+            told_in_full=told_in_full,
+        )
 
     def lacking(self, shelf: Shelf) -> Lacking:
         """What the whole source does not hold, and is not declared complete either."""

@@ -1,6 +1,7 @@
 """The same job in several processes that share what stood in memory before."""
 
 import multiprocessing
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -36,7 +37,8 @@ def in_parallel(job: Callable[[int], bytes], workers: int) -> list[bytes]:
     """Run ``job(0)`` .. ``job(workers - 1)``, the first here, the others in forked children.
 
     Raises:
-        WorkerError: a child failed; with its traceback.
+        OSError: as a child met it.
+        WorkerError: a child failed otherwise; with its traceback.
     """
     context = multiprocessing.get_context("fork")
     children: list[tuple[BaseProcess, Connection]] = []
@@ -60,7 +62,9 @@ def in_parallel(job: Callable[[int], bytes], workers: int) -> list[bytes]:
 def _child(job: Callable[[int], bytes], number: int, connection: Connection) -> None:
     try:
         connection.send_bytes(b"=" + job(number))
-    except BaseException:  # the parent raises it again
+    except OSError as error:  # the parent raises it again: a full disk, say
+        connection.send_bytes(b"%%%d" % (error.errno or 0))
+    except BaseException:
         connection.send_bytes(b"!" + traceback.format_exc().encode())
 
 
@@ -70,6 +74,9 @@ def _receive(child: multiprocessing.process.BaseProcess, connection: Connection)
     except EOFError:
         child.join()
         raise WorkerError(f"a worker process ended with exit code {child.exitcode}") from None
+    if message[:1] == b"%":
+        code = int(message[1:])
+        raise OSError(code, os.strerror(code))
     if message[:1] == b"!":
         raise WorkerError(message[1:].decode())
     return message[1:]

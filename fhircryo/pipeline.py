@@ -102,16 +102,20 @@ class FolderRead:
 
 
 def read_source(
-    source: Path, job: Job, workers: int = 1, progress: Progress | None = None
+    source: Path,
+    job: Job,
+    workers: int = 1,
+    progress: Progress | None = None,
+    told_in_full: str = "",
 ) -> FolderRead:
-    """Read a folder into records.
+    """Read a folder into records; of one patient also what only counts may be kept.
 
     Raises:
         SourceError: it is not there, or holds nothing to read.
     """
     files, passed_over = input_files(source)
     with _no_garbage_collection():
-        reading = read_folder(files, job.context(), job.selection, workers, progress)
+        reading = read_folder(files, job.context(told_in_full), job.selection, workers, progress)
         records = assemble(reading.shelf, reading.patients)
     return FolderRead(files, passed_over, reading, records, job.lacking(reading.shelf))
 

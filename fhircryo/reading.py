@@ -153,7 +153,7 @@ def read_folder(
     watched: frozenset[str] = frozenset()
     known: frozenset[str] | None = None
     while True:
-        shelf = Shelf(labels, watched=watched)
+        shelf = Shelf(labels, watched=watched, told_in_full=context.told_in_full)
         least: frozenset[str] | None = None
         for number, stage in enumerate(stages):
             shelf.wanted = known
@@ -217,7 +217,7 @@ def _read_stage(
     def job(worker: int) -> bytes:
         mine = shelf
         if worker:
-            mine = Shelf(shelf.grading_labels, shelf.wanted, shelf.watched)
+            mine = Shelf(shelf.grading_labels, shelf.wanted, shelf.watched, shelf.told_in_full)
         for number in turns:
             read_part(stage[number], mine, context)
             if progress is not None and not worker:

@@ -65,7 +65,7 @@ def _lines(story: "Story") -> list[str]:
         detail = f"  {unused.detail}" if unused.detail else ""
         lines.append(f"  {unused.resource:<40} {mark}{unused.reason}{detail}")
     if not story.not_used:
-        lines.append("  nothing: every resource of his that was read is used")
+        lines.append("  nothing: every resource of his, of the types that are read, is used")
     return lines
 
 

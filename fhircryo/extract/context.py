@@ -59,13 +59,22 @@ class Context:
     """The mappings and settings of one run, with what speeds up looking them up.
 
     ``bundle``: full URLs of the Bundle being read, each with the reference it stands for.
+    ``told_in_full``: a patient of whom also what only counts is kept.
     """
 
-    def __init__(self, mappings: Mappings, dates: DateReader, *, test_data: bool = False) -> None:
+    def __init__(
+        self,
+        mappings: Mappings,
+        dates: DateReader,
+        *,
+        test_data: bool = False,
+        told_in_full: str = "",
+    ) -> None:
         self.mappings = mappings
         self.dates = dates
         self.own_system = f"{mappings.base}/endpoint"
         self.bundle: dict[str, str] = {}
+        self.told_in_full = told_in_full
         self._take_test_data = test_data
         self._units: dict[str, Decimal | None] = {}
         self._codes = mappings.codes
@@ -148,6 +157,10 @@ class Context:
                 return patient
         resolved = self.resolve(reference)
         return resolved[8:] if resolved.startswith("Patient/") else ""
+
+    def owner(self, reference: Reference | None) -> str:
+        """Whose a resource is that only counts; looked up where somebody is told in full."""
+        return self.patient(reference) if self.told_in_full else ""
 
     def first_date(self, *texts: str | Period | None) -> tuple[str | None, Span | None]:
         """The first of the date elements that is there, as written and as read."""

@@ -46,7 +46,7 @@ def observation(resource: Observation, ref: str, context: Context) -> Item:
     if own or entry is None or entry.concept == "psa-excluded":
         label = entry.label if entry else label_of(resource.code)
         reason = Reason.OWN_OUTPUT if own else Reason.UNMAPPED_CODE
-        return Named(ref, resource.meta, "", label).dropped(reason)
+        return Named(ref, resource.meta, context.owner(resource.subject), label).dropped(reason)
     patient = context.patient(resource.subject)
     named = Named(ref, resource.meta, patient, entry.label)
     if context.is_test(resource.meta):

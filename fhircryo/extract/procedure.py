@@ -12,7 +12,8 @@ def procedure(resource: Procedure, ref: str, context: Context) -> Item:
     own = resource.identifier is not None and context.is_own(resource.identifier)
     if entry is None or own:
         reason = Reason.OWN_OUTPUT if own else Reason.UNMAPPED_CODE
-        return Named(ref, resource.meta, "", label_of(resource.code)).dropped(reason)
+        owner = context.owner(resource.subject)
+        return Named(ref, resource.meta, owner, label_of(resource.code)).dropped(reason)
     named = Named(ref, resource.meta, context.patient(resource.subject), entry.label)
     if context.is_test(resource.meta):
         return named.not_used(Reason.TEST_DATA)

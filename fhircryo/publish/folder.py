@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import glob
 import json
 import os
 import shutil
@@ -72,6 +73,7 @@ def writing_to(target: Path) -> Iterator[Path]:
     work = target.parent / f".{target.name}.{os.getpid()}.tmp"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        _clear_away(target)
         work.mkdir(mode=0o700)
         yield work
         _take_place(work, target)
@@ -79,6 +81,24 @@ def writing_to(target: Path) -> Iterator[Path]:
         raise TargetError(f"{target}: cannot be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _clear_away(target: Path) -> None:
+    """Remove what runs that were killed left behind."""
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
+        process = left.name.split(".")[-2]
+        if process.isdecimal() and not _is_alive(int(process)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _take_place(work: Path, target: Path) -> None:

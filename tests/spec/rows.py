@@ -167,11 +167,24 @@ class Table:
     rows: list[Row]
 
 
+def _check_types(content: dict[str, Any], where: str) -> None:
+    """A year alone is a number in YAML: in a row it has to stand in quotes."""
+    for key in ("id", "say", "d0", "as_of"):
+        if not isinstance(content.get(key, ""), str):
+            raise TableError(f"{where}: {key} is no text")
+    if not isinstance(content.get("death", ""), str | bool):
+        raise TableError(f"{where}: death is neither a date nor true or false")
+    for key in (*SHORTHANDS, "lines", "lacking", "exclude"):
+        if any(not isinstance(line, str) for line in content.get(key) or []):
+            raise TableError(f"{where}: {key} has a line that is no text")
+
+
 def read_row(content: dict[str, Any], where: str) -> Row:
     """A row from its YAML; a key that does not exist is an error."""
     unknown = set(content) - ROWS_FIELDS
     if unknown:
         raise TableError(f"{where}: not known: {sorted(unknown)}")
+    _check_types(content, where)
     texts = {
         key: {str(name): str(value) for name, value in (content.get(key) or {}).items()}
         for key in ("expect", "reasons")

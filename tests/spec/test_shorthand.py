@@ -54,6 +54,8 @@ def test_a_slip_in_the_shorthand_is_an_error(key: str, line: str) -> None:
     [
         {"id": "a", "say": "b", "expects": {}},
         {"id": "a", "say": "b"},
+        {"id": "a", "say": "b", "death": 2016, "expect": {"psa-nadir": "1"}},
+        {"id": "a", "say": "b", "adverse_events": [2016], "expect": {"psa-nadir": "1"}},
         {"id": "a", "say": "b", "psas": [], "expect": {"psa-nadir": "1"}},
     ],
 )
