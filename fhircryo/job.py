@@ -10,7 +10,7 @@ from fhircryo.endpoints.compute import PatientEndpoints, compute
 from fhircryo.errors import UsageError
 from fhircryo.extract.context import Context
 from fhircryo.fhir.dates import DateReader
-from fhircryo.gather import Counted, Shelf, type_of
+from fhircryo.gather import Counted, type_of
 from fhircryo.mapping.load import Mappings, load_mappings, load_protocol
 from fhircryo.mapping.protocol import Protocol
 from fhircryo.model import Item, Lacking, Notice, NotUsed, PatientRecord, Reason
@@ -64,15 +64,13 @@ class Job:
             told_in_full=told_in_full,
         )
 
-    def lacking(self, shelf: Shelf) -> Lacking:
+    def lacking(self, present: frozenset[str], *, gradings: bool) -> Lacking:
         """What the whole source does not hold, and is not declared complete either."""
-        present = {kind for kind, count in shelf.seen.items() if count}
-        present |= {one.kind for one in shelf.unreadable}
-        present |= set(self.settings.complete_types)
+        present = present.union(self.settings.complete_types)
         return Lacking(
             conditions="Condition" not in present,
             adverse_events="AdverseEvent" not in present,
-            gradings=not shelf.gradings_seen,
+            gradings=not gradings,
         )
 
     def endpoints(self, record: PatientRecord, lacking: Lacking) -> PatientEndpoints | None:

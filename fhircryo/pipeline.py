@@ -40,10 +40,11 @@ from fhircryo.publish.validate import validate_line
 from fhircryo.publish.wire import ENCODER
 from fhircryo.reading import (
     ALL_PATIENTS,
-    FolderReading,
     Progress,
+    Reading,
     Selection,
     grading_labels,
+    present_types,
     read_folder,
     read_lines,
 )
@@ -96,7 +97,7 @@ class FolderRead:
 
     files: list[InputFile]
     passed_over: list[str]
-    reading: FolderReading
+    reading: Reading
     records: Records
     lacking: Lacking
 
@@ -117,7 +118,13 @@ def read_source(
     with _no_garbage_collection():
         reading = read_folder(files, job.context(told_in_full), job.selection, workers, progress)
         records = assemble(reading.shelf, reading.patients)
-    return FolderRead(files, passed_over, reading, records, job.lacking(reading.shelf))
+    return FolderRead(
+        files,
+        passed_over,
+        reading,
+        records,
+        job.lacking(reading.present, gradings=reading.gradings),
+    )
 
 
 def compute_folder(
@@ -420,7 +427,7 @@ def compute_resources(
     read_lines(lines, shelf, context, 0)
     patients = selection.patients(shelf)
     records = assemble(shelf, patients)
-    lacking = job.lacking(shelf)
+    lacking = job.lacking(present_types(shelf), gradings=shelf.gradings_seen)
     older: dict[str, list[Notice]] = {}
     done = Outcome()
     for one in sorted(shelf.older):

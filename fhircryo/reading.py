@@ -7,6 +7,7 @@ a resource that differ in whether they are of use), everything is read again wit
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 
 from fhircryo.errors import UnreadableResource
@@ -114,26 +115,38 @@ def read_part(part: Part, shelf: Shelf, context: Context) -> None:
     shelf.filled[part.number] = filled
 
 
-@dataclass
-class FolderReading:
-    """What reading a folder gave: the shelf, who is who, and where each part stood."""
+@dataclass(frozen=True)
+class Reading:
+    """What reading a source gave: the shelf, who is who, and how to name what was unreadable.
+
+    ``present``: the types that the source holds; ``gradings``: it holds Observations that grade.
+    """
 
     shelf: Shelf
     patients: Patients
-    parts: Sequence[Part]
+    place: Callable[[Unreadable], str]
+    present: frozenset[str]
+    gradings: bool
 
-    def place(self, unreadable: Unreadable) -> str:
-        """``file:line`` (with the Bundle's entry) of what could not be read."""
-        part = self.parts[unreadable.part]
-        name = part.file.name
-        if unreadable.line:
-            before = sum(
-                self.shelf.lines.get(other.number, 0)
-                for other in self.parts
-                if other.file is part.file and other.number < part.number
-            )
-            name = f"{name}:{before + unreadable.line}"
-        return f"{name} {unreadable.within}" if unreadable.within else name
+
+def present_types(shelf: Shelf) -> frozenset[str]:
+    """The types of all resources that were met, readable or not."""
+    found = {kind for kind, number in shelf.seen.items() if number}
+    return frozenset(found | {one.kind for one in shelf.unreadable})
+
+
+def _place(parts: Sequence[Part], lines: dict[int, int], unreadable: Unreadable) -> str:
+    """``file:line`` (with the Bundle's entry) of what could not be read."""
+    part = parts[unreadable.part]
+    name = part.file.name
+    if unreadable.line:
+        before = sum(
+            lines.get(other.number, 0)
+            for other in parts
+            if other.file is part.file and other.number < part.number
+        )
+        name = f"{name}:{before + unreadable.line}"
+    return f"{name} {unreadable.within}" if unreadable.within else name
 
 
 def read_folder(
@@ -142,7 +155,7 @@ def read_folder(
     selection: Selection,
     workers: int = 1,
     progress: Progress | None = None,
-) -> FolderReading:
+) -> Reading:
     """Read all files of a folder.
 
     ``progress`` is called with the bytes read so far and those to read.
@@ -176,7 +189,13 @@ def read_folder(
         for item in shelf.kept.values()
         if type(item) is PatientFacts and item.replaced_by
     }
-    return FolderReading(shelf, selection.patients(shelf), all_parts)
+    return Reading(
+        shelf,
+        selection.patients(shelf),
+        partial(_place, all_parts, shelf.lines),
+        present_types(shelf),
+        shelf.gradings_seen,
+    )
 
 
 def grading_labels(context: Context) -> frozenset[str]:

@@ -1,9 +1,9 @@
 """What was published, in the short words of the tables, and its comparison with a row.
 
 A result is a value (``Y``, ``N``, ``0.4``, ``IIIb``, ``none``, ``305 event``, or ``absent CODE
-REASON``), and after it, in any order, what else is to be checked: a date, a period ``a..b`` (``a..``
-without an end), ``[final]``, ``name=value`` for a component, ``index=ID`` for the procedure that the
-result is part of. ``-`` alone: nothing was published.
+REASON``), and after it, in any order, what else is to be checked: a date, a period ``a..b``
+(``a..`` without an end), ``[final]``, ``name=value`` for a component, ``index=ID`` for the
+procedure that the result is part of. ``-`` alone: nothing was published.
 """
 
 import re

@@ -30,12 +30,12 @@ _READING = f"""\
 ## How to read the tables
 
 Each row is one patient. Where it says nothing else, the index procedure `Procedure/x1` is on D0 =
-{D0} and the data are cut at {AS_OF} (as-of). Resources are called a, b, c ... (PSA), c1 (Condition),
-s1 (disease status), ae1 (AdverseEvent), g1 (grading), q1 (QuestionnaireResponse) in the order given.
-A PSA without a unit is in ng/mL, a status that is not named is the usual one (`final`, `completed`).
-A result `a..b` is a period; `-` means that nothing is published, or not reported;
-`[final]` and `[preliminary]` are the status; a reason with `(used)` is only noted, the resource is
-used. Only what a row is about is shown: the patient has all other endpoints as well.
+{D0} and the data are cut at {AS_OF} (as-of). Resources are called a, b, c ... (PSA), c1
+(Condition), s1 (disease status), ae1 (AdverseEvent), g1 (grading), q1 (QuestionnaireResponse) in
+the order given. A PSA without a unit is in ng/mL, a status that is not named is the usual one
+(`final`, `completed`). A result `a..b` is a period; `-` means that nothing is published, or not
+reported; `[final]` and `[preliminary]` are the status; a reason with `(used)` is only noted, the
+resource is used. Only what a row is about is shown: the patient has all other endpoints as well.
 """
 
 
@@ -90,11 +90,18 @@ def _facts(row: Row) -> Iterator[str]:
     if row.index is not None:
         yield f"index {'; '.join(row.index) or 'none'}"
     for key, name in _NAMES.items():
-        lines = getattr(row, key)
-        if lines:
+        if lines := getattr(row, key):
             yield f"{name} {'; '.join(lines)}"
     if row.death is not None:
         yield f"death {str(row.death).lower() if isinstance(row.death, bool) else row.death}"
+    yield from _source(row)
+    for kind, changed in (("protocol", row.protocol), ("setting", row.settings)):
+        for words in _nested(changed):
+            yield f"{kind} {words}"
+
+
+def _source(row: Row) -> Iterator[str]:
+    """What is special about the source of a row."""
     if row.patient is False:
         yield "no Patient resource"
     if row.resources:
@@ -106,10 +113,6 @@ def _facts(row: Row) -> Iterator[str]:
         yield f"no other {kind} in the source"
     if row.exclude:
         yield f"excluded: {', '.join(row.exclude)}"
-    for words in _nested(row.protocol):
-        yield f"protocol {words}"
-    for words in _nested(row.settings):
-        yield f"setting {words}"
 
 
 def _outcome(row: Row) -> Iterator[str]:

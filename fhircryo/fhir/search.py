@@ -1,0 +1,209 @@
+"""Searches on a FHIR server, page after page: all of it, or an error."""
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+from urllib.parse import urljoin
+
+import msgspec
+import requests
+
+from fhircryo.errors import SourceError
+from fhircryo.fhir.client import Client, HttpError, without_query
+
+_NO_POST = frozenset({404, 405, 415})
+_EXPIRED = frozenset({404, 410})
+_NO_MATCH = frozenset({"include", "outcome"})
+_TRIES = 3
+
+Params = Mapping[str, str]
+
+
+class _Link(msgspec.Struct):
+    relation: str | None = None
+    url: str | None = None
+
+
+class _Mode(msgspec.Struct):
+    mode: str | None = None
+
+
+class _Entry(msgspec.Struct, rename="camel"):
+    full_url: str | None = None
+    resource: msgspec.Raw = msgspec.Raw(b"")
+    search: _Mode | None = None
+
+
+class _Page(msgspec.Struct, rename="camel"):
+    resource_type: str | None = None
+    total: int | None = None
+    link: list[_Link] | None = None
+    entry: list[_Entry] | None = None
+
+
+class _Meta(msgspec.Struct, rename="camel"):
+    version_id: str | None = None
+    last_updated: str | None = None
+
+
+class _Head(msgspec.Struct, rename="camel"):
+    resource_type: str | None = None
+    id: str | None = None
+    meta: _Meta | None = None
+
+
+_PAGE = msgspec.json.Decoder(_Page)
+_HEAD = msgspec.json.Decoder(_Head)
+
+
+class Match(NamedTuple):
+    """A resource that a search found, as JSON, and the URL that it stands at."""
+
+    line: bytes
+    url: str
+
+
+class _ExpiredError(Exception):
+    """The server has forgotten a search while it was being read."""
+
+
+class Searcher:
+    """Searches by POST, so that codes and ids stay out of access logs; by GET where it must.
+
+    The next page is asked for while the one before it is being read.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._by_post = True
+        self._ahead = ThreadPoolExecutor(1, thread_name_prefix="fhircryo-page")
+
+    def close(self) -> None:
+        """Stop asking ahead."""
+        self._ahead.shutdown(wait=True, cancel_futures=True)
+
+    def count(self, kind: str) -> int | None:
+        """How many resources of a type there are; None where the server does not say."""
+        page = self._page(self._first(kind, {"_summary": "count"}))
+        return page.total
+
+    def search(self, kind: str, params: Params) -> Iterator[list[Match]]:
+        """All matches, each once, page by page.
+
+        Raises:
+            HttpError: the server refuses the search.
+            SourceError: a page is not what it must be; matches are missing.
+        """
+        seen: set[tuple[str, str, str]] = set()
+        for attempt in range(1, _TRIES + 1):
+            expected: int | None = None
+            try:
+                for page in self._pages(kind, params):
+                    if expected is None:
+                        expected = page.total
+                    matches = self._matches(kind, page, seen)
+                    if matches:
+                        yield matches
+            except _ExpiredError:
+                if attempt == 1:
+                    continue
+                raise SourceError(
+                    f"{self._client.base}/{kind}: the server forgot the search while its pages were"
+                    " read, twice; ask for fewer or larger pages (setting page_size)"
+                ) from None
+            # While others write, pages shift; what a count shows to be missing is read again.
+            found = len({name for name, _, _ in seen})
+            if expected is None or found >= expected:
+                return
+        raise SourceError(
+            f"{self._client.base}/{kind}: the server counts {expected} matches and gives {found},"
+            f" {_TRIES} times"
+        )
+
+    def _pages(self, kind: str, params: Params) -> Iterator[_Page]:
+        sized = {**params, "_count": str(self._client.connection.page_size)}
+        response = self._first(kind, sized)
+        visited: set[str] = set()
+        upcoming: Future[requests.Response] | None = None
+        while True:
+            page = self._page(response)
+            link = self._next(page, response.url, visited)
+            if link is not None:
+                upcoming = self._ahead.submit(self._client.request, "GET", link)
+            yield page
+            if link is None or upcoming is None:
+                return
+            try:
+                response = upcoming.result()
+            except HttpError as error:
+                if error.status in _EXPIRED:
+                    raise _ExpiredError from None
+                raise
+
+    def _first(self, kind: str, params: Params) -> requests.Response:
+        url = f"{self._client.base}/{kind}"
+        if self._by_post:
+            try:
+                return self._client.request("POST", f"{url}/_search", form=dict(params))
+            except HttpError as error:
+                if error.status not in _NO_POST:
+                    raise
+                refused = error
+            prepared = requests.Request("GET", url, params=dict(params)).prepare()
+            try:
+                response = self._client.request("GET", prepared.url or url)
+            except HttpError as error:
+                raise (error if error.status not in _NO_POST else refused) from None
+            self._by_post = False
+            return response
+        prepared = requests.Request("GET", url, params=dict(params)).prepare()
+        return self._client.request("GET", prepared.url or url)
+
+    def _page(self, response: requests.Response) -> _Page:
+        shown = without_query(response.url)
+        try:
+            page = _PAGE.decode(response.content)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise SourceError(f"{shown}: the page is not a FHIR Bundle: {error}") from None
+        if page.resource_type != "Bundle":
+            raise SourceError(
+                f"{shown}: a {page.resource_type or 'nameless thing'} came where a Bundle was asked"
+            )
+        return page
+
+    def _next(self, page: _Page, url: str, visited: set[str]) -> str | None:
+        link = next(
+            (one.url for one in page.link or () if one.relation == "next" and one.url), None
+        )
+        if link is None:
+            return None
+        link = urljoin(url, link)
+        if not self._client.allowed(link):
+            raise SourceError(
+                f"{without_query(link)}: a next page at another origin; not followed"
+                " (setting origins allows it)"
+            )
+        if link in visited:
+            raise SourceError(f"{without_query(link)}: the server's pages go round in a circle")
+        visited.add(link)
+        return link
+
+    def _matches(self, kind: str, page: _Page, seen: set[tuple[str, str, str]]) -> list[Match]:
+        found = []
+        for entry in page.entry or ():
+            line = bytes(entry.resource)
+            if not line or (entry.search is not None and entry.search.mode in _NO_MATCH):
+                continue
+            try:
+                head = _HEAD.decode(line)
+            except msgspec.MsgspecError:
+                found.append(Match(line, entry.full_url or ""))  # reading it says what is wrong
+                continue
+            if head.resource_type != kind:
+                continue
+            meta = head.meta or _Meta()
+            key = (head.id or "", meta.version_id or "", meta.last_updated or "")
+            if key not in seen:
+                seen.add(key)
+                found.append(Match(line, entry.full_url or ""))
+        return found
