@@ -10,7 +10,7 @@ import msgspec
 #: them out.
 TIME = re.compile(
     r"([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]|60)(?:\.([0-9]+))?)?"
-    r"(Z|[+-](?:0[0-9]|1[0-4]):[0-5][0-9])?"
+    r"(Z|[+-](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00))?"
 )
 
 
@@ -43,17 +43,25 @@ ANY_DAY = Span(date.min, date.max)
 
 
 def add_months(day: date, months: int) -> date:
-    """Add calendar months (negative to go back), clamped to the month's last day."""
+    """Add calendar months (negative to go back), clamped to the month's last day.
+
+    Beyond the calendar's ends (years 1 to 9999) it is the first or last day there is.
+    """
     year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
     month += 1
+    if not date.min.year <= year <= date.max.year:
+        return date.min if months < 0 else date.max
     if day.day <= _EVERY_MONTH_HAS:
         return date(year, month, day.day)
     return date(year, month, min(day.day, calendar.monthrange(year, month)[1]))
 
 
 def add_days(day: date, days: int) -> date:
-    """Add days (negative to go back)."""
-    return day + timedelta(days=days)
+    """Add days (negative to go back), up to the calendar's ends."""
+    try:
+        return day + timedelta(days=days)
+    except OverflowError:
+        return date.min if days < 0 else date.max
 
 
 def month_span(year: int, month: int) -> Span:

@@ -78,6 +78,7 @@ class Story:
     protocol: str
     as_of: str
     index: str | None
+    unreadable: int = 0
     moments: list[Moment] = field(default_factory=list)
     endpoints: list[Told] = field(default_factory=list)
     not_used: list[Unused] = field(default_factory=list)
@@ -97,6 +98,8 @@ def explain_folder(source: Path, patient: str, job: Job, endpoint: str | None = 
     if endpoint is not None:
         _check_endpoint(endpoint, job)
     read = read_source(source, job, told_in_full=patient)
+    if not read.reading.patients.allowed(read.reading.patients.current(patient)):
+        raise UsageError(f"Patient/{patient} is on the list of those who objected")
     current = read.reading.patients.current(patient)
     record = read.records.records.get(current)
     if record is None:
@@ -107,6 +110,7 @@ def explain_folder(source: Path, patient: str, job: Job, endpoint: str | None = 
         notices = [*computed.line.notices, *_older(read.records, record)]
         story = tell(computed, job, notices, endpoint)
     story.not_used += _counted(read, current)
+    story.unreadable = len(read.reading.shelf.unreadable)
     return story
 
 

@@ -66,6 +66,7 @@ class _State(msgspec.Struct):
     patients: set[str]
     events: dict[str, Span | None]
     gradings_seen: bool
+    met: set[str]
     dropped: bytes
     lines: dict[int, int]
     filled: dict[int, int]
@@ -81,13 +82,19 @@ class Shelf:
 
     ``wanted``: the patients whose resources are kept (None: all); ``watched``: references that are
     kept whatever they say, because versions of them differ in whether they are of use;
-    ``told_in_full``: a patient of whom also what only counts is kept.
+    ``told_in_full``: a patient of whom also what only counts is kept; ``asked``: patients asked
+    for by name.
     """
 
     grading_labels: frozenset[str]
     wanted: frozenset[str] | None = None
     watched: frozenset[str] = frozenset()
     told_in_full: str = ""
+    asked: frozenset[str] = frozenset()
+    #: Of the patients asked for, those of whom anything was read.
+    met: set[str] = field(default_factory=set)
+    #: The order of the last item read; the later wins where versions do not decide.
+    sequence: int = 0
     kept: dict[str, Item] = field(default_factory=dict)
     counted: Counter[Counted] = field(default_factory=Counter)
     #: Resources by type, all that were read.
@@ -117,6 +124,8 @@ class Shelf:
                 self.links[item.patient] = item.replaced_by  # type: ignore[attr-defined]
         elif kind is not PsaResult and item.code in self.grading_labels:
             self.gradings_seen = True
+        if self.asked and item.patient in self.asked:
+            self.met.add(item.patient)
         ref = item.ref
         kept = self.kept.get(ref)
         if kept is not None:
@@ -135,6 +144,9 @@ class Shelf:
             return item.patient == self.told_in_full != ""
         if self.wanted is None or item.patient in self.wanted or not item.patient:
             return True
+        if type(item) is PatientFacts:
+            # Who is who must be known of all: he may have objected under another id.
+            return bool(item.replaced_by)
         return type(item) is Treatment or _is_told(item)
 
     def _let_go(self, item: Item) -> None:
@@ -167,6 +179,7 @@ class Shelf:
                 patients=self.patients,
                 events=self.events,
                 gradings_seen=self.gradings_seen,
+                met=self.met,
                 dropped=self.dropped.tobytes(),
                 lines=self.lines,
                 filled=self.filled,
@@ -191,6 +204,7 @@ class Shelf:
         self.patients |= other.patients
         self.events.update(other.events)
         self.gradings_seen |= other.gradings_seen
+        self.met |= other.met
         self.dropped.frombytes(other.dropped)
         self.lines.update(other.lines)
         self.filled.update(other.filled)

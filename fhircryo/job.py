@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+from fhircryo.endpoints.catalogue import MAJOR_CLAVIEN, MAJOR_SIR
 from fhircryo.endpoints.compute import PatientEndpoints, compute
 from fhircryo.errors import UsageError
 from fhircryo.extract.context import Context
@@ -47,6 +48,12 @@ class Job:
         )
 
     def __post_init__(self) -> None:
+        for endpoint in (MAJOR_CLAVIEN, MAJOR_SIR):
+            if endpoint.scale not in self.protocol.complications.major:
+                raise UsageError(
+                    f"protocol {self.protocol.id}: complications.major.{endpoint.scale}: this key"
+                    " is required"
+                )
         for name, grade in self.protocol.complications.major.items():
             scale = self.mappings.scales.scales.get(name)
             if scale is None or grade not in scale.order:
@@ -55,13 +62,17 @@ class Job:
                     " no such scale and grade in the mappings"
                 )
 
-    def context(self, told_in_full: str = "") -> Context:
-        """What extraction needs; of one patient also what only counts may be kept."""
+    def context(self, told_in_full: str = "", server: str = "") -> Context:
+        """What extraction needs; of one patient also what only counts may be kept.
+
+        ``server``: the base of the server that is read.
+        """
         return Context(
             self.mappings,
             DateReader(self.settings.timezone),
             test_data=self.settings.test_data,
             told_in_full=told_in_full,
+            server=server,
         )
 
     def lacking(self, present: frozenset[str], *, gradings: bool) -> Lacking:

@@ -43,10 +43,8 @@ from fhircryo.reading import (
     Progress,
     Reading,
     Selection,
-    grading_labels,
-    present_types,
     read_folder,
-    read_lines,
+    read_memory,
 )
 from fhircryo.settings import Settings
 
@@ -88,7 +86,7 @@ class _SliceState(msgspec.Struct):
     not_used: dict[str, int]
     notes: dict[str, int]
     counted: list[tuple[Reason, str, str, int]]
-    hashes: dict[str, str]
+    hashes: dict[str, str | None]
 
 
 @dataclass(frozen=True)
@@ -166,13 +164,13 @@ def _write(
     progress: Progress | None,
     *,
     validate: bool,
-) -> tuple[Slice, dict[str, str]]:
+) -> tuple[Slice, dict[str, str | None]]:
     """Compute all patients and write the target's files; what was done, and the input's hashes."""
     records = sorted(read.records.records.values(), key=lambda record: record.patient)
     workers = max(1, min(workers, len(records) // _PATIENTS_PER_WORKER))
     older = _older_by_patient(read)
     slices = [Slice() for _ in range(workers)]
-    hashes: dict[str, str] = {}
+    hashes: dict[str, str | None] = {}
 
     def compute_slice(number: int) -> bytes:
         start, end = (len(records) * n // workers for n in (number, number + 1))
@@ -229,7 +227,7 @@ def _join(pieces: list[Path], whole: Path) -> None:
 _STATE = msgspec.msgpack.Decoder(_SliceState)
 
 
-def _encode(done: Slice, hashes: dict[str, str]) -> bytes:
+def _encode(done: Slice, hashes: dict[str, str | None]) -> bytes:
     counted = [(*key, count) for key, count in done.counted.items()]
     return msgspec.msgpack.encode(
         _SliceState(
@@ -294,7 +292,7 @@ def _write_other_issues(file: IO[bytes], read: FolderRead, job: Job, total: Slic
         )
         file.write(ENCODER.encode(made) + b"\n")
     for (reason, kind, code), count in sorted(all_counted(read.records, total).items()):
-        made = outcome(reason, f"{kind} {code}", base, detail=f"{count} resources")
+        made = outcome(reason, f"{kind} {code}", base, detail=f"{count} of them")
         file.write(ENCODER.encode(made) + b"\n")
 
 
@@ -338,15 +336,14 @@ def lacking_words(lacking: Lacking) -> list[str]:
 
 
 def _unknown(selection: Selection, shelf: Shelf) -> list[str]:
-    """Patients asked for of whom nothing was kept."""
+    """Patients asked for of whom nothing was read."""
     if selection.include is None:
         return []
-    known = {item.patient for item in shelf.kept.values()} | shelf.links.keys()
-    return sorted(selection.include - known)
+    return sorted(selection.include - shelf.met)
 
 
 def _write_manifest(
-    path: Path, files: list[InputFile], hashes: dict[str, str], job: Job, summary: Summary
+    path: Path, files: list[InputFile], hashes: dict[str, str | None], job: Job, summary: Summary
 ) -> None:
     """What made this: versions and hashes, as-of, inputs, counts."""
     content = {
@@ -358,6 +355,10 @@ def _write_manifest(
             "sha256": _hash_of(job.protocol),
         },
         "mappings": {"files": list(job.mappings.files), "sha256": job.mappings.sha256},
+        "selection": {
+            "patients": None if job.selection.include is None else len(job.selection.include),
+            "excluded": len(job.selection.exclude),
+        },
         "settings": job.settings.model_dump(mode="json", exclude={"protocol", "mappings"}),
         "inputs": [
             {"name": file.name, "size": file.size, "sha256": hashes[file.name]} for file in files
@@ -423,11 +424,10 @@ def compute_resources(
     )
     context = job.context()
     lines = [line if isinstance(line, bytes) else ENCODER.encode(line) for line in resources]
-    shelf = Shelf(grading_labels(context))
-    read_lines(lines, shelf, context, 0)
-    patients = selection.patients(shelf)
+    reading = read_memory(lines, context, selection)
+    shelf, patients = reading.shelf, reading.patients
     records = assemble(shelf, patients)
-    lacking = job.lacking(present_types(shelf), gradings=shelf.gradings_seen)
+    lacking = job.lacking(reading.present, gradings=reading.gradings)
     older: dict[str, list[Notice]] = {}
     done = Outcome()
     for one in sorted(shelf.older):
@@ -452,9 +452,9 @@ def compute_resources(
     for notice, patient in sorted(records.listed):
         tell(notice, patient)
     for unreadable in sorted(shelf.unreadable):
-        place = f"<memory>:{unreadable.line}"
-        name = f"{place} {unreadable.within}".strip()
-        done.issues.append(Issue(name, None, Reason.UNREADABLE, unreadable.detail))
+        done.issues.append(
+            Issue(reading.place(unreadable), None, Reason.UNREADABLE, unreadable.detail)
+        )
     for (reason, kind, code), count in all_counted(records, publisher.slice).items():
         done.counted[str(reason), kind, code] = count
     return done

@@ -8,7 +8,6 @@ a resource that differ in whether they are of use), everything is read again wit
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
 
 from fhircryo.errors import UnreadableResource
 from fhircryo.extract.context import Context
@@ -53,9 +52,7 @@ def read_lines(
     filled = 0
     seen = dict.fromkeys(DECODERS, 0)
     take = shelf.take
-    sequence = (part << 40) + (first << 12)
     for number, line in enumerate(lines, first):
-        sequence += 4096
         try:
             if not line.isascii():
                 line.decode("utf-8")  # also what is not read must be UTF-8
@@ -63,10 +60,11 @@ def read_lines(
             if resource is None:
                 shelf.seen[kind] += 1
             elif kind == BUNDLE_TYPE:
-                _read_bundle(line, shelf, context, part, number, sequence)
+                _read_bundle(line, shelf, context, part, number)
             else:
                 item = extract(kind, resource, context)
-                item.sequence = sequence
+                shelf.sequence += 1
+                item.sequence = shelf.sequence
                 take(item)
                 seen[kind] += 1
         except UnreadableResource as error:
@@ -74,16 +72,14 @@ def read_lines(
                 continue
             shelf.unreadable.append(Unreadable(part, number, "", str(error), kind_of(line)))
         except UnicodeDecodeError:
-            shelf.unreadable.append(Unreadable(part, number, "", "not UTF-8", ""))
+            kind = kind_of(line)
+            shelf.unreadable.append(Unreadable(part, number, "", "not UTF-8", kind))
         filled += 1
     shelf.seen.update(seen)
     return filled
 
 
-def _read_bundle(
-    line: bytes, shelf: Shelf, context: Context, part: int, number: int, sequence: int
-) -> None:
-    order = count(sequence)
+def _read_bundle(line: bytes, shelf: Shelf, context: Context, part: int, number: int) -> None:
     for found in resources(line, context.bundle):
         error = found.error
         if found.resource is not None:
@@ -92,7 +88,8 @@ def _read_bundle(
             except UnreadableResource as problem:
                 error = str(problem)
             else:
-                item.sequence = next(order)
+                shelf.sequence += 1
+                item.sequence = shelf.sequence
                 shelf.take(item)
         if error:
             place = found.place.rstrip(".")
@@ -104,6 +101,7 @@ def _read_bundle(
 def read_part(part: Part, shelf: Shelf, context: Context) -> None:
     """Read a part of a file onto the shelf."""
     lines = filled = 0
+    shelf.sequence = part.number << 40
     try:
         for batch in read_batches(part):
             filled += read_lines(batch, shelf, context, part.number, first=lines + 1)
@@ -166,7 +164,12 @@ def read_folder(
     watched: frozenset[str] = frozenset()
     known: frozenset[str] | None = None
     while True:
-        shelf = Shelf(labels, watched=watched, told_in_full=context.told_in_full)
+        shelf = Shelf(
+            labels,
+            watched=watched,
+            told_in_full=context.told_in_full,
+            asked=selection.include or frozenset(),
+        )
         least: frozenset[str] | None = None
         for number, stage in enumerate(stages):
             shelf.wanted = known
@@ -183,12 +186,7 @@ def read_folder(
         known = wanted | (known or frozenset())
         watched |= doubtful
     _tell_empty_files(shelf, all_parts)
-    # A later version of a patient may have taken a link back.
-    shelf.links = {
-        item.patient: item.replaced_by
-        for item in shelf.kept.values()
-        if type(item) is PatientFacts and item.replaced_by
-    }
+    shelf.links = links(shelf)
     return Reading(
         shelf,
         selection.patients(shelf),
@@ -196,6 +194,34 @@ def read_folder(
         present_types(shelf),
         shelf.gradings_seen,
     )
+
+
+def read_memory(lines: Sequence[bytes], context: Context, selection: Selection) -> Reading:
+    """Read resources that are in memory, a line each."""
+    watched: frozenset[str] = frozenset()
+    while True:
+        shelf = Shelf(grading_labels(context), watched=watched)
+        read_lines(lines, shelf, context, 0)
+        doubtful = shelf.doubtful()
+        if not doubtful:
+            break
+        watched |= doubtful
+
+    def place(unreadable: Unreadable) -> str:
+        return f"<memory>:{unreadable.line} {unreadable.within}".strip()
+
+    shelf.links = links(shelf)
+    patients = selection.patients(shelf)
+    return Reading(shelf, patients, place, present_types(shelf), shelf.gradings_seen)
+
+
+def links(shelf: Shelf) -> dict[str, str]:
+    """Who was replaced by whom; a later version of a patient may have taken a link back."""
+    return {
+        item.patient: item.replaced_by
+        for item in shelf.kept.values()
+        if type(item) is PatientFacts and item.replaced_by
+    }
 
 
 def grading_labels(context: Context) -> frozenset[str]:
@@ -236,7 +262,13 @@ def _read_stage(
     def job(worker: int) -> bytes:
         mine = shelf
         if worker:
-            mine = Shelf(shelf.grading_labels, shelf.wanted, shelf.watched, shelf.told_in_full)
+            mine = Shelf(
+                shelf.grading_labels,
+                shelf.wanted,
+                shelf.watched,
+                shelf.told_in_full,
+                shelf.asked,
+            )
         for number in turns:
             read_part(stage[number], mine, context)
             if progress is not None and not worker:

@@ -1,11 +1,12 @@
 """Settings: fhircryo.toml, then FHIRCRYO_... in the environment, then the command line."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -15,6 +16,10 @@ from fhircryo.errors import UsageError
 from fhircryo.mapping.load import DEFAULT_BASE, DEFAULT_PROTOCOL
 
 CONFIG_FILE = "fhircryo.toml"
+
+ReadType = Literal[
+    "Patient", "Observation", "Procedure", "Condition", "AdverseEvent", "QuestionnaireResponse"
+]
 
 
 class Settings(BaseSettings):
@@ -40,7 +45,8 @@ class Settings(BaseSettings):
         Field(description="IANA name; times written in UTC are converted to it before the date"),
     ] = None
     complete_types: Annotated[
-        tuple[str, ...],
+        tuple[ReadType, ...],
+        NoDecode,
         Field(description="Types whose absence from the source means that nothing happened"),
     ] = ()
     test_data: Annotated[
@@ -51,8 +57,17 @@ class Settings(BaseSettings):
     )
     mappings: Annotated[
         tuple[Path, ...],
+        NoDecode,
         Field(description="Site overlays, laid over the shipped mappings in order"),
     ] = ()
+
+    @field_validator("complete_types", "mappings", mode="before")
+    @classmethod
+    def _lists_of_the_environment(cls, value: Any) -> Any:
+        """In the environment a list is written with commas."""
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
 
     @classmethod
     def settings_customise_sources(

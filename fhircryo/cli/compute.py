@@ -64,7 +64,7 @@ def compute(
             progress=advance,
             stage=stage,
         )
-    print_summary(summary)
+    print_summary(summary, narrowed=patients is not None or exclude is not None)
     raise typer.Exit(UNREADABLE if summary.unreadable else DONE)
 
 
@@ -79,8 +79,11 @@ def _workers(source: Path) -> int:
     return min(os.cpu_count() or 1, 1 + size // _BIG)
 
 
-def print_summary(summary: "Summary") -> None:
-    """What a run did, on stderr; what is wrong comes first."""
+def print_summary(summary: "Summary", *, narrowed: bool = False) -> None:
+    """What a run did, on stderr; what is wrong comes first.
+
+    ``narrowed``: only some patients were asked for.
+    """
     lines = []
     if summary.unreadable:
         lines.append(
@@ -108,6 +111,6 @@ def print_summary(summary: "Summary") -> None:
         lines.append(f"  not used   {number:>10}   {reason}")
     for reason, number in summary.notes.items():
         lines.append(f"  used, but  {number:>10}   {reason}")
-    if not summary.cohort:
+    if not summary.cohort and not narrowed:
         lines.append("No patient has an index procedure: are the site's codes mapped (--mappings)?")
     print("\n".join(lines), file=sys.stderr)

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fhircryo.cli.options import AsOf, Mappings, Protocol, Source
+from fhircryo.cli.options import AsOf, Exclude, Mappings, Protocol, Source
+from fhircryo.errors import DONE, UNREADABLE
 
 if TYPE_CHECKING:
     from fhircryo.explain import Story
@@ -22,25 +23,33 @@ def explain(
     as_of: AsOf = None,
     protocol: Protocol = None,
     mappings: Mappings = None,
+    exclude: Exclude = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Tell one patient's story in time order, each endpoint's reasoning, and what was not used.
 
     \b
     Example:
-      fhircryo explain examples/bomers-2020 cryo-0017 --endpoint biochemical-failure
+      fhircryo explain examples/bomers-2020 2029487 --endpoint biochemical-failure
     """
     import json
 
     from fhircryo.cli.options import job_of
     from fhircryo.explain import explain_folder
 
-    job = job_of(as_of, protocol, mappings)
+    job = job_of(as_of, protocol, mappings, exclude=exclude)
     story = explain_folder(source, patient.removeprefix("Patient/"), job, endpoint)
     if as_json:
         typer.echo(json.dumps(story.as_dict(), indent=2, ensure_ascii=False))
     else:
         typer.echo("\n".join(_lines(story)))
+    if story.unreadable:
+        typer.echo(
+            f"UNREADABLE: {story.unreadable} lines or files of the source; something of his may be"
+            " among them",
+            err=True,
+        )
+    raise typer.Exit(UNREADABLE if story.unreadable else DONE)
 
 
 def _lines(story: "Story") -> list[str]:

@@ -17,7 +17,7 @@ def _mappings() -> None:
 def check(
     files: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[FILE]...", help="Site overlays.", show_default=False),
+        typer.Argument(metavar="FILE", help="Site overlays.", show_default=False),
     ] = None,
 ) -> None:
     """Check the shipped mappings, and site overlays laid over them.
@@ -29,7 +29,8 @@ def check(
     from fhircryo.mapping.load import load_mappings
     from fhircryo.settings import load_settings
 
-    mappings = load_mappings(files or (), load_settings().base)
+    settings = load_settings(mappings=tuple(files) if files else None)
+    mappings = load_mappings(settings.mappings, settings.base)
     codes = sum(len(concept.codes) for concept in mappings.concepts.values())
     typer.echo(
         f"{len(mappings.files)} files: {len(mappings.concepts)} concepts with {codes} codes,"

@@ -159,11 +159,12 @@ def _tell_unchosen(line: Timeline, points: list[Window], chosen: set[str]) -> No
             continue
         if response.ref not in chosen:
             line.notices.append(_why_unchosen(response, points))
+            continue
         for score in response.scores:
             if score.mismatch:
                 detail = f"{score.instrument}: the items decide"
                 line.tell(response.ref, Reason.SCORE_MISMATCH, detail, used=True)
-            if response.ref in chosen and score.problem is Reason.INVALID_ITEM:
+            if score.problem is Reason.INVALID_ITEM:
                 detail = f"{score.instrument}: {score.detail}"
                 line.tell(response.ref, Reason.INVALID_ITEM, detail, used=True)
 

@@ -59,7 +59,8 @@ class Context:
     """The mappings and settings of one run, with what speeds up looking them up.
 
     ``bundle``: full URLs of the Bundle being read, each with the reference it stands for.
-    ``told_in_full``: a patient of whom also what only counts is kept.
+    ``told_in_full``: a patient of whom also what only counts is kept. ``server``: the base of the
+    server that is read; what an absolute reference of another base names is not known there.
     """
 
     def __init__(
@@ -69,12 +70,14 @@ class Context:
         *,
         test_data: bool = False,
         told_in_full: str = "",
+        server: str = "",
     ) -> None:
         self.mappings = mappings
         self.dates = dates
         self.own_system = f"{mappings.base}/endpoint"
         self.bundle: dict[str, str] = {}
         self.told_in_full = told_in_full
+        self.server = server
         self._take_test_data = test_data
         self._units: dict[str, Decimal | None] = {}
         self._codes = mappings.codes
@@ -142,6 +145,8 @@ class Context:
         if slash and rest and "/" not in rest and ":" not in kind and "?" not in text:
             return text
         if text.startswith(("urn:", "#")) or "?" in text:
+            return ""
+        if self.server and "://" in text and not text.startswith(f"{self.server}/"):
             return ""
         parts = text.split("#", 1)[0].split("/")
         if "_history" in parts:

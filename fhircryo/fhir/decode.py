@@ -1,6 +1,7 @@
 """One line of JSON to the resource that it is, Bundles unpacked."""
 
 from collections.abc import Iterator
+from decimal import InvalidOperation
 from typing import Any, NamedTuple
 
 import msgspec
@@ -63,6 +64,8 @@ def decode(line: bytes) -> tuple[str, Any]:
         raise UnreadableResource(f"not JSON: {error}") from None
     except RecursionError:
         raise UnreadableResource("nested too deeply") from None
+    except InvalidOperation:
+        raise UnreadableResource("a number beyond all measure") from None
     except UnicodeDecodeError:
         raise UnreadableResource("not UTF-8") from None
 
@@ -115,13 +118,11 @@ def resources(line: bytes, bundle: dict[str, str], place: str = "") -> Iterator[
         return
     outer = dict(bundle)
     entries, targets = unpack(resource)
+    bundle.update(targets)
     for entry in entries:
-        where = f"{place}entry[{entry.number}]"
-        for found in resources(entry.line, bundle, f"{where}."):
-            bundle.clear()
-            bundle.update(outer)
-            bundle.update(targets)
-            if found.resource is not None and found.resource.id is None and entry.id:
+        # A Bundle within sets its own full URLs beside these, and takes them back.
+        for found in resources(entry.line, bundle, f"{place}entry[{entry.number}]."):
+            if found.resource is not None and not found.resource.id and entry.id:
                 found.resource.id = entry.id
             yield found
     bundle.clear()

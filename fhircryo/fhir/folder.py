@@ -48,10 +48,13 @@ class InputFile:
         """Whether it is one JSON document, not lines of them."""
         return self.name.endswith(".json")
 
-    def sha256(self) -> str:
-        """The hash of the file as it stands."""
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+    def sha256(self) -> str | None:
+        """The hash of the file as it stands; None where it cannot be read."""
+        try:
+            with self.path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            return None
 
 
 @dataclass(frozen=True)
@@ -79,10 +82,12 @@ def input_files(folder: Path) -> tuple[list[InputFile], list[str]]:
         for path in sorted(folder.iterdir(), key=lambda path: path.name):
             if path.name.startswith("."):
                 continue
-            if not path.is_file():
+            if path.is_dir():
                 passed_over.append(f"{path.name}/")
             elif path.name.endswith(_ENDINGS) and path.name not in _NOT_RESOURCES:
-                files.append(InputFile(path, path.stat().st_size, _hint(path.name)))
+                # A link into nothing is a file that cannot be read.
+                size = path.stat().st_size if path.exists() else 0
+                files.append(InputFile(path, size, _hint(path.name)))
             elif path.name not in _NOT_RESOURCES and path.suffix not in _NOT_DATA:
                 passed_over.append(path.name)
     except OSError as error:

@@ -82,10 +82,12 @@ class Searcher:
         """Stop asking ahead."""
         self._ahead.shutdown(wait=True, cancel_futures=True)
 
-    def count(self, kind: str) -> int | None:
-        """How many resources of a type there are; None where the server does not say."""
-        page = self._page(self._first(kind, {"_summary": "count"}))
-        return page.total
+    def any(self, kind: str, params: Params) -> bool:
+        """Whether a search finds anything."""
+        page = self._page(self._first(kind, {**params, "_count": "1"}))
+        if page.total is not None:
+            return page.total > 0
+        return any(entry.resource for entry in page.entry or ())
 
     def search(self, kind: str, params: Params) -> Iterator[list[Match]]:
         """All matches, each once, page by page.

@@ -44,6 +44,9 @@ CONCEPTS = frozenset(
     }
 )
 
+#: The grading scales that endpoints are computed on.
+SCALES = frozenset({"clavien-dindo", "sir-2003", "ctcae-grade"})
+
 
 class CodeEntry(NamedTuple):
     """What a code means: its concept, how it is shown, and the body sites it must stand with."""
@@ -112,12 +115,15 @@ def load_mappings(overlays: Iterable[Path] = (), base: str = DEFAULT_BASE) -> Ma
     path, content = shipped_file("statuses.yaml")
     statuses = validate(StatusesFile, content, path).statuses
     path, content = shipped_file("units.yaml")
-    units = validate(UnitsFile, content, path).units["psa"].factors
+    units = _units(path, validate(UnitsFile, content, path))
     path, content = shipped_file("grades.yaml")
     grades_path, scales = path, validate(GradesFile, content, path).grades
     instruments = []
     for file in sorted((folder / "instruments").glob("*.yaml")):
-        instruments.append(validate(InstrumentFile, read(file), file).instrument)
+        instrument = validate(InstrumentFile, read(file), file).instrument
+        if any(other.key == instrument.key for other in instruments):
+            raise UsageError(f"{file}: instrument.key: {instrument.key} is another file's already")
+        instruments.append(instrument)
     for overlay in overlays:
         additions = validate(OverlayFile, read(overlay), overlay).concepts
         for key, addition in additions.items():
@@ -135,7 +141,7 @@ def load_mappings(overlays: Iterable[Path] = (), base: str = DEFAULT_BASE) -> Ma
         codes=codes,
         prefixes=prefixes,
         statuses=statuses,
-        units={normal_unit(unit): factor for unit, factor in units.items()},
+        units=units,
         scales=scales,
         grades=_index_grades(grades_path, scales),
         instruments=tuple(instruments),
@@ -144,6 +150,19 @@ def load_mappings(overlays: Iterable[Path] = (), base: str = DEFAULT_BASE) -> Ma
         files=tuple(names),
         sha256=digest.hexdigest(),
     )
+
+
+def _units(path: Path, file: UnitsFile) -> dict[str, Decimal]:
+    """The factors to ng/mL by normalised spelling."""
+    table = file.units.get("psa")
+    if table is None:
+        raise UsageError(f"{path}: units.psa: this key is required")
+    found: dict[str, Decimal] = {}
+    for unit, factor in table.factors.items():
+        if normal_unit(unit) in found:
+            raise UsageError(f"{path}: units.psa.factors.{unit}: the same unit stands twice")
+        found[normal_unit(unit)] = factor
+    return found
 
 
 def normal_unit(text: str) -> str:
@@ -200,13 +219,18 @@ def _index_codes(
 ) -> tuple[dict[tuple[str | None, str | None], CodeEntry], tuple[Prefix, ...]]:
     codes: dict[tuple[str | None, str | None], CodeEntry] = {}
     prefixes: list[Prefix] = []
+    shipped_files = {paths[0] for paths in sources.values() if paths}
     first: dict[tuple[str, str], str] = {}
     for key, number, source in _places(concepts, sources):
         code = concepts[key].codes[number]
         place = f"{source}: concepts.{key}: {code.system}|{code.code}"
         pair = (code.system, code.code)
         if pair in first:
-            raise UsageError(f"{place} stands already at {first[pair]}")
+            # The one that was laid over the other is to be mended.
+            one, other = (place, first[pair])
+            if source in shipped_files and not other.startswith(f"{source}:"):
+                one, other = other, one
+            raise UsageError(f"{one} stands already at {other}")
         first[pair] = place
         sites = frozenset((site.system, site.code) for site in code.body_site)
         entry = CodeEntry(key, f"{code.system}|{code.code}", sites)
@@ -221,6 +245,8 @@ def _index_grades(
     path: Path, grades: Grades
 ) -> dict[tuple[str | None, str | None], tuple[str, str]]:
     index: dict[tuple[str | None, str | None], tuple[str, str]] = {}
+    for name in sorted(SCALES - grades.scales.keys()):
+        raise UsageError(f"{path}: grades.scales.{name}: this scale is required")
     for name, scale in grades.scales.items():
         own = [(CodeRef(system=scale.system, code=grade), grade) for grade in scale.order]
         for code, grade in [*own, *((code, code.grade) for code in scale.codes)]:

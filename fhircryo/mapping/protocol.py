@@ -2,17 +2,24 @@
 
 from decimal import Decimal
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from fhircryo.mapping.schema import Key, Text
 from fhircryo.mapping.yamlfile import Written
 
-Days = Annotated[int, Field(ge=0)]
-Months = Annotated[int, Field(ge=0)]
+Days = Annotated[int, Field(ge=0, strict=True)]
+Months = Annotated[int, Field(ge=0, strict=True)]
 
 BASELINE = "baseline"
+
+
+def _a_number(value: Any) -> Any:
+    """YAML's yes and no are no numbers."""
+    if isinstance(value, bool):
+        raise ValueError("a number is needed")  # noqa: TRY004  # pydantic shows a ValueError
+    return value
 
 
 class Index(Written):
@@ -26,14 +33,14 @@ class Psa(Written):
 
     baseline_days: Days
     detection_limit: Literal["limit", "half", "zero"]
-    nadir_limit_max: Annotated[Decimal, Field(ge=0)]
+    nadir_limit_max: Annotated[Decimal, BeforeValidator(_a_number), Field(ge=0)]
 
 
 class BiochemicalFailure(Written):
     """Failure at nadir + ``rise`` ng/mL."""
 
     definition: Literal["phoenix"]
-    rise: Annotated[Decimal, Field(gt=0)]
+    rise: Annotated[Decimal, BeforeValidator(_a_number), Field(gt=0)]
 
 
 class Recurrence(Written):
@@ -45,16 +52,16 @@ class Recurrence(Written):
 class DiseaseFree(Written):
     """Landmark in months; how many months before it a clear PSA may lie."""
 
-    landmark_months: Annotated[int, Field(ge=1)]
+    landmark_months: Annotated[int, Field(ge=1, strict=True)]
     psa_months_before: Months
 
 
 class Complications(Written):
     """Window in months; from which grade on a complication is major, by scale."""
 
-    window_months: Annotated[int, Field(ge=1)]
+    window_months: Annotated[int, Field(ge=1, strict=True)]
     major: dict[Key, Text]
-    ungraded_means_minor: bool
+    ungraded_means_minor: Annotated[bool, Field(strict=True)]
 
 
 class TimePoint(Written):
@@ -125,22 +132,23 @@ class Protocol(Written):
     salvage_therapy: Literal["report"]
     published: tuple[Published, ...] = ()
 
-    @model_validator(mode="after")
-    def _windows_do_not_overlap(self) -> Self:
-        baseline = self.time_points.get(BASELINE)
+    @field_validator("time_points")
+    @classmethod
+    def _windows_do_not_overlap(cls, points: dict[str, TimePoint]) -> dict[str, TimePoint]:
+        baseline = points.get(BASELINE)
         if baseline is None or baseline.days_before is None:
-            raise ValueError(f"time_points needs {BASELINE} with days_before")
+            raise ValueError(f"{BASELINE} with days_before is needed")
         windows = sorted(
             (point.from_, point.to, name)
-            for name, point in self.time_points.items()
+            for name, point in points.items()
             if point.from_ is not None and point.to is not None
         )
-        if len(windows) + 1 != len(self.time_points):
+        if len(windows) + 1 != len(points):
             raise ValueError(f"only {BASELINE} may have days_before")
         for (_, end, name), (start, _, other) in pairwise(windows):
             if start <= end:
                 raise ValueError(f"the windows of {name} and {other} overlap")
-        return self
+        return points
 
     @property
     def name(self) -> str:

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from fhircryo.mapping.yamlfile import Written
 
@@ -50,15 +50,24 @@ class OverlayFile(Written):
     concepts: dict[Key, ConceptAddition]
 
 
+def _each_once(values: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(values)) != len(values):
+        raise ValueError("a status stands twice")
+    return values
+
+
+StatusList = Annotated[tuple[Text, ...], Field(min_length=1), AfterValidator(_each_once)]
+
+
 class Statuses(Written):
     """Which statuses count; for Observations in order of precedence."""
 
-    observation: tuple[Text, ...]
-    procedure: tuple[Text, ...]
-    procedure_complete: tuple[Text, ...]
-    questionnaire_response: tuple[Text, ...]
-    condition_verification: tuple[Text, ...]
-    adverse_event_actuality: tuple[Text, ...]
+    observation: StatusList
+    procedure: StatusList
+    procedure_complete: StatusList
+    questionnaire_response: StatusList
+    condition_verification: StatusList
+    adverse_event_actuality: StatusList
 
 
 class StatusesFile(Written):
@@ -171,6 +180,10 @@ class Instrument(Written):
             raise ValueError("neither canonicals nor signature: no response could be found")
         if self.minimum_answered > len(self.items):
             raise ValueError("minimum_answered is more than there are items")
+        keys = [item.key for item in self.items]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise ValueError(f"the item {key} stands twice")
         links = [link for item in self.items for link in item.link_ids]
         links += self.total.link_ids if self.total else ()
         if len(set(links)) != len(links):

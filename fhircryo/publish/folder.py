@@ -6,6 +6,7 @@ import glob
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,23 +71,28 @@ def writing_to(target: Path) -> Iterator[Path]:
         TargetError: the folder cannot be written.
     """
     target = target.resolve()
-    work = target.parent / f".{target.name}.{os.getpid()}.tmp"
+    work: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _clear_away(target)
-        work.mkdir(mode=0o700)
+        work = Path(
+            tempfile.mkdtemp(
+                prefix=f".{target.name}.{os.getpid()}.", suffix=".tmp", dir=target.parent
+            )
+        )
         yield work
         _take_place(work, target)
     except OSError as error:
         raise TargetError(f"{target}: cannot be written: {error.strerror or error}") from error
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        if work is not None:
+            shutil.rmtree(work, ignore_errors=True)
 
 
 def _clear_away(target: Path) -> None:
     """Remove what runs that were killed left behind."""
-    for left in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
-        process = left.name.split(".")[-2]
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*.*.tmp"):
+        process = left.name.split(".")[-3]
         if process.isdecimal() and not _is_alive(int(process)):
             shutil.rmtree(left, ignore_errors=True)
 
@@ -141,8 +147,8 @@ def _exchange(work: Path, target: Path) -> None:
         code = ctypes.get_errno()
         if code not in (errno.EINVAL, errno.ENOSYS):
             raise OSError(code, os.strerror(code))
-    old = target.with_name(f".{target.name}.{os.getpid()}.old")
-    target.rename(old)
+    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
+    target.rename(old / target.name)
     work.rename(target)
     shutil.rmtree(old)
 

@@ -112,9 +112,7 @@ def meta(updated: str | None = None, version: str | None = None) -> Resource:
 
 
 HTEST = {
-    "security": [
-        {"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "HTEST"}
-    ]
+    "security": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "HTEST"}]
 }
 
 
@@ -248,4 +246,6 @@ def cli(*arguments: object) -> Ran:
             run()
         except SystemExit as stop:
             code = stop.code
-    return Ran(code if isinstance(code, int) else int(code is not None), out.getvalue(), err.getvalue())
+    return Ran(
+        code if isinstance(code, int) else int(code is not None), out.getvalue(), err.getvalue()
+    )

@@ -247,7 +247,10 @@ def test_the_same_full_url_in_two_bundles_names_two_patients(tmp_path):
     "subject", ["urn:uuid:nobody", "#p1", "Patient?identifier=7", "Group/p1", "p1", "", "Patient/"]
 )
 def test_what_names_no_patient_is_told(subject, tmp_path):
-    files = {**PLAIN, "more.ndjson": lines({**RESULTS[0], "id": "z", "subject": {"reference": subject}})}
+    files = {
+        **PLAIN,
+        "more.ndjson": lines({**RESULTS[0], "id": "z", "subject": {"reference": subject}}),
+    }
     done = compute(folder(tmp_path / "in", files), tmp_path / "out")
     assert done.told("no-subject") == ["Observation/z"]
 
@@ -331,7 +334,10 @@ BAD_LINES = {
     "half a surrogate, not read": line({**lab("q"), "note": "N"}).replace(b'"N"', rb'"\ud800"'),
     "a tab in a text": line({**lab("q"), "id": "N"}).replace(b'"N"', b'"a\tb"'),
     "UTF-16": '{"resourceType":"Observation"}'.encode("utf-16-le"),
-    "nested too deeply": b'{"resourceType":"Observation","note":' + b"[" * 5000 + b"]" * 5000 + b"}",
+    "nested too deeply": b'{"resourceType":"Observation","note":'
+    + b"[" * 5000
+    + b"]" * 5000
+    + b"}",
     "nested too deeply and never closed": b'{"resourceType":"Observation","note":' + b"[" * 100_000,
     "items nested too deeply": b'{"resourceType":"QuestionnaireResponse","id":"q","item":'
     + b'[{"item":' * 2000
@@ -371,7 +377,11 @@ def test_absurd_numbers_are_no_error_of_the_program(text, tmp_path):
 
 @pytest.mark.parametrize(
     ("number", "bad"),
-    [(0, b'{"resourceType":"Obsrvation"}'), (2, b'{"id":"x"}'), (1, line(psa("q", "2016-05-01", "x")))],
+    [
+        (0, b'{"resourceType":"Obsrvation"}'),
+        (2, b'{"id":"x"}'),
+        (1, line(psa("q", "2016-05-01", "x"))),
+    ],
 )
 def test_a_broken_entry_is_told_with_its_place(number, bad, expected, tmp_path):
     entries = [b'{"resource":' + line(resource) + b"}" for resource in EVERYTHING]
@@ -393,7 +403,9 @@ def test_a_broken_entry_of_a_nested_bundle_is_told_with_its_place(tmp_path):
     "name",
     ["Encounter.ndjson", "Observation.1.ndjson", "Condition.2.ndjson.gz", "b.json", "x.ndjson"],
 )
-@pytest.mark.parametrize("content", [b"", b"\n", b" \r\n\n\t\n"], ids=["nothing", "newline", "blank"])
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", b" \r\n\n\t\n"], ids=["nothing", "newline", "blank"]
+)
 def test_an_empty_file_is_told(name, content, expected, tmp_path):
     if name.endswith(".gz"):
         content = gzip.compress(content)
@@ -540,7 +552,9 @@ def test_dates_at_the_calendar_s_ends_are_no_error_of_the_program(d0, as_of):
     compute_resources([*resources, *CONDITIONS, *EVENTS, *RESPONSES], as_of=as_of)
 
 
-@pytest.mark.parametrize("far", ["0001-01-01", "9999-12-31", "0001", "9999-12", "9999-12-31T23:59:59Z"])
+@pytest.mark.parametrize(
+    "far", ["0001-01-01", "9999-12-31", "0001", "9999-12", "9999-12-31T23:59:59Z"]
+)
 def test_events_at_the_calendar_s_ends_are_no_error_of_the_program(far, tmp_path):
     odd = [
         psa("oa", far, 1),
@@ -595,7 +609,9 @@ def _cohort_files() -> dict[str, bytes]:
     events = [adverse_event(f"e-{one}", "2016-02-01", one) for one in people[::3]]
     answers = [response(f"r-{one}", "2016-01-09", [1, 2, 3, 4, 5], one) for one in people]
     merges = [patient(one) for one in people[:-1]]
-    merges.append(patient("p39", link=[{"other": {"reference": "Patient/p05"}, "type": "replaced-by"}]))
+    merges.append(
+        patient("p39", link=[{"other": {"reference": "Patient/p05"}, "type": "replaced-by"}])
+    )
     return {
         "Patient.ndjson": lines(*merges),
         "Procedure.ndjson": lines(*procedures[::2]),

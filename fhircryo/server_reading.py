@@ -1,0 +1,242 @@
+"""Reads a FHIR server onto a shelf: the cohort by its index procedures first, then the rest.
+
+Requests grow with the cohort, not with the server: Procedures are searched by code, everything else
+by patient, in batches. Where a server searches Procedures only by patient, a list of them leads.
+"""
+
+import logging
+from collections.abc import Iterable
+
+import msgspec
+
+from fhircryo.errors import SourceError, UsageError
+from fhircryo.extract.context import Context
+from fhircryo.fhir.capability import Capabilities, capabilities
+from fhircryo.fhir.client import Client, HttpError
+from fhircryo.fhir.search import Params, Searcher
+from fhircryo.gather import Shelf, Unreadable
+from fhircryo.reading import Progress, Reading, Selection, grading_labels, links, read_lines
+
+LOG = logging.getLogger("fhircryo.source")
+
+#: What a server that does not know a type, or keeps it from us, answers.
+_NOT_THERE = frozenset({403, 404})
+#: What servers answer to a parameter, or a list of values, that they do not take.
+_NOT_TAKEN = frozenset({400, 403, 404, 414, 422, 501})
+
+_OBSERVATION_CONCEPTS = (
+    "psa",
+    "psa-not-convertible",
+    "disease-status",
+    "clavien-dindo-grading",
+)
+_CODES_PER_REQUEST = 40
+_PATIENTS_PER_REQUEST = 25
+
+
+class _Member(msgspec.Struct):
+    entity: dict[str, object] | None = None
+
+
+class _Group(msgspec.Struct, rename="camel"):
+    resource_type: str | None = None
+    member: list[_Member] | None = None
+
+
+def read_group(client: Client, group: str) -> frozenset[str]:
+    """The patients of a ``Group/ID`` on the server.
+
+    Raises:
+        UsageError: it is not there, or no Group of patients.
+    """
+    try:
+        content = client.request("GET", f"{client.base}/{group}").content
+        read = msgspec.json.decode(content, type=_Group)
+    except HttpError as error:
+        raise UsageError(f"--patients {group}: {error}") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise UsageError(f"--patients {group}: the server gives no Group there") from None
+    found = set()
+    for member in read.member or ():
+        reference = str((member.entity or {}).get("reference", ""))
+        kind, _, patient = reference.rpartition("/")
+        if kind.endswith("Patient") and patient:
+            found.add(patient)
+    if read.resource_type != "Group" or not found:
+        raise UsageError(f"--patients {group}: no Group with patients in it")
+    return frozenset(found)
+
+
+class ServerReader:
+    """Reads one server for one run."""
+
+    def __init__(
+        self,
+        client: Client,
+        context: Context,
+        selection: Selection,
+        progress: Progress | None = None,
+    ) -> None:
+        self._client = client
+        self._context = context
+        self._selection = selection
+        self._progress = progress
+        self._searcher = Searcher(client)
+        self._shelf = Shelf(
+            grading_labels(context),
+            told_in_full=context.told_in_full,
+            asked=selection.include or frozenset(),
+        )
+        self._searches: list[str] = []
+        self._absent: set[str] = set()
+        self._together = _PATIENTS_PER_REQUEST
+
+    def read(self) -> Reading:
+        """Read the cohort.
+
+        Raises:
+            SourceError: the server refuses, cannot be reached, or does not give all it has.
+        """
+        try:
+            known = capabilities(self._client)
+            self._absent = {
+                kind
+                for kind in ("AdverseEvent", "Condition", "QuestionnaireResponse")
+                if known.types and kind not in known.types
+            }
+            if self._selection.include is None:
+                self._procedures_by_code(known)
+            else:
+                self._shelf.patients |= self._selection.include
+            wanted = self._persons(known)
+            self._shelf.wanted = wanted
+            self._of_patients(sorted(wanted), known)
+            present = self._present()
+            gradings = self._shelf.gradings_seen or self._any(
+                "Observation", {"code": self._codes(("clavien-dindo-grading",))[0]}
+            )
+        finally:
+            self._searcher.close()
+        self._shelf.links = links(self._shelf)
+        LOG.info("%d requests for %d patients", self._client.requests_made, len(wanted))
+        patients = self._selection.patients(self._shelf)
+        return Reading(self._shelf, patients, self._place, present, gradings)
+
+    def _place(self, unreadable: Unreadable) -> str:
+        return f"{self._searches[unreadable.part]}, match {unreadable.line}"
+
+    def _codes(self, concepts: Iterable[str]) -> list[str]:
+        """``system|code`` lists to search by, each of a size that fits."""
+        tokens = [
+            f"{code.system}|{code.code}"
+            for name in concepts
+            for code in self._context.mappings.concepts[name].codes
+        ]
+        step = _CODES_PER_REQUEST
+        return [",".join(tokens[n : n + step]) for n in range(0, len(tokens), step)]
+
+    def _take(self, kind: str, params: Params) -> None:
+        """Search, and put every match on the shelf."""
+        part = len(self._searches)
+        self._searches.append(f"{kind} search {part + 1}")
+        first = 1
+        for matches in self._searcher.search(kind, params):
+            lines = [match.line for match in matches]
+            read_lines(lines, self._shelf, self._context, part, first=first)
+            first += len(lines)
+
+    def _procedures_by_code(self, known: Capabilities) -> None:
+        advice = (
+            "this server does not search Procedure by code; name the patients:"
+            " --patients FILE or Group/ID"
+        )
+        if not known.searches("Procedure", "code"):
+            raise SourceError(f"{self._client.base}: {advice}")
+        for codes in self._codes(("cryoablation",)):
+            try:
+                self._take("Procedure", {"code": codes})
+            except HttpError as error:
+                if error.status in _NOT_TAKEN - _NOT_THERE:
+                    raise SourceError(f"{error}; {advice}") from None
+                raise
+
+    def _persons(self, known: Capabilities) -> frozenset[str]:
+        """The candidates with all their ids: whom they replace and who replaces them."""
+        asked: set[str] = set()
+        while True:
+            patients = self._selection.patients(self._shelf)
+            wanted = patients.wanted(self._shelf.patients)
+            new = sorted(wanted - asked)
+            if not new:
+                return wanted
+            asked |= wanted
+            self._shelf.wanted = wanted
+            self._by_patients("Patient", new, "_id", {})
+            if known.searches("Patient", "link"):
+                self._by_patients("Patient", [f"Patient/{one}" for one in new], "link", {})
+
+    def _of_patients(self, patients: list[str], known: Capabilities) -> None:
+        """Everything that is read of the patients, type after type."""
+        searches: list[tuple[str, str, dict[str, str]]] = [
+            ("Observation", "patient", {"code": codes})
+            for codes in self._codes(_OBSERVATION_CONCEPTS)
+        ]
+        searches += [
+            ("Procedure", "patient", {}),
+            ("Condition", "patient", {}),
+            ("AdverseEvent", "subject", {}),
+            ("QuestionnaireResponse", "patient", {}),
+        ]
+        for done, (kind, parameter, params) in enumerate(searches, 1):
+            if kind == "Procedure" and self._selection.include is None:
+                continue  # read by code already, those of all patients
+            if kind in self._absent:
+                continue
+            if not known.searches(kind, parameter):
+                parameter = "subject" if parameter == "patient" else "patient"
+            values = patients
+            if parameter == "subject":
+                values = [f"Patient/{one}" for one in patients]
+            try:
+                self._by_patients(kind, values, parameter, params)
+            except HttpError as error:
+                if error.status not in _NOT_THERE or kind in ("Observation", "Procedure"):
+                    raise
+                LOG.warning("%s: the server keeps it from us (%d)", kind, error.status)
+                self._absent.add(kind)
+            if self._progress is not None:
+                self._progress(done, len(searches))
+
+    def _by_patients(
+        self, kind: str, values: list[str], parameter: str, params: dict[str, str]
+    ) -> None:
+        """Search for patients in batches; one by one on servers that take no lists."""
+        position = 0
+        while position < len(values):
+            batch = values[position : position + self._together]
+            try:
+                self._take(kind, {parameter: ",".join(batch), **params})
+            except HttpError as error:
+                if len(batch) == 1 or error.status not in _NOT_TAKEN:
+                    raise
+                LOG.info("%s: %d for a list of patients; one by one", kind, error.status)
+                self._together = 1
+                continue
+            position += len(batch)
+
+    def _present(self) -> frozenset[str]:
+        """The types that the server holds; asked for where none was met."""
+        found = {kind for kind, number in self._shelf.seen.items() if number}
+        for kind in ("AdverseEvent", "Condition"):
+            if kind not in found and kind not in self._absent and self._any(kind, {}):
+                found.add(kind)
+        return frozenset(found - self._absent)
+
+    def _any(self, kind: str, params: dict[str, str]) -> bool:
+        """Whether there is a resource at all that a search finds."""
+        try:
+            return self._searcher.any(kind, params)
+        except HttpError as error:
+            if error.status in _NOT_TAKEN:
+                return False
+            raise

@@ -1,0 +1,393 @@
+"""What is published: shapes, numbers, identifiers, order, Provenance."""
+
+import hashlib
+import json
+import re
+from collections import Counter
+from datetime import date
+from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fhircryo.endpoints.catalogue import CATALOGUE
+from fhircryo.mapping.load import load_mappings, load_protocol
+from fhircryo.pipeline import compute_resources
+from fhircryo.publish.validate import InvalidShape, validate_line
+from fhircryo.publish.wire import number
+from fhircryo.settings import Settings
+from tests.unit.inputs import (
+    AS_OF,
+    BASE,
+    COHORT,
+    Computed,
+    adverse_event,
+    compute,
+    condition,
+    folder,
+    lines,
+    patient,
+    procedure,
+    psa,
+    response,
+    value,
+)
+
+PUBLISHED = ("Observation.ndjson", "Provenance.ndjson", "Device.ndjson")
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory) -> Computed:
+    return compute(COHORT, tmp_path_factory.mktemp("cohort") / "out")
+
+
+def test_every_published_shape_is_r4b(cohort):
+    for name in (*PUBLISHED, "issues.ndjson"):
+        content = cohort.files[name]
+        assert content.endswith(b"\n")
+        for one in content.splitlines():
+            validate_line(one)
+
+
+def test_the_check_of_shapes_does_check():
+    good = {"resourceType": "Observation", "status": "final", "code": {"text": "x"}}
+    validate_line(json.dumps(good).encode())
+    for bad in ({"status": 5}, {"valueQuantity": []}, {"subjekt": {}}, {"issued": "2016"}):
+        with pytest.raises(InvalidShape):
+            validate_line(json.dumps({**good, **bad}).encode())
+
+
+def test_every_observation_has_what_the_design_says(cohort):
+    absent = {"unknown", "temp-unknown", "not-applicable"}
+    for one in cohort.observations:
+        assert one["id"] == one["identifier"][0]["value"]
+        assert re.fullmatch(r"e[0-9a-f]{32}", one["id"])
+        assert [part["system"] for part in one["identifier"]] == [f"{BASE}/endpoint"]
+        assert one["status"] in ("final", "preliminary")
+        assert one["meta"] == {
+            "tag": [{"system": f"{BASE}/CodeSystem/tag", "code": "research-use"}]
+        }
+        codes = [c["code"] for category in one["category"] for c in category["coding"]]
+        key = one["code"]["coding"][0]["code"]
+        assert one["code"]["coding"][0]["system"] == f"{BASE}/CodeSystem/endpoint"
+        assert codes == ["derived-endpoint", *(["survey"] if key.startswith("prom-") else [])]
+        assert one["subject"]["reference"].startswith("Patient/")
+        assert [ref["reference"].split("/")[0] for ref in one["partOf"]] == ["Procedure"]
+        assert one["device"] == {"reference": "Device/fhircryo"}
+        assert one["method"] == {"text": "bomers-2020 1.0"}
+        assert ("effectiveDateTime" in one) != ("effectivePeriod" in one)
+        assert "issued" not in one
+        values = [name for name in one if name.startswith("value") or name == "dataAbsentReason"]
+        assert len(values) == 1
+        if "dataAbsentReason" in one:
+            first, ours = one["dataAbsentReason"]["coding"]
+            assert first["code"] in absent
+            assert ours["system"] == f"{BASE}/CodeSystem/reason"
+        for ref in one.get("derivedFrom", []):
+            assert ref["reference"].split("/")[0] in ("Observation", "QuestionnaireResponse")
+
+
+def test_every_key_of_the_catalogue_is_published_with_its_time_points(cohort):
+    keys = Counter(one["code"]["coding"][0]["code"] for one in cohort.observations)
+    for entry in CATALOGUE:
+        if not entry.key.startswith("prom-"):
+            assert keys[entry.key] == 62, entry.key
+    for one in cohort.observations:
+        if one["code"]["coding"][0]["code"].startswith("prom-"):
+            assert "time-point" in [p["code"]["coding"][0]["code"] for p in one["component"]]
+
+
+def test_evidence_is_in_the_input(cohort):
+    import gzip
+
+    there = set()
+    for file in COHORT.iterdir():
+        if file.suffix in (".ndjson", ".gz", ".json"):
+            text = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+            there |= _refs(json.loads(text)) if file.suffix == ".json" else set()
+            if file.suffix != ".json":
+                there |= {ref for one in text.splitlines() for ref in _refs(json.loads(one))}
+    for one in cohort.observations:
+        refs = [ref["reference"] for ref in [*one.get("derivedFrom", []), *one["partOf"]]]
+        assert set(refs) <= there
+        assert len(set(refs)) == len(refs)
+
+
+def _refs(resource: dict) -> set[str]:
+    if resource["resourceType"] == "Bundle":
+        return {ref for entry in resource["entry"] for ref in _refs(entry["resource"])}
+    return {f"{resource['resourceType']}/{resource['id']}"}
+
+
+def test_no_psa_code_is_published(cohort):
+    concepts = load_mappings().concepts
+    codes = [
+        c.code
+        for key in ("psa", "psa-not-convertible", "psa-excluded")
+        for c in concepts[key].codes
+    ]
+    for name in PUBLISHED:
+        text = cohort.files[name].decode()
+        assert "loinc.org" not in text
+        for code in codes:
+            assert f'"{code}"' not in text
+
+
+def test_lines_are_sorted(cohort):
+    order = [entry.key for entry in CATALOGUE]
+    points = ["", "baseline", "6-months", "12-months"]
+
+    def place(one: dict) -> tuple:
+        key = one["code"]["coding"][0]["code"]
+        rank = order.index("-".join(key.split("-")[:2]) if key.startswith("prom-") else key)
+        named = [
+            part["valueCodeableConcept"]["coding"][0]["code"]
+            for part in one.get("component", [])
+            if part["code"]["coding"][0]["code"] == "time-point"
+        ]
+        return (one["subject"]["reference"], one["partOf"][0]["reference"], rank, named)
+
+    places = [place(one) for one in cohort.observations]
+    assert [one[:3] for one in places] == sorted(one[:3] for one in places)
+    by_code: dict[tuple[str, str], list[int]] = {}
+    for where, one in zip(places, cohort.observations, strict=True):
+        if where[3]:
+            code = one["code"]["coding"][0]["code"]
+            by_code.setdefault((where[0], code), []).append(points.index(where[3][0]))
+    for found in by_code.values():
+        assert found == sorted(set(found))
+    assert len({one["id"] for one in cohort.observations}) == len(cohort.observations)
+
+
+def test_provenance_is_complete(cohort):
+    sources = [json.loads(one) for one in cohort.files["Provenance.ndjson"].splitlines()]
+    assert len(sources) == 62
+    subject = {one["id"]: one["subject"]["reference"] for one in cohort.observations}
+    targets = [ref["reference"].split("/") for one in sources for ref in one["target"]]
+    assert sorted(target for _, target in targets) == sorted(subject)
+    assert {kind for kind, _ in targets} == {"Observation"}
+    (device,) = [json.loads(one) for one in cohort.files["Device.ndjson"].splitlines()]
+    for one in sources:
+        assert len({subject[ref["reference"].split("/")[1]] for ref in one["target"]}) == 1
+        assert one["recorded"] == "2017-12-31T00:00:00Z"
+        assert [agent["who"]["reference"] for agent in one["agent"]] == [f"Device/{device['id']}"]
+        assert any("bomers-2020" in policy for policy in one["policy"])
+        kinds = Counter(part["what"]["reference"].split("/")[0] for part in one["entity"])
+        assert kinds["Procedure"] >= 1
+        assert not kinds.keys() & {"Observation", "QuestionnaireResponse"}
+    assert len({one["id"] for one in sources}) == 62
+
+
+def test_provenance_names_conditions_adverse_events_and_the_patient_s_death():
+    resources = [
+        patient("p1", deceasedDateTime="2017-03-01"),
+        procedure(),
+        procedure("x2", "2016-01-11"),
+        psa("a", "2016-05-01", 1),
+        condition("c", "2016-06-01"),
+        adverse_event("e", "2016-02-01"),
+    ]
+    (source,) = compute_resources(resources, as_of=AS_OF).provenances
+    named = {part["what"]["reference"] for part in source["entity"]}
+    assert {"Procedure/x1", "Procedure/x2", "Condition/c", "AdverseEvent/e"} <= named
+
+
+def test_a_provenance_changes_with_what_it_is_about():
+    one, same, other = (
+        compute_resources([procedure(), psa("a", "2016-05-01", amount)], as_of=AS_OF).provenances[0]
+        for amount in (1, 1, 2)
+    )
+    assert one == same
+    assert one["id"] != other["id"]
+    assert one["target"] == other["target"]
+
+
+# ------------------------------------------------------------------ identifiers
+
+
+def _ids(**changes) -> dict[str, str]:
+    settings = Settings(**changes.pop("settings", {}))
+    resources = changes.pop("resources", [procedure(), psa("a", "2016-05-01", 1)])
+    done = compute_resources(resources, as_of=AS_OF, settings=settings, **changes)
+    return {one["code"]["coding"][0]["code"]: one["id"] for one in done.observations}
+
+
+def test_identifiers_are_stable():
+    """These values stand on servers: they do not change from version to version."""
+    ids = _ids()
+    text = " ".join(f"{key}={ids[key]}" for key in sorted(ids))
+    assert ids["psa-nadir"] == GOLDEN_NADIR
+    assert hashlib.sha256(text.encode()).hexdigest() == GOLDEN_ALL
+
+
+GOLDEN_NADIR = "e95a7716f91e93041bcfafc008dd407d6"
+GOLDEN_ALL = "9bdf50e1ddb0c13fb25d9e35812eb4c9ba98a4737733ae0a8e13a7afe92e86ce"
+
+
+def test_identifiers_rest_on_source_subject_index_endpoint_and_protocol_alone():
+    plain = _ids()
+    assert len(set(plain.values())) == len(plain)
+    result = psa("a", "2016-05-01", 1)
+    from fhircryo.mapping.load import find_protocol
+    from fhircryo.mapping.yamlfile import read_yaml
+
+    content = read_yaml(find_protocol("bomers-2020"))
+    others = [
+        _ids(settings={"source_name": "north"}),
+        _ids(settings={"source_name": "south"}),
+        _ids(resources=[procedure(of="p2"), psa("a", "2016-05-01", 1, of="p2")]),
+        _ids(resources=[procedure("x2"), result]),
+        _ids(protocol=load_protocol({**content, "id": "ours"})),
+    ]
+    for other in others:
+        assert other.keys() == plain.keys()
+    everyone = [one for ids in [plain, *others] for one in ids.values()]
+    assert len(set(everyone)) == len(everyone)
+    same = [
+        _ids(resources=[procedure(), psa("b", "2016-06-01", 7)]),
+        _ids(resources=[procedure(on="2015-01-10"), result]),
+        _ids(settings={"timezone": "Europe/Amsterdam"}),
+        _ids(settings={"complete_types": ("Condition",)}),
+        _ids(protocol=load_protocol({**content, "version": "1.1"})),
+    ]
+    for one in same:
+        assert one == plain
+
+
+def test_identifiers_of_names_that_run_together_differ():
+    """A subject and an index that give the same text together are still two."""
+    one = _ids(resources=[procedure("bProcedure", of="a")], settings={"source_name": "x"})
+    two = _ids(resources=[procedure("b", of="a")], settings={"source_name": "xPatient"})
+    assert set(one.values()).isdisjoint(two.values())
+
+
+# ------------------------------------------------------------------ numbers
+
+
+@pytest.mark.parametrize(
+    ("given_", "expected"),
+    [
+        (5, "5"),
+        (0, "0"),
+        (Decimal("5"), "5"),
+        (Decimal("5.0"), "5"),
+        (Decimal("5.10"), "5.1"),
+        (Decimal("0.40"), "0.4"),
+        (Decimal("100"), "100"),
+        (Decimal("1E+2"), "100"),
+        (Decimal("0.00"), "0"),
+        (Decimal("-0.0"), "0"),
+        (Decimal("0.005"), "0.005"),
+        (Decimal("12.345678"), "12.345678"),
+        (Decimal("1234567.50"), "1234567.5"),
+        (Fraction(250, 3), "83.33"),
+        (Fraction(200, 3), "66.67"),
+        (Fraction(175, 3), "58.33"),
+        (Fraction(1, 2), "0.5"),
+        (Fraction(7, 7), "1"),
+        (Fraction(1, 8), "0.13"),
+        (Fraction(1, 200), "0.01"),
+        (Fraction(1, 201), "0"),
+        (Fraction(-1, 200), "-0.01"),
+        (Fraction(-1, 201), "0"),
+        (Fraction(-25, 3), "-8.33"),
+        (Fraction(-1, 8), "-0.13"),
+        (Fraction(199, 200), "1"),
+        (Fraction(1999, 200), "10"),
+        (Fraction(5, 1000), "0.01"),
+        (Fraction(10049, 1000), "10.05"),
+    ],
+)
+def test_numbers(given_, expected):
+    assert str(number(given_)) == expected
+
+
+@given(st.fractions(-100, 100, max_denominator=999))
+def test_scores_are_rounded_half_up(exact):
+    """Away from zero at the half, as the decimal module says it, from 60 exact digits."""
+    from decimal import localcontext
+
+    with localcontext() as arithmetic:
+        arithmetic.prec = 60
+        divided = Decimal(exact.numerator) / exact.denominator
+        expected = divided.quantize(Decimal("0.01"), ROUND_HALF_UP)
+    made = number(exact)
+    assert made == expected
+    assert not re.search(r"\.\d*0$|[eE]", str(made))
+
+
+@given(st.decimals(0, 10**9, allow_nan=False, places=6))
+def test_decimals_keep_their_value_and_lose_their_zeros(exact):
+    made = number(exact)
+    assert made == exact
+    assert not re.search(r"\.\d*0$", str(made))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0.000001", "0.000001"),
+        ("1e-6", "0.000001"),
+        ("4.0E-1", "0.4"),
+        ("1.20e1", "12"),
+        ("3E+2", "300"),
+        ("0.40", "0.4"),
+        ("10", "10"),
+        ("10.00", "10"),
+    ],
+)
+def test_values_are_published_plainly_however_they_are_written(text, expected, tmp_path):
+    result = json.dumps(psa("a", "2016-05-01", 1)).replace('"value": 1', f'"value": {text}')
+    source = folder(tmp_path / "in", {"a.ndjson": lines(procedure(), result)})
+    content = compute(source, tmp_path / "out").files["Observation.ndjson"].decode()
+    assert re.findall(r'"valueQuantity":\{"value":([^,}]+)', content)[:1] == [expected]
+
+
+def test_a_long_value_is_published_whole():
+    """18 digits is what FHIR asks for; a conversion may add three."""
+    result = psa("a", "2016-05-01", Decimal("123456789.123456789"), unit="ng/L")
+    done = compute_resources([procedure(), result], as_of=AS_OF)
+    (nadir,) = [o for o in done.observations if o["code"]["coding"][0]["code"] == "psa-nadir"]
+    assert Decimal(nadir["valueQuantity"]["value"]) == Decimal("123456.789123456789")
+
+
+def test_published_numbers_have_no_trailing_zeros(cohort):
+    text = cohort.files["Observation.ndjson"].decode()
+    numbers = re.findall(r'"value(?:Integer)?":(-?[0-9][^,}\]]*)', text)
+    assert len(numbers) > 500
+    for one in numbers:
+        assert re.fullmatch(r"-?(0|[1-9][0-9]*)(\.[0-9]*[1-9])?", one), one
+
+
+def test_changes_are_taken_before_rounding():
+    """66.666... - 58.333... is 8.33; from rounded scores it would be 8.34."""
+
+    def quality(name: str, on: str, first: int, second: int) -> dict:
+        items = [
+            {"linkId": link, "answer": [{"valueInteger": answer}]}
+            for link, answer in (("q29", first), ("q30", second))
+        ]
+        questionnaire = f"{BASE}/Questionnaire/qlq-c30-ql2"
+        return response(name, on, [], questionnaire=questionnaire, item=items)
+
+    resources = [procedure(), quality("a", "2016-01-05", 5, 4), quality("b", "2016-07-10", 5, 5)]
+    done = compute_resources(resources, as_of=date(2016, 12, 31))
+    assert value(done.observations, "prom-change-qlq-c30-ql2") == 8.33
+
+
+def test_a_run_with_validate_writes_the_same(tmp_path):
+    source = folder(tmp_path / "in", {"a.ndjson": [procedure(), psa("a", "2016-05-01", 1)]})
+    plain = compute(source, tmp_path / "out")
+    assert compute(source, tmp_path / "out2", validate=True).files == plain.files
+
+
+def test_whatever_ids_people_give_the_lines_are_valid_json(tmp_path):
+    """Ids that FHIR does not allow come from real systems all the same."""
+    odd = ['a"b', "a\\b", "a b", "\u00fc", "\u2028", "a|b", "<a>", "x" * 200]
+    resources = [procedure(f"x{n}", of=f"p{one}") for n, one in enumerate(odd)]
+    source = folder(tmp_path / "in", {"a.ndjson": resources})
+    done = compute(source, tmp_path / "out")
+    assert done.summary.cohort == sum("/" not in one and "?" not in one for one in odd)
+    assert len(done.observations) == done.summary.observations
