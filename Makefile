@@ -32,7 +32,7 @@ bench: $(READY)
 real-input: $(READY)
 	$(BIN)/python examples/synthea/fetch.py
 	$(BIN)/python examples/hl7/fetch.py
-	FHIRCRYO_REAL_INPUT=full $(BIN)/pytest -q tests/acceptance/test_real_input.py
+	TEST_REAL_INPUT=full $(BIN)/pytest -q tests/acceptance/test_real_input.py
 
 clean:
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

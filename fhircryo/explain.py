@@ -19,7 +19,7 @@ from fhircryo.gather import Records, type_of
 from fhircryo.job import Job, items_of
 from fhircryo.model import Dropped, Notice, PatientRecord, Reason
 from fhircryo.pipeline import FolderRead, read_source
-from fhircryo.publish.wire import number
+from fhircryo.publish.wire import ENCODER, number
 
 WHY = {
     Reason.TOO_FEW_PSA: "too few PSA results after the index procedure: a nadir and a result that"
@@ -289,7 +289,7 @@ def _recorded(recorded: str, value: Decimal | None) -> str:
 
 def _plain(value: object) -> str:
     if isinstance(value, Decimal | Fraction):
-        return f"{Decimal(number(value)):f}"
+        return ENCODER.encode(number(value)).decode()
     return str(value)
 
 

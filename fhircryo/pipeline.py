@@ -292,7 +292,7 @@ def _write_other_issues(file: IO[bytes], read: FolderRead, job: Job, total: Slic
         )
         file.write(ENCODER.encode(made) + b"\n")
     for (reason, kind, code), count in sorted(all_counted(read.records, total).items()):
-        made = outcome(reason, f"{kind} {code}", base, detail=f"{count} of them")
+        made = outcome(reason, f"{kind} {code}", base, detail=f"{count} resources")
         file.write(ENCODER.encode(made) + b"\n")
 
 

@@ -1,5 +1,8 @@
 """Settings: fhircryo.toml, then FHIRCRYO_... in the environment, then the command line."""
 
+import difflib
+import json
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -64,7 +67,12 @@ class Settings(BaseSettings):
     @field_validator("complete_types", "mappings", mode="before")
     @classmethod
     def _lists_of_the_environment(cls, value: Any) -> Any:
-        """In the environment a list is written with commas."""
+        """In the environment a list is written with commas, or as JSON."""
+        if isinstance(value, str) and value.lstrip().startswith("["):
+            try:
+                return tuple(json.loads(value))
+            except (ValueError, TypeError):
+                raise ValueError("neither names with commas between nor a JSON list") from None
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
@@ -82,12 +90,24 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
 
+def _check_environment() -> None:
+    """A misspelt variable would otherwise be a setting that silently does nothing."""
+    prefix = str(Settings.model_config["env_prefix"])
+    known = {f"{prefix}{name}".upper() for name in Settings.model_fields}
+    for name in sorted(os.environ):
+        if name.upper().startswith(prefix) and name.upper() not in known:
+            near = difflib.get_close_matches(name.upper(), known, 1)
+            advice = f"; did you mean {near[0]}?" if near else ""
+            raise UsageError(f"environment variable {name}: no such setting{advice}")
+
+
 def load_settings(**given: Any) -> Settings:
     """The settings in force; ``given`` (those that are not None) are the strongest.
 
     Raises:
         UsageError: a setting is wrong or not known.
     """
+    _check_environment()
     try:
         return Settings(**{key: value for key, value in given.items() if value is not None})
     except ValidationError as error:

@@ -1,5 +1,6 @@
 """The ``fhircryo`` command."""
 
+import os
 import sys
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from fhircryo.cli import mappings, protocols
 from fhircryo.cli.compute import compute
 from fhircryo.cli.demo import demo
 from fhircryo.cli.explain import explain
-from fhircryo.errors import FhircryoError
+from fhircryo.errors import DONE, FhircryoError
 
 # Plain help: rich would double the time that --help takes.
 app = typer.Typer(
@@ -62,7 +63,9 @@ def run() -> None:
     except FhircryoError as error:
         print(f"fhircryo: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # The reader of our output has gone, as `| head` does.
-        sys.stderr.close()
-        sys.exit(0)
+    except SystemExit as stop:
+        if not isinstance(stop.__context__, BrokenPipeError):
+            raise
+        # The reader of our output has gone, as `| head` does: that is no error.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(DONE)

@@ -1,5 +1,6 @@
 """Arguments and options that several commands share."""
 
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,10 +12,11 @@ if TYPE_CHECKING:
 
 
 def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is no date; write it as 2017-12-31") from None
+    # Other ISO 8601 forms are no FHIR dates.
+    if text[4:5] == text[7:8] == "-":
+        with suppress(ValueError):
+            return date.fromisoformat(text)
+    raise typer.BadParameter(f"{text!r} is no date; write it as 2017-12-31")
 
 
 Source = Annotated[

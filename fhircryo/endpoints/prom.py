@@ -164,9 +164,9 @@ def _tell_unchosen(line: Timeline, points: list[Window], chosen: set[str]) -> No
             if score.mismatch:
                 detail = f"{score.instrument}: the items decide"
                 line.tell(response.ref, Reason.SCORE_MISMATCH, detail, used=True)
-            if score.problem is Reason.INVALID_ITEM:
+            if score.problem is not None and score.detail:
                 detail = f"{score.instrument}: {score.detail}"
-                line.tell(response.ref, Reason.INVALID_ITEM, detail, used=True)
+                line.tell(response.ref, score.problem, detail, used=True)
 
 
 def _why_unchosen(response: Response, points: list[Window]) -> Notice:

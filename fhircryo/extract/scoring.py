@@ -49,7 +49,8 @@ class ReadyInstrument:
     def _compute(self, values: tuple[Number, ...]) -> Score:
         instrument = self._instrument
         if len(values) < instrument.minimum_answered:
-            detail = f"{len(values)} of {len(self.items)} items answered"
+            # Nothing answered is nothing to tell of, where the form has other instruments too.
+            detail = f"{len(values)} of {len(self.items)} items answered" if values else ""
             return Score(self.key, problem=Reason.INCOMPLETE, detail=detail)
         rule = instrument.score
         score = sum((Fraction(value) for value in values), Fraction(0))

@@ -118,11 +118,14 @@ def load_mappings(overlays: Iterable[Path] = (), base: str = DEFAULT_BASE) -> Ma
     units = _units(path, validate(UnitsFile, content, path))
     path, content = shipped_file("grades.yaml")
     grades_path, scales = path, validate(GradesFile, content, path).grades
-    instruments = []
+    instruments: list[Instrument] = []
+    owners: dict[str, Path] = {}
     for file in sorted((folder / "instruments").glob("*.yaml")):
         instrument = validate(InstrumentFile, read(file), file).instrument
-        if any(other.key == instrument.key for other in instruments):
-            raise UsageError(f"{file}: instrument.key: {instrument.key} is another file's already")
+        if instrument.key in owners:
+            other = owners[instrument.key]
+            raise UsageError(f"{file}: instrument.key: {instrument.key} is that of {other} already")
+        owners[instrument.key] = file
         instruments.append(instrument)
     for overlay in overlays:
         additions = validate(OverlayFile, read(overlay), overlay).concepts

@@ -208,9 +208,7 @@ def _period(start: date, end: date | None) -> OutPeriod:
 
 
 def _quantity(value: int | Decimal | Fraction, unit: str) -> OutQuantity:
-    if type(value) is not int:
-        value = number(value)
-    return OutQuantity(value, unit, UCUM, unit)
+    return OutQuantity(value if type(value) is int else number(value), unit, UCUM, unit)
 
 
 def references(result: Result) -> list[str]:

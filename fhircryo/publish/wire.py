@@ -5,12 +5,14 @@ Source: https://hl7.org/fhir/R4/ ; every shape passes the R4B models of fhir.res
 
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import msgspec
 from msgspec import Raw
 
 ENCODER = msgspec.json.Encoder(decimal_format="number")
 _CENT = Decimal("0.01")
+_LEAST_PLAIN = -6
 
 
 class _Element(msgspec.Struct, rename="camel", omit_defaults=True, gc=False):
@@ -32,7 +34,7 @@ class OutPeriod(_Element):
 
 
 class OutQuantity(_Element):
-    value: Decimal | int
+    value: Any  # an int or Decimal, or Raw
     unit: str
     system: str = ""
     code: str = ""
@@ -129,7 +131,7 @@ def raw(value: object) -> Raw:
     return Raw(ENCODER.encode(value))
 
 
-def number(value: int | Decimal | Fraction) -> int | Decimal:
+def number(value: int | Decimal | Fraction) -> int | Decimal | Raw:
     """A number as it is published: no trailing zeros, scores with at most two decimals."""
     if isinstance(value, int):
         return value
@@ -142,4 +144,7 @@ def number(value: int | Decimal | Fraction) -> int | Decimal:
         value = _CENT * (cents if value > 0 else -cents)
     if value == value.to_integral_value():
         return int(value)
-    return value.normalize()
+    value = value.normalize()
+    if value.adjusted() < _LEAST_PLAIN:
+        return Raw(f"{value:f}".encode())  # where a Decimal would write an exponent
+    return value

@@ -1,6 +1,6 @@
 """Data that nobody here wrote: Synthea's men, HL7's FHIR R4 examples, mCODE's.
 
-Runs on the samples kept under ``examples/``; with FHIRCRYO_REAL_INPUT=full also on everything that
+Runs on the samples kept under ``examples/``; with TEST_REAL_INPUT=full also on everything that
 ``examples/*/fetch.py`` have fetched into ``.cache/``. What is expected of the men was worked out
 by hand from their JSON before it was computed; docs/explanation/real-input.md walks through it.
 """
@@ -35,7 +35,7 @@ SAMPLES = [
     pytest.param(EXAMPLES / "hl7" / "sample", None, id="hl7-nothing-mapped"),
 ]
 full = pytest.mark.skipif(
-    os.environ.get("FHIRCRYO_REAL_INPUT") != "full", reason="FHIRCRYO_REAL_INPUT is not full"
+    os.environ.get("TEST_REAL_INPUT") != "full", reason="TEST_REAL_INPUT is not full"
 )
 FULL = [
     pytest.param(CACHE / "synthea", PROSTATECTOMY, id="full-synthea", marks=full),

@@ -175,9 +175,7 @@ def after_as_of(draw) -> dict:
     """Something that would count, were it not dated after as-of."""
     late = (AS_OF - D0).days + 1
     when = draw(fhir_dates(first=late, last=late + 800, precise=True))
-    made = draw(
-        st.one_of(psa(99), finding(99), adverse_event(99), response(99))
-    )
+    made = draw(st.one_of(psa(99), finding(99), adverse_event(99), response(99)))
     kind = made["resourceType"]
     if kind == "Observation":
         made["effectiveDateTime"] = when

@@ -95,8 +95,10 @@ def test_without_as_of_it_is_today(source):
 
 @pytest.mark.parametrize(
     "text",
-    ["tomorrow", "2017-13-01", "2017-02-29", "2017", "2017-12", "31-12-2017", "", "20171231"]
-    + ["2017-W52-7", "2017-12-31T00:00:00", " 2017-12-31"],
+    [
+        *("tomorrow", "2017-13-01", "2017-02-29", "2017", "2017-12", "31-12-2017", "", "20171231"),
+        *("2017-W52-7", "2017-12-31T00:00:00", " 2017-12-31"),
+    ],
 )
 def test_a_bad_date_is_a_usage_error(text, source):
     ran = cli("compute", source, "out", "--as-of", text)
@@ -184,7 +186,7 @@ def test_the_other_commands():
     assert cli("--version").out.startswith("fhircryo ")
 
 
-# ------------------------------------------------------------------ patients asked for, patients who objected
+# ------------------------------------------------------------------ asked for, objected
 
 
 @pytest.mark.parametrize("text", ["p1", "Patient/p1", "# remark\n\n p1  # him\n", "\ufeffp1\r\n"])

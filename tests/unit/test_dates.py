@@ -13,6 +13,7 @@ from fhircryo.fhir.dates import DateReader
 AS_WRITTEN = DateReader()
 AMSTERDAM = DateReader("Europe/Amsterdam")
 NEW_YORK = DateReader("America/New_York")
+TIMES = st.datetimes(datetime(1950, 1, 1), datetime(2100, 1, 1))  # noqa: DTZ001
 READERS = pytest.mark.parametrize("reader", [AS_WRITTEN, AMSTERDAM], ids=["unset", "Amsterdam"])
 
 
@@ -154,7 +155,7 @@ def test_reading_never_raises(text):
         assert span is None or span.first <= span.last
 
 
-@given(st.datetimes(datetime(1950, 1, 1), datetime(2100, 1, 1)))
+@given(TIMES)
 def test_a_time_in_utc_is_that_moment_in_the_zone(when):
     from zoneinfo import ZoneInfo
 
@@ -221,7 +222,7 @@ def test_moments_never_raise(text):
 
 
 @given(
-    st.datetimes(datetime(1950, 1, 1), datetime(2100, 1, 1)),
+    TIMES,
     st.integers(-14 * 60, 14 * 60),
 )
 def test_moments_are_the_same_at_any_offset(when, minutes):

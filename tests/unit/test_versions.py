@@ -157,7 +157,7 @@ def test_the_same_id_of_another_type_is_another_resource():
     assert _nadir(psa("a", "2016-05-01", 1), condition("a", "2016-06-01")) == 1
 
 
-# ------------------------------------------------------------------ a newer version that is of no use
+# ------------------------------------------------------------------ a newer version of no use
 
 USELESS = {
     "unmapped": psa("a", "2016-05-01", 2, code=UNMAPPED, meta=NEW),

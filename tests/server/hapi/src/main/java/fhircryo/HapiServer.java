@@ -1,0 +1,263 @@
+package fhircryo;
+
+import ca.uhn.fhir.context.FhirContext;
+import ca.uhn.fhir.context.support.IValidationSupport;
+import ca.uhn.fhir.jpa.api.config.JpaStorageSettings;
+import ca.uhn.fhir.jpa.api.config.JpaStorageSettings.ClientIdStrategyEnum;
+import ca.uhn.fhir.jpa.api.dao.IFhirSystemDao;
+import ca.uhn.fhir.jpa.cache.IResourceTypeCacheSvc;
+import ca.uhn.fhir.jpa.provider.JpaCapabilityStatementProvider;
+import ca.uhn.fhir.jpa.search.DatabaseBackedPagingProvider;
+import ca.uhn.fhir.jpa.test.config.TestHSearchAddInConfig;
+import ca.uhn.fhir.jpa.test.config.TestR4Config;
+import ca.uhn.fhir.jpa.test.config.TestR5Config;
+import ca.uhn.fhir.rest.annotation.Metadata;
+import ca.uhn.fhir.rest.api.EncodingEnum;
+import ca.uhn.fhir.rest.api.server.RequestDetails;
+import ca.uhn.fhir.rest.server.RestfulServer;
+import ca.uhn.fhir.rest.server.provider.ResourceProviderFactory;
+import ca.uhn.fhir.rest.server.util.ISearchParamRegistry;
+import ca.uhn.fhir.util.FhirTerser;
+import jakarta.servlet.http.HttpServlet;
+import jakarta.servlet.http.HttpServletRequest;
+import jakarta.servlet.http.HttpServletResponse;
+import java.io.IOException;
+import java.net.HttpURLConnection;
+import java.net.URI;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import org.eclipse.jetty.ee10.servlet.ServletContextHandler;
+import org.eclipse.jetty.ee10.servlet.ServletHolder;
+import org.eclipse.jetty.server.Server;
+import org.eclipse.jetty.server.ServerConnector;
+import org.hl7.fhir.instance.model.api.IBase;
+import org.hl7.fhir.instance.model.api.IBaseConformance;
+import org.springframework.web.context.support.AnnotationConfigWebApplicationContext;
+
+/**
+ * A HAPI FHIR JPA server in one process, its data in memory.
+ *
+ * <p>Argument: the port (0: a free one). System properties: see {@link Switch}; besides,
+ * {@code hapi.fhir} (R4 or R5). On stdout stands one line when it answers:
+ * {@code HAPI ready http://127.0.0.1:PORT/fhir}. It ends when its stdin does. Beside the FHIR base, {@code /settings} shows the
+ * switches and a POST changes them while the server runs, so that one server serves tests that
+ * want different ones.
+ */
+public final class HapiServer {
+  /** What can be set, with the property that sets it at the start and what holds without. */
+  private enum Switch {
+    /** Matches on a page at most, whatever _count asks for. */
+    MAX_PAGE("50"),
+    /** Matches on a page where the client asks for no number. */
+    DEFAULT_PAGE("20"),
+    /** Whether PUT with an id of the client's own creates. */
+    UPDATE_AS_CREATE("true"),
+    /** Whether resources may be deleted. */
+    DELETE("true"),
+    /** Whether a reference must lead to something when it is written. */
+    INTEGRITY_ON_WRITE("true"),
+    /** Whether what others refer to is kept from being deleted. */
+    INTEGRITY_ON_DELETE("true"),
+    /** Whether references to other servers may be written. */
+    EXTERNAL_REFERENCES("false");
+
+    private final String initial;
+
+    Switch(String initial) {
+      this.initial = initial;
+    }
+
+    String key() {
+      return name().toLowerCase();
+    }
+
+    String atStart() {
+      return System.getProperty("hapi." + key(), initial);
+    }
+  }
+
+  private final JpaStorageSettings storage;
+  private final DatabaseBackedPagingProvider paging;
+  private final Map<Switch, String> current = Collections.synchronizedMap(new LinkedHashMap<>());
+  private volatile IBaseConformance statement;
+
+  private HapiServer(JpaStorageSettings storage, DatabaseBackedPagingProvider paging) {
+    this.storage = storage;
+    this.paging = paging;
+    storage.setExpungeEnabled(true);
+    storage.setDeleteExpungeEnabled(true);
+    storage.setAllowMultipleDelete(true);
+    // Without this the same search within a minute gives the old answer: tests write and look.
+    storage.setReuseCachedSearchResultsForMillis(null);
+    for (Switch one : Switch.values()) {
+      set(one, one.atStart());
+    }
+  }
+
+  private synchronized void set(Switch which, String value) {
+    boolean on = Boolean.parseBoolean(value);
+    switch (which) {
+      case MAX_PAGE -> paging.setMaximumPageSize(Integer.parseInt(value));
+      case DEFAULT_PAGE -> paging.setDefaultPageSize(Integer.parseInt(value));
+      case UPDATE_AS_CREATE -> storage.setResourceClientIdStrategy(
+          // ANY: ids of digits alone too, as hospitals have them.
+          on ? ClientIdStrategyEnum.ANY : ClientIdStrategyEnum.NOT_ALLOWED);
+      case DELETE -> storage.setDeleteEnabled(on);
+      case INTEGRITY_ON_WRITE -> storage.setEnforceReferentialIntegrityOnWrite(on);
+      case INTEGRITY_ON_DELETE -> storage.setEnforceReferentialIntegrityOnDelete(on);
+      case EXTERNAL_REFERENCES -> storage.setAllowExternalReferences(on);
+    }
+    current.put(which, value);
+    statement = null;
+  }
+
+  private boolean isOn(Switch which) {
+    return Boolean.parseBoolean(current.get(which));
+  }
+
+  /** The switches by HTTP: GET shows them, POST with a form sets those that it names. */
+  private final class SettingsServlet extends HttpServlet {
+    @Override
+    protected void doGet(HttpServletRequest request, HttpServletResponse response)
+        throws IOException {
+      StringBuilder text = new StringBuilder("{");
+      current.forEach(
+          (which, value) ->
+              text.append(text.length() > 1 ? "," : "")
+                  .append('"').append(which.key()).append("\":\"").append(value).append('"'));
+      response.setContentType("application/json");
+      response.getWriter().print(text.append('}'));
+    }
+
+    @Override
+    protected void doPost(HttpServletRequest request, HttpServletResponse response)
+        throws IOException {
+      try {
+        request
+            .getParameterMap()
+            .forEach((key, values) -> set(Switch.valueOf(key.toUpperCase()), values[0]));
+      } catch (IllegalArgumentException unknown) {
+        response.sendError(400, unknown.getMessage());
+        return;
+      }
+      doGet(request, response);
+    }
+  }
+
+  /** HAPI's own statement, saying besides whether update creates; made anew after a switch. */
+  public final class Statement extends JpaCapabilityStatementProvider {
+    Statement(
+        RestfulServer server,
+        IFhirSystemDao<?, ?> dao,
+        JpaStorageSettings settings,
+        ISearchParamRegistry parameters,
+        IValidationSupport validation) {
+      super(server, dao, settings, parameters, validation);
+      setImplementationDescription("HAPI for tests");
+      setIncludeResourceCounts(false);
+    }
+
+    @Override
+    @Metadata(cacheMillis = 0)
+    public IBaseConformance getServerConformance(
+        HttpServletRequest request, RequestDetails details) {
+      // It takes two seconds; HAPI's own cache would outlive a switch by a minute.
+      IBaseConformance made = statement;
+      if (made == null) {
+        made = (IBaseConformance) super.getServerConformance(request, details);
+        statement = made;
+      }
+      return made;
+    }
+
+    @Override
+    protected void postProcessRestResource(FhirTerser terser, IBase resource, String name) {
+      super.postProcessRestResource(terser, resource, name);
+      String updates = String.valueOf(isOn(Switch.UPDATE_AS_CREATE));
+      terser.setElement(resource, "updateCreate", updates);
+    }
+  }
+
+  private RestfulServer fhir(AnnotationConfigWebApplicationContext beans, boolean r5) {
+    RestfulServer server = new RestfulServer(beans.getBean(FhirContext.class));
+    server.registerProviders(beans.getBean(ResourceProviderFactory.class).createProviders());
+    server.registerProvider(beans.getBean(r5 ? "mySystemProviderR5" : "mySystemProviderR4"));
+    server.setServerConformanceProvider(
+        new Statement(
+            server,
+            beans.getBean(IFhirSystemDao.class),
+            storage,
+            beans.getBean(ISearchParamRegistry.class),
+            beans.getBean("myJpaValidationSupportChain", IValidationSupport.class)));
+    server.setPagingProvider(paging);
+    server.setDefaultResponseEncoding(EncodingEnum.JSON);
+    return server;
+  }
+
+  private static void awaitMetadata(String base) throws IOException {
+    HttpURLConnection connection =
+        (HttpURLConnection) URI.create(base + "/metadata").toURL().openConnection();
+    if (connection.getResponseCode() != 200) {
+      throw new IOException("/metadata answers " + connection.getResponseCode());
+    }
+    connection.disconnect();
+  }
+
+  /** Ends with the process that started it, even where that one is killed. */
+  private static void endWithStdin() {
+    Thread watcher =
+        new Thread(
+            () -> {
+              try {
+                while (System.in.read() >= 0) {}
+              } catch (IOException closed) {
+                // The same as its end.
+              }
+              Runtime.getRuntime().halt(0);
+            },
+            "stdin");
+    watcher.setDaemon(true);
+    watcher.start();
+  }
+
+  public static void main(String[] arguments) throws Exception {
+    endWithStdin();
+    boolean r5 = "R5".equals(System.getProperty("hapi.fhir", "R4"));
+    // These configurations draw a random size of their connection pool, to provoke dead ends.
+    TestR4Config.ourMaxThreads = 100;
+    TestR5Config.ourMaxThreads = 100;
+
+    AnnotationConfigWebApplicationContext beans = new AnnotationConfigWebApplicationContext();
+    beans.register(r5 ? TestR5Config.class : TestR4Config.class);
+    // No full-text index: nobody searches it, and each write would pay for it.
+    beans.register(TestHSearchAddInConfig.NoFT.class);
+    beans.refresh();
+
+    // Each type gets its number when it is first written; two first writers at once would collide.
+    IResourceTypeCacheSvc types = beans.getBean(IResourceTypeCacheSvc.class);
+    beans.getBean(FhirContext.class).getResourceTypes().forEach(types::getResourceTypeId);
+
+    HapiServer hapi =
+        new HapiServer(
+            beans.getBean(JpaStorageSettings.class),
+            beans.getBean(DatabaseBackedPagingProvider.class));
+
+    Server jetty = new Server();
+    ServerConnector connector = new ServerConnector(jetty);
+    connector.setHost("127.0.0.1");
+    connector.setPort(arguments.length > 0 ? Integer.parseInt(arguments[0]) : 0);
+    jetty.addConnector(connector);
+    ServletContextHandler context = new ServletContextHandler("/");
+    context.addServlet(new ServletHolder(hapi.fhir(beans, r5)), "/fhir/*");
+    context.addServlet(new ServletHolder(hapi.new SettingsServlet()), "/settings");
+    jetty.setHandler(context);
+    jetty.start();
+
+    String base = "http://127.0.0.1:" + connector.getLocalPort() + "/fhir";
+    awaitMetadata(base);
+    System.out.println("HAPI ready " + base);
+    System.out.flush();
+    jetty.join();
+  }
+}
