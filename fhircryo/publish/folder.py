@@ -5,6 +5,8 @@ import errno
 import glob
 import json
 import os
+import platform
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -77,7 +79,7 @@ def writing_to(target: Path) -> Iterator[Path]:
         _clear_away(target)
         work = Path(
             tempfile.mkdtemp(
-                prefix=f".{target.name}.{os.getpid()}.", suffix=".tmp", dir=target.parent
+                prefix=f"{_work_name(target)}{os.getpid()}.", suffix=".tmp", dir=target.parent
             )
         )
         yield work
@@ -90,11 +92,17 @@ def writing_to(target: Path) -> Iterator[Path]:
 
 
 def _clear_away(target: Path) -> None:
-    """Remove what runs that were killed left behind."""
-    for left in target.parent.glob(f".{glob.escape(target.name)}.*.*.tmp"):
+    """Remove what runs on this machine that were killed left behind."""
+    for left in target.parent.glob(f"{glob.escape(_work_name(target))}*.*.tmp"):
         process = left.name.split(".")[-3]
         if process.isdecimal() and not _is_alive(int(process)):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _work_name(target: Path) -> str:
+    """How folders in the making begin; another machine's processes are not ours to judge."""
+    machine = re.sub(r"[^A-Za-z0-9-]", "-", platform.node()) or "here"
+    return f".{target.name}.{machine}."
 
 
 def _is_alive(process: int) -> bool:
