@@ -1,7 +1,7 @@
 """One patient's story: what happened when, what came of it, and what was not used."""
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
@@ -18,8 +18,8 @@ from fhircryo.errors import UsageError
 from fhircryo.gather import Records, type_of
 from fhircryo.job import Job, items_of
 from fhircryo.model import Dropped, Notice, PatientRecord, Reason
-from fhircryo.pipeline import FolderRead, read_source
 from fhircryo.publish.wire import ENCODER, number
+from fhircryo.source import SourceRead, is_url, read_source
 
 WHY = {
     Reason.TOO_FEW_PSA: "too few PSA results after the index procedure: a nadir and a result that"
@@ -88,7 +88,9 @@ class Story:
         return asdict(self)
 
 
-def explain_folder(source: Path, patient: str, job: Job, endpoint: str | None = None) -> Story:
+def explain_folder(
+    source: str | Path, patient: str, job: Job, endpoint: str | None = None
+) -> Story:
     """The story of a patient in a folder; ``endpoint`` tells only that endpoint's reasoning.
 
     Raises:
@@ -97,6 +99,9 @@ def explain_folder(source: Path, patient: str, job: Job, endpoint: str | None = 
     """
     if endpoint is not None:
         _check_endpoint(endpoint, job)
+    if is_url(str(source)):
+        # One patient is asked for by his id, not found among all.
+        job = replace(job, selection=replace(job.selection, include=frozenset({patient})))
     read = read_source(source, job, told_in_full=patient)
     if not read.reading.patients.allowed(read.reading.patients.current(patient)):
         raise UsageError(f"Patient/{patient} is on the list of those who objected")
@@ -114,7 +119,7 @@ def explain_folder(source: Path, patient: str, job: Job, endpoint: str | None = 
     return story
 
 
-def _counted(read: FolderRead, current: str) -> list[Unused]:
+def _counted(read: SourceRead, current: str) -> list[Unused]:
     """His resources that only count, by code."""
     counts = Counter(
         (item.reason, type_of(item.ref), item.code)
@@ -144,7 +149,7 @@ def _older(records: Records, record: PatientRecord) -> list[Notice]:
     ]
 
 
-def _outside(read: FolderRead, patient: str, current: str, job: Job) -> Story:
+def _outside(read: SourceRead, patient: str, current: str, job: Job) -> Story:
     """A patient without a candidate: what there is of him, or that there is nothing."""
     items = [
         item

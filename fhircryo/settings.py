@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -25,11 +25,54 @@ ReadType = Literal[
 ]
 
 
+class ServerSettings(BaseModel):
+    """How a FHIR server is reached; times in seconds. Secrets stand in files or the environment."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    auth: Annotated[
+        Literal["none", "basic", "bearer"], Field(description="How requests say who asks")
+    ] = "none"
+    user: Annotated[str | None, Field(description="For auth = basic")] = None
+    password_env: Annotated[
+        str | None, Field(description="Environment variable that holds the password")
+    ] = None
+    password_file: Annotated[Path | None, Field(description="File with the password")] = None
+    token_env: Annotated[
+        str | None, Field(description="Environment variable that holds the bearer token")
+    ] = None
+    token_file: Annotated[
+        Path | None, Field(description="File with the bearer token; read again after a 401")
+    ] = None
+    headers: Annotated[dict[str, str], Field(description="Sent with every request")] = {}
+    connect_timeout: Annotated[float, Field(gt=0, description="To reach the server")] = 10.0
+    read_timeout: Annotated[float, Field(gt=0, description="Between two bytes of an answer")] = (
+        120.0
+    )
+    retry_budget: Annotated[
+        float, Field(ge=0, description="How long one request may be tried again in all")
+    ] = 300.0
+    page_size: Annotated[int, Field(ge=1, description="Resources asked for per page")] = 500
+    verify_tls: Annotated[bool, Field(description="false is dangerous, and told in every run")] = (
+        True
+    )
+    ca_bundle: Annotated[Path | None, Field(description="PEM file of trusted authorities")] = None
+    client_certificate: Annotated[Path | None, Field(description="PEM file")] = None
+    client_key: Annotated[Path | None, Field(description="PEM file, where it is its own")] = None
+    origins: Annotated[
+        tuple[str, ...], Field(description="Other origins that links and redirects may lead to")
+    ] = ()
+
+
 class Settings(BaseSettings):
     """What a site sets once; the names are those of fhircryo.toml."""
 
     model_config = SettingsConfigDict(
-        env_prefix="FHIRCRYO_", toml_file=CONFIG_FILE, extra="forbid", frozen=True
+        env_prefix="FHIRCRYO_",
+        env_nested_delimiter="__",
+        toml_file=CONFIG_FILE,
+        extra="forbid",
+        frozen=True,
     )
 
     base: Annotated[
@@ -63,6 +106,9 @@ class Settings(BaseSettings):
         NoDecode,
         Field(description="Site overlays, laid over the shipped mappings in order"),
     ] = ()
+    source: Annotated[
+        ServerSettings, Field(description="How SOURCE is reached where it is a FHIR server")
+    ] = ServerSettings()
 
     @field_validator("complete_types", "mappings", mode="before")
     @classmethod
@@ -94,6 +140,7 @@ def _check_environment() -> None:
     """A misspelt variable would otherwise be a setting that silently does nothing."""
     prefix = str(Settings.model_config["env_prefix"])
     known = {f"{prefix}{name}".upper() for name in Settings.model_fields}
+    known |= {f"{prefix}SOURCE__{name}".upper() for name in ServerSettings.model_fields}
     for name in sorted(os.environ):
         if name.upper().startswith(prefix) and name.upper() not in known:
             near = difflib.get_close_matches(name.upper(), known, 1)

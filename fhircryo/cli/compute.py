@@ -10,7 +10,7 @@ from fhircryo.cli.options import AsOf, Exclude, Mappings, Protocol, Source
 from fhircryo.errors import DONE, UNREADABLE
 
 if TYPE_CHECKING:
-    from fhircryo.pipeline import Summary
+    from fhircryo.summary import Summary
 
 _BIG = 64 << 20
 
@@ -25,8 +25,10 @@ def compute(
     protocol: Protocol = None,
     mappings: Mappings = None,
     patients: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Only these patients, one id a line."),
+        str | None,
+        typer.Option(
+            metavar="FILE|Group/ID", help="Only these patients: a file, one id a line; or a Group."
+        ),
     ] = None,
     exclude: Exclude = None,
     workers: Annotated[
@@ -47,12 +49,13 @@ def compute(
     \b
     Example:
       fhircryo compute export/ endpoints/ --as-of 2017-12-31
+      fhircryo compute https://fhir.hospital.example/r4 endpoints/
     """
     from fhircryo.cli.options import job_of
     from fhircryo.cli.progress import progress
     from fhircryo.pipeline import compute_folder
 
-    job = job_of(as_of, protocol, mappings, patients, exclude)
+    job = job_of(as_of, protocol, mappings, source, patients, exclude)
     with progress() as (stage, advance):
         summary = compute_folder(
             source,
@@ -68,14 +71,15 @@ def compute(
     raise typer.Exit(UNREADABLE if summary.unreadable else DONE)
 
 
-def _workers(source: Path) -> int:
+def _workers(source: str) -> int:
     import os
 
     from fhircryo.parallel import CAN_FORK
 
-    if not CAN_FORK or not source.is_dir():
+    folder = Path(source)
+    if not CAN_FORK or not folder.is_dir():
         return 1
-    size = sum(file.stat().st_size for file in source.iterdir() if file.is_file())
+    size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
     return min(os.cpu_count() or 1, 1 + size // _BIG)
 
 

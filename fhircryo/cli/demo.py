@@ -29,8 +29,9 @@ def demo(
     from fhircryo.cohort.results_table import results_table
     from fhircryo.data import shipped
     from fhircryo.job import Job
-    from fhircryo.pipeline import cohort_of, compute_folder, read_source
+    from fhircryo.pipeline import compute_folder
     from fhircryo.settings import Settings
+    from fhircryo.source import cohort_of, read_source
 
     source = shipped("examples/bomers-2020")
     # The demo's own settings: a site's fhircryo.toml does not change the paper's table.

@@ -20,8 +20,12 @@ def _day(text: str) -> date:
 
 
 Source = Annotated[
-    Path,
-    typer.Argument(metavar="SOURCE", help="Folder of FHIR NDJSON files.", show_default=False),
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        help="Folder of FHIR NDJSON files, or the base URL of a FHIR server.",
+        show_default=False,
+    ),
 ]
 AsOf = Annotated[
     date | None,
@@ -49,7 +53,8 @@ def job_of(
     as_of: date | None,
     protocol: str | None,
     mappings: list[Path] | None,
-    patients: Path | None = None,
+    source: str = "",
+    patients: str | None = None,
     exclude: Path | None = None,
 ) -> "Job":
     """The job that options and settings describe."""
@@ -58,10 +63,11 @@ def job_of(
     from fhircryo.patient_list import read_patient_list
     from fhircryo.reading import Selection
     from fhircryo.settings import load_settings
+    from fhircryo.source import patients_of
 
     settings = load_settings(protocol=protocol, mappings=tuple(mappings) if mappings else None)
     selection = Selection(
-        include=read_patient_list(patients) if patients else None,
+        include=patients_of(source, patients, settings.source) if patients else None,
         exclude=read_patient_list(exclude) if exclude else frozenset(),
     )
     return Job.of(settings, as_of or date.today(), selection)

@@ -26,16 +26,16 @@ _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
 
-def check_target(target: Path, source: Path, *, force: bool) -> None:
+def check_target(target: Path, source: Path | None, *, force: bool) -> None:
     """Refuse a target that would lose something.
 
     Raises:
         UsageError: it is the source, a file, or a folder that holds something else (not with
             ``force``: then what else it holds stays in it).
     """
-    if target.resolve() == source.resolve():
+    if source is not None and target.resolve() == source.resolve():
         raise UsageError(f"{target}: TARGET is SOURCE; its files would be lost: name another")
-    if target.resolve() in source.resolve().parents:
+    if source is not None and target.resolve() in source.resolve().parents:
         raise UsageError(f"{target}: TARGET holds SOURCE; name another folder")
     if not target.exists():
         return

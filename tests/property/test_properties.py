@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fhircryo.mapping.load import load_mappings, load_protocol
-from fhircryo.pipeline import Outcome, compute_resources
+from fhircryo.memory import Outcome, compute_resources
 from tests.property.strategies import AS_OF, D0, after_as_of, coded, patients, psa, unused
 
 # One of each type that may be lacking, of somebody else: "none" then means none.

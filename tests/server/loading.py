@@ -10,7 +10,6 @@ import hashlib
 import json
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -30,8 +29,6 @@ _FHIR_JSON = "application/fhir+json"
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 #: Entries of a transaction.
 BATCH = 100
-#: Transactions at the same time; more than cores gain nothing.
-PARALLEL = 2
 #: What others refer to goes first: HAPI finds by a reference only what stood there before it.
 _FIRST = ("Organization", "Practitioner", "Device", "Patient", "Medication", "Encounter")
 _THEN = ("Procedure", "Condition", "AdverseEvent", "QuestionnaireResponse", "Observation")
@@ -41,11 +38,15 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 @dataclass
 class Loaded:
-    """What was put: how many per type, the stand-ins made, the lines that are no resources."""
+    """What was put: how many per type, the stand-ins made, the lines that are no resources.
+
+    ``refused``: what a lenient load could not put, with what the server says of it.
+    """
 
     counts: dict[str, int] = field(default_factory=dict)
     stubs: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
@@ -220,11 +221,27 @@ def _permissive(url: str, loose: bool) -> Iterator[None]:
         yield
 
 
-def load(url: str, resources: Path | Iterable[Resource]) -> Loaded:
+def _put(url: str, batch: list[Resource], refused: dict[str, str] | None) -> None:
+    """Put a batch; with ``refused``, by halves until what the server refuses stands alone."""
+    try:
+        post(url, transaction(batch))
+    except AssertionError as error:
+        if refused is None:
+            raise
+        if len(batch) == 1:
+            refused[f"{batch[0]['resourceType']}/{batch[0]['id']}"] = str(error)
+            return
+        middle = len(batch) // 2
+        _put(url, batch[:middle], refused)
+        _put(url, batch[middle:], refused)
+
+
+def load(url: str, resources: Path | Iterable[Resource], *, lenient: bool = False) -> Loaded:
     """Put resources, or a folder of them, onto a server of ours by its FHIR base.
 
     Of several versions of a resource the latest is put. Resources without an id get one from their
     content. The server's ``meta`` replaces theirs: ``lastUpdated`` is the time of the load.
+    HAPI takes no bad dates, ids or required codes: ``lenient`` leaves those out and says which.
     """
     started = time.monotonic()
     result = Loaded()
@@ -238,9 +255,12 @@ def load(url: str, resources: Path | Iterable[Resource]) -> Loaded:
     for (kind, _), resource in named.items():
         stages.setdefault(_stage(kind), []).append(resource)
         result.counts[kind] = result.counts.get(kind, 0) + 1
-    with _permissive(url, loose), ThreadPoolExecutor(PARALLEL) as pool:
+    # One after another: two at a time gain a tenth, and HAPI's parallel writes can collide.
+    with _permissive(url, loose):
         for stage in sorted(stages):
-            bundles = [transaction(batch) for batch in _batches(stages[stage])]
-            list(pool.map(lambda bundle: post(url, bundle), bundles))
+            for batch in _batches(stages[stage]):
+                _put(url, batch, result.refused if lenient else None)
+    for name in result.refused:
+        result.counts[name.partition("/")[0]] -= 1
     result.seconds = time.monotonic() - started
     return result

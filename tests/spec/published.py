@@ -10,8 +10,8 @@ import re
 from decimal import Decimal
 from typing import Any
 
+from fhircryo.memory import Outcome
 from fhircryo.model import Reason
-from fhircryo.pipeline import Outcome
 
 from .fhir import BASE, CLAVIEN_SNOMED, SNOMED, UCUM
 

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from fhircryo.mapping.load import load_protocol
-from fhircryo.pipeline import Outcome, compute_resources
+from fhircryo.memory import Outcome, compute_resources
 from fhircryo.reading import Selection
 from fhircryo.settings import Settings
 

@@ -13,10 +13,11 @@ from unittest import mock
 
 from fhircryo.cli.main import run
 from fhircryo.job import Job
-from fhircryo.pipeline import Summary, compute_folder
+from fhircryo.pipeline import compute_folder
 from fhircryo.publish.folder import FILES
 from fhircryo.reading import ALL_PATIENTS, Selection
 from fhircryo.settings import Settings
+from fhircryo.summary import Summary
 
 Resource = dict[str, Any]
 

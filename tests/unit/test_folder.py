@@ -14,7 +14,7 @@ from fhircryo import pipeline, reading
 from fhircryo.errors import SourceError
 from fhircryo.gather import Shelf
 from fhircryo.job import Job
-from fhircryo.pipeline import compute_resources
+from fhircryo.memory import compute_resources
 from fhircryo.settings import Settings
 from tests.unit.inputs import (
     AS_OF,

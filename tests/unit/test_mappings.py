@@ -15,7 +15,7 @@ from fhircryo.job import Job
 from fhircryo.mapping import load
 from fhircryo.mapping.load import load_mappings, load_protocol
 from fhircryo.mapping.yamlfile import read_yaml
-from fhircryo.pipeline import compute_resources
+from fhircryo.memory import compute_resources
 from fhircryo.settings import Settings
 from tests.unit.inputs import adverse_event, cli, condition, procedure, psa, response, value
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fhircryo.endpoints.catalogue import CATALOGUE
 from fhircryo.mapping.load import load_mappings, load_protocol
-from fhircryo.pipeline import compute_resources
+from fhircryo.memory import compute_resources
 from fhircryo.publish.validate import InvalidShape, validate_line
 from fhircryo.publish.wire import number
 from fhircryo.settings import Settings

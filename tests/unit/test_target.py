@@ -41,7 +41,7 @@ elif moment == "join":
 elif moment == "device":
     pipeline.device = die
 elif moment == "manifest":
-    pipeline._write_manifest = die
+    pipeline.write_manifest = die
 elif moment == "first sync":
     folder._sync = die
 elif moment == "third sync":
@@ -293,7 +293,7 @@ def test_an_error_while_writing_leaves_nothing(source, tmp_path, monkeypatch):
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pipeline, "_write_manifest", full)
+    monkeypatch.setattr(pipeline, "write_manifest", full)
     with pytest.raises(TargetError, match="No space left"):
         compute(source, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
@@ -305,7 +305,7 @@ def test_an_interrupted_run_leaves_nothing(source, tmp_path, monkeypatch):
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "_write_manifest", interrupted)
+    monkeypatch.setattr(pipeline, "write_manifest", interrupted)
     with pytest.raises(KeyboardInterrupt):
         compute(source, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from fhircryo.pipeline import compute_resources
+from fhircryo.memory import compute_resources
 from fhircryo.reading import Selection
 from fhircryo.settings import Settings
 from tests.unit.inputs import (

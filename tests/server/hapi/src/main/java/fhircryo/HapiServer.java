@@ -1,5 +1,6 @@
 package fhircryo;
 
+import ca.uhn.fhir.batch2.jobs.export.BulkDataExportProvider;
 import ca.uhn.fhir.context.FhirContext;
 import ca.uhn.fhir.context.support.IValidationSupport;
 import ca.uhn.fhir.jpa.api.config.JpaStorageSettings;
@@ -183,6 +184,7 @@ public final class HapiServer {
     RestfulServer server = new RestfulServer(beans.getBean(FhirContext.class));
     server.registerProviders(beans.getBean(ResourceProviderFactory.class).createProviders());
     server.registerProvider(beans.getBean(r5 ? "mySystemProviderR5" : "mySystemProviderR4"));
+    beans.getBeansOfType(BulkDataExportProvider.class).values().forEach(server::registerProvider);
     server.setServerConformanceProvider(
         new Statement(
             server,
@@ -234,9 +236,9 @@ public final class HapiServer {
     beans.register(TestHSearchAddInConfig.NoFT.class);
     beans.refresh();
 
-    // Each type gets its number when it is first written; two first writers at once would collide.
-    IResourceTypeCacheSvc types = beans.getBean(IResourceTypeCacheSvc.class);
-    beans.getBean(FhirContext.class).getResourceTypes().forEach(types::getResourceTypeId);
+    // A reference to nothing is kept as one to this type, which gets its number when it is first
+    // written: two first writers at the same time collide there, and one is answered 500.
+    beans.getBean(IResourceTypeCacheSvc.class).getResourceTypeId("(unknown)");
 
     HapiServer hapi =
         new HapiServer(

@@ -1,0 +1,110 @@
+"""A source's records, ready to compute: of a folder, or of a FHIR server."""
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fhircryo.connect import open_client
+from fhircryo.endpoints.compute import PatientEndpoints
+from fhircryo.errors import UsageError
+from fhircryo.fhir.folder import InputFile, input_files
+from fhircryo.gather import Records, assemble
+from fhircryo.job import Job
+from fhircryo.model import Lacking, Notice, Reason
+from fhircryo.patient_list import read_patient_list
+from fhircryo.reading import Progress, Reading, read_folder
+from fhircryo.server_reading import ServerReader, read_group
+from fhircryo.settings import ServerSettings
+
+#: How a list of patients that the server itself keeps is named.
+GROUP = "Group/"
+
+
+@dataclass(frozen=True)
+class SourceRead:
+    """What was read. ``files``: those of a folder; ``passed_over``: what else is in it."""
+
+    name: str
+    files: list[InputFile]
+    passed_over: list[str]
+    reading: Reading
+    records: Records
+    lacking: Lacking
+
+    def older(self) -> dict[str, list[Notice]]:
+        """Older versions of the records' resources, by patient; those of others only count."""
+        found: dict[str, list[Notice]] = {}
+        for older in sorted(self.records.older):
+            current = self.reading.patients.current(older.patient) if older.patient else ""
+            if current in self.records.records:
+                notice = Notice(older.ref, Reason.SUPERSEDED, "an older version of it")
+                found.setdefault(current, []).append(notice)
+        return found
+
+
+def is_url(place: str) -> bool:
+    """Whether SOURCE or TARGET is a FHIR server; anything else is a folder."""
+    return place.lower().startswith(("http://", "https://"))
+
+
+def patients_of(source: str, patients: str, settings: ServerSettings) -> frozenset[str]:
+    """The patients asked for: those of a file, or of a ``Group/ID`` on the server.
+
+    Raises:
+        UsageError: no such file or Group, or no ids in it.
+    """
+    if not patients.startswith(GROUP):
+        return read_patient_list(Path(patients))
+    if not is_url(source):
+        raise UsageError(f"--patients {patients}: a Group needs a FHIR server as SOURCE")
+    with open_client(source, settings) as client:
+        return read_group(client, patients)
+
+
+def read_source(
+    source: str | Path,
+    job: Job,
+    workers: int = 1,
+    progress: Progress | None = None,
+    told_in_full: str = "",
+) -> SourceRead:
+    """Read a source into records; of one patient also what only counts may be kept.
+
+    Raises:
+        SourceError: it is not there, refuses to be read, or holds nothing to read.
+    """
+    files: list[InputFile] = []
+    passed_over: list[str] = []
+    with no_garbage_collection():
+        if is_url(str(source)):
+            with open_client(str(source), job.settings.source) as client:
+                context = job.context(told_in_full, server=client.base)
+                reading = ServerReader(client, context, job.selection, progress).read()
+        else:
+            files, passed_over = input_files(Path(source))
+            context = job.context(told_in_full)
+            reading = read_folder(files, context, job.selection, workers, progress)
+        records = assemble(reading.shelf, reading.patients)
+    lacking = job.lacking(reading.present, gradings=reading.gradings)
+    return SourceRead(str(source), files, passed_over, reading, records, lacking)
+
+
+def cohort_of(read: SourceRead, job: Job) -> list[PatientEndpoints]:
+    """The computed patients, by patient; those without an index procedure left out."""
+    records = sorted(read.records.records.values(), key=lambda record: record.patient)
+    computed = (job.endpoints(record, read.lacking) for record in records)
+    return [patient for patient in computed if patient is not None]
+
+
+@contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """Millions of records that all live to the end only cost the collector's time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()

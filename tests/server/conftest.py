@@ -1,0 +1,66 @@
+"""A HAPI server for the tests of this folder: one for all of them, started when first needed.
+
+With pytest-xdist say ``--dist loadgroup``: all tests that use a server go to one worker then, and
+one server runs. Without it each worker would start its own (1 GB each).
+
+Java and Maven missing: skipped, and said what to install; with ``CI=true``: an error.
+"""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.server.hapi import HapiServer, HapiUnavailable, reset
+
+_FIXTURES = {"hapi", "empty_hapi", "hapi_small_pages", "empty_hapi_small_pages"}
+_SMALL_PAGE = 5
+
+
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker for all tests that use a server."""
+    for item in items:
+        if _FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group("hapi"))
+
+
+def _serve(request: pytest.FixtureRequest, **properties: int) -> Iterator[HapiServer]:
+    try:
+        server = HapiServer.start(**properties)
+    except HapiUnavailable as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"no HAPI server, so nothing of this was tested: {error}")
+    with server:
+        yield server
+    if request.session.testsfailed:
+        print(f"\nHAPI's log: {server.log}")
+    else:
+        server.log.unlink()
+
+
+@pytest.fixture(scope="session")
+def hapi(request: pytest.FixtureRequest) -> Iterator[HapiServer]:
+    """The server of this session; it holds what the tests before left there."""
+    yield from _serve(request)
+
+
+@pytest.fixture
+def empty_hapi(hapi: HapiServer) -> HapiServer:
+    """The server, emptied."""
+    reset(hapi.url)
+    return hapi
+
+
+@pytest.fixture(scope="session")
+def hapi_small_pages(request: pytest.FixtureRequest) -> Iterator[HapiServer]:
+    """A second server with data of its own, that gives five matches on a page at most."""
+    yield from _serve(request, max_page=_SMALL_PAGE, default_page=_SMALL_PAGE)
+
+
+@pytest.fixture
+def empty_hapi_small_pages(hapi_small_pages: HapiServer) -> HapiServer:
+    """The second server, emptied."""
+    reset(hapi_small_pages.url)
+    return hapi_small_pages
