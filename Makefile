@@ -5,13 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint docs bench bench-small real-input clean
+.PHONY: demo test lint docs bench hapi real-input clean
 
 demo: $(READY)
 	$(BIN)/fhircryo demo
 
 test: $(READY) lint
-	$(BIN)/pytest -n auto -q
+	$(BIN)/pytest -n auto --dist loadgroup -q
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
@@ -27,6 +27,10 @@ docs: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/folder.py
+
+# A HAPI FHIR server with the 62 patients in it, until Ctrl-C.
+hapi: $(READY)
+	$(BIN)/python -m tests.server.run_hapi --load examples/bomers-2020
 
 # Fetches Synthea, HL7's and mCODE's examples from the public registries, and computes them in full.
 real-input: $(READY)

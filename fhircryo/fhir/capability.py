@@ -10,6 +10,8 @@ import msgspec
 from fhircryo.errors import SourceError
 from fhircryo.fhir.client import Client, HttpError, without_query
 
+# A server that does not answer at all is told of soon; one that fails later is waited for.
+_FIRST_BUDGET = 15.0
 _SUPPORTED = ("4.0.", "4.3.")
 
 
@@ -66,7 +68,8 @@ def capabilities(client: Client) -> Capabilities:
     """
     url = f"{client.base}/metadata"
     try:
-        content = client.request("GET", url).content
+        budget = min(client.connection.budget, _FIRST_BUDGET)
+        content = client.request("GET", url, budget=budget).content
         statement = msgspec.json.decode(content, type=_Statement)
     except HttpError as error:
         raise SourceError(f"{error}; SOURCE and TARGET are base URLs of FHIR servers") from None

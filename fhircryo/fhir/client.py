@@ -148,14 +148,15 @@ class Client:
         form: dict[str, str] | None = None,
         body: bytes | None = None,
         headers: dict[str, str] | None = None,
+        budget: float | None = None,
     ) -> requests.Response:
-        """Send a request; try again what may pass, within the budget.
+        """Send a request; try again what may pass, within the budget (seconds).
 
         Raises:
             HttpError: the server refuses.
             SourceError: it cannot be reached, or leads elsewhere.
         """
-        deadline = time.monotonic() + self.connection.budget
+        deadline = time.monotonic() + (self.connection.budget if budget is None else budget)
         renewed = False
         attempt = 0
         while True:

@@ -14,7 +14,13 @@ from fhircryo.fhir.client import Client, HttpError, without_query
 _NO_POST = frozenset({404, 405, 415})
 _EXPIRED = frozenset({404, 410})
 _NO_MATCH = frozenset({"include", "outcome"})
+_NOT_TAKEN = frozenset({400, 422, 501})
 _TRIES = 3
+# Pages in a row that may bring nothing new: empty ones, or ones that shifted.
+_MOST_IDLE = 20
+
+#: Id, version and last update of a match.
+_Key = tuple[str, str, str]
 
 Params = Mapping[str, str]
 
@@ -76,6 +82,7 @@ class Searcher:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._by_post = True
+        self._totals = True
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix="fhircryo-page")
 
     def close(self) -> None:
@@ -96,13 +103,13 @@ class Searcher:
             HttpError: the server refuses the search.
             SourceError: a page is not what it must be; matches are missing.
         """
-        seen: set[tuple[str, str, str]] = set()
+        seen: set[_Key] = set()
+        found = expected = 0
         for attempt in range(1, _TRIES + 1):
-            expected: int | None = None
+            expected = 0
             try:
                 for page in self._pages(kind, params):
-                    if expected is None:
-                        expected = page.total
+                    expected = max(expected, page.total or 0)
                     matches = self._matches(kind, page, seen)
                     if matches:
                         yield matches
@@ -115,7 +122,7 @@ class Searcher:
                 ) from None
             # While others write, pages shift; what a count shows to be missing is read again.
             found = len({name for name, _, _ in seen})
-            if expected is None or found >= expected:
+            if found >= expected:
                 return
         raise SourceError(
             f"{self._client.base}/{kind}: the server counts {expected} matches and gives {found},"
@@ -124,14 +131,24 @@ class Searcher:
 
     def _pages(self, kind: str, params: Params) -> Iterator[_Page]:
         sized = {**params, "_count": str(self._client.connection.page_size)}
-        response = self._first(kind, sized)
+        response = self._counted(kind, sized)
         visited: set[str] = set()
+        met: set[_Key] = set()
+        idle = 0
         upcoming: Future[requests.Response] | None = None
         while True:
             page = self._page(response)
             link = self._next(page, response.url, visited)
             if link is not None:
                 upcoming = self._ahead.submit(self._client.request, "GET", link)
+            keys = {_key(head) for _, head in _heads(page)}
+            idle = 0 if keys - met else idle + 1
+            met |= keys
+            if idle > _MOST_IDLE:
+                raise SourceError(
+                    f"{self._client.base}/{kind}: {idle} pages in a row with nothing new: the"
+                    " server's pages go round in a circle"
+                )
             yield page
             if link is None or upcoming is None:
                 return
@@ -141,6 +158,19 @@ class Searcher:
                 if error.status in _EXPIRED:
                     raise _ExpiredError from None
                 raise
+
+    def _counted(self, kind: str, params: Params) -> requests.Response:
+        """The first page, with an exact total where the server knows how."""
+        if self._totals:
+            try:
+                return self._first(kind, {**params, "_total": "accurate"})
+            except HttpError as error:
+                if error.status not in _NOT_TAKEN:
+                    raise
+                response = self._first(kind, params)
+                self._totals = False
+                return response
+        return self._first(kind, params)
 
     def _first(self, kind: str, params: Params) -> requests.Response:
         url = f"{self._client.base}/{kind}"
@@ -190,22 +220,33 @@ class Searcher:
         visited.add(link)
         return link
 
-    def _matches(self, kind: str, page: _Page, seen: set[tuple[str, str, str]]) -> list[Match]:
+    def _matches(self, kind: str, page: _Page, seen: set[_Key]) -> list[Match]:
         found = []
-        for entry in page.entry or ():
-            line = bytes(entry.resource)
-            if not line or (entry.search is not None and entry.search.mode in _NO_MATCH):
+        for entry, head in _heads(page):
+            if head is not None and head.resource_type != kind:
                 continue
-            try:
-                head = _HEAD.decode(line)
-            except msgspec.MsgspecError:
-                found.append(Match(line, entry.full_url or ""))  # reading it says what is wrong
-                continue
-            if head.resource_type != kind:
-                continue
-            meta = head.meta or _Meta()
-            key = (head.id or "", meta.version_id or "", meta.last_updated or "")
+            key = _key(head)
             if key not in seen:
-                seen.add(key)
-                found.append(Match(line, entry.full_url or ""))
+                if head is not None:
+                    seen.add(key)
+                # What cannot be read is given, too: reading it says what is wrong.
+                found.append(Match(bytes(entry.resource), entry.full_url or ""))
         return found
+
+
+def _heads(page: _Page) -> Iterator[tuple[_Entry, _Head | None]]:
+    """The matches of a page, each with what it says that it is; None where it cannot be read."""
+    for entry in page.entry or ():
+        line = bytes(entry.resource)
+        if not line or (entry.search is not None and entry.search.mode in _NO_MATCH):
+            continue
+        try:
+            yield entry, _HEAD.decode(line)
+        except msgspec.MsgspecError:
+            yield entry, None
+
+
+def _key(head: _Head | None) -> _Key:
+    meta = (head.meta if head else None) or _Meta()
+    name = (head.id if head else None) or ""
+    return (name, meta.version_id or "", meta.last_updated or "")

@@ -1,28 +1,32 @@
 """A HAPI server for the tests of this folder: one for all of them, started when first needed.
 
-With pytest-xdist say ``--dist loadgroup``: all tests that use a server go to one worker then, and
-one server runs. Without it each worker would start its own (1 GB each).
+With pytest-xdist say ``-p tests.server.scheduling --dist loadgroup``: all tests of this folder go
+to one worker then, and one server runs. Without it each worker would start its own (1 GB each).
 
 Java and Maven missing: skipped, and said what to install; with ``CI=true``: an error.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
 from tests.server.hapi import HapiServer, HapiUnavailable, reset
 
-_FIXTURES = {"hapi", "empty_hapi", "hapi_small_pages", "empty_hapi_small_pages"}
 _SMALL_PAGE = 5
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker for all tests that use a server."""
-    for item in items:
-        if _FIXTURES.intersection(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group("hapi"))
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What a server logged stands with the test that failed; the log itself is kept."""
+    report = yield
+    if report.failed:
+        for server in getattr(item, "funcargs", {}).values():
+            if isinstance(server, HapiServer):
+                report.sections.append((f"HAPI's log ({server.log})", server.log_end()))
+    return report
 
 
 def _serve(request: pytest.FixtureRequest, **properties: int) -> Iterator[HapiServer]:
@@ -34,9 +38,7 @@ def _serve(request: pytest.FixtureRequest, **properties: int) -> Iterator[HapiSe
         pytest.skip(f"no HAPI server, so nothing of this was tested: {error}")
     with server:
         yield server
-    if request.session.testsfailed:
-        print(f"\nHAPI's log: {server.log}")
-    else:
+    if not request.session.testsfailed:
         server.log.unlink()
 
 

@@ -217,6 +217,10 @@ class HapiServer:
     ) -> None:
         self.stop()
 
+    def log_end(self) -> str:
+        """The last lines of its log."""
+        return _end_of(self.log)
+
     def count(self, kind: str, **params: str) -> int:
         """How many resources a search matches."""
         answer = requests.get(

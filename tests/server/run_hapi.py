@@ -46,7 +46,7 @@ def main() -> int:
         try:
             signal.pause()
         except KeyboardInterrupt:
-            return 0
+            server.log.unlink()
     return 0
 
 

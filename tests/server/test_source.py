@@ -1,0 +1,285 @@
+"""A FHIR server as source: the same endpoints as from the folder, or an error; never fewer."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fhircryo.connect import open_client
+from fhircryo.errors import FhircryoError, SourceError, UsageError
+from fhircryo.explain import explain_folder
+from fhircryo.job import Job
+from fhircryo.pipeline import compute_folder
+from fhircryo.reading import Selection
+from fhircryo.settings import ServerSettings, Settings
+from fhircryo.source import patients_of
+from tests.server import proxy as faults
+from tests.server.hapi import HapiServer, reset
+from tests.server.loading import load
+from tests.server.proxy import FaultProxy
+
+COHORT = Path(__file__).parents[2] / "examples" / "bomers-2020"
+AS_OF = date(2017, 12, 31)
+
+
+def job(selection: Selection = Selection(), **server: Any) -> Job:
+    quick = {"retry_budget": 5.0, "connect_timeout": 2.0, "read_timeout": 20.0, **server}
+    settings = Settings.model_construct(source=ServerSettings(**quick))
+    return Job.of(settings, AS_OF, selection)
+
+
+def endpoints(source: str | Path, target: Path, **how: Any) -> dict[str, bytes]:
+    compute_folder(source, target, job(**how))
+    return {
+        name: (target / name).read_bytes() for name in ("Observation.ndjson", "Provenance.ndjson")
+    }
+
+
+@pytest.fixture(scope="module")
+def loaded(hapi: HapiServer) -> str:
+    reset(hapi.url)
+    load(hapi.url, COHORT)
+    return hapi.url
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    return endpoints(COHORT, tmp_path_factory.mktemp("folder") / "out")
+
+
+@pytest.fixture
+def proxied(loaded: str) -> Iterator[Any]:
+    proxies = []
+
+    def start(*misbehaviour: Any) -> FaultProxy:
+        proxy = FaultProxy(loaded, *misbehaviour)
+        proxies.append(proxy)
+        return proxy.__enter__()
+
+    yield start
+    for proxy in proxies:
+        proxy.__exit__(None, None, None)
+
+
+def test_a_server_gives_what_the_folder_gives(loaded, expected, tmp_path):
+    assert endpoints(loaded, tmp_path / "out") == expected
+
+
+@pytest.mark.parametrize("page_size", [1, 7, 1000])
+def test_whatever_the_page_size(page_size, loaded, expected, tmp_path):
+    if page_size == 1:
+        one = Selection(include=frozenset({"2029487"}))
+        found = endpoints(loaded, tmp_path / "out", selection=one, page_size=1)
+        assert found["Observation.ndjson"] in expected["Observation.ndjson"]
+        return
+    assert endpoints(loaded, tmp_path / "out", page_size=page_size) == expected
+
+
+def test_a_server_of_small_pages(empty_hapi_small_pages, expected, tmp_path):
+    load(empty_hapi_small_pages.url, COHORT)
+    assert endpoints(empty_hapi_small_pages.url, tmp_path / "out") == expected
+
+
+def cohort_ids(expected: dict[str, bytes]) -> frozenset[str]:
+    import re
+
+    return frozenset(re.findall(r'"reference":"Patient/([^"]+)"', str(expected)))
+
+
+@pytest.mark.parametrize("lists", [True, False])
+def test_servers_that_search_procedures_by_patient_only(lists, proxied, expected, tmp_path):
+    """As Epic and Cerner: no search by code alone, no lists of patients."""
+    refusals = [faults.NoSearchBy("Procedure", "code")]
+    if not lists:
+        refusals.append(faults.NoLists("patient", "subject", "_id"))
+    proxy = proxied(*refusals)
+    with pytest.raises(SourceError, match="--patients"):
+        endpoints(proxy.url, tmp_path / "none")
+    asked = Selection(include=cohort_ids(expected))
+    assert endpoints(proxy.url, tmp_path / "out", selection=asked) == expected
+
+
+def test_the_patients_of_a_group(loaded, expected, tmp_path):
+    members = sorted(cohort_ids(expected))[:3]
+    group = {
+        "resourceType": "Group",
+        "id": "trial-7",
+        "type": "person",
+        "actual": True,
+        "member": [{"entity": {"reference": f"Patient/{one}"}} for one in members],
+    }
+    load(loaded, [group])
+    found = patients_of(loaded, "Group/trial-7", ServerSettings())
+    assert found == frozenset(members)
+    with pytest.raises(UsageError, match="Group/none"):
+        patients_of(loaded, "Group/none", ServerSettings())
+    with pytest.raises(UsageError, match="needs a FHIR server"):
+        patients_of("folder", "Group/trial-7", ServerSettings())
+
+
+SOUND = {
+    "GET searches": lambda: [faults.NoPostSearch(405)],
+    "GET searches, 404": lambda: [faults.NoPostSearch(404)],
+    "503, Retry-After in seconds": lambda: [faults.Unavailable(503, retry_after=1, times=2)],
+    "429, Retry-After as a date": lambda: [
+        faults.Unavailable(429, retry_after=1, as_date=True, times=1)
+    ],
+    "reset before": lambda: [faults.Reset(times=2, skip=2)],
+    "reset after": lambda: [faults.Reset(after=True, times=1, skip=3)],
+    "truncated": lambda: [faults.Truncate(times=2, skip=2)],
+    "slow": lambda: [faults.Slow(0.05, times=3)],
+    "a page twice": lambda: [faults.NextRepeats(times=2)],
+    "relative next links": lambda: [faults.NextRelative()],
+    "a search expires once": lambda: [faults.NextExpires(times=1)],
+    "a page with an entry less": lambda: [faults.DropEntry(times=1)],
+}
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_what_passes_gives_the_same(name, proxied, expected, tmp_path):
+    misbehaviour = SOUND[name]()
+    proxy = proxied(*misbehaviour)
+    assert endpoints(proxy.url, tmp_path / "out", page_size=20) == expected
+    assert all(fault.hits for fault in misbehaviour), "the fault never came"
+
+
+BROKEN = {
+    "always 503": (lambda: [faults.Unavailable(503, times=None)], "503"),
+    "401": (lambda: [faults.Bearer("secret")], "401 unauthorised"),
+    "403 for all": (lambda: [faults.Refuse(403)], "403 forbidden"),
+    "HTML": (lambda: [faults.Html()], "not a FHIR server"),
+    "HTML later": (lambda: [faults.Html(skip=3)], "not a FHIR Bundle"),
+    "a circle of pages": (lambda: [faults.NextRepeats(forever=True)], "circle"),
+    "a circle of new links": (
+        lambda: [faults.NextRepeats(forever=True, same_link=False)],
+        "circle",
+    ),
+    "searches expire always": (lambda: [faults.NextExpires(times=None)], "forgot the search"),
+    "entries go missing always": (lambda: [faults.DropEntry(times=None)], "matches and gives"),
+    "R5": (
+        lambda: [faults.Statement(lambda it: {**it, "fhirVersion": "5.0.0"})],
+        "5.0.0 is not supported",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_does_not_pass_is_an_error_and_nothing_is_written(name, proxied, tmp_path):
+    make, words = BROKEN[name]
+    proxy = proxied(*make())
+    with pytest.raises(SourceError, match=words):
+        endpoints(proxy.url, tmp_path / "out", page_size=20, retry_budget=1.0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_token_goes_to_no_other_host(loaded, proxied, tmp_path, monkeypatch):
+    """A next link and a redirect to another origin: not followed, and told."""
+    monkeypatch.setenv("TOKEN", "secret")
+    elsewhere = proxied()
+    how = {"auth": "bearer", "token_env": "TOKEN", "page_size": 20}
+    origin = elsewhere.url.removesuffix("/fhir")
+    for fault in (faults.NextElsewhere(origin), faults.Redirect(elsewhere.url)):
+        proxy = proxied(fault)
+        with pytest.raises(SourceError, match="another origin"):
+            endpoints(proxy.url, tmp_path / "out", **how)
+        assert elsewhere.requests == []
+        assert all("secret" in asked.header("authorization") for asked in proxy.requests)
+
+
+def test_a_token_file_is_read_again_after_a_401(proxied, expected, tmp_path):
+    file = tmp_path / "token"
+    file.write_text("old\n")
+    guard = faults.Bearer("old")
+    proxy = proxied(guard)
+    how = {"auth": "bearer", "token_file": file}
+    assert endpoints(proxy.url, tmp_path / "one", **how) == expected
+    guard.accept = {"new"}
+    with pytest.raises(SourceError, match="401"):
+        endpoints(proxy.url, tmp_path / "two", **how)
+    with open_client(proxy.url, ServerSettings(**how)) as client:
+        file.write_text("new\n")
+        assert client.request("GET", f"{client.base}/metadata").status_code == 200
+
+
+def test_a_type_that_is_forbidden_is_lacking(proxied, tmp_path):
+    proxy = proxied(faults.NoType("AdverseEvent", 403))
+    summary = compute_folder(proxy.url, tmp_path / "out", job())
+    assert summary.lacking == ["AdverseEvent"]
+    assert b"source-lacks-type" in (tmp_path / "out" / "Observation.ndjson").read_bytes()
+
+
+def test_neither_host_nor_port(tmp_path):
+    for url, words in (
+        ("http://no.such.host.invalid/fhir", "no such host"),
+        ("http://127.0.0.1:9/fhir", "cannot be reached"),
+    ):
+        started = time.monotonic()
+        with pytest.raises(FhircryoError, match=words) as caught:
+            endpoints(url, tmp_path / "out", retry_budget=1.0)
+        assert caught.value.exit_code == 3
+        assert time.monotonic() - started < 20
+
+
+def test_requests_grow_with_the_cohort_not_with_the_server(loaded, proxied, expected, tmp_path):
+    """Many patients without a cryoablation more on the server: not one request more."""
+
+    def requests() -> int:
+        proxy = proxied()
+        assert endpoints(proxy.url, tmp_path / f"out{time.monotonic_ns()}") == expected
+        return len(proxy.requests)
+
+    before = requests()
+    others = []
+    for number in range(150):
+        patient = f"other-{number}"
+        others.append({"resourceType": "Patient", "id": patient})
+        others += [
+            {
+                "resourceType": "Observation",
+                "id": f"{patient}-psa-{n}",
+                "status": "final",
+                "code": {"coding": [{"system": "http://loinc.org", "code": "2857-1"}]},
+                "subject": {"reference": f"Patient/{patient}"},
+                "effectiveDateTime": "2016-01-01",
+                "valueQuantity": {"value": 1, "unit": "ng/mL"},
+            }
+            for n in range(2)
+        ]
+    load(loaded, others)
+    assert requests() == before
+    one = Selection(include=frozenset({"2029487"}))
+    proxy = proxied()
+    endpoints(proxy.url, tmp_path / "one", selection=one)
+    assert len(proxy.requests) < before / 2
+
+
+def test_codes_and_ids_stand_in_no_url(loaded, proxied, tmp_path):
+    proxy = proxied()
+    endpoints(proxy.url, tmp_path / "out")
+    for asked in proxy.requests:
+        assert "2857-1" not in asked.query
+        assert "2029487" not in asked.query
+
+
+def test_explain_reads_one_patient(loaded):
+    story = explain_folder(loaded, "2029487", job())
+    folder = explain_folder(COHORT, "2029487", job())
+    assert story.endpoints == folder.endpoints
+    assert story.moments == folder.moments
+
+
+def test_the_command_line_takes_a_url(loaded, expected, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "fhircryo", "compute", loaded, str(tmp_path / "out")]
+        + ["--as-of", str(AS_OF)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "Observation.ndjson").read_bytes() == expected["Observation.ndjson"]

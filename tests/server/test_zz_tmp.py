@@ -1,0 +1,2 @@
+def test_x(empty_hapi):
+    assert 0
