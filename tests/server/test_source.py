@@ -15,7 +15,7 @@ from fhircryo.errors import FhircryoError, SourceError, UsageError
 from fhircryo.explain import explain_folder
 from fhircryo.job import Job
 from fhircryo.pipeline import compute_folder
-from fhircryo.reading import Selection
+from fhircryo.reading import ALL_PATIENTS, Selection
 from fhircryo.settings import ServerSettings, Settings
 from fhircryo.source import patients_of
 from tests.server import proxy as faults
@@ -27,7 +27,7 @@ COHORT = Path(__file__).parents[2] / "examples" / "bomers-2020"
 AS_OF = date(2017, 12, 31)
 
 
-def job(selection: Selection = Selection(), **server: Any) -> Job:
+def job(selection: Selection = ALL_PATIENTS, **server: Any) -> Job:
     quick = {"retry_budget": 5.0, "connect_timeout": 2.0, "read_timeout": 20.0, **server}
     settings = Settings.model_construct(source=ServerSettings(**quick))
     return Job.of(settings, AS_OF, selection)
@@ -275,8 +275,10 @@ def test_explain_reads_one_patient(loaded):
 
 def test_the_command_line_takes_a_url(loaded, expected, tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "fhircryo", "compute", loaded, str(tmp_path / "out")]
-        + ["--as-of", str(AS_OF)],
+        [
+            *(sys.executable, "-m", "fhircryo", "compute", loaded, str(tmp_path / "out")),
+            *("--as-of", str(AS_OF)),
+        ],
         capture_output=True,
         text=True,
         check=False,
