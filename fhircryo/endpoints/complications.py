@@ -3,6 +3,8 @@
 Sources: Dindo et al. 2004 (Clavien-Dindo), Sacks et al. 2003 (SIR letters).
 """
 
+from datetime import date
+
 import msgspec
 
 from fhircryo.calendar import Span, add_months
@@ -66,6 +68,8 @@ class Complications(msgspec.Struct):
     graded: list[Complication]
     possible_events: list[Reason]
     possible: list[Reason]
+    #: The last day of the window.
+    end: date
 
     @property
     def all(self) -> list[Complication]:
@@ -75,7 +79,8 @@ class Complications(msgspec.Struct):
 
 def complications(line: Timeline) -> Complications:
     """The patient's complications; what is not attributed is told to the time line."""
-    found = Complications([], [], [], [])
+    end = add_months(line.d0, line.protocol.complications.window_months)
+    found = Complications([], [], [], [], end)
     events = sorted(line.record.adverse_events, key=lambda event: event.ref)
     # Of an adverse event after as-of nothing is known, not even that it is there.
     held: dict[str, Complication | None] = {
@@ -113,7 +118,7 @@ def _place_event(
         attributed = indexed and (when is None or when.last >= line.d0)
         vague = None
     else:
-        attributed, vague = _by_date(when, line)
+        attributed, vague = _by_date(when, line, found.end)
     if attributed:
         complication = Complication(event.ref, when, event.grades)
         held[event.ref] = complication
@@ -155,7 +160,7 @@ def _place_grading(
         indexed = not _index_refs(line).isdisjoint(grading.procedures)
         attributed = indexed and (when is None or when.last >= line.d0)
     else:
-        attributed, vague = _by_date(when, line)
+        attributed, vague = _by_date(when, line, found.end)
     if attributed:
         found.graded.append(Complication(grading.ref, when, grading.grades))
     elif vague is not None:
@@ -169,11 +174,10 @@ def _index_refs(line: Timeline) -> frozenset[str]:
     return frozenset(procedure.ref for procedure in line.treatment)
 
 
-def _by_date(when: Span | None, line: Timeline) -> tuple[bool, Reason | None]:
+def _by_date(when: Span | None, line: Timeline, end: date) -> tuple[bool, Reason | None]:
     """Whether an event that names no cause is within the window; the reason if nobody knows."""
     if when is None:
         return False, Reason.NO_USABLE_DATE
-    end = add_months(line.d0, line.protocol.complications.window_months)
     if line.d0 <= when.first and when.last <= end:
         return True, None
     overlaps = when.first <= end and when.last >= line.d0
@@ -195,17 +199,17 @@ def complication_endpoints(
 def _result(
     endpoint: Endpoint,
     line: Timeline,
+    found: Complications,
     value: Value | None,
     reason: Reason | None = None,
     evidence: tuple[Evidence, ...] = (),
     components: tuple[Component, ...] = (),
 ) -> Result:
-    end = add_months(line.d0, line.protocol.complications.window_months)
     return Result(
         endpoint,
         line.d0,
-        end,
-        final=line.as_of >= end,
+        found.end,
+        final=line.as_of >= found.end,
         value=None if reason is not None else value,
         absent=Absent.UNKNOWN if reason is not None else None,
         reason=reason,
@@ -230,7 +234,7 @@ def _count(line: Timeline, found: Complications, lacking: Lacking) -> Result:
     if not count:
         reason = _unknown(found.possible_events, lacking.adverse_events)
     evidence = tuple(complication.evidence() for complication in found.events)
-    return _result(ADVERSE_EVENT_COUNT, line, count, reason, evidence)
+    return _result(ADVERSE_EVENT_COUNT, line, found, count, reason, evidence)
 
 
 def _lacks(endpoint: Endpoint, lacking: Lacking) -> bool:
@@ -256,15 +260,15 @@ def _worst(
     everything = found.all
     if not everything:
         reason = _unknown(found.possible, _lacks(endpoint, lacking))
-        return _result(endpoint, line, NO_COMPLICATION, reason)
+        return _result(endpoint, line, found, NO_COMPLICATION, reason)
     graded, ungraded = _graded(everything, endpoint, scale)
     if not graded:
         evidence = tuple(complication.evidence() for complication in everything)
-        return _result(endpoint, line, None, Reason.UNGRADED, evidence)
+        return _result(endpoint, line, found, None, Reason.UNGRADED, evidence)
     position, complication = max(graded, key=lambda pair: pair[0])
     grade = scale.order[position]
     components = (Component(Part.UNGRADED, ungraded),) if ungraded else ()
-    return _result(endpoint, line, grade, None, (complication.evidence(grade),), components)
+    return _result(endpoint, line, found, grade, None, (complication.evidence(grade),), components)
 
 
 def _graded(
@@ -297,7 +301,7 @@ def _major(
         grade = scale.order[position]
         evidence = (complication.evidence(grade),)
         if position >= threshold:
-            return _result(endpoint, line, True, None, evidence)
+            return _result(endpoint, line, found, True, None, evidence)
     reason = None
     if ungraded and not rules.ungraded_means_minor:
         reason = Reason.PARTLY_GRADED if graded else Reason.UNGRADED
@@ -307,7 +311,7 @@ def _major(
     else:
         lacks = not everything and _lacks(endpoint, lacking)
         reason = _unknown(found.possible, lacks)
-    return _result(endpoint, line, False, reason, evidence)
+    return _result(endpoint, line, found, False, reason, evidence)
 
 
 def _may_be_major(grade: str, threshold: int, scale: Scale) -> bool:

@@ -46,6 +46,10 @@ _PART_UNITS = {
 _DERIVED_FROM = ("Observation/", "QuestionnaireResponse/")
 
 
+def _is_derived_from(ref: str) -> bool:
+    return ref.startswith(_DERIVED_FROM)
+
+
 class _Shape:
     """What all Observations of one endpoint (instrument, time point) have in common."""
 
@@ -86,6 +90,7 @@ class ObservationMaker:
             True: raw(OutConcept([OutCoding(YES_NO, "Y", "Yes")])),
             False: raw(OutConcept([OutCoding(YES_NO, "N", "No")])),
         }
+        self._constants: dict[tuple[Part, bool | str], OutComponent] = {}
         self._absent: dict[tuple[Absent, Reason], Raw] = {}
 
     def make(self, results: list[Result], patient: str, index: str) -> list[OutObservation]:
@@ -123,9 +128,9 @@ class ObservationMaker:
             if result.components:
                 observation.component = [self._component(part) for part in result.components]
             if result.evidence:
-                refs = [one.ref for one in result.evidence if one.ref.startswith(_DERIVED_FROM)]
+                refs = {one.ref: None for one in result.evidence if _is_derived_from(one.ref)}
                 if refs:
-                    observation.derived_from = [OutReference(ref) for ref in dict.fromkeys(refs)]
+                    observation.derived_from = [OutReference(ref) for ref in refs]
             made.append(observation)
         return made
 
@@ -181,16 +186,28 @@ class ObservationMaker:
     def _component(self, component: Component) -> OutComponent:
         value = component.value
         part = component.part
+        if isinstance(value, bool | str):
+            return self._constant(part, value)
         made = OutComponent(self._parts[part])
-        if value is True or value is False:
-            made.value_codeable_concept = self._yes_no[value]
-        elif isinstance(value, str):
-            made.value_codeable_concept = self._time_point(value)
-        elif part in _PART_UNITS:
+        if part in _PART_UNITS:
             made.value_quantity = _quantity(value, _PART_UNITS[part])
         else:
             made.value_integer = int(value)
         return made
+
+    def _constant(self, part: Part, value: bool | str) -> OutComponent:
+        """A component that many Observations have, made once."""
+        key = (part, value)
+        try:
+            return self._constants[key]
+        except KeyError:
+            made = OutComponent(self._parts[part])
+            if isinstance(value, bool):
+                made.value_codeable_concept = self._yes_no[value]
+            else:
+                made.value_codeable_concept = self._time_point(value)
+            self._constants[key] = made
+            return made
 
     def _time_point(self, name: str) -> Raw:
         key = (Part.TIME_POINT, name)
@@ -213,4 +230,4 @@ def _quantity(value: int | Decimal | Fraction, unit: str) -> OutQuantity:
 
 def references(result: Result) -> list[str]:
     """The evidence that a Provenance names: what an Observation cannot derive from."""
-    return [one.ref for one in result.evidence if not one.ref.startswith(_DERIVED_FROM)]
+    return [one.ref for one in result.evidence if not _is_derived_from(one.ref)]
