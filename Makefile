@@ -11,7 +11,7 @@ demo: $(READY)
 	$(BIN)/fhircryo demo
 
 test: $(READY) lint
-	$(BIN)/pytest -n auto --dist loadgroup -q
+	$(BIN)/pytest -n auto -p tests.server.scheduling --dist loadgroup -q
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
