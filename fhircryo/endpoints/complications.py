@@ -114,21 +114,17 @@ def _place_event(
     if event.taken_as_actual:
         line.tell(event.ref, Reason.STATUS, "no actuality: taken as actual", used=True)
     if event.has_suspects:
-        indexed = not _index_refs(line).isdisjoint(event.suspects)
-        attributed = indexed and (when is None or when.last >= line.d0)
-        vague = None
+        attributed, vague = _to_index(event.suspects, when, line), None
     else:
         attributed, vague = _by_date(when, line, found.end)
     if attributed:
         complication = Complication(event.ref, when, event.grades)
         held[event.ref] = complication
         found.events.append(complication)
-    elif vague is not None:
+        return
+    if vague is not None:
         found.possible_events.append(vague)
-        found.possible.append(vague)
-        line.tell(event.ref, vague, "a possible complication")
-    else:
-        line.tell(event.ref, Reason.NOT_ATTRIBUTED)
+    _tell_unattributed(event.ref, vague, line, found)
 
 
 def _place_grading(
@@ -155,23 +151,30 @@ def _place_grading(
                 "as the adverse event that it grades",
             )
         return
-    vague = None
     if grading.procedures:
-        indexed = not _index_refs(line).isdisjoint(grading.procedures)
-        attributed = indexed and (when is None or when.last >= line.d0)
+        attributed, vague = _to_index(grading.procedures, when, line), None
     else:
         attributed, vague = _by_date(when, line, found.end)
     if attributed:
         found.graded.append(Complication(grading.ref, when, grading.grades))
-    elif vague is not None:
-        found.possible.append(vague)
-        line.tell(grading.ref, vague, "a possible complication")
     else:
-        line.tell(grading.ref, Reason.NOT_ATTRIBUTED)
+        _tell_unattributed(grading.ref, vague, line, found)
 
 
-def _index_refs(line: Timeline) -> frozenset[str]:
-    return frozenset(procedure.ref for procedure in line.treatment)
+def _tell_unattributed(
+    ref: str, vague: Reason | None, line: Timeline, found: Complications
+) -> None:
+    if vague is None:
+        line.tell(ref, Reason.NOT_ATTRIBUTED)
+    else:
+        found.possible.append(vague)
+        line.tell(ref, vague, "a possible complication")
+
+
+def _to_index(procedures: tuple[str, ...], when: Span | None, line: Timeline) -> bool:
+    """Whether one of the procedures is of the index treatment, and the event not before D0."""
+    named = any(procedure.ref in procedures for procedure in line.treatment)
+    return named and (when is None or when.last >= line.d0)
 
 
 def _by_date(when: Span | None, line: Timeline, end: date) -> tuple[bool, Reason | None]:

@@ -7,7 +7,7 @@ from fhircryo.endpoints.catalogue import DISEASE_FREE
 from fhircryo.endpoints.failure import psa_evidence
 from fhircryo.endpoints.psa import PsaCourse
 from fhircryo.endpoints.recurrence import ClinicalEvents, Event, vague_reason
-from fhircryo.endpoints.result import Absent, Evidence, Reason, Result, Role
+from fhircryo.endpoints.result import Absent, Evidence, Reason, Result, Role, absent
 from fhircryo.endpoints.timeline import Timeline
 from fhircryo.model import Kind, Lacking
 
@@ -20,21 +20,12 @@ def disease_free(
     landmark = add_months(line.d0, rules.landmark_months)
     reached = line.as_of >= landmark
 
-    def absent(kind: Absent, reason: Reason, *evidence: Evidence, final: bool = reached) -> Result:
-        return Result(
-            DISEASE_FREE,
-            line.d0,
-            landmark,
-            final=final,
-            absent=kind,
-            reason=reason,
-            period=True,
-            evidence=evidence,
-        )
+    def none(kind: Absent, reason: Reason, *evidence: Evidence, final: bool = reached) -> Result:
+        return absent(DISEASE_FREE, (line.d0, landmark), kind, reason, evidence, final=final)
 
     if events.at_baseline:
         found = (event.evidence(Role.BASELINE_EVENT) for event in events.at_baseline)
-        return absent(Absent.NOT_APPLICABLE, Reason.METASTATIC_AT_BASELINE, *found, final=True)
+        return none(Absent.NOT_APPLICABLE, Reason.METASTATIC_AT_BASELINE, *found, final=True)
     disease = _first_disease(course, events, landmark)
     if disease is not None:
         role = Role.FAILING_PSA if disease.kind is Kind.BIOCHEMICAL_FAILURE else Role.EVENT
@@ -49,22 +40,22 @@ def disease_free(
         )
     died = line.died
     if died is not None and died.last <= landmark:
-        return absent(Absent.UNKNOWN, Reason.DIED_BEFORE_LANDMARK, death_evidence(line))
+        return none(Absent.UNKNOWN, Reason.DIED_BEFORE_LANDMARK, death_evidence(line))
     if not reached:
-        return absent(Absent.TEMP_UNKNOWN, Reason.LANDMARK_NOT_REACHED)
+        return none(Absent.TEMP_UNKNOWN, Reason.LANDMARK_NOT_REACHED)
     vague = [*events.possible]
     vague += [event for event in events.intervals if event.when.first <= landmark]
     if died is not None and not died.precise and died.first <= landmark:
         vague.append(Event(Kind.DEATH, _facts_ref(line), died))
     if vague:
         told = (event.evidence(Role.VAGUE_EVENT) for event in vague)
-        return absent(Absent.UNKNOWN, vague_reason(vague), *told)
+        return none(Absent.UNKNOWN, vague_reason(vague), *told)
     earliest = add_months(landmark, -rules.psa_months_before)
     clear = next((point for point in course.clear if point.day >= earliest), None)
     if clear is None:
-        return absent(Absent.UNKNOWN, Reason.INSUFFICIENT_PSA)
+        return none(Absent.UNKNOWN, Reason.INSUFFICIENT_PSA)
     if lacking.conditions:
-        return absent(Absent.UNKNOWN, Reason.SOURCE_LACKS_TYPE)
+        return none(Absent.UNKNOWN, Reason.SOURCE_LACKS_TYPE)
     return Result(
         DISEASE_FREE,
         line.d0,

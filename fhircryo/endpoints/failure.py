@@ -10,6 +10,7 @@ from fhircryo.endpoints.result import (
     Reason,
     Result,
     Role,
+    absent,
 )
 from fhircryo.endpoints.timeline import Timeline
 
@@ -23,15 +24,7 @@ def psa_nadir(line: Timeline, course: PsaCourse) -> Result:
     """The lowest PSA of the series up to and including the failure, in ng/mL."""
     nadir = course.nadir
     if nadir is None:
-        return Result(
-            PSA_NADIR,
-            line.d0,
-            None,
-            final=False,
-            absent=Absent.UNKNOWN,
-            reason=Reason.TOO_FEW_PSA,
-            period=True,
-        )
+        return absent(PSA_NADIR, (line.d0, None), Absent.UNKNOWN, Reason.TOO_FEW_PSA)
     return Result(
         PSA_NADIR,
         nadir.day,
@@ -71,15 +64,7 @@ def biochemical_failure(line: Timeline, course: PsaCourse) -> Result:
             components=(Component(Part.NADIR, nadir.value),),
             evidence=_with_nadir(course, psa_evidence(Role.CLEAR_PSA, last)),
         )
-    return Result(
-        BIOCHEMICAL_FAILURE,
-        line.d0,
-        None,
-        final=False,
-        absent=Absent.UNKNOWN,
-        reason=Reason.TOO_FEW_PSA,
-        period=True,
-    )
+    return absent(BIOCHEMICAL_FAILURE, (line.d0, None), Absent.UNKNOWN, Reason.TOO_FEW_PSA)
 
 
 def time_to_failure(line: Timeline, course: PsaCourse) -> Result:
@@ -87,15 +72,7 @@ def time_to_failure(line: Timeline, course: PsaCourse) -> Result:
     failure = course.failure
     last = failure or (course.clear[-1] if course.clear else None)
     if last is None:
-        return Result(
-            TIME_TO_FAILURE,
-            line.d0,
-            None,
-            final=False,
-            absent=Absent.UNKNOWN,
-            reason=Reason.TOO_FEW_PSA,
-            period=True,
-        )
+        return absent(TIME_TO_FAILURE, (line.d0, None), Absent.UNKNOWN, Reason.TOO_FEW_PSA)
     role = Role.CLEAR_PSA if failure is None else Role.FAILING_PSA
     return Result(
         TIME_TO_FAILURE,

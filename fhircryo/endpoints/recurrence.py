@@ -6,7 +6,7 @@ import msgspec
 
 from fhircryo.calendar import ANY_DAY, Span, add_days
 from fhircryo.endpoints.catalogue import LOCAL_RECURRENCE, METASTASIS, Endpoint
-from fhircryo.endpoints.result import Absent, Evidence, Result, Role
+from fhircryo.endpoints.result import Absent, Evidence, Result, Role, absent
 from fhircryo.endpoints.timeline import Timeline
 from fhircryo.model import Finding, Kind, Lacking, Reason
 
@@ -113,15 +113,14 @@ def _is_indication(finding: Finding, recorded: Span, line: Timeline) -> bool:
 def metastasis(line: Timeline, events: ClinicalEvents, lacking: Lacking) -> Result:
     """``metastasis``: yes with its date, else no, else why nobody knows."""
     if events.at_baseline:
-        return Result(
+        found = (event.evidence(Role.BASELINE_EVENT) for event in events.at_baseline)
+        return absent(
             METASTASIS,
-            line.d0,
-            None,
+            (line.d0, None),
+            Absent.NOT_APPLICABLE,
+            Reason.METASTATIC_AT_BASELINE,
+            found,
             final=True,
-            absent=Absent.NOT_APPLICABLE,
-            reason=Reason.METASTATIC_AT_BASELINE,
-            period=True,
-            evidence=tuple(event.evidence(Role.BASELINE_EVENT) for event in events.at_baseline),
         )
     return _event_endpoint(METASTASIS, line, events.of(Kind.METASTASIS), lacking)
 
@@ -146,19 +145,10 @@ def _event_endpoint(
             period=not first.when.precise,
             evidence=(first.evidence(Role.EVENT),),
         )
-    reason = None
-    if events.possible:
+    vague = tuple(event.evidence(Role.VAGUE_EVENT) for event in events.possible)
+    if vague:
         reason = vague_reason(events.possible)
-    elif lacking.conditions:
-        reason = Reason.SOURCE_LACKS_TYPE
-    return Result(
-        endpoint,
-        line.d0,
-        None,
-        final=False,
-        value=None if reason else False,
-        absent=Absent.UNKNOWN if reason else None,
-        reason=reason,
-        period=True,
-        evidence=tuple(event.evidence(Role.VAGUE_EVENT) for event in events.possible),
-    )
+        return absent(endpoint, (line.d0, None), Absent.UNKNOWN, reason, vague)
+    if lacking.conditions:
+        return absent(endpoint, (line.d0, None), Absent.UNKNOWN, Reason.SOURCE_LACKS_TYPE)
+    return Result(endpoint, line.d0, None, final=False, value=False, period=True)

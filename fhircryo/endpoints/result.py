@@ -1,5 +1,6 @@
 """What an endpoint's computation gives: a value or why there is none, and what it stands on."""
 
+from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -10,7 +11,7 @@ import msgspec
 from fhircryo.endpoints.catalogue import Endpoint
 from fhircryo.model import Reason
 
-__all__ = ["Absent", "Component", "Evidence", "Part", "Reason", "Result", "Role"]
+__all__ = ["Absent", "Component", "Evidence", "Part", "Reason", "Result", "Role", "absent"]
 
 Value = bool | int | str | Decimal | Fraction
 
@@ -96,3 +97,25 @@ class Result(msgspec.Struct, gc=False):
         """The published code: the endpoint's key, with the instrument where there is one."""
         key = self.endpoint.key
         return f"{key}-{self.instrument}" if self.instrument else key
+
+
+def absent(
+    endpoint: Endpoint,
+    period: tuple[date, date | None],
+    kind: Absent,
+    reason: Reason,
+    evidence: Iterable[Evidence] = (),
+    *,
+    final: bool = False,
+) -> Result:
+    """A result without a value, and why; ``period``: the days that it is about (None: open)."""
+    return Result(
+        endpoint,
+        period[0],
+        period[1],
+        final=final,
+        absent=kind,
+        reason=reason,
+        period=True,
+        evidence=tuple(evidence),
+    )

@@ -20,6 +20,7 @@ from fhircryo.endpoints.result import (
     Reason,
     Result,
     Role,
+    absent,
 )
 from fhircryo.endpoints.timeline import Timeline
 from fhircryo.model import Kind, Lacking
@@ -53,35 +54,26 @@ def _survival(
 ) -> Result:
     """The rules in order, the first that applies; ``last``: the PSA to censor at."""
 
-    def absent(kind: Absent, reason: Reason, *evidence: Evidence, final: bool = False) -> Result:
-        return Result(
-            endpoint,
-            line.d0,
-            None,
-            final=final,
-            absent=kind,
-            reason=reason,
-            period=True,
-            evidence=evidence,
-        )
+    def none(kind: Absent, reason: Reason, *evidence: Evidence, final: bool = False) -> Result:
+        return absent(endpoint, (line.d0, None), kind, reason, evidence, final=final)
 
     if events.at_baseline:
         found = (event.evidence(Role.BASELINE_EVENT) for event in events.at_baseline)
-        return absent(Absent.NOT_APPLICABLE, Reason.METASTATIC_AT_BASELINE, *found, final=True)
+        return none(Absent.NOT_APPLICABLE, Reason.METASTATIC_AT_BASELINE, *found, final=True)
     precise, vague = _with_death(line, precise, [*events.intervals, *events.possible])
     first = min(precise, key=lambda event: event.when.first, default=None)
     # An undated death is later than any event: it hides none, and it is no event itself.
     hiding = [event for event in vague if event.kind is not Kind.DEATH or event.dated]
     if vague and (first is None or any(event.when.first < first.when.first for event in hiding)):
         told = (event.evidence(Role.VAGUE_EVENT) for event in vague)
-        return absent(Absent.UNKNOWN, vague_reason(vague), *told)
+        return none(Absent.UNKNOWN, vague_reason(vague), *told)
     if first is not None:
         evidence = _evidence(first, line)
         return _days(endpoint, line, first.when.first, evidence, event=True)
     if last is None:
-        return absent(Absent.UNKNOWN, Reason.NO_FOLLOW_UP)
+        return none(Absent.UNKNOWN, Reason.NO_FOLLOW_UP)
     if lacking.conditions:
-        return absent(Absent.UNKNOWN, Reason.SOURCE_LACKS_TYPE)
+        return none(Absent.UNKNOWN, Reason.SOURCE_LACKS_TYPE)
     return _days(endpoint, line, last.day, psa_evidence(Role.LAST_PSA, last), event=False)
 
 
