@@ -117,11 +117,11 @@ class Shelf:
     def take(self, item: Item) -> None:
         """Put an item on the shelf, or count it and let it go."""
         kind = type(item)
-        if kind is Treatment:
+        if type(item) is PatientFacts:
+            if item.replaced_by:
+                self.links[item.patient] = item.replaced_by
+        elif kind is Treatment:
             self.patients.add(item.patient)
-        elif kind is PatientFacts:
-            if item.replaced_by:  # type: ignore[attr-defined]
-                self.links[item.patient] = item.replaced_by  # type: ignore[attr-defined]
         elif kind is not PsaResult and item.code in self.grading_labels:
             self.gradings_seen = True
         if self.asked and item.patient in self.asked:
