@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fhircryo.cli.options import AsOf, Exclude, Mappings, Protocol, Source
-from fhircryo.errors import DONE, UNREADABLE
+from fhircryo.errors import DONE, UNREADABLE, UsageError
 
 if TYPE_CHECKING:
     from fhircryo.summary import Summary
@@ -18,7 +18,7 @@ _BIG = 64 << 20
 def compute(
     source: Source,
     target: Annotated[
-        Path,
+        str,
         typer.Argument(metavar="TARGET", help="Folder to write to.", show_default=False),
     ],
     as_of: AsOf = None,
@@ -54,12 +54,15 @@ def compute(
     from fhircryo.cli.options import job_of
     from fhircryo.cli.progress import progress
     from fhircryo.pipeline import compute_folder
+    from fhircryo.source import is_url
 
+    if is_url(target):
+        raise UsageError(f"{target}: TARGET is a folder; writing to a FHIR server is not there yet")
     job = job_of(as_of, protocol, mappings, source, patients, exclude)
     with progress() as (stage, advance):
         summary = compute_folder(
             source,
-            target,
+            Path(target),
             job,
             workers=workers or _workers(source),
             validate=validate,

@@ -516,3 +516,16 @@ def test_results_are_text_in_any_locale(source):
         )
         assert b"Traceback" not in ran.stderr
         assert ran.returncode == 0
+
+
+def test_a_server_is_no_target_yet(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "fhircryo", "compute", str(COHORT), "http://localhost:1/fhir"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "TARGET is a folder" in done.stderr
+    assert list(tmp_path.iterdir()) == []
