@@ -15,9 +15,9 @@ from fhircryo.endpoints.prom import windows
 from fhircryo.endpoints.psa import SeriesPoint
 from fhircryo.endpoints.result import Component, Evidence, Part, Result
 from fhircryo.errors import UsageError
-from fhircryo.gather import Records, type_of
-from fhircryo.job import Job, items_of
-from fhircryo.model import Dropped, Notice, PatientRecord, Reason
+from fhircryo.gather import type_of
+from fhircryo.job import Job
+from fhircryo.model import Dropped, Item, Notice, PatientRecord, Reason
 from fhircryo.publish.wire import ENCODER, number
 from fhircryo.source import SourceRead, is_url, read_source
 
@@ -103,28 +103,37 @@ def explain_folder(
         # One patient is asked for by his id, not found among all.
         job = replace(job, selection=replace(job.selection, include=frozenset({patient})))
     read = read_source(source, job, told_in_full=patient)
-    if not read.reading.patients.allowed(read.reading.patients.current(patient)):
-        raise UsageError(f"Patient/{patient} is on the list of those who objected")
     current = read.reading.patients.current(patient)
+    if not read.reading.patients.allowed(current):
+        raise UsageError(f"Patient/{patient} is on the list of those who objected")
     record = read.records.records.get(current)
     if record is None:
         story = _outside(read, patient, current, job)
     elif (computed := job.endpoints(record, read.lacking)) is None:
         story = _without_index(record, job)
     else:
-        notices = [*computed.line.notices, *_older(read.records, record)]
+        notices = [*computed.line.notices, *read.older.get(current, ())]
         story = tell(computed, job, notices, endpoint)
     story.not_used += _counted(read, current)
     story.unreadable = len(read.reading.shelf.unreadable)
     return story
 
 
+def _items_of(read: SourceRead, current: str) -> list[Item]:
+    """All that was kept of a patient, under whichever of his ids."""
+    return [
+        item
+        for item in read.reading.shelf.kept.values()
+        if item.patient and read.reading.patients.current(item.patient) == current
+    ]
+
+
 def _counted(read: SourceRead, current: str) -> list[Unused]:
     """His resources that only count, by code."""
     counts = Counter(
         (item.reason, type_of(item.ref), item.code)
-        for item in read.reading.shelf.kept.values()
-        if type(item) is Dropped and read.reading.patients.current(item.patient) == current
+        for item in _items_of(read, current)
+        if type(item) is Dropped
     )
     return [
         Unused(f"{number} x {kind}", reason, code, used=False)
@@ -140,24 +149,9 @@ def _check_endpoint(endpoint: str, job: Job) -> None:
         raise UsageError(f"no endpoint {endpoint!r}; there are: {', '.join(known)}")
 
 
-def _older(records: Records, record: PatientRecord) -> list[Notice]:
-    refs = {item.ref for item in items_of(record)}
-    return [
-        Notice(older.ref, Reason.SUPERSEDED, "an older version of it")
-        for older in records.older
-        if older.ref in refs
-    ]
-
-
 def _outside(read: SourceRead, patient: str, current: str, job: Job) -> Story:
     """A patient without a candidate: what there is of him, or that there is nothing."""
-    items = [
-        item
-        for item in read.reading.shelf.kept.values()
-        if type(item) is not Dropped
-        and item.patient
-        and read.reading.patients.current(item.patient) == current
-    ]
+    items = [item for item in _items_of(read, current) if type(item) is not Dropped]
     listed = {notice.ref: notice for notice, _ in read.records.listed}
     if not items and not _counted(read, current):
         raise UsageError(

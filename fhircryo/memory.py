@@ -66,7 +66,7 @@ def compute_resources(
     read = SourceRead("", [], [], reading, records, lacking)
     done = Outcome()
     decode = msgspec.json.Decoder(float_hook=Decimal).decode
-    publisher = Publisher(job, lacking, read.older())
+    publisher = Publisher(job, lacking, read.older)
     decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
     def tell(notice: Notice, patient: str) -> None:

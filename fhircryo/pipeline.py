@@ -87,7 +87,7 @@ def _write(
     """Compute all patients and write the target's files; what was done, and the input's hashes."""
     records = sorted(read.records.records.values(), key=lambda record: record.patient)
     workers = max(1, min(workers, len(records) // _PATIENTS_PER_WORKER))
-    older = read.older()
+    older = read.older
     slices = [Slice() for _ in range(workers)]
     hashes: dict[str, str | None] = {}
 

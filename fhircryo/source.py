@@ -4,6 +4,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from fhircryo.connect import open_client
@@ -33,6 +34,7 @@ class SourceRead:
     records: Records
     lacking: Lacking
 
+    @cached_property
     def older(self) -> dict[str, list[Notice]]:
         """Older versions of the records' resources, by patient; those of others only count."""
         found: dict[str, list[Notice]] = {}

@@ -90,7 +90,7 @@ def sum_up(read: SourceRead, job: Job, total: Slice) -> Summary:
         not_used[reason] += count
     for notice, _ in read.records.listed:
         not_used[notice.reason] += 1
-    in_records = sum(len(notices) for notices in read.older().values())
+    in_records = sum(len(notices) for notices in read.older.values())
     not_used[Reason.SUPERSEDED] += len(read.records.older) - in_records
     types = Counter(shelf.seen)
     return Summary(
@@ -141,7 +141,10 @@ def write_manifest(
             "patients": None if job.selection.include is None else len(job.selection.include),
             "excluded": len(job.selection.exclude),
         },
-        "settings": job.settings.model_dump(mode="json", exclude={"protocol", "mappings"}),
+        # How a server is reached stays out: its headers may be secrets.
+        "settings": job.settings.model_dump(
+            mode="json", exclude={"protocol", "mappings", "source"}
+        ),
         "server": without_query(read.name) if is_url(read.name) else None,
         "inputs": [
             {"name": file.name, "size": file.size, "sha256": hashes[file.name]}
