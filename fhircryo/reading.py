@@ -156,7 +156,7 @@ def read_folder(
 ) -> Reading:
     """Read all files of a folder.
 
-    ``progress`` is called with the bytes read so far and those to read.
+    ``progress`` is called with the parts of the files read so far and those to read.
     """
     labels = grading_labels(context)
     all_parts = parts(files, PART_SIZE)

@@ -15,7 +15,15 @@ from fhircryo.fhir.capability import Capabilities, capabilities
 from fhircryo.fhir.client import Client, HttpError
 from fhircryo.fhir.search import Params, Searcher
 from fhircryo.gather import Shelf, Unreadable
-from fhircryo.reading import Progress, Reading, Selection, grading_labels, links, read_lines
+from fhircryo.reading import (
+    Progress,
+    Reading,
+    Selection,
+    grading_labels,
+    links,
+    present_types,
+    read_lines,
+)
 
 LOG = logging.getLogger("fhircryo.source")
 
@@ -141,9 +149,8 @@ class ServerReader:
         self._searches.append(f"{kind} search {part + 1}")
         first = 1
         for matches in self._searcher.search(kind, params):
-            lines = [match.line for match in matches]
-            read_lines(lines, self._shelf, self._context, part, first=first)
-            first += len(lines)
+            read_lines(matches, self._shelf, self._context, part, first=first)
+            first += len(matches)
 
     def _procedures_by_code(self, known: Capabilities) -> None:
         advice = (
@@ -226,7 +233,7 @@ class ServerReader:
 
     def _present(self) -> frozenset[str]:
         """The types that the server holds; asked for where none was met."""
-        found = {kind for kind, number in self._shelf.seen.items() if number}
+        found = set(present_types(self._shelf))
         for kind in ("AdverseEvent", "Condition"):
             if kind not in found and kind not in self._absent and self._any(kind, {}):
                 found.add(kind)

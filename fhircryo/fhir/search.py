@@ -35,7 +35,6 @@ class _Mode(msgspec.Struct):
 
 
 class _Entry(msgspec.Struct, rename="camel"):
-    full_url: str | None = None
     resource: msgspec.Raw = msgspec.Raw(b"")
     search: _Mode | None = None
 
@@ -62,11 +61,11 @@ _PAGE = msgspec.json.Decoder(_Page)
 _HEAD = msgspec.json.Decoder(_Head)
 
 
-class Match(NamedTuple):
-    """A resource that a search found, as JSON, and the URL that it stands at."""
+class _Match(NamedTuple):
+    """A match as JSON, and what it says that it is; None where it cannot be read."""
 
     line: bytes
-    url: str
+    head: _Head | None
 
 
 class _ExpiredError(Exception):
@@ -96,8 +95,8 @@ class Searcher:
             return page.total > 0
         return any(entry.resource for entry in page.entry or ())
 
-    def search(self, kind: str, params: Params) -> Iterator[list[Match]]:
-        """All matches, each once, page by page.
+    def search(self, kind: str, params: Params) -> Iterator[list[bytes]]:
+        """All matches as JSON, each once, page by page.
 
         Raises:
             HttpError: the server refuses the search.
@@ -108,11 +107,11 @@ class Searcher:
         for attempt in range(1, _TRIES + 1):
             expected = 0
             try:
-                for page in self._pages(kind, params):
-                    expected = max(expected, page.total or 0)
-                    matches = self._matches(kind, page, seen)
-                    if matches:
-                        yield matches
+                for total, matches in self._pages(kind, params):
+                    expected = max(expected, total)
+                    lines = _unseen(kind, matches, seen)
+                    if lines:
+                        yield lines
             except _ExpiredError:
                 if attempt == 1:
                     continue
@@ -129,7 +128,8 @@ class Searcher:
             f" {_TRIES} times"
         )
 
-    def _pages(self, kind: str, params: Params) -> Iterator[_Page]:
+    def _pages(self, kind: str, params: Params) -> Iterator[tuple[int, list[_Match]]]:
+        """The pages of a search: the total that each states (0: none), and its matches."""
         sized = {**params, "_count": str(self._client.connection.page_size)}
         response = self._counted(kind, sized)
         visited: set[str] = set()
@@ -141,7 +141,8 @@ class Searcher:
             link = self._next(page, response.url, visited)
             if link is not None:
                 upcoming = self._ahead.submit(self._client.request, "GET", link)
-            keys = {_key(head) for _, head in _heads(page)}
+            matches = _matches(page)
+            keys = {_key(match.head) for match in matches}
             idle = 0 if keys - met else idle + 1
             met |= keys
             if idle > _MOST_IDLE:
@@ -149,7 +150,7 @@ class Searcher:
                     f"{self._client.base}/{kind}: {idle} pages in a row with nothing new: the"
                     " server's pages go round in a circle"
                 )
-            yield page
+            yield page.total or 0, matches
             if link is None or upcoming is None:
                 return
             try:
@@ -174,20 +175,22 @@ class Searcher:
 
     def _first(self, kind: str, params: Params) -> requests.Response:
         url = f"{self._client.base}/{kind}"
-        if self._by_post:
-            try:
-                return self._client.request("POST", f"{url}/_search", form=dict(params))
-            except HttpError as error:
-                if error.status not in _NO_POST:
-                    raise
-                refused = error
-            prepared = requests.Request("GET", url, params=dict(params)).prepare()
-            try:
-                response = self._client.request("GET", prepared.url or url)
-            except HttpError as error:
-                raise (error if error.status not in _NO_POST else refused) from None
-            self._by_post = False
-            return response
+        if not self._by_post:
+            return self._by_get(url, params)
+        try:
+            return self._client.request("POST", f"{url}/_search", form=dict(params))
+        except HttpError as error:
+            if error.status not in _NO_POST:
+                raise
+            refused = error
+        try:
+            response = self._by_get(url, params)
+        except HttpError as error:
+            raise (error if error.status not in _NO_POST else refused) from None
+        self._by_post = False
+        return response
+
+    def _by_get(self, url: str, params: Params) -> requests.Response:
         prepared = requests.Request("GET", url, params=dict(params)).prepare()
         return self._client.request("GET", prepared.url or url)
 
@@ -220,30 +223,34 @@ class Searcher:
         visited.add(link)
         return link
 
-    def _matches(self, kind: str, page: _Page, seen: set[_Key]) -> list[Match]:
-        found = []
-        for entry, head in _heads(page):
-            if head is not None and head.resource_type != kind:
-                continue
-            key = _key(head)
-            if key not in seen:
-                if head is not None:
-                    seen.add(key)
-                # What cannot be read is given, too: reading it says what is wrong.
-                found.append(Match(bytes(entry.resource), entry.full_url or ""))
-        return found
 
-
-def _heads(page: _Page) -> Iterator[tuple[_Entry, _Head | None]]:
-    """The matches of a page, each with what it says that it is; None where it cannot be read."""
+def _matches(page: _Page) -> list[_Match]:
+    """The matches of a page; what was only included with them left out."""
+    found = []
     for entry in page.entry or ():
         line = bytes(entry.resource)
         if not line or (entry.search is not None and entry.search.mode in _NO_MATCH):
             continue
         try:
-            yield entry, _HEAD.decode(line)
+            found.append(_Match(line, _HEAD.decode(line)))
         except msgspec.MsgspecError:
-            yield entry, None
+            found.append(_Match(line, None))
+    return found
+
+
+def _unseen(kind: str, matches: list[_Match], seen: set[_Key]) -> list[bytes]:
+    """The matches of the type asked for that are new, noted as seen."""
+    found = []
+    for line, head in matches:
+        if head is not None and head.resource_type != kind:
+            continue
+        key = _key(head)
+        if key not in seen:
+            if head is not None:
+                seen.add(key)
+            # What cannot be read is given, too: reading it says what is wrong.
+            found.append(line)
+    return found
 
 
 def _key(head: _Head | None) -> _Key:
