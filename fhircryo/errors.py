@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 a bug; 2 usage or settings; 3 source unreachable or refuse
 
 DONE = 0
 UNREADABLE = 4
+REJECTED = 5
 
 
 class FhircryoError(Exception):
@@ -27,9 +28,15 @@ class SourceError(FhircryoError):
 
 
 class TargetError(FhircryoError):
-    """The target rejects what is written to it."""
+    """The target rejects what is written to it, or cannot be reached."""
 
-    exit_code = 5
+    exit_code = REJECTED
+
+
+class LockedError(FhircryoError):
+    """Another run writes to the same target."""
+
+    exit_code = 6
 
 
 class UnreadableResource(Exception):

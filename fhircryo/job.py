@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from typing import Any
 
 from fhircryo.endpoints.catalogue import MAJOR_CLAVIEN, MAJOR_SIR
@@ -16,6 +17,7 @@ from fhircryo.mapping.load import Mappings, load_mappings, load_protocol
 from fhircryo.mapping.protocol import Protocol
 from fhircryo.model import Item, Lacking, Notice, NotUsed, PatientRecord, Reason
 from fhircryo.publish.observation import ObservationMaker, references
+from fhircryo.publish.origin import Origin
 from fhircryo.publish.provenance import provenance
 from fhircryo.publish.wire import ENCODER
 from fhircryo.reading import ALL_PATIENTS, Selection
@@ -73,6 +75,7 @@ class Job:
             test_data=self.settings.test_data,
             told_in_full=told_in_full,
             server=server,
+            subject_system=self.settings.write.subject_system or "",
         )
 
     def lacking(self, present: frozenset[str], *, gradings: bool) -> Lacking:
@@ -82,6 +85,17 @@ class Job:
             conditions="Condition" not in present,
             adverse_events="AdverseEvent" not in present,
             gradings=not gradings,
+        )
+
+    @cached_property
+    def origin(self) -> Origin:
+        """What all published resources of the run have in common."""
+        return Origin(
+            self.mappings.base,
+            self.settings.source_name,
+            self.protocol.id,
+            self.protocol.version,
+            self.as_of,
         )
 
     def endpoints(self, record: PatientRecord, lacking: Lacking) -> PatientEndpoints | None:
@@ -111,7 +125,9 @@ class Publisher:
         self._job = job
         self._lacking = lacking
         self._older = older
-        self._maker = ObservationMaker(job.mappings, job.protocol, job.settings.source_name)
+        self._maker = ObservationMaker(
+            job.mappings, job.protocol, job.origin, job.settings.write.subject_system or ""
+        )
         self.slice = Slice()
 
     def publish(
@@ -129,7 +145,10 @@ class Publisher:
             done.not_used[Reason.SUPERSEDED] += len(self._older.get(record.patient, ()))
             return
         made = self._maker.make(
-            computed.results, f"Patient/{record.patient}", computed.line.index.ref
+            computed.results,
+            f"Patient/{record.patient}",
+            computed.line.index.ref,
+            subject_identifier(record),
         )
         ids = [observation.id for observation in made]
         entities = [treatment.ref for treatment in computed.line.treatment]
@@ -138,9 +157,7 @@ class Publisher:
                 entities += references(result)
         content = ENCODER.encode_lines(made)
         write_observations(content)
-        source = provenance(
-            ids, content, entities, self._job.protocol, self._job.mappings.base, self._job.as_of
-        )
+        source = provenance(ids, content, entities, self._job.origin)
         write_provenance(ENCODER.encode(source) + b"\n")
         done.cohort += 1
         done.observations += len(ids)
@@ -177,6 +194,13 @@ class Publisher:
             done.not_used[notice.reason] += 1
             tell(notice, record.patient)
         done.used += sum(1 for _ in items_of(record)) - unused
+
+
+def subject_identifier(record: PatientRecord) -> str:
+    """What another server knows the patient by; empty where there is none, or more than one."""
+    everyone = [record.facts, *record.former]
+    current = [one for one in everyone if one is not None and one.patient == record.patient]
+    return current[0].identifier if current else ""
 
 
 def items_of(record: PatientRecord) -> Iterator[Item]:

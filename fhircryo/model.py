@@ -89,12 +89,16 @@ class NotUsed(Item, tag="n"):
 
 
 class PatientFacts(Item, tag="pt"):
-    """Whether and when he died; ``replaced_by``: the patient that his resources pass to."""
+    """Whether and when he died; ``replaced_by``: the patient that his resources pass to.
+
+    ``identifier``: what another server knows him by, where a setting asks for it.
+    """
 
     died: Span | None = None
     died_undated: bool = False
     replaced_by: str = ""
     test_data: bool = False
+    identifier: str = ""
 
 
 class Treatment(Item, tag="tr"):

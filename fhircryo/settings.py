@@ -3,6 +3,7 @@
 import difflib
 import json
 import os
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -64,6 +65,45 @@ class ServerSettings(BaseModel):
     ] = ()
 
 
+class WriteSettings(BaseModel):
+    """How endpoints are written to a FHIR server."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    subject: Annotated[
+        Literal["literal", "logical", "match"] | None,
+        Field(
+            description="How a patient is referred to: by his id, by type and identifier, or by the"
+            " target's own patient; unset: literal where TARGET is SOURCE, else logical"
+        ),
+    ] = None
+    subject_system: Annotated[
+        str | None,
+        Field(description="For subject = match: the identifier system that both servers know"),
+    ] = None
+    evidence_references: Annotated[
+        Literal["logical", "literal"],
+        Field(description="How evidence is referred to; literal keeps it from being deleted"),
+    ] = "logical"
+    source_base: Annotated[
+        str | None,
+        Field(
+            pattern=r"^https?://\S+[^/\s]$",
+            description="Base URL that logical references name, where SOURCE is a folder",
+        ),
+    ] = None
+    bundle_size: Annotated[
+        int, Field(ge=1, description="Entries of a transaction; a patient is never divided")
+    ] = 100
+    retraction_share: Annotated[
+        Decimal,
+        Field(ge=0, le=1, description="Share of patients that may be retracted without being told"),
+    ] = Decimal("0.1")
+    retraction_patients: Annotated[
+        int, Field(ge=0, description="Number of patients that may be, whatever the share")
+    ] = 5
+
+
 class Settings(BaseSettings):
     """What a site sets once; the names are those of fhircryo.toml."""
 
@@ -109,6 +149,17 @@ class Settings(BaseSettings):
     source: Annotated[
         ServerSettings, Field(description="How SOURCE is reached where it is a FHIR server")
     ] = ServerSettings()
+    target: Annotated[
+        ServerSettings | None,
+        Field(description="How TARGET is reached; unset: as SOURCE where both are one server"),
+    ] = None
+    write: Annotated[
+        WriteSettings, Field(description="How endpoints are written to a FHIR server")
+    ] = WriteSettings()
+    state_folder: Annotated[
+        Path | None,
+        Field(description="Where locks are kept; unset: the user's state folder"),
+    ] = None
 
     @field_validator("complete_types", "mappings", mode="before")
     @classmethod
@@ -136,11 +187,19 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
 
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "source": ServerSettings,
+    "target": ServerSettings,
+    "write": WriteSettings,
+}
+
+
 def _check_environment() -> None:
     """A misspelt variable would otherwise be a setting that silently does nothing."""
     prefix = str(Settings.model_config["env_prefix"])
     known = {f"{prefix}{name}".upper() for name in Settings.model_fields}
-    known |= {f"{prefix}SOURCE__{name}".upper() for name in ServerSettings.model_fields}
+    for section, model in _SECTIONS.items():
+        known |= {f"{prefix}{section}__{name}".upper() for name in model.model_fields}
     for name in sorted(os.environ):
         if name.upper().startswith(prefix) and name.upper() not in known:
             near = difflib.get_close_matches(name.upper(), known, 1)

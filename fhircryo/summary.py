@@ -138,12 +138,13 @@ def write_manifest(
         },
         "mappings": {"files": list(job.mappings.files), "sha256": job.mappings.sha256},
         "selection": {
-            "patients": None if job.selection.include is None else len(job.selection.include),
+            "patients": asked_for(job.selection),
             "excluded": len(job.selection.exclude),
         },
-        # How a server is reached stays out: its headers may be secrets.
+        # How servers are reached stays out: headers may be secrets.
         "settings": job.settings.model_dump(
-            mode="json", exclude={"protocol", "mappings", "source"}
+            mode="json",
+            exclude={"protocol", "mappings", "source", "target", "write", "state_folder"},
         ),
         "server": without_query(read.name) if is_url(read.name) else None,
         "inputs": [
@@ -153,6 +154,11 @@ def write_manifest(
         "counts": summary,
     }
     path.write_bytes(msgspec.json.format(ENCODER.encode(content), indent=2) + b"\n")
+
+
+def asked_for(selection: Selection) -> list[str] | None:
+    """The patients asked for by name (None: all); who objected is not named."""
+    return None if selection.include is None else sorted(selection.include - selection.exclude)
 
 
 def _hash_of(protocol: Protocol) -> str:

@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fhircryo.cli.options import AsOf, Exclude, Mappings, Protocol, Source
+from fhircryo.cli.writing import (
+    AcceptUnreadable,
+    AllowRetractions,
+    DryRun,
+    exit_code,
+    print_pushed,
+)
 from fhircryo.errors import DONE, UNREADABLE, UsageError
 
 if TYPE_CHECKING:
+    from fhircryo.job import Job
+    from fhircryo.push import Permissions
     from fhircryo.summary import Summary
 
 _BIG = 64 << 20
@@ -19,7 +28,11 @@ def compute(
     source: Source,
     target: Annotated[
         str,
-        typer.Argument(metavar="TARGET", help="Folder to write to.", show_default=False),
+        typer.Argument(
+            metavar="TARGET",
+            help="Folder to write to, or the base URL of a FHIR server.",
+            show_default=False,
+        ),
     ],
     as_of: AsOf = None,
     protocol: Protocol = None,
@@ -43,6 +56,9 @@ def compute(
         bool,
         typer.Option("--force", help="Write beside what else the target folder holds."),
     ] = False,
+    dry_run: DryRun = False,
+    allow_retractions: AllowRetractions = False,
+    accept_unreadable: AcceptUnreadable = False,
 ) -> None:
     """Compute the endpoints of every patient in SOURCE and write them to TARGET as FHIR.
 
@@ -50,19 +66,44 @@ def compute(
     Example:
       fhircryo compute export/ endpoints/ --as-of 2017-12-31
       fhircryo compute https://fhir.hospital.example/r4 endpoints/
+      fhircryo compute https://fhir.hospital.example/r4 https://fhir.hospital.example/r4 --dry-run
     """
     from fhircryo.cli.options import job_of
-    from fhircryo.cli.progress import progress
-    from fhircryo.pipeline import compute_folder
+    from fhircryo.push import Permissions
     from fhircryo.source import is_url
 
+    narrowed = patients is not None or exclude is not None
     if is_url(target):
-        raise UsageError(f"{target}: TARGET is a folder; writing to a FHIR server is not there yet")
+        if force or validate:
+            raise UsageError("--force and --validate are for a folder as TARGET")
+        job = job_of(as_of, protocol, mappings, source, patients, exclude)
+        allowed = Permissions(dry_run, allow_retractions)
+        _to_server(source, target, job, allowed, accept_unreadable, workers, narrowed)
+        return
+    if dry_run or allow_retractions or accept_unreadable:
+        raise UsageError(
+            "--dry-run, --allow-retractions and --accept-unreadable are for a FHIR server as TARGET"
+        )
     job = job_of(as_of, protocol, mappings, source, patients, exclude)
+    _to_folder(source, Path(target), job, workers, validate, force, narrowed)
+
+
+def _to_folder(
+    source: str,
+    target: Path,
+    job: "Job",
+    workers: int,
+    validate: bool,
+    force: bool,
+    narrowed: bool,
+) -> None:
+    from fhircryo.cli.progress import progress
+    from fhircryo.pipeline import compute_folder
+
     with progress() as (stage, advance):
         summary = compute_folder(
             source,
-            Path(target),
+            target,
             job,
             workers=workers or _workers(source),
             validate=validate,
@@ -70,8 +111,42 @@ def compute(
             progress=advance,
             stage=stage,
         )
-    print_summary(summary, narrowed=patients is not None or exclude is not None)
+    print_summary(summary, narrowed=narrowed)
     raise typer.Exit(UNREADABLE if summary.unreadable else DONE)
+
+
+def _to_server(
+    source: str,
+    target: str,
+    job: "Job",
+    allowed: "Permissions",
+    accept_unreadable: bool,
+    workers: int,
+    narrowed: bool,
+) -> None:
+    from fhircryo.cli.progress import progress
+    from fhircryo.compute_server import compute_server
+
+    with progress() as (stage, advance):
+        run = compute_server(
+            source,
+            target,
+            job,
+            allowed,
+            accept_unreadable=accept_unreadable,
+            workers=workers or _workers(source),
+            progress=advance,
+            stage=stage,
+        )
+    print_summary(run.summary, narrowed=narrowed, listed=False)
+    if run.pushed is None:
+        print(
+            "Nothing was written, because of what was unreadable; mend it, or --accept-unreadable",
+            file=sys.stderr,
+        )
+    else:
+        print_pushed(run.pushed)
+    raise typer.Exit(exit_code(run.pushed, run.summary.unreadable))
 
 
 def _workers(source: str) -> int:
@@ -86,15 +161,16 @@ def _workers(source: str) -> int:
     return min(os.cpu_count() or 1, 1 + size // _BIG)
 
 
-def print_summary(summary: "Summary", *, narrowed: bool = False) -> None:
+def print_summary(summary: "Summary", *, narrowed: bool = False, listed: bool = True) -> None:
     """What a run did, on stderr; what is wrong comes first.
 
-    ``narrowed``: only some patients were asked for.
+    ``narrowed``: only some patients were asked for; ``listed``: issues.ndjson was written.
     """
     lines = []
     if summary.unreadable:
         lines.append(
-            f"UNREADABLE: {summary.unreadable} lines or files; see issues.ndjson, and do not take"
+            f"UNREADABLE: {summary.unreadable} lines or files;"
+            f" {'see' if listed else 'compute to a folder and see'} issues.ndjson, and do not take"
             " the rest for the whole"
         )
     for kind in summary.lacking:

@@ -11,6 +11,7 @@ from fhircryo.cli import mappings, protocols
 from fhircryo.cli.compute import compute
 from fhircryo.cli.demo import demo
 from fhircryo.cli.explain import explain
+from fhircryo.cli.push import push
 from fhircryo.errors import DONE, FhircryoError
 
 # Plain help: rich would double the time that --help takes.
@@ -21,6 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(compute)
+app.command()(push)
 app.command()(explain)
 app.command()(demo)
 app.add_typer(mappings.app, name="mappings")

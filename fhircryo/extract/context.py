@@ -61,6 +61,7 @@ class Context:
     ``bundle``: full URLs of the Bundle being read, each with the reference it stands for.
     ``told_in_full``: a patient of whom also what only counts is kept. ``server``: the base of the
     server that is read; what an absolute reference of another base names is not known there.
+    ``subject_system``: of the patient identifiers by which a target matches.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Context:
         test_data: bool = False,
         told_in_full: str = "",
         server: str = "",
+        subject_system: str = "",
     ) -> None:
         self.mappings = mappings
         self.dates = dates
@@ -78,6 +80,7 @@ class Context:
         self.bundle: dict[str, str] = {}
         self.told_in_full = told_in_full
         self.server = server
+        self.subject_system = subject_system
         self._take_test_data = test_data
         self._units: dict[str, Decimal | None] = {}
         self._codes = mappings.codes
@@ -94,6 +97,14 @@ class Context:
         if isinstance(identifiers, Identifier):
             return identifiers.system == self.own_system
         return any(identifier.system == self.own_system for identifier in identifiers)
+
+    def known_as(self, identifiers: list[Identifier] | None) -> str:
+        """A patient's identifier of the system that a target matches by, if there is just one."""
+        if not self.subject_system:
+            return ""
+        values = {one.value for one in identifiers or () if one.system == self.subject_system}
+        values.discard(None)
+        return values.pop() or "" if len(values) == 1 else ""
 
     def is_test(self, meta: Meta | None) -> bool:
         """Whether a resource is labelled as test data, and test data is not wanted."""

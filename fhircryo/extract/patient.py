@@ -26,5 +26,6 @@ def patient(resource: Patient, ref: str, context: Context) -> Item:
         died_undated=undated,
         replaced_by="" if replaced_by == named.patient else replaced_by,
         test_data=context.is_test(resource.meta),
+        identifier=context.known_as(resource.identifier),
         **named.fields(),
     )

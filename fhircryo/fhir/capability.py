@@ -24,6 +24,7 @@ class _Resource(msgspec.Struct, rename="camel"):
     type: str | None = None
     interaction: list[_Coded] | None = None
     search_param: list[_Coded] | None = None
+    versioning: str | None = None
     update_create: bool | None = None
     conditional_update: bool | None = None
 
@@ -44,15 +45,25 @@ class _Statement(msgspec.Struct, rename="camel"):
 class Capabilities:
     """What the server's statement says.
 
-    ``types``: with their search parameters (none listed: empty); ``update_create``,
-    ``conditional_update``: of Observations; ``transaction``: the system interaction.
+    ``types``: with their search parameters (none listed: empty); ``interactions``: of each type
+    likewise; ``update_create``, ``conditional_update``, ``versioned_update``: of Observations, the
+    last whether ``If-Match`` is heeded; ``transaction``: the system interaction.
     """
 
     fhir_version: str
     types: dict[str, frozenset[str]]
+    interactions: dict[str, frozenset[str]]
     update_create: bool
     conditional_update: bool
+    versioned_update: bool
     transaction: bool
+
+    def allows(self, kind: str, interaction: str) -> bool:
+        """Whether an interaction is there, as far as the statement lists them at all."""
+        listed = self.interactions.get(kind)
+        if listed is None:
+            return not self.types
+        return not listed or interaction in listed
 
     def searches(self, kind: str, parameter: str) -> bool:
         """Whether a search parameter is there, as far as the statement lists them at all."""
@@ -96,7 +107,12 @@ def capabilities(client: Client) -> Capabilities:
             str(one.type): frozenset(str(param.name) for param in one.search_param or ())
             for one in resources
         },
+        interactions={
+            str(one.type): frozenset(str(coded.code) for coded in one.interaction or ())
+            for one in resources
+        },
         update_create=bool(observation.update_create),
         conditional_update=bool(observation.conditional_update),
+        versioned_update=observation.versioning == "versioned-update",
         transaction="transaction" in interactions,
     )

@@ -21,7 +21,8 @@ from fhircryo.fhir.auth import Auth, NoAuth
 
 LOG = logging.getLogger("fhircryo.http")
 
-_RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
+#: Statuses of what may pass.
+PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 5
 _FIRST_WAIT = 0.5
@@ -53,12 +54,22 @@ class Connection:
 
 
 class HttpError(SourceError):
-    """A server's answer that is no success. ``outcome``: what its OperationOutcome says."""
+    """A server's answer that is no success.
 
-    def __init__(self, method: str, url: str, status: int, outcome: str) -> None:
+    ``outcome``: what its OperationOutcome says; ``retry_after``: seconds that it asks to wait.
+    """
+
+    def __init__(
+        self, method: str, url: str, status: int, outcome: str, retry_after: float | None = None
+    ) -> None:
         self.status = status
         self.outcome = outcome
+        self.retry_after = retry_after
         super().__init__(f"{method} {url}: {status}{_ADVICE.get(status, '')}{_said(outcome)}")
+
+
+class UnreachableError(SourceError):
+    """No answer came, or none that can be read; what was asked may have been done all the same."""
 
 
 _ADVICE = {
@@ -175,21 +186,21 @@ class Client:
                         f"{without_query(url)}: no such host; is the URL right?"
                     ) from None
                 if not self._wait(attempt, deadline, None):
-                    raise SourceError(
+                    raise UnreachableError(
                         f"{without_query(url)}: cannot be reached: {problem}"
                     ) from None
                 continue
             status = response.status_code
             if status < 400:
                 return response
+            retry_after = _seconds(response.headers.get("Retry-After"))
             if status == 401 and not renewed and self.connection.auth.renew():
                 renewed = True
                 continue
-            if status in _RETRIED and self._wait(
-                attempt, deadline, response.headers.get("Retry-After")
-            ):
+            if status in PASSING and self._wait(attempt, deadline, retry_after):
                 continue
-            raise HttpError(method, without_query(url), status, outcome_text(response.content))
+            said = outcome_text(response.content)
+            raise HttpError(method, without_query(url), status, said, retry_after)
 
     def _send(
         self,
@@ -239,17 +250,20 @@ class Client:
                 method, form, body = "GET", None, None
         raise SourceError(f"{without_query(url)}: too many redirects")
 
-    def _wait(self, attempt: int, deadline: float, retry_after: str | None) -> bool:
+    def _wait(self, attempt: int, deadline: float, retry_after: float | None) -> bool:
         """Wait before the next try; False where the budget does not allow it."""
-        wait = _seconds(retry_after)
-        if wait is None:
-            wait = min(_FIRST_WAIT * 2 ** (attempt - 1), _LONGEST_WAIT)
-            wait *= 0.5 + random.random() / 2  # noqa: S311  # nosec B311
+        wait = backoff(attempt) if retry_after is None else retry_after
         if time.monotonic() + wait > deadline:
             return False
         LOG.info("waiting %.1f s before another try", wait)
         time.sleep(wait)
         return True
+
+
+def backoff(attempt: int) -> float:
+    """Seconds to wait after a failed attempt (1, 2, ...): longer each time, with some chance."""
+    wait: float = min(_FIRST_WAIT * 2 ** (attempt - 1), _LONGEST_WAIT)
+    return wait * (0.5 + random.random() / 2)  # noqa: S311  # nosec B311
 
 
 def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -16,6 +16,8 @@ _EXPIRED = frozenset({404, 410})
 _NO_MATCH = frozenset({"include", "outcome"})
 _NOT_TAKEN = frozenset({400, 422, 501})
 _TRIES = 3
+#: HAPI answers a search from one of the last minute unless it is told not to.
+_FRESH = {"Cache-Control": "no-cache"}
 # Pages in a row that may bring nothing new: empty ones, or ones that shifted.
 _MOST_IDLE = 20
 
@@ -178,7 +180,7 @@ class Searcher:
         if not self._by_post:
             return self._by_get(url, params)
         try:
-            return self._client.request("POST", f"{url}/_search", form=dict(params))
+            return self._client.request("POST", f"{url}/_search", form=dict(params), headers=_FRESH)
         except HttpError as error:
             if error.status not in _NO_POST:
                 raise
@@ -192,7 +194,7 @@ class Searcher:
 
     def _by_get(self, url: str, params: Params) -> requests.Response:
         prepared = requests.Request("GET", url, params=dict(params)).prepare()
-        return self._client.request("GET", prepared.url or url)
+        return self._client.request("GET", prepared.url or url, headers=_FRESH)
 
     def _page(self, response: requests.Response) -> _Page:
         shown = without_query(response.url)

@@ -13,6 +13,7 @@ from fhircryo.endpoints.result import Absent, Component, Part, Result
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.protocol import Protocol
 from fhircryo.model import Reason
+from fhircryo.publish.origin import Origin
 from fhircryo.publish.wire import (
     OutCoding,
     OutComponent,
@@ -65,15 +66,21 @@ class _Shape:
 class ObservationMaker:
     """Makes the Observations of a run; what is the same in many is encoded once."""
 
-    def __init__(self, mappings: Mappings, protocol: Protocol, source_name: str = "") -> None:
+    def __init__(
+        self, mappings: Mappings, protocol: Protocol, origin: Origin, subject_system: str = ""
+    ) -> None:
         base = mappings.base
         self._base = base
         self._protocol = protocol
-        self._source_name = source_name
+        self._source_name = origin.source_name
         self._scales = mappings.scales.scales
-        self._system = f"{base}/endpoint"
-        tag = [OutCoding(f"{base}/CodeSystem/tag", "research-use")]
-        self._meta = raw({"tag": tag})
+        self._system = origin.identifier_system
+        self._subject_system = subject_system
+        tags = [OutCoding(f"{base}/CodeSystem/tag", "research-use")]
+        if origin.source_name:
+            # Two sources on one target: each retracts only its own.
+            tags.append(OutCoding(origin.source_system, origin.source_name))
+        self._meta = raw({"tag": tags})
         derived = OutConcept([OutCoding(f"{base}/CodeSystem/category", "derived-endpoint")])
         survey = OutConcept([OutCoding(CATEGORY, "survey")])
         self._category = raw([derived])
@@ -93,14 +100,18 @@ class ObservationMaker:
         self._constants: dict[tuple[Part, bool | str], OutComponent] = {}
         self._absent: dict[tuple[Absent, Reason], Raw] = {}
 
-    def make(self, results: list[Result], patient: str, index: str) -> list[OutObservation]:
+    def make(
+        self, results: list[Result], patient: str, index: str, known_as: str = ""
+    ) -> list[OutObservation]:
         """The Observations of a patient's results; ``patient`` and ``index`` are references.
 
-        The identifier of each is the same over runs and machines.
+        The identifier of each is the same over runs and machines. ``known_as``: the patient's own
+        identifier, by which a target may match him.
         """
         name = "\x1f".join((self._source_name, patient, index, self._protocol.id)).encode()
         hashed = hashlib.blake2b(name, digest_size=16)
-        subject = OutReference(patient)
+        identifier_of_his = OutIdentifier(self._subject_system, known_as) if known_as else None
+        subject = OutReference(patient, identifier_of_his)
         part_of = [OutReference(index)]
         made = []
         for result in results:

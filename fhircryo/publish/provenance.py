@@ -2,11 +2,10 @@
 
 import hashlib
 from collections.abc import Iterable
-from datetime import date
 
 from fhircryo import __version__
-from fhircryo.mapping.protocol import Protocol
 from fhircryo.publish.observation import DEVICE_ID
+from fhircryo.publish.origin import Origin
 from fhircryo.publish.wire import (
     OutAgent,
     OutConcept,
@@ -24,26 +23,29 @@ def provenance(
     targets: list[str],
     contents: bytes,
     entities: Iterable[str],
-    protocol: Protocol,
-    base: str,
-    as_of: date,
+    origin: Origin,
 ) -> OutProvenance:
-    """The Provenance of one patient's endpoints.
+    """The Provenance of one patient's endpoints, as recorded in a folder.
 
     ``targets``: the ids of his Observations; ``contents``: their JSON; ``entities``: references to
     what they stand on beside Observations and QuestionnaireResponses.
     """
-    digest = hashlib.sha256("\x1f".join(targets).encode() + b"\x1e" + contents).hexdigest()
     found = [OutEntity("source", OutReference(ref)) for ref in sorted(set(entities))]
     return OutProvenance(
-        id=f"p{digest[:32]}",
+        id=provenance_id(targets, contents),
         target=[OutReference(f"Observation/{target}") for target in targets],
-        recorded=f"{as_of.isoformat()}T00:00:00Z",
-        policy=[f"{base}/protocol/{protocol.id}|{protocol.version}"],
-        activity=OutConcept(text=f"Computed by protocol {protocol.name}"),
+        recorded=f"{origin.as_of.isoformat()}T00:00:00Z",
+        policy=[f"{origin.base}/protocol/{origin.protocol}|{origin.protocol_version}"],
+        activity=OutConcept(text=f"Computed by protocol {origin.protocol_name}"),
         agent=[OutAgent(OutReference(f"Device/{DEVICE_ID}"))],
         entity=found or None,
     )
+
+
+def provenance_id(targets: Iterable[str], contents: bytes) -> str:
+    """The same for the same targets with the same contents, so that a retry does not double it."""
+    digest = hashlib.sha256("\x1f".join(targets).encode() + b"\x1e" + contents).hexdigest()
+    return f"p{digest[:32]}"
 
 
 def device(base: str) -> OutDevice:

@@ -26,6 +26,7 @@ class OutIdentifier(_Element):
 
 class OutReference(_Element):
     reference: str
+    identifier: OutIdentifier | None = None
 
 
 class OutPeriod(_Element):

@@ -518,14 +518,15 @@ def test_results_are_text_in_any_locale(source):
         assert ran.returncode == 0
 
 
-def test_a_server_is_no_target_yet(tmp_path):
+def test_a_target_that_is_not_there(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "fhircryo", "compute", str(COHORT), "http://localhost:1/fhir"],
+        [sys.executable, "-m", "fhircryo", "compute", str(COHORT), "http://127.0.0.1:9/fhir"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 2
-    assert "TARGET is a folder" in done.stderr
+    assert done.returncode == 5
+    assert "TARGET: http://127.0.0.1:9/fhir/metadata: cannot be reached" in done.stderr
+    assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,94 @@
+"""The way through the house, to a FHIR server: a source's endpoints, written where they differ."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fhircryo.job import Job, Publisher
+from fhircryo.model import Notice, PatientFacts
+from fhircryo.publish.computed import Computed
+from fhircryo.push import Permissions, Pushed, Scope, push
+from fhircryo.reading import Progress
+from fhircryo.source import SourceRead, is_url, no_garbage_collection, read_source
+from fhircryo.summary import Summary, sum_up
+
+
+@dataclass(frozen=True)
+class ServerRun:
+    """What a run did; ``pushed`` is None where something unreadable stopped it before writing."""
+
+    summary: Summary
+    pushed: Pushed | None
+
+
+def compute_server(
+    source: str | Path,
+    target: str,
+    job: Job,
+    allowed: Permissions,
+    *,
+    accept_unreadable: bool = False,
+    workers: int = 1,
+    progress: Progress | None = None,
+    stage: Callable[[str], None] | None = None,
+) -> ServerRun:
+    """Compute a source and write what differs to a FHIR server.
+
+    Raises:
+        SourceError, UsageError, TargetError, LockedError: as the messages say.
+    """
+    tell = stage or _nobody
+    tell("reading")
+    read = read_source(source, job, workers, progress)
+    tell("computing")
+    patients, summary = _computed(read, job)
+    if summary.unreadable and not (accept_unreadable or allowed.dry_run):
+        return ServerRun(summary, None)
+    tell("writing")
+    server = str(source) if is_url(str(source)) else None
+    scope = _scope(read, job)
+    pushed = push(patients, server, target, job.origin, job.settings, scope, allowed, progress)
+    return ServerRun(summary, pushed)
+
+
+def _nobody(words: str) -> None:
+    """Nobody asks what is being done."""
+
+
+def _computed(read: SourceRead, job: Job) -> tuple[list[Computed], Summary]:
+    publisher = Publisher(job, read.lacking, read.older)
+    patients: list[Computed] = []
+    observations: list[bytes] = []
+
+    def tell(notice: Notice, patient: str) -> None:
+        """What was not used is counted; a folder as target lists it."""
+
+    with no_garbage_collection():
+        for patient in sorted(read.records.records):
+
+            def take(provenance: bytes, patient: str = patient) -> None:
+                patients.append(Computed(patient, list(observations), provenance))
+                observations.clear()
+
+            publisher.publish(
+                read.records.records[patient],
+                lambda lines: observations.extend(lines.splitlines()),
+                take,
+                tell,
+            )
+    return patients, sum_up(read, job, publisher.slice)
+
+
+def _scope(read: SourceRead, job: Job) -> Scope:
+    """Whom the run speaks of: those asked for, and those who objected, by all their ids."""
+    asked = job.selection.include
+    if asked is None:
+        return Scope()
+    named = asked | job.selection.exclude
+    named |= frozenset(map(read.reading.patients.current, named))
+    known_as = {
+        item.patient: item.identifier
+        for item in read.reading.shelf.kept.values()
+        if isinstance(item, PatientFacts) and item.patient in named
+    }
+    return Scope(named, known_as)

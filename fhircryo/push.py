@@ -1,0 +1,285 @@
+"""Computed endpoints to a FHIR server: what differs there is written, and nothing else."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+import platformdirs
+
+from fhircryo.connect import open_client
+from fhircryo.errors import SourceError, TargetError, UsageError
+from fhircryo.fhir.capability import Capabilities, capabilities
+from fhircryo.fhir.client import Client
+from fhircryo.fhir.client import origin as origin_of
+from fhircryo.fhir.search import Searcher
+from fhircryo.publish.computed import Computed
+from fhircryo.publish.difference import Difference, Fresh, PatientChanges, changes_of
+from fhircryo.publish.lock import target_lock
+from fhircryo.publish.matching import Matched, match_patients
+from fhircryo.publish.origin import Origin
+from fhircryo.publish.served import Json, References, served
+from fhircryo.publish.server import Progress, ServerWriter, Written
+from fhircryo.publish.standing import RETRACTED, Stand, all_standing
+from fhircryo.publish.target_device import TargetDevice
+from fhircryo.publish.transaction import creation
+from fhircryo.publish.wire import ENCODER
+from fhircryo.settings import ServerSettings, Settings
+
+_DECODER = msgspec.json.Decoder(float_hook=Decimal)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Of whom a run speaks: what stands of them and was not computed is retracted.
+
+    ``patients``: ids of the source (None: all); ``known_as``: their identifiers, to match them.
+    """
+
+    patients: frozenset[str] | None = None
+    known_as: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Permissions:
+    """What a person allows or wants: only to look; many retractions at once."""
+
+    dry_run: bool = False
+    allow_retractions: bool = False
+
+
+@dataclass
+class Pushed:
+    """What a push would change or did; ``rejected``: patients that were not written, and why."""
+
+    difference: Difference
+    written: Written
+    dry_run: bool
+
+    @property
+    def rejected(self) -> dict[str, str]:
+        """Patients that were (or will be) not written, and why."""
+        problems = {one.patient: one.problem for one in self.difference.patients if one.problem}
+        return problems | self.written.rejected
+
+
+def same_server(one: str | None, other: str) -> bool:
+    """Whether two URLs are the base of the same server."""
+    if one is None:
+        return False
+    return _normal(one) == _normal(other)
+
+
+def _normal(url: str) -> tuple[str, str]:
+    return origin_of(url), urlsplit(url).path.rstrip("/")
+
+
+def target_settings(source: str | None, target: str, settings: Settings) -> ServerSettings:
+    """How TARGET is reached; the credentials of another server never go to it."""
+    if settings.target is not None:
+        return settings.target
+    return settings.source if same_server(source, target) else ServerSettings()
+
+
+def push(
+    patients: list[Computed],
+    source: str | None,
+    target: str,
+    origin: Origin,
+    settings: Settings,
+    scope: Scope,
+    allowed: Permissions,
+    progress: Progress | None = None,
+) -> Pushed:
+    """Write computed patients to a server.
+
+    ``source``: the base URL of the server that they were computed from, None of a folder.
+
+    Raises:
+        TargetError: the target cannot be reached or refuses; too much would be retracted.
+        LockedError: another run writes to it.
+        UsageError: the settings do not fit together.
+    """
+    references = _references(source, target, origin, settings)
+    try:
+        with ExitStack() as stack:
+            client = stack.enter_context(
+                open_client(target, target_settings(source, target, settings))
+            )
+            known = _writable(client)
+            if creation(known) != "own-id" and not allowed.dry_run:
+                stack.enter_context(target_lock(client.base, state_folder(settings)))
+            searcher = Searcher(client)
+            stack.callback(searcher.close)
+            run = _Push(client, searcher, known, origin, references, settings)
+            return run.run(patients, scope, allowed, progress)
+    except SourceError as error:
+        raise TargetError(f"TARGET: {error}") from error
+
+
+def state_folder(settings: Settings) -> Path:
+    """Where locks are kept."""
+    return settings.state_folder or platformdirs.user_state_path("fhircryo")
+
+
+def _references(source: str | None, target: str, origin: Origin, settings: Settings) -> References:
+    write = settings.write
+    subject = write.subject or ("literal" if same_server(source, target) else "logical")
+    if subject == "match" and not write.subject_system:
+        raise UsageError("setting write.subject = match: write.subject_system is needed")
+    named = f"/{origin.source_name}" if origin.source_name else ""
+    system = source.rstrip("/") if source else write.source_base or f"{origin.base}/source{named}"
+    return References(subject, write.evidence_references, system)
+
+
+def _writable(client: Client) -> Capabilities:
+    known = capabilities(client)
+    if not known.allows("Observation", "update") and not known.allows("Observation", "create"):
+        raise TargetError(
+            f"{client.base}: this server does not let Observations be written; its"
+            " CapabilityStatement lists neither create nor update"
+        )
+    return known
+
+
+class _Push:
+    """One push to one open server."""
+
+    def __init__(
+        self,
+        client: Client,
+        searcher: Searcher,
+        known: Capabilities,
+        origin: Origin,
+        references: References,
+        settings: Settings,
+    ) -> None:
+        self._client = client
+        self._searcher = searcher
+        self._known = known
+        self._origin = origin
+        self._references = references
+        self._settings = settings
+        self._device = TargetDevice(client, searcher, known, origin.base)
+
+    def run(
+        self,
+        patients: list[Computed],
+        scope: Scope,
+        allowed: Permissions,
+        progress: Progress | None,
+    ) -> Pushed:
+        """Compare, and write what differs."""
+        device = self._device.find()
+        if device is None and patients and not allowed.dry_run:
+            device = self._device.write()
+        difference = self._compare(patients, scope, device)
+        changed = list(difference.changed())
+        if allowed.dry_run or not changed:
+            return Pushed(difference, Written(), allowed.dry_run)
+        self._check_retractions(difference, allowed)
+        self._device.write()
+        writer = ServerWriter(
+            self._client,
+            self._searcher,
+            self._known,
+            self._origin,
+            device,
+            self._settings.write.bundle_size,
+        )
+        return Pushed(difference, writer.write(changed, len(changed), progress), dry_run=False)
+
+    def _compare(self, patients: list[Computed], scope: Scope, device: Json | None) -> Difference:
+        matched = self._match(patients, scope)
+        stand = all_standing(self._searcher, self._origin, self._client.base)
+        by_owner: dict[str, list[str]] = {}
+        for standings in stand.values():
+            for one in standings:
+                if one.ours:
+                    by_owner.setdefault(one.patient, []).append(one.identifier)
+        found: list[PatientChanges] = []
+        done: set[str] = set()
+        for computed in patients:
+            problem = matched.problems.get(computed.patient)
+            owner = self._owner(computed.patient, matched)
+            fresh = self._fresh(computed, owner, device)
+            if problem:
+                found.append(PatientChanges(computed.patient, None, [], problem=problem))
+                # What stands of him stays: he is only not recognised.
+                done |= {one.patient for name in fresh.identifiers() for one in stand.get(name, ())}
+                continue
+            done.add(owner)
+            left = set(by_owner.get(owner, ())).difference(fresh.identifiers())
+            changes = changes_of(owner, fresh, left, stand, self._client.base)
+            if not changes.changes:
+                changes.fresh = None  # it is not needed any more
+            found.append(changes)
+        for owner in sorted(by_owner.keys() - done):
+            if self._speaks_of(owner, scope, matched):
+                left = set(by_owner[owner])
+                found.append(changes_of(owner, None, left, stand, self._client.base))
+        return Difference(found, _active(stand))
+
+    def _match(self, patients: list[Computed], scope: Scope) -> Matched:
+        if self._references.subject != "match":
+            return Matched()
+        known_as = dict(scope.known_as)
+        for computed in patients:
+            subject = _DECODER.decode(computed.observations[0])["subject"]
+            known_as[computed.patient] = (subject.get("identifier") or {}).get("value") or ""
+        system = self._settings.write.subject_system or ""
+        return match_patients(self._searcher, system, known_as)
+
+    def _owner(self, patient: str, matched: Matched) -> str:
+        return matched.ids.get(patient, "") if self._references.subject == "match" else patient
+
+    def _fresh(self, computed: Computed, owner: str, device: Json | None) -> Fresh:
+        references = self._references
+        subject = references.to_subject(f"Patient/{computed.patient}", owner)
+        observations = []
+        for line in computed.observations:
+            resource = _DECODER.decode(line)
+            content = ENCODER.encode(served(resource, references, subject, device))
+            observations.append((str(resource["id"]), content))
+        provenance = _DECODER.decode(computed.provenance)
+        for entity in provenance.get("entity", ()):
+            entity["what"] = references.to_evidence(entity["what"]["reference"])
+        return Fresh(computed.patient, owner, observations, provenance)
+
+    def _speaks_of(self, owner: str, scope: Scope, matched: Matched) -> bool:
+        if scope.patients is None:
+            return True
+        if self._references.subject == "match":
+            return owner in {matched.ids.get(patient) for patient in scope.patients}
+        return owner in scope.patients
+
+    def _check_retractions(self, difference: Difference, allowed: Permissions) -> None:
+        """Far more retractions than usual are a fault of the source until a person says not."""
+        limits = self._settings.write
+        retracted = difference.retracted_patients()
+        usual = limits.retraction_share * difference.standing
+        if (
+            not allowed.allow_retractions
+            and retracted > limits.retraction_patients
+            and retracted > usual
+        ):
+            raise TargetError(
+                f"{self._client.base}: endpoints of {retracted} of {difference.standing} patients"
+                " would be retracted, more than usual, so nothing was written; look with --dry-run,"
+                " then --allow-retractions if it is right"
+            )
+
+
+def _active(stand: Stand) -> int:
+    """How many patients have endpoints of ours that are not retracted."""
+    return len(
+        {
+            one.patient
+            for standings in stand.values()
+            for one in standings
+            if one.ours and one.status != RETRACTED
+        }
+    )
