@@ -7,7 +7,7 @@ from pathlib import Path
 from fhircryo.job import Job, Publisher
 from fhircryo.model import Notice, PatientFacts
 from fhircryo.publish.computed import Computed
-from fhircryo.push import Permissions, Pushed, Scope, push
+from fhircryo.push import Permissions, Pushed, Scope, open_target
 from fhircryo.reading import Progress
 from fhircryo.source import SourceRead, is_url, no_garbage_collection, read_source
 from fhircryo.summary import Summary, sum_up
@@ -38,17 +38,17 @@ def compute_server(
         SourceError, UsageError, TargetError, LockedError: as the messages say.
     """
     tell = stage or _nobody
-    tell("reading")
-    read = read_source(source, job, workers, progress)
-    tell("computing")
-    patients, summary = _computed(read, job)
-    if summary.unreadable and not (accept_unreadable or allowed.dry_run):
-        return ServerRun(summary, None)
-    tell("writing")
     server = str(source) if is_url(str(source)) else None
-    scope = _scope(read, job)
-    pushed = push(patients, server, target, job.origin, job.settings, scope, allowed, progress)
-    return ServerRun(summary, pushed)
+    # The target first: nobody wants to read for an hour and then learn that it is not there.
+    with open_target(server, target, job.origin, job.settings, allowed) as writing:
+        tell("reading")
+        read = read_source(source, job, workers, progress)
+        tell("computing")
+        patients, summary = _computed(read, job)
+        if summary.unreadable and not (accept_unreadable or allowed.dry_run):
+            return ServerRun(summary, None)
+        tell("writing")
+        return ServerRun(summary, writing.push(patients, _scope(read, job), progress))
 
 
 def _nobody(words: str) -> None:

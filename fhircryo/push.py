@@ -1,7 +1,7 @@
 """Computed endpoints to a FHIR server: what differs there is written, and nothing else."""
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -84,38 +84,37 @@ def target_settings(source: str | None, target: str, settings: Settings) -> Serv
     return settings.source if same_server(source, target) else ServerSettings()
 
 
-def push(
-    patients: list[Computed],
-    source: str | None,
-    target: str,
-    origin: Origin,
-    settings: Settings,
-    scope: Scope,
-    allowed: Permissions,
-    progress: Progress | None = None,
-) -> Pushed:
-    """Write computed patients to a server.
+@contextmanager
+def open_target(
+    source: str | None, target: str, origin: Origin, settings: Settings, allowed: Permissions
+) -> Iterator["TargetServer"]:
+    """A server, ready to be written to: reached, known, and locked where it must be.
 
-    ``source``: the base URL of the server that they were computed from, None of a folder.
+    ``source``: the base URL of the server that is computed from, None of a folder.
 
     Raises:
-        TargetError: the target cannot be reached or refuses; too much would be retracted.
+        TargetError: the target cannot be reached, or refuses.
         LockedError: another run writes to it.
         UsageError: the settings do not fit together.
     """
     references = _references(source, target, origin, settings)
-    try:
-        with ExitStack() as stack:
-            client = stack.enter_context(
-                open_client(target, target_settings(source, target, settings))
-            )
+    with ExitStack() as stack:
+        connection = target_settings(source, target, settings)
+        with _as_target():
+            client = stack.enter_context(open_client(target, connection))
             known = _writable(client)
-            if creation(known) != "own-id" and not allowed.dry_run:
-                stack.enter_context(target_lock(client.base, state_folder(settings)))
-            searcher = Searcher(client)
-            stack.callback(searcher.close)
-            run = _Push(client, searcher, known, origin, references, settings)
-            return run.run(patients, scope, allowed, progress)
+        if creation(known) != "own-id" and not allowed.dry_run:
+            stack.enter_context(target_lock(client.base, state_folder(settings)))
+        searcher = Searcher(client)
+        stack.callback(searcher.close)
+        yield TargetServer(client, searcher, known, origin, references, settings, allowed)
+
+
+@contextmanager
+def _as_target() -> Iterator[None]:
+    """What the server of TARGET does not do is no fault of the source."""
+    try:
+        yield
     except SourceError as error:
         raise TargetError(f"TARGET: {error}") from error
 
@@ -145,8 +144,8 @@ def _writable(client: Client) -> Capabilities:
     return known
 
 
-class _Push:
-    """One push to one open server."""
+class TargetServer:
+    """One server, open for one run."""
 
     def __init__(
         self,
@@ -156,6 +155,7 @@ class _Push:
         origin: Origin,
         references: References,
         settings: Settings,
+        allowed: Permissions,
     ) -> None:
         self._client = client
         self._searcher = searcher
@@ -163,34 +163,38 @@ class _Push:
         self._origin = origin
         self._references = references
         self._settings = settings
+        self._allowed = allowed
         self._device = TargetDevice(client, searcher, known, origin.base)
 
-    def run(
-        self,
-        patients: list[Computed],
-        scope: Scope,
-        allowed: Permissions,
-        progress: Progress | None,
+    def push(
+        self, patients: list[Computed], scope: Scope, progress: Progress | None = None
     ) -> Pushed:
-        """Compare, and write what differs."""
-        device = self._device.find()
-        if device is None and patients and not allowed.dry_run:
-            device = self._device.write()
-        difference = self._compare(patients, scope, device)
-        changed = list(difference.changed())
-        if allowed.dry_run or not changed:
-            return Pushed(difference, Written(), allowed.dry_run)
-        self._check_retractions(difference, allowed)
-        self._device.write()
-        writer = ServerWriter(
-            self._client,
-            self._searcher,
-            self._known,
-            self._origin,
-            device,
-            self._settings.write.bundle_size,
-        )
-        return Pushed(difference, writer.write(changed, len(changed), progress), dry_run=False)
+        """Compare with what stands there, and write what differs.
+
+        Raises:
+            TargetError: the server fails or refuses; too much would be retracted.
+        """
+        with _as_target():
+            dry_run = self._allowed.dry_run
+            device = self._device.find()
+            if device is None and patients and not dry_run:
+                device = self._device.write()
+            difference = self._compare(patients, scope, device)
+            changed = list(difference.changed())
+            if dry_run or not changed:
+                return Pushed(difference, Written(), dry_run)
+            self._check_retractions(difference)
+            self._device.write()
+            writer = ServerWriter(
+                self._client,
+                self._searcher,
+                self._known,
+                self._origin,
+                device,
+                self._settings.write.bundle_size,
+            )
+            written = writer.write(changed, len(changed), progress)
+            return Pushed(difference, written, dry_run=False)
 
     def _compare(self, patients: list[Computed], scope: Scope, device: Json | None) -> Difference:
         matched = self._match(patients, scope)
@@ -256,13 +260,13 @@ class _Push:
             return owner in {matched.ids.get(patient) for patient in scope.patients}
         return owner in scope.patients
 
-    def _check_retractions(self, difference: Difference, allowed: Permissions) -> None:
+    def _check_retractions(self, difference: Difference) -> None:
         """Far more retractions than usual are a fault of the source until a person says not."""
         limits = self._settings.write
         retracted = difference.retracted_patients()
         usual = limits.retraction_share * difference.standing
         if (
-            not allowed.allow_retractions
+            not self._allowed.allow_retractions
             and retracted > limits.retraction_patients
             and retracted > usual
         ):

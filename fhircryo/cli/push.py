@@ -43,8 +43,7 @@ def push(
     from fhircryo.cli.progress import progress
     from fhircryo.patient_list import read_patient_list
     from fhircryo.publish.computed import read_computed
-    from fhircryo.push import Permissions, Scope
-    from fhircryo.push import push as push_patients
+    from fhircryo.push import Permissions, Scope, open_target
     from fhircryo.settings import load_settings
     from fhircryo.source import is_url
 
@@ -62,18 +61,14 @@ def push(
     objected = read_patient_list(exclude) if exclude else frozenset()
     patients = [one for one in computed.patients if one.patient not in objected]
     asked = computed.asked_for
-    with progress() as (stage, advance):
+    allowed = Permissions(dry_run, allow_retractions)
+    with (
+        progress() as (stage, advance),
+        open_target(computed.server, target, computed.origin, settings, allowed) as writing,
+    ):
         if stage is not None:
             stage("writing")
-        pushed = push_patients(
-            patients,
-            computed.server,
-            target,
-            computed.origin,
-            settings,
-            Scope(asked | objected if asked is not None else None),
-            Permissions(dry_run, allow_retractions),
-            advance,
-        )
+        scope = Scope(asked | objected if asked is not None else None)
+        pushed = writing.push(patients, scope, advance)
     print_pushed(pushed)
     raise typer.Exit(exit_code(pushed, computed.unreadable))
