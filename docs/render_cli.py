@@ -39,11 +39,16 @@ EXIT_ADVICE = {
     2: "Read the message: it names the argument, setting, file or line, and what would be right."
     " Nothing was written.",
     3: "Check that the folder is there, can be read, and holds `*.ndjson`, `*.ndjson.gz` or"
-    " `*.json`. Nothing was written.",
-    4: "Everything that could be read is computed and written. Look up reason `unreadable` in"
-    " `issues.ndjson`, mend the export, run again. Do not take the result for the whole.",
-    5: "Check the target: permissions, free space. A target folder is as it was before.",
-    6: "Not used yet. It comes with scheduled runs against a server.",
+    " `*.json`; that the server can be reached, and these credentials may read. Nothing was"
+    " written.",
+    4: "Everything that could be read is computed and written to a folder; to a server only with"
+    " `--accept-unreadable`. Look up reason `unreadable` in `issues.ndjson`, mend the export, run"
+    " again. Do not take the result for the whole.",
+    5: "Check the target: reachable, permissions, free space. A target folder is as it was before."
+    " On a server the patients that are named (`NOT WRITTEN`) are as before, the others are"
+    " written; or nothing is, where far more would be retracted than usual. A run in which"
+    " something was unreadable as well ends with 5.",
+    6: "Wait for the end of the run that is named, and start again.",
 }
 
 REASON_ADVICE = {

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fhircryo.cli.options import AsOf, Exclude, Mappings, Protocol, Source
-from fhircryo.errors import DONE, UNREADABLE
+from fhircryo.errors import DONE, UNREADABLE, UsageError
 
 if TYPE_CHECKING:
     from fhircryo.explain import Story
@@ -14,15 +14,21 @@ if TYPE_CHECKING:
 def explain(
     source: Source,
     patient: Annotated[
-        str,
-        typer.Argument(metavar="PATIENT", help="A patient's id.", show_default=False),
-    ],
+        str | None,
+        typer.Argument(metavar="[PATIENT]", help="A patient's id.", show_default=False),
+    ] = None,
     endpoint: Annotated[
         str | None, typer.Option(metavar="KEY", help="Only this endpoint's reasoning.")
     ] = None,
     as_of: AsOf = None,
     protocol: Protocol = None,
     mappings: Mappings = None,
+    patients: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|Group/ID", help="These patients, one after another, instead of PATIENT."
+        ),
+    ] = None,
     exclude: Exclude = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
@@ -31,25 +37,31 @@ def explain(
     \b
     Example:
       fhircryo explain examples/bomers-2020 2029487 --endpoint biochemical-failure
+      fhircryo explain https://fhir.hospital.example/r4 --patients Group/cryo-trial --json
     """
     import json
 
     from fhircryo.cli.options import job_of
     from fhircryo.explain import explain_folder
 
-    job = job_of(as_of, protocol, mappings, exclude=exclude)
-    story = explain_folder(source, patient.removeprefix("Patient/"), job, endpoint)
+    if (patient is None) == (patients is None):
+        raise UsageError("name one PATIENT, or several with --patients")
+    job = job_of(as_of, protocol, mappings, source, patients, exclude)
+    asked = [patient.removeprefix("Patient/")] if patient else sorted(job.selection.include or ())
+    stories = [explain_folder(source, one, job, endpoint) for one in asked]
     if as_json:
-        typer.echo(json.dumps(story.as_dict(), indent=2, ensure_ascii=False))
+        told = [story.as_dict() for story in stories]
+        typer.echo(json.dumps(told[0] if patient else told, indent=2, ensure_ascii=False))
     else:
-        typer.echo("\n".join(_lines(story)))
-    if story.unreadable:
+        typer.echo("\n\n".join("\n".join(_lines(story)) for story in stories))
+    unreadable = max(story.unreadable for story in stories)
+    if unreadable:
         typer.echo(
-            f"UNREADABLE: {story.unreadable} lines or files of the source; something of his may be"
+            f"UNREADABLE: {unreadable} lines or files of the source; something of his may be"
             " among them",
             err=True,
         )
-    raise typer.Exit(UNREADABLE if story.unreadable else DONE)
+    raise typer.Exit(UNREADABLE if unreadable else DONE)
 
 
 def _lines(story: "Story") -> list[str]:

@@ -328,6 +328,19 @@ def test_explain_one_endpoint(endpoint, source):
     assert {told["endpoint"] for told in json.loads(ran.out)["endpoints"]} <= {endpoint}
 
 
+def test_explain_several_patients(source, tmp_path):
+    file = tmp_path / "list.txt"
+    file.write_text("p1\np2\n")
+    ran = cli("explain", source, "--patients", file, *AS_OF, "--json")
+    one = cli("explain", source, "p1", *AS_OF, "--json")
+    told = json.loads(ran.out)
+    assert [story["patient"] for story in told] == ["p1", "p2"]
+    assert told[0] == json.loads(one.out)
+    assert "Patient/p2" in cli("explain", source, "--patients", file, *AS_OF).out
+    for both_or_neither in ([], ["p1", "--patients", file]):
+        assert cli("explain", source, *both_or_neither).code == 2
+
+
 def test_explain_of_an_unknown_patient_names_him_and_says_what_to_do(source):
     ran = cli("explain", source, "p99", *AS_OF)
     assert ran.code == 2
