@@ -156,6 +156,13 @@ class Settings(BaseSettings):
     write: Annotated[
         WriteSettings, Field(description="How endpoints are written to a FHIR server")
     ] = WriteSettings()
+    log_format: Annotated[
+        Literal["text", "json"], Field(description="How log lines are written, on stderr")
+    ] = "text"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"] | None,
+        Field(description="From which level on; unset: info, on a terminal warning"),
+    ] = None
     state_folder: Annotated[
         Path | None,
         Field(description="Where locks are kept; unset: the user's state folder"),

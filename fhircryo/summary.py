@@ -20,6 +20,12 @@ from fhircryo.publish.wire import ENCODER
 from fhircryo.reading import Selection
 from fhircryo.source import SourceRead, is_url
 
+#: Settings that no result depends on, or that stand elsewhere; headers may be secrets.
+_NOT_OF_THE_RESULT = {
+    *("protocol", "mappings", "source", "target", "write"),
+    *("state_folder", "log_format", "log_level"),
+}
+
 
 class Summary(msgspec.Struct):
     """What a run did, in numbers.
@@ -141,10 +147,9 @@ def write_manifest(
             "patients": asked_for(job.selection),
             "excluded": len(job.selection.exclude),
         },
-        # How servers are reached stays out: headers may be secrets.
         "settings": job.settings.model_dump(
             mode="json",
-            exclude={"protocol", "mappings", "source", "target", "write", "state_folder"},
+            exclude=_NOT_OF_THE_RESULT,
         ),
         "server": without_query(read.name) if is_url(read.name) else None,
         "inputs": [

@@ -60,12 +60,14 @@ def job_of(
     """The job that options and settings describe."""
     # Imported here, like all that a command needs: --help shall not wait for it.
     from fhircryo.job import Job
+    from fhircryo.logs import set_up_logs
     from fhircryo.patient_list import read_patient_list
     from fhircryo.reading import Selection
     from fhircryo.settings import load_settings
     from fhircryo.source import patients_of
 
     settings = load_settings(protocol=protocol, mappings=tuple(mappings) if mappings else None)
+    set_up_logs(settings)
     selection = Selection(
         include=patients_of(source, patients, settings.source) if patients else None,
         exclude=read_patient_list(exclude) if exclude else frozenset(),

@@ -41,6 +41,7 @@ def push(
       fhircryo push endpoints/ https://fhir.hospital.example/r4 --dry-run
     """
     from fhircryo.cli.progress import progress
+    from fhircryo.logs import set_up_logs
     from fhircryo.patient_list import read_patient_list
     from fhircryo.publish.computed import read_computed
     from fhircryo.push import Permissions, Scope, open_target
@@ -50,6 +51,7 @@ def push(
     if not is_url(target):
         raise UsageError(f"{target}: TARGET is the base URL of a FHIR server")
     settings = load_settings()
+    set_up_logs(settings)
     computed = read_computed(folder)
     if computed.unreadable and not (accept_unreadable or dry_run):
         print(

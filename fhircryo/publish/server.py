@@ -222,5 +222,5 @@ class ServerWriter:
         self._done.endpoints += self._planned[patient.patient]
 
     def _reject(self, patient: PatientChanges, why: str) -> None:
-        LOG.error("Patient/%s: not written: %s", patient.patient, why)
+        LOG.info("Patient/%s: not written: %s", patient.patient, why)
         self._done.rejected[patient.patient] = why

@@ -1,0 +1,39 @@
+"""Log lines on stderr, where nobody watches: text or JSON. Ids and counts, never values."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+
+from fhircryo.settings import Settings
+
+
+class _JsonLines(logging.Formatter):
+    """One JSON object per line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        content = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            content["exception"] = self.formatException(record.exc_info)
+        return json.dumps(content, ensure_ascii=False)
+
+
+def set_up_logs(settings: Settings) -> None:
+    """Have our log lines written as the settings say.
+
+    On a terminal, where a bar shows the progress, only warnings are, unless a level is set.
+    """
+    level = settings.log_level or ("warning" if sys.stderr.isatty() else "info")
+    handler = logging.StreamHandler(sys.stderr)
+    if settings.log_format == "json":
+        handler.setFormatter(_JsonLines())
+    else:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger("fhircryo")
+    logger.handlers[:] = [handler]
+    logger.setLevel(level.upper())

@@ -1,0 +1,121 @@
+"""Folders to push, locks, who is who on the target, and whose credentials go where."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fhircryo.errors import LockedError, UsageError
+from fhircryo.job import Job
+from fhircryo.pipeline import compute_folder
+from fhircryo.publish.computed import read_computed
+from fhircryo.publish.lock import target_lock
+from fhircryo.push import same_server, target_settings
+from fhircryo.reading import Selection
+from fhircryo.settings import ServerSettings, Settings
+from tests.unit.inputs import AS_OF, folder, procedure
+
+URL = "https://fhir.example/r4"
+
+
+@pytest.fixture
+def computed(tmp_path: Path) -> Path:
+    source = folder(tmp_path / "in", {"Procedure.ndjson": [procedure()]})
+    settings = Settings.model_construct(source_name="here")
+    chosen = Selection(frozenset({"p1", "p7"}), frozenset({"p7"}))
+    compute_folder(source, tmp_path / "out", Job.of(settings, AS_OF, chosen))
+    return tmp_path / "out"
+
+
+def test_a_computed_folder_is_read(computed):
+    found = read_computed(computed)
+    assert (found.origin.source_name, found.origin.as_of) == ("here", AS_OF)
+    assert found.origin.protocol_name == "bomers-2020 1.0"
+    assert found.server is None
+    (patient,) = found.patients
+    assert patient.patient == "p1"
+    assert len(patient.observations) > 10
+    # Who objected is not named, not even as one who was asked for.
+    assert found.asked_for == {"p1"}
+
+
+def test_a_folder_that_was_changed_is_refused(computed):
+    lines = (computed / "Observation.ndjson").read_bytes().splitlines(keepends=True)
+    (computed / "Observation.ndjson").write_bytes(b"".join(lines[:-1]))
+    with pytest.raises(UsageError, match="it was changed"):
+        read_computed(computed)
+
+
+@pytest.mark.parametrize("what", ["no folder", "no manifest", "not ours", "broken line"])
+def test_what_is_no_computed_folder_is_refused(what, computed, tmp_path):
+    place = computed
+    if what == "no folder":
+        place = tmp_path / "nowhere"
+    elif what == "no manifest":
+        (computed / "manifest.json").unlink()
+    elif what == "not ours":
+        (computed / "manifest.json").write_text(json.dumps({"name": "else"}))
+    else:
+        (computed / "Provenance.ndjson").write_bytes(b"")
+    with pytest.raises(UsageError, match=str(place)):
+        read_computed(place)
+
+
+def test_a_lock_is_held_by_one(tmp_path):
+    with target_lock(URL, tmp_path / "state"):
+        with (
+            pytest.raises(LockedError, match=rf"process {os.getpid()} on .* since") as caught,
+            target_lock(URL, tmp_path / "state"),
+        ):
+            pass
+        with target_lock(f"{URL}/other", tmp_path / "state"):
+            pass
+    assert caught.value.exit_code == 6
+    with target_lock(URL, tmp_path / "state"):
+        pass
+
+
+def test_a_lock_ends_with_its_process_however_that_ends(tmp_path):
+    program = (
+        "import os, sys; from pathlib import Path; from fhircryo.publish.lock import target_lock\n"
+        f"with target_lock({URL!r}, Path({str(tmp_path)!r})): os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -9
+    with target_lock(URL, tmp_path):
+        pass
+
+
+def test_a_state_folder_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="state_folder"), target_lock(URL, tmp_path / "file/state"):
+        pass
+
+
+@pytest.mark.parametrize(
+    "one, other, same",
+    [
+        (URL, URL, True),
+        (URL, f"{URL}/", True),
+        (URL, "https://FHIR.example:443/r4", True),
+        (URL, "http://fhir.example/r4", False),
+        (URL, "https://fhir.example/r4b", False),
+        (None, URL, False),
+    ],
+)
+def test_same_server(one, other, same):
+    assert same_server(one, other) is same
+
+
+def test_credentials_of_the_source_go_to_no_other_server():
+    source = ServerSettings(auth="basic", user="someone", password_env="HUSH")
+    settings = Settings.model_construct(source=source)
+    assert target_settings(URL, URL, settings) is source
+    assert target_settings(URL, "https://elsewhere.example/r4", settings) == ServerSettings()
+    assert target_settings(None, URL, settings) == ServerSettings()
+    target = ServerSettings(auth="bearer", token_env="OTHER")
+    assert (
+        target_settings(URL, URL, Settings.model_construct(source=source, target=target)) is target
+    )
