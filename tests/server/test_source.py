@@ -1,5 +1,6 @@
 """A FHIR server as source: the same endpoints as from the folder, or an error; never fewer."""
 
+import json
 import subprocess
 import sys
 import time
@@ -271,6 +272,35 @@ def test_explain_reads_one_patient(loaded):
     folder = explain_folder(COHORT, "2029487", job())
     assert story.endpoints == folder.endpoints
     assert story.moments == folder.moments
+
+
+def test_explain_tells_of_a_group_on_a_server_that_searches_by_patient_only(proxied, loaded):
+    members = ["2015001", "2029487"]
+    group = {
+        "resourceType": "Group",
+        "id": "two",
+        "type": "person",
+        "actual": True,
+        "member": [{"entity": {"reference": f"Patient/{one}"}} for one in members],
+    }
+    load(loaded, [group])
+    proxy = proxied(
+        faults.NoSearchBy("Procedure", "code"), faults.NoLists("patient", "subject", "_id")
+    )
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "fhircryo", "explain", proxy.url, "--patients", "Group/two"),
+            *("--as-of", str(AS_OF), "--json"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert [story["patient"] for story in told] == members
+    folder = explain_folder(COHORT, "2029487", job())
+    assert told[1]["moments"] == folder.as_dict()["moments"]
 
 
 def test_the_command_line_takes_a_url(loaded, expected, tmp_path):
