@@ -15,6 +15,7 @@ from fhircryo.fhir.capability import Capabilities, capabilities
 from fhircryo.fhir.client import Client, HttpError
 from fhircryo.fhir.search import Params, Searcher
 from fhircryo.gather import Shelf, Unreadable
+from fhircryo.mapping.load import Mappings
 from fhircryo.reading import (
     Progress,
     Reading,
@@ -73,6 +74,15 @@ def read_group(client: Client, group: str) -> frozenset[str]:
     if read.resource_type != "Group" or not found:
         raise UsageError(f"--patients {group}: no Group with patients in it")
     return frozenset(found)
+
+
+def code_lists(mappings: Mappings, concepts: Iterable[str]) -> list[str]:
+    """``system|code`` lists to search for concepts by, each of a size that fits."""
+    tokens = [
+        f"{code.system}|{code.code}" for name in concepts for code in mappings.concepts[name].codes
+    ]
+    step = _CODES_PER_REQUEST
+    return [",".join(tokens[n : n + step]) for n in range(0, len(tokens), step)]
 
 
 class ServerReader:
@@ -134,14 +144,7 @@ class ServerReader:
         return f"{self._searches[unreadable.part]}, match {unreadable.line}"
 
     def _codes(self, concepts: Iterable[str]) -> list[str]:
-        """``system|code`` lists to search by, each of a size that fits."""
-        tokens = [
-            f"{code.system}|{code.code}"
-            for name in concepts
-            for code in self._context.mappings.concepts[name].codes
-        ]
-        step = _CODES_PER_REQUEST
-        return [",".join(tokens[n : n + step]) for n in range(0, len(tokens), step)]
+        return code_lists(self._context.mappings, concepts)
 
     def _take(self, kind: str, params: Params) -> None:
         """Search, and put every match on the shelf."""

@@ -10,6 +10,7 @@ from fhircryo import __version__
 from fhircryo.cli import mappings, protocols
 from fhircryo.cli.compute import compute
 from fhircryo.cli.demo import demo
+from fhircryo.cli.doctor import doctor
 from fhircryo.cli.explain import explain
 from fhircryo.cli.push import push
 from fhircryo.errors import DONE, FhircryoError
@@ -24,6 +25,7 @@ app = typer.Typer(
 app.command()(compute)
 app.command()(push)
 app.command()(explain)
+app.command()(doctor)
 app.command()(demo)
 app.add_typer(mappings.app, name="mappings")
 app.add_typer(protocols.app, name="protocols")

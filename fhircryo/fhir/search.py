@@ -97,6 +97,14 @@ class Searcher:
             return page.total > 0
         return any(entry.resource for entry in page.entry or ())
 
+    def first_page(self, kind: str, params: Params) -> tuple[list[bytes], bool]:
+        """The matches on the first page, as JSON, and whether there are more."""
+        size = str(self._client.connection.page_size)
+        response = self._first(kind, {**params, "_count": size})
+        page = self._page(response)
+        more = self._next(page, response.url, set()) is not None
+        return _unseen(kind, _matches(page), set()), more
+
     def search(self, kind: str, params: Params) -> Iterator[list[bytes]]:
         """All matches as JSON, each once, page by page.
 

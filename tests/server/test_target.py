@@ -599,6 +599,11 @@ def test_a_server_that_fails_over_one_patient(three, proxied, write):
     assert {who for who, _, _ in by_name(three)} == {"p1", "p3"}
 
 
+def _reading_only(statement: dict[str, Any]) -> None:
+    for resource in statement["rest"][0]["resource"]:
+        resource["interaction"] = [{"code": "read"}, {"code": "search-type"}]
+
+
 REFUSED = {
     "401": (lambda: [faults.Bearer("secret")], "401 unauthorised"),
     "403": (lambda: [faults.Refuse(403)], "403 forbidden"),
@@ -618,17 +623,7 @@ REFUSED = {
         "503",
     ),
     "no writing": (
-        lambda: [
-            faults.Statement(
-                lambda it: (
-                    [
-                        one.update(interaction=[{"code": "read"}, {"code": "search-type"}])
-                        for one in it["rest"][0]["resource"]
-                    ]
-                    and None
-                )
-            )
-        ],
+        lambda: [faults.Statement(_reading_only)],
         "does not let Observations be written",
     ),
 }

@@ -1,0 +1,81 @@
+"""``fhircryo doctor``: whether everything that a run needs is there."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fhircryo.cli.options import Mappings, Protocol
+
+if TYPE_CHECKING:
+    from fhircryo.doctor.finding import Finding
+    from fhircryo.job import Job
+
+
+def doctor(
+    source: Annotated[
+        str | None,
+        typer.Argument(metavar="[SOURCE]", help="Folder or FHIR server.", show_default=False),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Argument(metavar="[TARGET]", help="Folder or FHIR server.", show_default=False),
+    ] = None,
+    protocol: Protocol = None,
+    mappings: Mappings = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for monitoring.")] = False,
+) -> None:
+    """Look whether everything that a run needs is there; no server or folder is written to.
+
+    Each line is ok, a warning or a failure, with what to do. Exit code 0 without a failure, else
+    that of a run that meets the first of them.
+
+    \b
+    Example:
+      fhircryo doctor https://fhir.hospital.example/r4 https://fhir.hospital.example/r4
+    """
+    import json
+    from dataclasses import asdict
+
+    from fhircryo.cli.options import job_of
+    from fhircryo.doctor.finding import exit_code
+
+    job = job_of(None, protocol, mappings)
+    findings = []
+    for finding in _findings(source, target, job):
+        findings.append(finding)
+        if not as_json:
+            typer.echo(_line(finding))
+    if as_json:
+        typer.echo(json.dumps([asdict(one) for one in findings], indent=2, ensure_ascii=False))
+    raise typer.Exit(exit_code(findings))
+
+
+def _findings(source: str | None, target: str | None, job: "Job") -> "Iterator[Finding]":
+    from fhircryo.connect import open_client
+    from fhircryo.doctor.folder import look_at_source_folder, look_at_target_folder
+    from fhircryo.doctor.here import look_here
+    from fhircryo.doctor.source import look_at_source
+    from fhircryo.doctor.target import look_at_target
+    from fhircryo.push import target_settings
+    from fhircryo.source import is_url
+
+    yield from look_here(job.settings, job)
+    if source is not None and is_url(source):
+        with open_client(source, job.settings.source) as client:
+            yield from look_at_source(client, job)
+    elif source is not None:
+        yield from look_at_source_folder(Path(source), job)
+    if target is not None and is_url(target):
+        server = source if source is not None and is_url(source) else None
+        with open_client(target, target_settings(server, target, job.settings)) as client:
+            yield from look_at_target(client, job)
+    elif target is not None:
+        folder = Path(source) if source is not None and not is_url(source) else None
+        yield look_at_target_folder(Path(target), folder)
+
+
+def _line(finding: "Finding") -> str:
+    advice = f"; {finding.advice}" if finding.advice else ""
+    return f"{finding.status:<8} {finding.part:<7} {finding.check:<37} {finding.words}{advice}"
