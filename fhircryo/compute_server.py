@@ -44,7 +44,7 @@ def compute_server(
         tell("reading")
         read = read_source(source, job, workers, progress)
         tell("computing")
-        patients, summary = _computed(read, job)
+        patients, summary = computed(read, job)
         if summary.unreadable and not (accept_unreadable or allowed.dry_run):
             return ServerRun(summary, None)
         tell("writing")
@@ -55,7 +55,8 @@ def _nobody(words: str) -> None:
     """Nobody asks what is being done."""
 
 
-def _computed(read: SourceRead, job: Job) -> tuple[list[Computed], Summary]:
+def computed(read: SourceRead, job: Job) -> tuple[list[Computed], Summary]:
+    """The endpoints of all patients that were read, and what the run is to be told by."""
     publisher = Publisher(job, read.lacking, read.older)
     patients: list[Computed] = []
     observations: list[bytes] = []

@@ -11,6 +11,10 @@ from fhircryo.settings import Settings
 class _JsonLines(logging.Formatter):
     """One JSON object per line."""
 
+    def __init__(self, run: str) -> None:
+        super().__init__()
+        self._run = run
+
     def format(self, record: logging.LogRecord) -> str:
         content = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
@@ -18,22 +22,27 @@ class _JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        if self._run:
+            content["run"] = self._run
         if record.exc_info:
             content["exception"] = self.formatException(record.exc_info)
         return json.dumps(content, ensure_ascii=False)
 
 
-def set_up_logs(settings: Settings) -> None:
-    """Have our log lines written as the settings say.
+def set_up_logs(settings: Settings, run: str = "") -> None:
+    """Have our log lines written as the settings say; ``run`` tells runs apart.
 
     On a terminal, where a bar shows the progress, only warnings are, unless a level is set.
     """
     level = settings.log_level or ("warning" if sys.stderr.isatty() else "info")
     handler = logging.StreamHandler(sys.stderr)
     if settings.log_format == "json":
-        handler.setFormatter(_JsonLines())
+        handler.setFormatter(_JsonLines(run))
     else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        named = f" {run}" if run else ""
+        handler.setFormatter(
+            logging.Formatter(f"%(asctime)s %(levelname)s{named} %(name)s: %(message)s")
+        )
     logger = logging.getLogger("fhircryo")
     logger.handlers[:] = [handler]
     logger.setLevel(level.upper())

@@ -16,14 +16,14 @@ from fhircryo.fhir.capability import Capabilities, capabilities
 from fhircryo.fhir.client import Client
 from fhircryo.fhir.client import origin as origin_of
 from fhircryo.fhir.search import Searcher
-from fhircryo.publish.computed import Computed
+from fhircryo.publish.computed import Computed, identifiers_of
 from fhircryo.publish.difference import Difference, Fresh, PatientChanges, changes_of
 from fhircryo.publish.lock import target_lock
 from fhircryo.publish.matching import Matched, match_patients
 from fhircryo.publish.origin import Origin
 from fhircryo.publish.served import Json, References, served
-from fhircryo.publish.server import Progress, ServerWriter, Written
-from fhircryo.publish.standing import RETRACTED, Stand, all_standing
+from fhircryo.publish.server import Progress, ServerWriter, Stopped, Written
+from fhircryo.publish.standing import RETRACTED, Stand, all_standing, standing_of
 from fhircryo.publish.target_device import TargetDevice
 from fhircryo.publish.transaction import creation
 from fhircryo.publish.wire import ENCODER
@@ -36,11 +36,15 @@ _DECODER = msgspec.json.Decoder(float_hook=Decimal)
 class Scope:
     """Of whom a run speaks: what stands of them and was not computed is retracted.
 
-    ``patients``: ids of the source (None: all); ``known_as``: their identifiers, to match them.
+    ``patients``: ids of the source (None: all); ``known_as``: their identifiers, to match them;
+    ``identifiers``: what was published of them, where that is known (None: all that stands on the
+    target is read); ``standing``: of how many patients something stands there, likewise.
     """
 
     patients: frozenset[str] | None = None
     known_as: Mapping[str, str] = field(default_factory=dict)
+    identifiers: frozenset[str] | None = None
+    standing: int | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,11 @@ class Pushed:
     difference: Difference
     written: Written
     dry_run: bool
+
+    def unsent(self) -> set[str]:
+        """Patients of whom something differs and was not sent: the run was asked to end."""
+        done = self.written.landed | self.rejected.keys()
+        return {one.patient for one in self.difference.changed()} - done
 
     @property
     def rejected(self) -> dict[str, str]:
@@ -86,11 +95,18 @@ def target_settings(source: str | None, target: str, settings: Settings) -> Serv
 
 @contextmanager
 def open_target(
-    source: str | None, target: str, origin: Origin, settings: Settings, allowed: Permissions
+    source: str | None,
+    target: str,
+    origin: Origin,
+    settings: Settings,
+    allowed: Permissions,
+    *,
+    alone: bool = False,
 ) -> Iterator["TargetServer"]:
     """A server, ready to be written to: reached, known, and locked where it must be.
 
-    ``source``: the base URL of the server that is computed from, None of a folder.
+    ``source``: the base URL of the server that is computed from, None of a folder. ``alone``: it
+    is locked in any case.
 
     Raises:
         TargetError: the target cannot be reached, or refuses.
@@ -100,10 +116,12 @@ def open_target(
     references = _references(source, target, origin, settings)
     with ExitStack() as stack:
         connection = target_settings(source, target, settings)
+        if alone:
+            stack.enter_context(target_lock(target.rstrip("/"), state_folder(settings)))
         with _as_target():
             client = stack.enter_context(open_client(target, connection))
             known = _writable(client)
-        if creation(known) != "own-id" and not allowed.dry_run:
+        if creation(known) != "own-id" and not allowed.dry_run and not alone:
             stack.enter_context(target_lock(client.base, state_folder(settings)))
         searcher = Searcher(client)
         stack.callback(searcher.close)
@@ -166,8 +184,17 @@ class TargetServer:
         self._allowed = allowed
         self._device = TargetDevice(client, searcher, known, origin.base)
 
+    @property
+    def requests_made(self) -> int:
+        """How many requests the target has had."""
+        return self._client.requests_made
+
     def push(
-        self, patients: list[Computed], scope: Scope, progress: Progress | None = None
+        self,
+        patients: list[Computed],
+        scope: Scope,
+        progress: Progress | None = None,
+        stopped: Stopped | None = None,
     ) -> Pushed:
         """Compare with what stands there, and write what differs.
 
@@ -193,12 +220,12 @@ class TargetServer:
                 device,
                 self._settings.write.bundle_size,
             )
-            written = writer.write(changed, len(changed), progress)
+            written = writer.write(changed, len(changed), progress, stopped)
             return Pushed(difference, written, dry_run=False)
 
     def _compare(self, patients: list[Computed], scope: Scope, device: Json | None) -> Difference:
         matched = self._match(patients, scope)
-        stand = all_standing(self._searcher, self._origin, self._client.base)
+        stand = self._stand(patients, scope)
         by_owner: dict[str, list[str]] = {}
         for standings in stand.values():
             for one in standings:
@@ -217,15 +244,24 @@ class TargetServer:
                 continue
             done.add(owner)
             left = set(by_owner.get(owner, ())).difference(fresh.identifiers())
-            changes = changes_of(owner, fresh, left, stand, self._client.base)
+            changes = changes_of(computed.patient, fresh, left, stand, self._client.base)
             if not changes.changes:
                 changes.fresh = None  # it is not needed any more
             found.append(changes)
         for owner in sorted(by_owner.keys() - done):
             if self._speaks_of(owner, scope, matched):
                 left = set(by_owner[owner])
-                found.append(changes_of(owner, None, left, stand, self._client.base))
-        return Difference(found, _active(stand))
+                found.append(changes_of(self._name(owner), None, left, stand, self._client.base))
+        return Difference(found, _active(stand) if scope.standing is None else scope.standing)
+
+    def _stand(self, patients: list[Computed], scope: Scope) -> Stand:
+        """What stands on the target; only what this run speaks of, where that is known."""
+        if scope.identifiers is None:
+            return all_standing(self._searcher, self._origin, self._client.base)
+        wanted = set(scope.identifiers)
+        for computed in patients:
+            wanted.update(identifiers_of(computed))
+        return standing_of(self._searcher, wanted, self._origin, self._client.base)
 
     def _match(self, patients: list[Computed], scope: Scope) -> Matched:
         if self._references.subject != "match":
@@ -239,6 +275,10 @@ class TargetServer:
 
     def _owner(self, patient: str, matched: Matched) -> str:
         return matched.ids.get(patient, "") if self._references.subject == "match" else patient
+
+    def _name(self, owner: str) -> str:
+        """How one is called who was not computed: only the target knows a matched one."""
+        return f"{owner} of the target" if self._references.subject == "match" else owner
 
     def _fresh(self, computed: Computed, owner: str, device: Json | None) -> Fresh:
         references = self._references

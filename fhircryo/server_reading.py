@@ -6,6 +6,7 @@ by patient, in batches. Where a server searches Procedures only by patient, a li
 
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 
 import msgspec
 
@@ -16,6 +17,7 @@ from fhircryo.fhir.client import Client, HttpError
 from fhircryo.fhir.search import Params, Searcher
 from fhircryo.gather import Shelf, Unreadable
 from fhircryo.mapping.load import Mappings
+from fhircryo.model import PatientFacts
 from fhircryo.reading import (
     Progress,
     Reading,
@@ -33,6 +35,8 @@ _NOT_THERE = frozenset({403, 404})
 #: What servers answer to a parameter, or a list of values, that they do not take.
 _NOT_TAKEN = frozenset({400, 403, 404, 414, 422, 501})
 
+_GONE = 410
+
 _OBSERVATION_CONCEPTS = (
     "psa",
     "psa-not-convertible",
@@ -41,6 +45,10 @@ _OBSERVATION_CONCEPTS = (
 )
 _CODES_PER_REQUEST = 40
 _PATIENTS_PER_REQUEST = 25
+
+
+#: Types that a server may not have, or keep from us; without the others there is nothing to do.
+OPTIONAL_TYPES = frozenset({"Condition", "AdverseEvent", "QuestionnaireResponse"})
 
 
 class _Member(msgspec.Struct):
@@ -74,6 +82,11 @@ def read_group(client: Client, group: str) -> frozenset[str]:
     if read.resource_type != "Group" or not found:
         raise UsageError(f"--patients {group}: no Group with patients in it")
     return frozenset(found)
+
+
+def observation_codes(mappings: Mappings) -> list[str]:
+    """What Observations are searched by."""
+    return code_lists(mappings, _OBSERVATION_CONCEPTS)
 
 
 def code_lists(mappings: Mappings, concepts: Iterable[str]) -> list[str]:
@@ -127,6 +140,7 @@ class ServerReader:
             else:
                 self._shelf.patients |= self._selection.include
             wanted = self._persons(known)
+            wanted -= self._deleted(wanted)
             self._shelf.wanted = wanted
             self._of_patients(sorted(wanted), known)
             present = self._present()
@@ -184,6 +198,24 @@ class ServerReader:
             self._by_patients("Patient", new, "_id", {})
             if known.searches("Patient", "link"):
                 self._by_patients("Patient", [f"Patient/{one}" for one in new], "link", {})
+
+    def _deleted(self, wanted: frozenset[str]) -> frozenset[str]:
+        """Of the candidates, those whose Patient was there and is deleted: as if they objected."""
+        met = {item.patient for item in self._shelf.kept.values() if type(item) is PatientFacts}
+        gone = set()
+        for patient in sorted(wanted - met):
+            try:
+                self._client.request("GET", f"{self._client.base}/Patient/{patient}")
+            except HttpError as error:
+                if error.status == _GONE:
+                    gone.add(patient)
+                elif error.status not in _NOT_TAKEN:
+                    raise
+        if gone:
+            LOG.info("%d patients are deleted on the server, and left out", len(gone))
+            chosen = self._selection
+            self._selection = replace(chosen, exclude=chosen.exclude | gone)
+        return frozenset(gone)
 
     def _of_patients(self, patients: list[str], known: Capabilities) -> None:
         """Everything that is read of the patients, type after type."""

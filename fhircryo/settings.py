@@ -104,6 +104,35 @@ class WriteSettings(BaseModel):
     ] = 5
 
 
+class SyncSettings(BaseModel):
+    """What a scheduled run reads and writes, and how often it looks at everything."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: Annotated[
+        str | None, Field(description="The base URL of the FHIR server that is read")
+    ] = None
+    target: Annotated[
+        str | None, Field(description="Of the one that is written to; unset: the same")
+    ] = None
+    patients: Annotated[
+        str | None, Field(description="File or Group/ID: who is followed; unset: who has an index")
+    ] = None
+    exclude: Annotated[Path | None, Field(description="File of patients who objected")] = None
+    overlap: Annotated[
+        float, Field(ge=0, description="Seconds before the last run that are read again")
+    ] = 300.0
+    full_every_days: Annotated[
+        int, Field(ge=1, description="How often everything is read, whatever changed")
+    ] = 7
+    accept_unreadable: Annotated[
+        bool, Field(description="Write though something of the source was unreadable")
+    ] = False
+    metrics_file: Annotated[
+        Path | None, Field(description="File for Prometheus's textfile collector")
+    ] = None
+
+
 class Settings(BaseSettings):
     """What a site sets once; the names are those of fhircryo.toml."""
 
@@ -156,6 +185,7 @@ class Settings(BaseSettings):
     write: Annotated[
         WriteSettings, Field(description="How endpoints are written to a FHIR server")
     ] = WriteSettings()
+    sync: Annotated[SyncSettings, Field(description="What fhircryo sync does")] = SyncSettings()
     log_format: Annotated[
         Literal["text", "json"], Field(description="How log lines are written, on stderr")
     ] = "text"
@@ -165,7 +195,7 @@ class Settings(BaseSettings):
     ] = None
     state_folder: Annotated[
         Path | None,
-        Field(description="Where locks are kept; unset: the user's state folder"),
+        Field(description="Where locks and state are kept; unset: the user's state folder"),
     ] = None
 
     @field_validator("complete_types", "mappings", mode="before")
@@ -198,6 +228,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "source": ServerSettings,
     "target": ServerSettings,
     "write": WriteSettings,
+    "sync": SyncSettings,
 }
 
 
@@ -214,21 +245,29 @@ def _check_environment() -> None:
             raise UsageError(f"environment variable {name}: no such setting{advice}")
 
 
-def load_settings(**given: Any) -> Settings:
+def load_settings(config: Path | None = None, **given: Any) -> Settings:
     """The settings in force; ``given`` (those that are not None) are the strongest.
 
+    ``config``: the file, where it is not ``fhircryo.toml`` in the current folder.
+
     Raises:
-        UsageError: a setting is wrong or not known.
+        UsageError: a setting is wrong or not known; the file named is not there.
     """
     _check_environment()
+    if config is not None and not config.is_file():
+        raise UsageError(f"{config}: no such settings file")
+
+    class OfFile(Settings):
+        model_config = SettingsConfigDict(toml_file=config or CONFIG_FILE)
+
     try:
-        return Settings(**{key: value for key, value in given.items() if value is not None})
+        return OfFile(**{key: value for key, value in given.items() if value is not None})
     except ValidationError as error:
         lines = [
             f"setting {'.'.join(str(part) for part in detail['loc'])}: {detail['msg']}"
-            f" ({CONFIG_FILE}, FHIRCRYO_... or the command line)"
+            f" ({config or CONFIG_FILE}, FHIRCRYO_... or the command line)"
             for detail in error.errors(include_url=False)
         ]
         raise UsageError("\n".join(lines)) from error
     except ValueError as error:
-        raise UsageError(f"{CONFIG_FILE} or FHIRCRYO_...: {error}") from error
+        raise UsageError(f"{config or CONFIG_FILE} or FHIRCRYO_...: {error}") from error

@@ -10,6 +10,7 @@ from pathlib import Path
 from fhircryo.connect import open_client
 from fhircryo.endpoints.compute import PatientEndpoints
 from fhircryo.errors import UsageError
+from fhircryo.fhir.client import Client
 from fhircryo.fhir.folder import InputFile, input_files
 from fhircryo.gather import Records, assemble
 from fhircryo.job import Job
@@ -77,20 +78,36 @@ def read_source(
     Raises:
         SourceError: it is not there, refuses to be read, or holds nothing to read.
     """
-    files: list[InputFile] = []
-    passed_over: list[str] = []
+    if is_url(str(source)):
+        with open_client(str(source), job.settings.source) as client:
+            return read_server(client, job, progress, told_in_full)
     with no_garbage_collection():
-        if is_url(str(source)):
-            with open_client(str(source), job.settings.source) as client:
-                context = job.context(told_in_full, server=client.base)
-                reading = ServerReader(client, context, job.selection, progress).read()
-        else:
-            files, passed_over = input_files(Path(source))
-            context = job.context(told_in_full)
-            reading = read_folder(files, context, job.selection, workers, progress)
-        records = assemble(reading.shelf, reading.patients)
+        files, passed_over = input_files(Path(source))
+        context = job.context(told_in_full)
+        reading = read_folder(files, context, job.selection, workers, progress)
+        return _assembled(str(source), reading, job, files, passed_over)
+
+
+def read_server(
+    client: Client, job: Job, progress: Progress | None = None, told_in_full: str = ""
+) -> SourceRead:
+    """Read a server that is open already.
+
+    Raises:
+        SourceError: it refuses, or does not give all it has.
+    """
+    with no_garbage_collection():
+        context = job.context(told_in_full, server=client.base)
+        reading = ServerReader(client, context, job.selection, progress).read()
+        return _assembled(client.base, reading, job, [], [])
+
+
+def _assembled(
+    name: str, reading: Reading, job: Job, files: list[InputFile], passed_over: list[str]
+) -> SourceRead:
+    records = assemble(reading.shelf, reading.patients)
     lacking = job.lacking(reading.present, gradings=reading.gradings)
-    return SourceRead(str(source), files, passed_over, reading, records, lacking)
+    return SourceRead(name, files, passed_over, reading, records, lacking)
 
 
 def cohort_of(read: SourceRead, job: Job) -> list[PatientEndpoints]:

@@ -23,7 +23,7 @@ from fhircryo.source import SourceRead, is_url
 #: Settings that no result depends on, or that stand elsewhere; headers may be secrets.
 _NOT_OF_THE_RESULT = {
     *("protocol", "mappings", "source", "target", "write"),
-    *("state_folder", "log_format", "log_level"),
+    *("state_folder", "sync", "log_format", "log_level"),
 }
 
 

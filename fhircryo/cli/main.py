@@ -13,6 +13,7 @@ from fhircryo.cli.demo import demo
 from fhircryo.cli.doctor import doctor
 from fhircryo.cli.explain import explain
 from fhircryo.cli.push import push
+from fhircryo.cli.sync import sync
 from fhircryo.errors import DONE, FhircryoError
 
 # Plain help: rich would double the time that --help takes.
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 app.command()(compute)
 app.command()(push)
+app.command()(sync)
 app.command()(explain)
 app.command()(doctor)
 app.command()(demo)

@@ -19,6 +19,10 @@ def _day(text: str) -> date:
     raise typer.BadParameter(f"{text!r} is no date; write it as 2017-12-31")
 
 
+Config = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Settings file. [default: fhircryo.toml, where it is]"),
+]
 Source = Annotated[
     str,
     typer.Argument(

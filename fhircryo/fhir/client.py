@@ -121,6 +121,8 @@ class Client:
         self.connection = connection
         self.base = connection.url.rstrip("/")
         self.requests_made = 0
+        #: What time the server said that it was in its first answer; None: it does not say.
+        self.first_answered: datetime | None = None
         self._allowed = {origin(self.base), *map(origin, connection.origins)}
         self._session = requests.Session()
         # A proxy of the environment stays in use; credentials of a .netrc file never are.
@@ -242,6 +244,8 @@ class Client:
                 response.status_code,
                 time.monotonic() - started,
             )
+            if self.first_answered is None:
+                self.first_answered = _date(response.headers.get("Date"))
             location = response.headers.get("Location")
             if response.status_code not in _REDIRECTS or not location:
                 return response
@@ -276,13 +280,17 @@ def _seconds(retry_after: str | None) -> float | None:
         return None
     if retry_after.strip().isdecimal():
         return float(retry_after)
+    when = _date(retry_after)
+    return None if when is None else max(0.0, (when - datetime.now(UTC)).total_seconds())
+
+
+def _date(text: str | None) -> datetime | None:
+    """The instant that a header names."""
     try:
-        when = email.utils.parsedate_to_datetime(retry_after)
+        when = email.utils.parsedate_to_datetime(text or "")
     except ValueError:
         return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    return max(0.0, (when - datetime.now(UTC)).total_seconds())
+    return when if when.tzinfo is not None else when.replace(tzinfo=UTC)
 
 
 def _cause(error: BaseException) -> str:

@@ -8,6 +8,7 @@ from urllib.parse import urljoin
 import msgspec
 import requests
 
+from fhircryo.calendar import moment
 from fhircryo.errors import SourceError
 from fhircryo.fhir.client import Client, HttpError, without_query
 
@@ -36,16 +37,22 @@ class _Mode(msgspec.Struct):
     mode: str | None = None
 
 
-class _Entry(msgspec.Struct, rename="camel"):
+class _Request(msgspec.Struct):
+    method: str | None = None
+    url: str | None = None
+
+
+class _Response(msgspec.Struct, rename="camel"):
+    last_modified: str | None = None
+
+
+class Entry(msgspec.Struct, rename="camel"):
+    """An entry of a searchset or a history."""
+
     resource: msgspec.Raw = msgspec.Raw(b"")
     search: _Mode | None = None
-
-
-class _Page(msgspec.Struct, rename="camel"):
-    resource_type: str | None = None
-    total: int | None = None
-    link: list[_Link] | None = None
-    entry: list[_Entry] | None = None
+    request: _Request | None = None
+    response: _Response | None = None
 
 
 class _Meta(msgspec.Struct, rename="camel"):
@@ -53,21 +60,31 @@ class _Meta(msgspec.Struct, rename="camel"):
     last_updated: str | None = None
 
 
-class _Head(msgspec.Struct, rename="camel"):
+class _Page(msgspec.Struct, rename="camel"):
+    resource_type: str | None = None
+    total: int | None = None
+    link: list[_Link] | None = None
+    meta: _Meta | None = None
+    entry: list[Entry] | None = None
+
+
+class Head(msgspec.Struct, rename="camel"):
+    """What a resource says that it is."""
+
     resource_type: str | None = None
     id: str | None = None
     meta: _Meta | None = None
 
 
 _PAGE = msgspec.json.Decoder(_Page)
-_HEAD = msgspec.json.Decoder(_Head)
+_HEAD = msgspec.json.Decoder(Head)
 
 
 class _Match(NamedTuple):
     """A match as JSON, and what it says that it is; None where it cannot be read."""
 
     line: bytes
-    head: _Head | None
+    head: Head | None
 
 
 class _ExpiredError(Exception):
@@ -85,6 +102,8 @@ class Searcher:
         self._by_post = True
         self._totals = True
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix="fhircryo-page")
+        #: When the server says that it made its answers, the earliest of them.
+        self.answered: str | None = None
 
     def close(self) -> None:
         """Stop asking ahead."""
@@ -96,6 +115,24 @@ class Searcher:
         if page.total is not None:
             return page.total > 0
         return any(entry.resource for entry in page.entry or ())
+
+    def history(self, kind: str, since: str) -> Iterator[Entry]:
+        """The entries of a type's history since an instant, newest first.
+
+        Raises:
+            HttpError: the server has none, or refuses.
+        """
+        url = f"{self._client.base}/{kind}/_history"
+        size = str(self._client.connection.page_size)
+        response = self._by_get(url, {"_since": since, "_count": size})
+        visited: set[str] = set()
+        while True:
+            page = self._page(response)
+            yield from page.entry or ()
+            link = self._next(page, response.url, visited)
+            if link is None:
+                return
+            response = self._client.request("GET", link)
 
     def first_page(self, kind: str, params: Params) -> tuple[list[bytes], bool]:
         """The matches on the first page, as JSON, and whether there are more."""
@@ -214,6 +251,9 @@ class Searcher:
             raise SourceError(
                 f"{shown}: a {page.resource_type or 'nameless thing'} came where a Bundle was asked"
             )
+        made = page.meta.last_updated if page.meta is not None else None
+        if made and (self.answered is None or moment(made) < moment(self.answered)):
+            self.answered = made
         return page
 
     def _next(self, page: _Page, url: str, visited: set[str]) -> str | None:
@@ -234,6 +274,14 @@ class Searcher:
         return link
 
 
+def head_of(line: bytes) -> Head | None:
+    """What a resource says that it is; None where it cannot be read."""
+    try:
+        return _HEAD.decode(line)
+    except msgspec.MsgspecError:
+        return None
+
+
 def _matches(page: _Page) -> list[_Match]:
     """The matches of a page; what was only included with them left out."""
     found = []
@@ -241,10 +289,7 @@ def _matches(page: _Page) -> list[_Match]:
         line = bytes(entry.resource)
         if not line or (entry.search is not None and entry.search.mode in _NO_MATCH):
             continue
-        try:
-            found.append(_Match(line, _HEAD.decode(line)))
-        except msgspec.MsgspecError:
-            found.append(_Match(line, None))
+        found.append(_Match(line, head_of(line)))
     return found
 
 
@@ -263,7 +308,7 @@ def _unseen(kind: str, matches: list[_Match], seen: set[_Key]) -> list[bytes]:
     return found
 
 
-def _key(head: _Head | None) -> _Key:
+def _key(head: Head | None) -> _Key:
     meta = (head.meta if head else None) or _Meta()
     name = (head.id if head else None) or ""
     return (name, meta.version_id or "", meta.last_updated or "")

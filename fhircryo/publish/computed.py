@@ -23,6 +23,18 @@ class Computed(msgspec.Struct):
     provenance: bytes
 
 
+class _Id(msgspec.Struct):
+    id: str
+
+
+_ID = msgspec.json.Decoder(_Id)
+
+
+def identifiers_of(computed: Computed) -> list[str]:
+    """The identifiers of a patient's endpoints: in a folder's form they are the ids."""
+    return [_ID.decode(line).id for line in computed.observations]
+
+
 @dataclass(frozen=True)
 class ComputedFolder:
     """What ``compute`` wrote to a folder.

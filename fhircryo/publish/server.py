@@ -22,6 +22,8 @@ from fhircryo.publish.validate import InvalidShape, validate_line
 LOG = logging.getLogger("fhircryo.target")
 
 Progress = Callable[[int, int], None]
+#: Whether somebody wants the run to end.
+Stopped = Callable[[], bool]
 
 #: What servers answer where two writers meet.
 _CONFLICTS = frozenset({409, 412})
@@ -35,11 +37,15 @@ _TRIES_AFTER_FAILURE = 3
 
 @dataclass
 class Written:
-    """What became of a difference: endpoints by action, patients that landed, others with why."""
+    """What became of a difference: endpoints by action, patients that landed, others with why.
+
+    ``stopped``: it was asked to end before all were sent.
+    """
 
     endpoints: Counter[Action] = field(default_factory=Counter)
-    patients: int = 0
+    landed: set[str] = field(default_factory=set)
     rejected: dict[str, str] = field(default_factory=dict)
+    stopped: bool = False
 
 
 class ServerWriter:
@@ -65,11 +71,16 @@ class ServerWriter:
         self._done = Written()
 
     def write(
-        self, patients: Iterable[PatientChanges], total: int, progress: Progress | None = None
+        self,
+        patients: Iterable[PatientChanges],
+        total: int,
+        progress: Progress | None = None,
+        stopped: Stopped | None = None,
     ) -> Written:
         """Write the changes of patients; those that are rejected are told, the others land.
 
-        While one transaction is under way the next is prepared.
+        While one transaction is under way the next is prepared. Asked to end, it finishes the one
+        that is under way.
 
         Raises:
             SourceError: the server cannot be reached any more, or refuses us altogether; what
@@ -79,6 +90,9 @@ class ServerWriter:
         with ThreadPoolExecutor(1, thread_name_prefix="fhircryo-write") as sender:
             under_way: Future[None] | None = None
             for batch in self._batches(patients):
+                if stopped is not None and stopped():
+                    self._done.stopped = True
+                    break
                 prepared = self._prepare(batch)
                 if under_way is not None:
                     under_way.result()
@@ -136,7 +150,7 @@ class ServerWriter:
         if refused is None:
             return
         if len(pending) == 1:
-            if refused.status == 403 and not self._done.patients:
+            if refused.status == 403 and not self._done.landed:
                 raise refused
             self._reject(pending[0].changes, str(refused))
             return
@@ -218,7 +232,7 @@ class ServerWriter:
         return [write for write in writes if write.observations]
 
     def _land(self, patient: PatientChanges) -> None:
-        self._done.patients += 1
+        self._done.landed.add(patient.patient)
         self._done.endpoints += self._planned[patient.patient]
 
     def _reject(self, patient: PatientChanges, why: str) -> None:

@@ -1,0 +1,59 @@
+"""What a server remembers of a type: which resources changed or were deleted since a time.
+
+Source: https://hl7.org/fhir/R4/http.html#history
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from fhircryo.calendar import moment
+from fhircryo.fhir.search import Searcher, head_of
+
+
+class Past(msgspec.Struct, frozen=True):
+    """What a history says of a resource: deleted, or in which version since when."""
+
+    ref: str
+    deleted: bool
+    version: str
+    when: str
+
+
+def latest_of(searcher: Searcher, kind: str, since: str) -> dict[str, Past]:
+    """By reference, what became last of each resource of a type since an instant.
+
+    Raises:
+        HttpError: the server has no history of the type.
+    """
+    found: dict[str, Past] = {}
+    for past in _entries(searcher, kind, since):
+        known = found.get(past.ref)
+        # Newest first, as servers give them, unless their times say otherwise.
+        if known is None or (past.when and known.when and moment(past.when) > moment(known.when)):
+            found[past.ref] = past
+    return found
+
+
+def _entries(searcher: Searcher, kind: str, since: str) -> Iterator[Past]:
+    for entry in searcher.history(kind, since):
+        request = entry.request
+        if request is not None and request.method == "DELETE":
+            url = (request.url or "").partition("/_history/")[0]
+            name = "/".join(url.rstrip("/").split("/")[-2:])
+            modified = (entry.response.last_modified if entry.response else None) or ""
+            if name.startswith(f"{kind}/"):
+                yield Past(name, True, "", modified)
+        elif entry.resource:
+            head = head_of(bytes(entry.resource))
+            if head is not None and head.id:
+                version, updated = (
+                    (head.meta.version_id, head.meta.last_updated) if head.meta else (None, None)
+                )
+                name = f"{kind}/{head.id}"
+                yield Past(name, False, version_of(version, updated), updated or "")
+
+
+def version_of(version: str | None, updated: str | None) -> str:
+    """A version of a resource, to be compared with another of the same."""
+    return f"{version or ''}@{updated or ''}"

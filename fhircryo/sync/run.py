@@ -1,0 +1,389 @@
+"""A scheduled run: what changed is read, what it changes is computed anew and written.
+
+The order: written and acknowledged first, then remembered. A run that ends anywhere in between is
+repeated by the next, which finds nothing left to write.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
+from fhircryo import __version__
+from fhircryo.compute_server import computed
+from fhircryo.connect import open_client
+from fhircryo.endpoints.due import next_due
+from fhircryo.errors import UsageError
+from fhircryo.fhir.capability import capabilities
+from fhircryo.fhir.client import Client
+from fhircryo.fhir.history import version_of
+from fhircryo.fhir.search import Searcher
+from fhircryo.fhir.wire import DECODERS
+from fhircryo.job import Job
+from fhircryo.model import PatientFacts
+from fhircryo.publish.computed import Computed, identifiers_of
+from fhircryo.publish.wire import ENCODER
+from fhircryo.push import Permissions, Pushed, Scope, TargetServer, open_target, state_folder
+from fhircryo.reading import Selection
+from fhircryo.source import SourceRead, is_url, read_server
+from fhircryo.summary import Summary
+from fhircryo.sync.changes import ChangeReader, NoIncrementError, stamp_of
+from fhircryo.sync.state import (
+    DamagedStateError,
+    PatientState,
+    Pending,
+    State,
+    open_state,
+    set_aside,
+)
+
+LOG = logging.getLogger("fhircryo.sync")
+
+_FINGERPRINT, _LACKING, _LAST_FULL = "fingerprint", "lacking", "last-full"
+
+
+class StoppedError(Exception):
+    """Somebody asked the run to end, before anything was written."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a person or a timer asks of a run."""
+
+    full: bool = False
+    dry_run: bool = False
+    allow_retractions: bool = False
+    accept_unreadable: bool = False
+    today: date = field(default_factory=date.today)
+    stopped: Callable[[], bool] = lambda: False
+
+
+@dataclass
+class Synced:
+    """What a run did. ``full``: why everything was read, empty for an increment.
+
+    ``changed``: resources that had changed; ``patients``: those who were computed anew; ``pushed``
+    is None where nothing had to be compared, or something unreadable stopped it.
+    """
+
+    full: str = ""
+    changed: int = 0
+    patients: int = 0
+    summary: Summary | None = None
+    pushed: Pushed | None = None
+    held_back: bool = False
+    stopped: bool = False
+    pending: list[Pending] = field(default_factory=list)
+    requests: int = 0
+
+
+def state_path(job: Job, source: str, target: str) -> Path:
+    """Where a run of this source, target and protocol remembers."""
+    name = "\x1f".join((source, target, job.settings.source_name, job.protocol.id))
+    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+    return state_folder(job.settings) / f"sync-{digest}.sqlite"
+
+
+def places(job: Job) -> tuple[str, str]:
+    """SOURCE and TARGET of a scheduled run.
+
+    Raises:
+        UsageError: they are not set, or are no servers.
+    """
+    source = job.settings.sync.source
+    target = job.settings.sync.target or source
+    if not source or not target:
+        raise UsageError("setting sync.source: the base URL of the FHIR server to read is needed")
+    for name, url in (("source", source), ("target", target)):
+        if not is_url(url):
+            raise UsageError(f"setting sync.{name}: {url}: not the base URL of a FHIR server")
+    return source.rstrip("/"), target.rstrip("/")
+
+
+@contextmanager
+def state_of(path: Path) -> Iterator[State]:
+    """Open a state; a damaged one is put aside, and everything is read once."""
+    with ExitStack() as stack:
+        try:
+            state = stack.enter_context(open_state(path))
+        except DamagedStateError:
+            LOG.warning("%s: damaged, put aside as %s; a full run", path, set_aside(path).name)
+            state = stack.enter_context(open_state(path))
+        yield state
+
+
+def sync(job: Job, wanted: Wanted) -> Synced:
+    """Bring the target to what the source says now.
+
+    Raises:
+        SourceError, TargetError, LockedError, UsageError: as the messages say; what was written
+            stays, what was not remembered is looked at again.
+    """
+    source, target = places(job)
+    allowed = Permissions(wanted.dry_run, wanted.allow_retractions)
+    with ExitStack() as stack:
+        writing = stack.enter_context(
+            open_target(source, target, job.origin, job.settings, allowed, alone=True)
+        )
+        state = stack.enter_context(state_of(state_path(job, source, target)))
+        client = stack.enter_context(open_client(source, job.settings.source))
+        run = _Run(job, wanted, state, client, writing)
+        done = run.run()
+        done.pending = state.pending()
+        done.requests = client.requests_made + writing.requests_made
+        return done
+
+
+class _Run:
+    """One run over an open state, an open source and an open target."""
+
+    def __init__(
+        self, job: Job, wanted: Wanted, state: State, client: Client, writing: TargetServer
+    ) -> None:
+        self._job = job
+        self._wanted = wanted
+        self._state = state
+        self._client = client
+        self._writing = writing
+        self._accept = wanted.accept_unreadable or job.settings.sync.accept_unreadable
+        self._done = Synced()
+
+    def run(self) -> Synced:
+        """A full run where one is due, else an increment."""
+        why = self._why_full()
+        if not why:
+            try:
+                why = self._increment()
+            except NoIncrementError as error:
+                why = f"what changed cannot be asked for: {error}"
+        if why:
+            self._full(why)
+        return self._done
+
+    # --- a full run
+
+    def _why_full(self) -> str:
+        state, limits = self._state, self._job.settings.sync
+        if self._wanted.full:
+            return "asked for"
+        if state.fact(_FINGERPRINT) is None:
+            return "nothing is remembered"
+        if state.fact(_FINGERPRINT) != self._fingerprint():
+            return "version, mappings, protocol or settings have changed"
+        last = date.fromisoformat(state.fact(_LAST_FULL) or date.min.isoformat())
+        if self._wanted.today - last >= timedelta(days=limits.full_every_days):
+            return f"every {limits.full_every_days} days"
+        return ""
+
+    def _fingerprint(self) -> str:
+        """What a result depends on beside the record and the day."""
+        job = self._job
+        settings = job.settings.model_dump(
+            mode="json",
+            include={"base", "source_name", "timezone", "complete_types", "test_data", "write"},
+        )
+        parts = [__version__, job.mappings.sha256, job.protocol.model_dump_json(by_alias=True)]
+        content = ENCODER.encode([*parts, settings])
+        return hashlib.sha256(content).hexdigest()
+
+    def _full(self, why: str) -> None:
+        done = self._done
+        done.full = why
+        LOG.info("full run: %s", why)
+        searcher = Searcher(self._client)
+        try:
+            capabilities(self._client)
+            searcher.any("Patient", {})  # for what time it says that it is
+            stamp = stamp_of(self._client, searcher)
+        finally:
+            searcher.close()
+        read = read_server(self._client, self._job, self._progress)
+        patients = self._compute(read)
+        if self._holds_back():
+            return
+        pushed = self._push(patients, Scope())
+        if self._wanted.dry_run or done.stopped:
+            return
+        with self._state.transaction():
+            former = self._state.pending()
+            self._state.clear()
+            for one in former:
+                if one.patient in pushed.rejected:
+                    self._state.keep_pending(one)
+            self._remember(read, patients, pushed, set())
+            if stamp is not None:
+                self._state.set_watermarks(dict.fromkeys(DECODERS, stamp))
+            self._state.set_fact(_FINGERPRINT, self._fingerprint())
+            self._state.set_fact(_LAST_FULL, self._wanted.today.isoformat())
+            self._state.set_fact(_LACKING, self._lacking(read))
+            self._remember_choice()
+
+    # --- an increment
+
+    def _increment(self) -> str:
+        """What changed, and whom it concerns; why everything has to be read, if it turns out so."""
+        known = self._state.aliases()
+        include = self._job.selection.include
+        followed = dict(known) if include is None else {one: one for one in include} | known
+        searcher = Searcher(self._client)
+        try:
+            can = capabilities(self._client)
+            context = self._job.context(server=self._client.base)
+            overlap = self._job.settings.sync.overlap
+            reader = ChangeReader(
+                self._client, searcher, can, context, self._state, followed, overlap
+            )
+            changes = reader.read()
+            stamp = stamp_of(self._client, searcher)
+        finally:
+            searcher.close()
+        if stamp is None:
+            raise NoIncrementError("the server does not say what time it is")
+        concerned = {known.get(one, one) for one in changes.patients}
+        concerned |= self._state.due(self._wanted.today)
+        concerned |= {one.patient for one in self._state.pending()}
+        concerned |= {known.get(one, one) for one in self._choice_changed()}
+        self._done.changed = changes.resources
+        LOG.info("%d resources changed, %d patients concerned", changes.resources, len(concerned))
+        why = self._of_patients(concerned, changes.patients, known) if concerned else ""
+        if why or self._wanted.dry_run or self._done.stopped or self._done.held_back:
+            return why
+        with self._state.transaction():
+            self._state.set_watermarks(dict.fromkeys(DECODERS, stamp))
+            self._remember_choice()
+        return ""
+
+    def _of_patients(self, concerned: set[str], named: set[str], known: dict[str, str]) -> str:
+        """Read the full records of some patients, compute them and write what differs."""
+        ids = concerned | named | {one for one, whose in known.items() if whose in concerned}
+        chosen = self._job.selection
+        allowed = ids - chosen.exclude
+        if chosen.include is not None:
+            allowed &= chosen.include | {
+                one for one, whose in known.items() if whose in chosen.include
+            }
+        job = replace(self._job, selection=Selection(frozenset(allowed), chosen.exclude))
+        read = read_server(self._client, job, self._progress)
+        if self._lacking(read) != self._state.fact(_LACKING):
+            return "a type that the source lacked is there now, or the other way round"
+        patients = self._compute(read)
+        if self._holds_back():
+            return ""
+        ids |= {read.reading.patients.current(one) for one in ids}
+        published = self._state.published(ids)
+        scope = Scope(
+            patients=frozenset(ids),
+            known_as=_known_as(read),
+            identifiers=frozenset(published),
+            standing=len(set(self._state.published().values())),
+        )
+        pushed = self._push(patients, scope)
+        if self._wanted.dry_run:
+            return ""
+        gone = ids - {one.patient for one in patients}
+        with self._state.transaction():
+            self._remember(read, patients, pushed, gone)
+        return ""
+
+    def _choice(self) -> dict[str, frozenset[str]]:
+        chosen = self._job.selection
+        return {"excluded": chosen.exclude, "listed": chosen.include or frozenset()}
+
+    def _choice_changed(self) -> set[str]:
+        """Patients who objected since the last run or do no longer, joined the list or left it."""
+        found: set[str] = set()
+        for kind, patients in self._choice().items():
+            found |= patients ^ self._state.chosen(kind)
+        return found
+
+    def _remember_choice(self) -> None:
+        for kind, patients in self._choice().items():
+            self._state.set_chosen(kind, patients)
+
+    # --- what both do
+
+    def _progress(self, *_: int) -> None:
+        """Reading can be left at any time: nothing has happened yet."""
+        if self._wanted.stopped():
+            raise StoppedError
+
+    def _compute(self, read: SourceRead) -> list[Computed]:
+        patients, self._done.summary = computed(read, self._job)
+        self._done.patients = len(patients)
+        return patients
+
+    def _holds_back(self) -> bool:
+        """Whether something unreadable keeps the run from writing."""
+        summary = self._done.summary
+        unreadable = summary is not None and bool(summary.unreadable)
+        self._done.held_back = unreadable and not self._accept and not self._wanted.dry_run
+        return self._done.held_back
+
+    def _push(self, patients: list[Computed], scope: Scope) -> Pushed:
+        pushed = self._writing.push(patients, scope, stopped=self._wanted.stopped)
+        self._done.pushed = pushed
+        self._done.stopped = pushed.written.stopped
+        return pushed
+
+    def _lacking(self, read: SourceRead) -> str:
+        return str(msgspec.to_builtins(read.lacking))
+
+    def _remember(
+        self, read: SourceRead, patients: list[Computed], pushed: Pushed, gone: set[str]
+    ) -> None:
+        """What landed, or stood there already; who was rejected is tried again next time."""
+        state = self._state
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        unsent = pushed.unsent()
+        by_patient = {one.patient: identifiers_of(one) for one in patients}
+        whole = _of_everybody(read)
+        for patient, why in pushed.rejected.items():
+            state.set_pending(patient, why, now)
+        for patient in sorted(gone - pushed.rejected.keys() - unsent):
+            if patient not in whole:
+                state.forget(patient)
+        for patient, found in whole.items():
+            if patient in pushed.rejected or patient in unsent:
+                continue
+            found.published = set(by_patient.get(patient, ()))
+            record = read.records.records[patient]
+            found.due = next_due(record, self._job.protocol, self._job.as_of)
+            state.remember(found)
+            state.set_versions(_versions(read, found.refs))
+        state.prune()
+
+
+def _of_everybody(read: SourceRead) -> dict[str, PatientState]:
+    """What each patient's endpoints stand on, or could; and his ids."""
+    current = read.reading.patients.current
+    found = {patient: PatientState(patient, aliases={patient}) for patient in read.records.records}
+    for ref, item in read.reading.shelf.kept.items():
+        whose = found.get(current(item.patient)) if item.patient else None
+        if whose is not None:
+            whose.refs.add(ref)
+            whose.aliases.add(item.patient)
+            medication = getattr(item, "medication", "")
+            if medication:
+                whose.refs.add(medication)
+    for patient, record in read.records.records.items():
+        found[patient].refs.update(record.foreign_events)
+        found[patient].refs.add(f"Patient/{patient}")
+    return found
+
+
+def _versions(read: SourceRead, refs: set[str]) -> dict[str, str]:
+    kept = read.reading.shelf.kept
+    return {ref: version_of(kept[ref].version, kept[ref].updated) for ref in refs if ref in kept}
+
+
+def _known_as(read: SourceRead) -> dict[str, str]:
+    return {
+        item.patient: item.identifier
+        for item in read.reading.shelf.kept.values()
+        if isinstance(item, PatientFacts)
+    }
