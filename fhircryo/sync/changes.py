@@ -38,10 +38,10 @@ class _Whose(msgspec.Struct):
 
 @dataclass
 class Changes:
-    """Patients who may be concerned, by the ids that resources name, and how much changed."""
+    """Patients who may be concerned, by the ids that resources name; what changed, by reference."""
 
     patients: set[str] = field(default_factory=set)
-    resources: int = 0
+    resources: set[str] = field(default_factory=set)
 
 
 def stamp_of(client: Client, searcher: Searcher) -> str | None:
@@ -130,7 +130,7 @@ class ChangeReader:
                 continue
             patients = set(self._concerned(line)) | self._state.who_stands_on([ref])
             if patients:
-                self._found.resources += 1
+                self._found.resources.add(ref)
                 self._found.patients |= patients
 
     def _concerned(self, line: bytes) -> Iterator[str]:
@@ -175,5 +175,5 @@ class ChangeReader:
             if one.deleted or seen.get(ref) != one.version:
                 patients = self._state.who_stands_on([ref])
                 if patients:
-                    self._found.resources += 1
+                    self._found.resources.add(ref)
                     self._found.patients |= patients

@@ -248,8 +248,8 @@ class _Run:
         concerned |= self._state.due(self._wanted.today)
         concerned |= {one.patient for one in self._state.pending()}
         concerned |= {known.get(one, one) for one in self._choice_changed()}
-        self._done.changed = changes.resources
-        LOG.info("%d resources changed, %d patients concerned", changes.resources, len(concerned))
+        self._done.changed = len(changes.resources)
+        LOG.info("%d resources changed, %d patients concerned", self._done.changed, len(concerned))
         why = self._of_patients(concerned, changes.patients, known) if concerned else ""
         if why or self._wanted.dry_run or self._done.stopped or self._done.held_back:
             return why

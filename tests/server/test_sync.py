@@ -26,7 +26,7 @@ from fhircryo.sync.run import Synced, Wanted, state_path
 from tests.server import proxy as faults
 from tests.server.cohorts import coded, cohort, index, person, psa, record
 from tests.server.hapi import HapiServer
-from tests.server.loading import _ENCODER, load
+from tests.server.loading import _ENCODER, load, post, transaction
 from tests.server.proxy import FaultProxy
 from tests.server.published import by_name, endpoints, said, statuses, versions
 
@@ -65,7 +65,7 @@ class Site:
         return state_path(job, self.url, self.url)
 
     def put(self, *resources: dict[str, Any]) -> None:
-        load(self.url, list(resources))
+        post(self.url, transaction(resources))
 
     def delete(self, name: str) -> None:
         answer = requests.delete(f"{self.url}/{name}", timeout=60)
