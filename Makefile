@@ -5,10 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint docs bench hapi real-input clean
+.PHONY: demo demo-server test lint docs bench hapi real-input clean
 
 demo: $(READY)
 	$(BIN)/fhircryo demo
+
+# The same on a real FHIR server: HAPI, with the 62 patients in it and their endpoints written back.
+demo-server: $(READY)
+	$(BIN)/python -m tests.server.demo_server
 
 test: $(READY) lint
 	$(BIN)/pytest -n auto -p tests.server.scheduling --dist loadgroup -q

@@ -2,9 +2,13 @@
 
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from fhircryo.endpoints.compute import PatientEndpoints
+    from fhircryo.job import Job
 
 DEMO_AS_OF = date(2017, 12, 31)
 
@@ -23,20 +27,34 @@ def demo(
     Example:
       fhircryo demo --out endpoints/
     """
+    from fhircryo.data import shipped
+    from fhircryo.pipeline import compute_folder
+    from fhircryo.source import cohort_of, read_source
+
+    source = shipped("examples/bomers-2020")
+    job = demo_job()
+    same = print_table(cohort_of(read_source(source, job), job), job)
+    if out is not None:
+        compute_folder(source, out, job)
+        typer.echo(f"written: {out}")
+    raise typer.Exit(0 if same else 1)
+
+
+def demo_job() -> "Job":
+    """What the demo computes with: a site's fhircryo.toml does not change the paper's table."""
+    from fhircryo.job import Job
+    from fhircryo.settings import Settings
+
+    return Job.of(Settings.model_construct(), DEMO_AS_OF)
+
+
+def print_table(cohort: "list[PatientEndpoints]", job: "Job") -> bool:
+    """Print a cohort's table beside the publication's; whether every figure is the same."""
     from rich.console import Console
     from rich.table import Table
 
     from fhircryo.cohort.results_table import results_table
-    from fhircryo.data import shipped
-    from fhircryo.job import Job
-    from fhircryo.pipeline import compute_folder
-    from fhircryo.settings import Settings
-    from fhircryo.source import cohort_of, read_source
 
-    source = shipped("examples/bomers-2020")
-    # The demo's own settings: a site's fhircryo.toml does not change the paper's table.
-    job = Job.of(Settings.model_construct(), DEMO_AS_OF)
-    cohort = cohort_of(read_source(source, job), job)
     rows = results_table(cohort, job.protocol, job.mappings.instruments)
     typer.echo(f"{job.protocol.title}, as of {job.as_of}")
     table = Table()
@@ -46,7 +64,4 @@ def demo(
         table.add_row(row.words, row.ours, row.published, "=" if row.same else "DIFFERS")
     Console().print(table)
     typer.echo(f"published: {job.protocol.source}")
-    if out is not None:
-        compute_folder(source, out, job)
-        typer.echo(f"written: {out}")
-    raise typer.Exit(0 if all(row.same for row in rows) else 1)
+    return all(row.same for row in rows)

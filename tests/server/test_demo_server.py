@@ -1,0 +1,38 @@
+"""The demonstration on a server: the paper's table, and a search that finds the patients."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ENDPOINT = r"http\S+/Observation/e[0-9a-f]{32}\?"
+PROVENANCE = r"http\S+/Provenance\?target=Observation/e[0-9a-f]{32}&"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("hapi")  # skipped, or an error, where no server can be had
+def test_the_demo_shows_the_table_and_that_a_search_finds_the_endpoints():
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.server.demo_server", "--once"],
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "100"},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=500,
+    )
+    shown = done.stdout
+    assert (done.returncode, done.stderr) == (0, ""), shown
+    assert re.findall(r"^(\d)  ", shown, re.MULTILINE) == list("123456")
+    assert re.search(r"^new +2055$", shown, re.MULTILINE)
+    table = [line for line in shown.splitlines() if line.startswith("│")]
+    assert len(table) == 10
+    assert all(line.endswith("│ = │") for line in table)
+    assert "36/57 (63 %)" in shown
+    assert "\n36 patients are disease-free at 12 months\n" in shown
+    assert re.search(f"^endpoint +{ENDPOINT}", shown, re.MULTILINE)
+    assert re.search(f"^provenance +{PROVENANCE}", shown, re.MULTILINE)
