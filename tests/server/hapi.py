@@ -1,7 +1,8 @@
 """A real HAPI FHIR server: built once, started as a process, emptied, switched, stopped.
 
 Needs Java 17 (a JDK) and Maven. What Maven fetches (400 MB) and what javac makes stay under
-``.cache/hapi``, in a folder named by the hash of the pom, so that CI can keep it between runs.
+``.cache/hapi`` (or the folder that ``HAPI_CACHE`` names), in a folder named by the hash of the pom,
+so that CI can keep it between runs.
 """
 
 import fcntl
@@ -22,7 +23,7 @@ import requests
 HERE = Path(__file__).resolve().parent / "hapi"
 POM = HERE / "pom.xml"
 SOURCES = HERE / "src" / "main"
-CACHE = HERE.parents[2] / ".cache" / "hapi"
+CACHE = Path(os.environ.get("HAPI_CACHE") or HERE.parents[2] / ".cache" / "hapi").absolute()
 MAIN = "fhircryo.HapiServer"
 
 #: Seconds until a server must answer; 15 to 45 are usual on two cores.
