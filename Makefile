@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# uv is taken from the path where it is, else from the environment itself.
+SYNC = UV_PROJECT_ENVIRONMENT=$(VENV) $$(command -v uv || echo $(BIN)/uv) \
+	sync --quiet --locked --inexact --python $(PYTHON)
 
 .PHONY: demo demo-server test lint docs bench hapi real-input clean
 
@@ -29,8 +32,11 @@ docs: $(READY)
 	$(BIN)/python -m tests.spec.render
 	$(BIN)/python docs/render_cli.py
 
+# The second needs a HAPI server, as the tests do, and the clients that it compares with.
 bench: $(READY)
 	$(BIN)/python benchmarks/folder.py
+	$(SYNC) --group bench
+	$(BIN)/python -m benchmarks.server
 
 # A HAPI FHIR server with the 62 patients in it, until Ctrl-C.
 hapi: $(READY)
@@ -45,10 +51,8 @@ real-input: $(READY)
 clean:
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-# uv is taken from the path where it is, else it comes by pip into the environment itself.
 $(READY): pyproject.toml uv.lock
 	@command -v uv >/dev/null || test -x $(BIN)/uv || \
 		{ $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv; }
-	@UV=$$(command -v uv || echo $(BIN)/uv); \
-		UV_PROJECT_ENVIRONMENT=$(VENV) $$UV sync --quiet --locked --inexact --python $(PYTHON)
+	@$(SYNC)
 	@touch $@
