@@ -112,9 +112,8 @@ def _rows(bundle: object) -> dict[str, list[dict[str, object]]]:
     return {"Observation": rows}
 
 
-def contenders(url: str, job: Job, patient: str) -> list[Contender]:
+def contenders(url: str, job: Job, query: Params) -> list[Contender]:
     """Ours, the bare loop and the clients."""
-    query = asked(url, job, patient)
     return [
         Contender("fhircryo", partial(ours, url, job, query)),
         Contender("requests + json", partial(bare, url, query), GOAL),

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import pull
 import write_back
 from generate import generate
+from replay import record, replayed
 from rounds import alternate, print_table
 
 from fhircryo.job import Job
@@ -47,10 +48,13 @@ def pulled(server: HapiServer, job: Job, folder: Path, patients: int, rounds: in
     """Load a cohort and time its pull."""
     generate(folder, patients)
     loaded = load(server.url, psa_cohort(folder))
-    contenders = pull.contenders(server.url, job, "pat-000000")
     results = loaded.counts["Observation"]
-    found = alternate(contenders, rounds, results)
+    query = pull.asked(server.url, job, "pat-000000")
+    found = alternate(pull.contenders(server.url, job, query), rounds, results)
     print_table(f"PSA pull: {results} Observations in pages of {PAGE}", found)
+    with replayed(server.url, record(server.url, query)) as url:
+        found = alternate(pull.contenders(url, job, query), rounds, results)
+    print_table("The same pages from a server that gives them at once: the client alone", found)
 
 
 def written(server: HapiServer, job: Job, folder: Path, rounds: int) -> None:
