@@ -90,6 +90,8 @@ REASON_ADVICE = {
     Reason.METASTATIC_AT_BASELINE: "Check the date of the metastasis.",
     Reason.LANDMARK_NOT_REACHED: "Compute again once the landmark has passed.",
     Reason.DIED_BEFORE_LANDMARK: "Nothing: it cannot be known.",
+    Reason.AFTER_SALVAGE_THERAPY: "Nothing: the protocol ends the PSA series with salvage therapy"
+    " (`salvage_therapy: censor`).",
 }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fhircryo.calendar import Span
-from fhircryo.endpoints.catalogue import CATALOGUE, PROM_SCORE, ValueType
+from fhircryo.endpoints.catalogue import BIOCHEMICAL_FAILURE, CATALOGUE, PROM_SCORE, ValueType
 from fhircryo.endpoints.compute import PatientEndpoints
 from fhircryo.endpoints.prom import windows
 from fhircryo.endpoints.psa import SeriesPoint
@@ -252,14 +252,18 @@ def _moments(computed: PatientEndpoints) -> list[_Dated]:
 
 
 def _add_events(computed: PatientEndpoints, add: Any) -> None:
+    record = computed.line.record
+    codes = {item.ref: f": {item.code}" for item in (*record.therapies, *computed.line.repeats)}
+    everything = computed.events.and_also(computed.therapies)
     for events, words in (
-        (computed.events.at_baseline, "{} at baseline"),
-        (computed.events.precise, "{}"),
-        (computed.events.intervals, "{}, on one of these days"),
-        (computed.events.possible, "{}, possible: neither counted nor ruled out"),
+        (everything.at_baseline, "{} at baseline"),
+        (everything.precise, "{}"),
+        (everything.intervals, "{}, on one of these days"),
+        (everything.possible, "{}, possible: neither counted nor ruled out"),
     ):
         for event in events:
-            add(event.when if event.dated else None, words.format(event.kind), event.ref)
+            what = words.format(event.kind) + codes.get(event.ref, "")
+            add(event.when if event.dated else None, what, event.ref)
     for complication in computed.complications.all:
         grades = ", ".join(f"{scale} {grade}" for scale, grade in sorted(complication.grades))
         add(complication.when, f"complication: {grades or 'ungraded'}", complication.ref)
@@ -270,11 +274,13 @@ def _psa_words(point: SeriesPoint, computed: PatientEndpoints) -> str:
     if point.nadir is not None:
         words += f"; nadir {_plain(point.nadir)}, threshold {_plain(point.threshold)}"
     words += f": {point.judgement}"
-    failure = computed.course.failure
+    failure, therapy = computed.course.failure, computed.course.therapy
     if point is failure:
         words += ", biochemical failure"
     elif failure is not None and point.day > failure.day:
         words += " (after the failure)"
+    elif therapy is not None and point.day > therapy.when.first:
+        words += " (after salvage therapy)"
     return words
 
 
@@ -325,6 +331,9 @@ def _effective(result: Result) -> str:
 def _because(result: Result, computed: PatientEndpoints) -> list[str]:
     lines = []
     roles = {str(evidence.role) for evidence in result.evidence}
+    if result.endpoint is BIOCHEMICAL_FAILURE:
+        rule = computed.line.protocol.biochemical_failure
+        lines.append(f"{rule.definition.capitalize()}: nadir + {_plain(rule.rise)} ng/mL")
     if result.reason is not None:
         lines.append(WHY.get(result.reason, str(result.reason)))
     for part in result.components:
@@ -340,6 +349,10 @@ def _because(result: Result, computed: PatientEndpoints) -> list[str]:
 
 
 def _component_words(part: Component) -> str:
+    if isinstance(part.value, Span):
+        days = part.value
+        when = str(days.first) if days.precise else f"one day of {days.first}..{days.last}"
+        return f"{part.part} since {when}: PSA after it may be lowered"
     unit = "" if part.part in (Part.UNGRADED, Part.BASELINE_SCORE) else " ng/mL"
     return f"{part.part} {_plain(part.value)}{unit}"
 

@@ -17,6 +17,7 @@ from fhircryo.model import (
     AdverseEvent,
     AnyItem,
     Dropped,
+    Drug,
     Finding,
     Grading,
     Item,
@@ -27,6 +28,7 @@ from fhircryo.model import (
     PsaResult,
     Reason,
     Response,
+    Therapy,
     Treatment,
 )
 
@@ -220,8 +222,8 @@ def _is_told(item: Item) -> bool:
 
     A cryoablation that cannot be the index may be why he is; test data are told of always.
     """
-    if type(item) is not NotUsed:
-        return False
+    if not isinstance(item, NotUsed):
+        return _problem(item) is Reason.TEST_DATA
     return item.reason is Reason.TEST_DATA or type_of(item.ref) == "Procedure"
 
 
@@ -281,7 +283,10 @@ class Patients:
 
 @dataclass
 class Records:
-    """The records of the cohort's candidates, and what is told of everything else."""
+    """The records of the cohort's candidates, and what is told of everything else.
+
+    ``drugs``: how many Medications the records' therapies stand on.
+    """
 
     records: dict[str, PatientRecord]
     counted: Counter[Counted]
@@ -289,6 +294,7 @@ class Records:
     listed: list[tuple[Notice, str]]
     #: Older versions, by the patient they belong to.
     older: list[Older]
+    drugs: int
 
 
 def assemble(shelf: Shelf, patients: Patients) -> Records:
@@ -308,12 +314,16 @@ def assemble(shelf: Shelf, patients: Patients) -> Records:
         and current not in test_patients
     }
     for item in shelf.kept.values():
-        if type(item) is Dropped:
-            counted[item.reason, type_of(item.ref), item.code] += 1
+        if type(item) is Drug:
             continue
         current = patients.current(item.patient) if item.patient else ""
         record = records.get(current)
         told = _is_nobodys(item, current) or current in test_patients
+        if type(item) is Therapy and item.medication and (told or record is not None):
+            item = _resolved(item, shelf)
+        if type(item) is Dropped:
+            counted[item.reason, type_of(item.ref), item.code] += 1
+            continue
         if told or (record is None and _is_told(item)):
             if current and not patients.allowed(current):
                 counted[Reason.NOT_IN_COHORT, type_of(item.ref), item.code] += 1
@@ -325,21 +335,49 @@ def assemble(shelf: Shelf, patients: Patients) -> Records:
             _add(record, item, current)
     for record in records.values():
         _find_foreign_events(record, shelf)
-    return Records(records, counted, listed, shelf.older)
+    drugs = _count_drugs(shelf, records.values(), counted)
+    return Records(records, counted, listed, shelf.older, drugs)
+
+
+def _resolved(item: Therapy, shelf: Shelf) -> Therapy | Dropped:
+    """A therapy with what the Medication that it names is; one not mapped leaves only a count."""
+    drug = shelf.kept.get(item.medication)
+    if type(drug) is Drug:
+        item.code = drug.code
+        return item
+    dropped = Dropped(
+        reason=Reason.UNMAPPED_CODE, ref=item.ref, patient=item.patient, code=item.code
+    )
+    shelf.kept[item.ref] = dropped
+    return dropped
+
+
+def _count_drugs(shelf: Shelf, records: Iterable[PatientRecord], counted: Counter[Counted]) -> int:
+    """How many Medications the records' therapies name; the others only count."""
+    named = {therapy.medication for record in records for therapy in record.therapies}
+    used = 0
+    for ref, item in shelf.kept.items():
+        if type(item) is not Drug:
+            continue
+        if ref in named:
+            used += 1
+        else:
+            counted[Reason.NOT_IN_COHORT, type_of(ref), item.code] += 1
+    return used
 
 
 def _is_nobodys(item: Item, current: str) -> bool:
     if not current or _problem(item) is Reason.TEST_DATA:
         return True
-    return type(item) is NotUsed and item.reason is Reason.TEST_DATA
+    return isinstance(item, NotUsed) and item.reason is Reason.TEST_DATA
 
 
 def _problem(item: Item) -> Reason | None:
-    return item.problem if type(item) is AdverseEvent else None
+    return item.problem if isinstance(item, AdverseEvent | Therapy) else None
 
 
 def _listed(item: Item) -> Notice:
-    if type(item) is NotUsed:
+    if isinstance(item, NotUsed):
         return Notice(item.ref, item.reason, item.detail)
     return Notice(item.ref, _problem(item) or Reason.TEST_DATA)
 
@@ -349,10 +387,12 @@ def _add(record: PatientRecord, item: Item | None, current: str) -> None:
         record.psa.append(item)
     elif type(item) is Response:
         record.responses.append(item)
-    elif type(item) is NotUsed:
+    elif isinstance(item, NotUsed):
         record.not_used.append(item)
     elif type(item) is Treatment:
         record.treatments.append(item)
+    elif type(item) is Therapy:
+        record.therapies.append(item)
     elif type(item) is Finding:
         record.findings.append(item)
     elif type(item) is AdverseEvent:

@@ -11,11 +11,12 @@ from fhircryo.endpoints.catalogue import MAJOR_CLAVIEN, MAJOR_SIR
 from fhircryo.endpoints.compute import PatientEndpoints, compute
 from fhircryo.errors import UsageError
 from fhircryo.extract.context import Context
+from fhircryo.extract.medication import MEDICATED_TYPES
 from fhircryo.fhir.dates import DateReader
 from fhircryo.gather import Counted, type_of
 from fhircryo.mapping.load import Mappings, load_mappings, load_protocol
 from fhircryo.mapping.protocol import Protocol
-from fhircryo.model import Item, Lacking, Notice, NotUsed, PatientRecord, Reason
+from fhircryo.model import Item, Lacking, Notice, NotUsed, PatientRecord, Reason, Therapy
 from fhircryo.publish.observation import ObservationMaker, references
 from fhircryo.publish.origin import Origin
 from fhircryo.publish.provenance import provenance
@@ -85,6 +86,9 @@ class Job:
             conditions="Condition" not in present,
             adverse_events="AdverseEvent" not in present,
             gradings=not gradings,
+            # Where salvage therapy is only marked, no endpoint rests on there being none.
+            medications=self.protocol.salvage_therapy != "report"
+            and present.isdisjoint(MEDICATED_TYPES),
         )
 
     @cached_property
@@ -168,7 +172,7 @@ class Publisher:
         """All treatments are after as-of: those are told, everything else only counts."""
         done = self.slice
         for item in items_of(record):
-            if type_of(item.ref) != "Procedure":
+            if type_of(item.ref) != "Procedure" or type(item) is Therapy:
                 done.counted[Reason.NOT_IN_COHORT, type_of(item.ref), item.code] += 1
                 continue
             reason = item.reason if isinstance(item, NotUsed) else Reason.AFTER_AS_OF
@@ -209,6 +213,7 @@ def items_of(record: PatientRecord) -> Iterator[Item]:
         yield record.facts
     yield from record.former
     yield from record.treatments
+    yield from record.therapies
     yield from record.psa
     yield from record.findings
     yield from record.adverse_events

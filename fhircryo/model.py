@@ -47,6 +47,7 @@ class Reason(StrEnum):
     METASTATIC_AT_BASELINE = "metastatic-at-baseline"
     LANDMARK_NOT_REACHED = "landmark-not-reached"
     DIED_BEFORE_LANDMARK = "died-before-landmark"
+    AFTER_SALVAGE_THERAPY = "after-salvage-therapy"
 
 
 class Kind(StrEnum):
@@ -57,6 +58,7 @@ class Kind(StrEnum):
     PROGRESSION = "progression"
     BIOCHEMICAL_FAILURE = "biochemical-failure"
     DEATH = "death"
+    SALVAGE_THERAPY = "salvage-therapy"
 
 
 class Item(msgspec.Struct, gc=False, tag_field="t", array_like=True, kw_only=True):
@@ -107,6 +109,29 @@ class Treatment(Item, tag="tr"):
     when: Span
     completed: bool
     successful: bool
+
+
+class VagueTreatment(NotUsed, tag="vt", kw_only=True):
+    """A cryoablation of no known day: it cannot be the index, and may be a repeat treatment."""
+
+    when: Span
+
+
+class Therapy(Item, tag="th"):
+    """A salvage therapy by its beginning; ``when`` is None where no date is known.
+
+    ``medication``: the Medication resource that says what it is, where the resource itself does
+    not. ``problem``: why it does not count.
+    """
+
+    when: Span | None
+    medication: str = ""
+    problem: Reason | None = None
+    detail: str = ""
+
+
+class Drug(Item, tag="dr"):
+    """A Medication resource that is a salvage therapy's; of no patient."""
 
 
 class PsaResult(Item, tag="psa"):
@@ -205,6 +230,9 @@ AnyItem = (
     | NotUsed
     | PatientFacts
     | Treatment
+    | VagueTreatment
+    | Therapy
+    | Drug
     | PsaResult
     | Finding
     | AdverseEvent
@@ -234,6 +262,7 @@ class PatientRecord(msgspec.Struct):
     facts: PatientFacts | None = None
     former: list[PatientFacts] = []
     treatments: list[Treatment] = []
+    therapies: list[Therapy] = []
     psa: list[PsaResult] = []
     findings: list[Finding] = []
     adverse_events: list[AdverseEvent] = []
@@ -249,3 +278,4 @@ class Lacking(msgspec.Struct, frozen=True):
     conditions: bool = False
     adverse_events: bool = False
     gradings: bool = False
+    medications: bool = False

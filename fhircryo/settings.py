@@ -22,7 +22,15 @@ from fhircryo.mapping.load import DEFAULT_BASE, DEFAULT_PROTOCOL
 CONFIG_FILE = "fhircryo.toml"
 
 ReadType = Literal[
-    "Patient", "Observation", "Procedure", "Condition", "AdverseEvent", "QuestionnaireResponse"
+    "Patient",
+    "Observation",
+    "Procedure",
+    "Condition",
+    "AdverseEvent",
+    "QuestionnaireResponse",
+    "MedicationRequest",
+    "MedicationStatement",
+    "MedicationAdministration",
 ]
 
 

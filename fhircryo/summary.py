@@ -9,6 +9,7 @@ from typing import IO
 import msgspec
 
 from fhircryo import __version__
+from fhircryo.extract.medication import MEDICATED_TYPES
 from fhircryo.fhir.client import without_query
 from fhircryo.fhir.wire import DECODERS
 from fhircryo.gather import Counted, Records, Shelf
@@ -107,7 +108,7 @@ def sum_up(read: SourceRead, job: Job, total: Slice) -> Summary:
         resources=types.total(),
         read_by_type={kind: types[kind] for kind in DECODERS if types[kind]},
         other_types={kind: types[kind] for kind in sorted(types) if kind not in DECODERS},
-        used=total.used,
+        used=total.used + read.records.drugs,
         not_used={str(reason): not_used[reason] for reason in Reason if not_used[reason]},
         notes={str(reason): total.notes[reason] for reason in Reason if total.notes[reason]},
         unreadable=len(shelf.unreadable),
@@ -120,7 +121,8 @@ def sum_up(read: SourceRead, job: Job, total: Slice) -> Summary:
 def lacking_words(lacking: Lacking) -> list[str]:
     """The types that the source lacks."""
     found = ["Condition"] if lacking.conditions else []
-    return [*found, "AdverseEvent"] if lacking.adverse_events else found
+    found += ["AdverseEvent"] if lacking.adverse_events else []
+    return found + (sorted(MEDICATED_TYPES) if lacking.medications else [])
 
 
 def _unknown(selection: Selection, shelf: Shelf) -> list[str]:

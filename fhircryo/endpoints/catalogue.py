@@ -41,7 +41,7 @@ PSA_NADIR = Endpoint(
 )
 BIOCHEMICAL_FAILURE = Endpoint(
     "biochemical-failure",
-    "PSA at or above the nadir plus the protocol's rise (Phoenix), dated at call",
+    "PSA at or above the nadir plus the protocol's rise, dated at call",
     ValueType.YES_NO,
     "after D0",
 )

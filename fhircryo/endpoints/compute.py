@@ -20,6 +20,7 @@ from fhircryo.endpoints.recurrence import (
     metastasis,
 )
 from fhircryo.endpoints.result import Result
+from fhircryo.endpoints.salvage import as_failures, first_therapy, mark, salvage_therapy
 from fhircryo.endpoints.survival import disease_free_survival, metastasis_free_survival
 from fhircryo.endpoints.technical import technical_success
 from fhircryo.endpoints.timeline import Timeline, timeline
@@ -33,6 +34,7 @@ class PatientEndpoints(msgspec.Struct):
 
     line: Timeline
     course: PsaCourse
+    therapies: ClinicalEvents
     events: ClinicalEvents
     complications: Complications
     results: list[Result]
@@ -49,20 +51,25 @@ def compute(
     line = timeline(record, protocol, as_of)
     if line is None:
         return None
-    course = psa_course(line)
+    therapies = salvage_therapy(line)
+    first = first_therapy(therapies)
+    failing = as_failures(line, therapies)
+    course = psa_course(line, first)
     events = clinical_events(line)
+    disease = events.and_also(failing)
     attributed = complications(line)
     results = [
         technical_success(line),
         psa_nadir(line, course),
-        biochemical_failure(line, course),
-        time_to_failure(line, course),
+        biochemical_failure(line, course, failing, lacking),
+        time_to_failure(line, course, failing, lacking),
         local_recurrence(line, events, lacking),
         metastasis(line, events, lacking),
-        disease_free(line, course, events, lacking),
-        disease_free_survival(line, course, events, lacking),
+        disease_free(line, course, disease, lacking),
+        disease_free_survival(line, course, disease, lacking),
         metastasis_free_survival(line, course, events, lacking),
         *complication_endpoints(line, attributed, lacking, scales),
         *prom_endpoints(line),
     ]
-    return PatientEndpoints(line, course, events, attributed, results)
+    mark(results, first)
+    return PatientEndpoints(line, course, therapies, events, attributed, results)

@@ -4,7 +4,7 @@ from datetime import date
 
 from fhircryo.calendar import add_months
 from fhircryo.endpoints.catalogue import DISEASE_FREE
-from fhircryo.endpoints.failure import psa_evidence
+from fhircryo.endpoints.failure import failure_event, psa_evidence
 from fhircryo.endpoints.psa import PsaCourse
 from fhircryo.endpoints.recurrence import ClinicalEvents, Event, vague_reason
 from fhircryo.endpoints.result import Absent, Evidence, Reason, Result, Role, absent
@@ -54,7 +54,7 @@ def disease_free(
     clear = next((point for point in course.clear if point.day >= earliest), None)
     if clear is None:
         return none(Absent.UNKNOWN, Reason.INSUFFICIENT_PSA)
-    if lacking.conditions:
+    if lacking.conditions or lacking.medications:
         return none(Absent.UNKNOWN, Reason.SOURCE_LACKS_TYPE)
     return Result(
         DISEASE_FREE,
@@ -65,14 +65,6 @@ def disease_free(
         period=True,
         evidence=(psa_evidence(Role.CLEAR_PSA, clear),),
     )
-
-
-def failure_event(course: PsaCourse) -> list[Event]:
-    """The biochemical failure as an event among the others."""
-    if course.failure is None:
-        return []
-    result = course.failure.result
-    return [Event(Kind.BIOCHEMICAL_FAILURE, result.ref, result.when)]
 
 
 def death_evidence(line: Timeline) -> Evidence:

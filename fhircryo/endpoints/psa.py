@@ -1,6 +1,7 @@
-"""The PSA series and the Phoenix definition of biochemical failure.
+"""The PSA series and biochemical failure: nadir plus the protocol's rise, dated "at call".
 
-Source: Roach et al., Int J Radiat Oncol Biol Phys 2006;65(4):965-74; dated "at call".
+Sources: Phoenix, Roach et al., Int J Radiat Oncol Biol Phys 2006;65(4):965-74; Stuttgart, Blana et
+al., BJU Int 2009;104(8):1058-62. They differ in the rise.
 """
 
 from datetime import date, datetime
@@ -10,6 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from fhircryo.calendar import add_days, moment
+from fhircryo.endpoints.recurrence import Event
 from fhircryo.endpoints.timeline import Timeline
 from fhircryo.model import PsaResult, Reason
 
@@ -49,7 +51,8 @@ class PsaCourse(msgspec.Struct):
     """The PSA after the index procedure, judged.
 
     ``failure``: the first point that fails; ``nadir``: the lowest up to and including it, the
-    earliest among equals; ``clear``: the clear points before it.
+    earliest among equals; ``clear``: the clear points before it. ``therapy``: the salvage therapy
+    that is a failure, where no PSA failed up to its first day; then nothing later counts.
     """
 
     baseline: PsaResult | None
@@ -57,11 +60,23 @@ class PsaCourse(msgspec.Struct):
     failure: SeriesPoint | None
     nadir: SeriesPoint | None
     clear: list[SeriesPoint]
+    therapy: Event | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether a PSA or a salvage therapy is a failure."""
+        return self.failure is not None or self.therapy is not None
 
 
-def psa_course(line: Timeline) -> PsaCourse:
-    """The judged PSA series of a patient; what is not used is told to the time line."""
-    baseline, series = _used(line)
+def psa_course(line: Timeline, therapy: Event | None) -> PsaCourse:
+    """The judged PSA series of a patient; what is not used is told to the time line.
+
+    ``therapy``: the first salvage therapy.
+    """
+    rule = line.protocol.salvage_therapy
+    baseline, series = _used(line, _first_day(therapy if rule == "censor" else None))
+    fails_by_itself = therapy if rule == "event" else None
+    last_day = _first_day(fails_by_itself)
     rules = line.protocol.psa
     rise = line.protocol.biochemical_failure.rise
     points: list[SeriesPoint] = []
@@ -81,7 +96,7 @@ def psa_course(line: Timeline) -> PsaCourse:
         can_be_nadir = result.comparator != ">" and (
             result.comparator != "<" or stated <= rules.nadir_limit_max
         )
-        if failure is not None:
+        if failure is not None or point.day > last_day:
             continue
         if judgement is Judgement.CLEAR:
             clear.append(point)
@@ -90,7 +105,14 @@ def psa_course(line: Timeline) -> PsaCourse:
         if can_be_nadir and (nadir is None or value < nadir):
             lowest, nadir = point, value
             threshold = _EXACT.add(nadir, rise)
-    return PsaCourse(baseline, points, failure, lowest, clear)
+    if failure is not None:
+        fails_by_itself = None
+    return PsaCourse(baseline, points, failure, lowest, clear, fails_by_itself)
+
+
+def _first_day(therapy: Event | None) -> date:
+    """The day on which a salvage therapy may have begun, as the last before its effect."""
+    return date.max if therapy is None else therapy.when.first
 
 
 def _judge(value: Decimal, stated: Decimal, comparator: str, threshold: Decimal) -> Judgement:
@@ -108,8 +130,8 @@ def _value_used(stated: Decimal, comparator: str, rule: str) -> Decimal:
     return _EXACT.multiply(stated, _HALF) if rule == "half" else Decimal(0)
 
 
-def _used(line: Timeline) -> tuple[PsaResult | None, list[PsaResult]]:
-    """The baseline PSA and the post-index series in order."""
+def _used(line: Timeline, last_day: date) -> tuple[PsaResult | None, list[PsaResult]]:
+    """The baseline PSA and the post-index series in order, up to a last day."""
     d0 = line.d0
     earliest = add_days(d0, -line.protocol.psa.baseline_days)
     before: list[PsaResult] = []
@@ -119,6 +141,8 @@ def _used(line: Timeline) -> tuple[PsaResult | None, list[PsaResult]]:
             # A text that is no result may say anything: it is not repeated.
             said = result.recorded if result.problem is Reason.UNIT else ""
             line.tell(result.ref, result.problem, said)
+        elif result.when.first > last_day:
+            line.tell(result.ref, Reason.AFTER_SALVAGE_THERAPY)
         elif result.when.first > d0:
             series.append(result)
         elif result.when.first >= earliest:

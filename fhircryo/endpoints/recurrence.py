@@ -54,6 +54,23 @@ class ClinicalEvents(msgspec.Struct):
             only(self.at_baseline),
         )
 
+    def and_also(self, others: "ClinicalEvents") -> "ClinicalEvents":
+        """These events and some others."""
+        joined = ClinicalEvents(
+            self.precise + others.precise,
+            self.intervals + others.intervals,
+            self.possible + others.possible,
+            self.at_baseline + others.at_baseline,
+        )
+        joined.sort()
+        return joined
+
+    def sort(self) -> None:
+        """Bring them in order of time."""
+        for events in (self.precise, self.intervals, self.possible, self.at_baseline):
+            if len(events) > 1:
+                events.sort(key=_in_time)
+
 
 def vague_reason(events: list[Event]) -> Reason:
     """The reason that vaguely dated events give: an imprecise date before none at all."""
@@ -62,14 +79,19 @@ def vague_reason(events: list[Event]) -> Reason:
     return Reason.NO_USABLE_DATE
 
 
+def may_precede(vague: list[Event], first: Event | None) -> bool:
+    """Whether a vaguely dated event may have come before the first one of a known day."""
+    if first is None:
+        return bool(vague)
+    return any(event.when.first < first.when.first for event in vague)
+
+
 def clinical_events(line: Timeline) -> ClinicalEvents:
     """The clinical events of a patient; what is no event is told to the time line."""
     found = ClinicalEvents([], [], [], [])
     for finding in line.record.findings:
         _place(finding, line, found)
-    for events in (found.precise, found.intervals, found.possible, found.at_baseline):
-        if len(events) > 1:
-            events.sort(key=_in_time)
+    found.sort()
     return found
 
 

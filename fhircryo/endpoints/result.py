@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import msgspec
 
+from fhircryo.calendar import Span
 from fhircryo.endpoints.catalogue import Endpoint
 from fhircryo.model import Reason
 
@@ -52,6 +53,7 @@ class Part(StrEnum):
     TIME_POINT = "time-point"
     BASELINE_SCORE = "baseline-score"
     UNGRADED = "ungraded"
+    SALVAGE_THERAPY = "salvage-therapy"
 
 
 class Evidence(msgspec.Struct, gc=False, frozen=True):
@@ -64,10 +66,10 @@ class Evidence(msgspec.Struct, gc=False, frozen=True):
 
 
 class Component(msgspec.Struct, gc=False):
-    """A number (in the unit that its part implies), a yes or no, or a code."""
+    """A number (in the unit that its part implies), a yes or no, a code, or a day or days."""
 
     part: Part
-    value: Value
+    value: Value | Span
 
 
 class Result(msgspec.Struct, gc=False):

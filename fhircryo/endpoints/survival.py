@@ -8,10 +8,10 @@ from fhircryo.endpoints.catalogue import (
     METASTASIS_FREE_SURVIVAL,
     Endpoint,
 )
-from fhircryo.endpoints.disease_free import death_evidence, failure_event
-from fhircryo.endpoints.failure import psa_evidence
+from fhircryo.endpoints.disease_free import death_evidence
+from fhircryo.endpoints.failure import failure_event, psa_evidence
 from fhircryo.endpoints.psa import PsaCourse, SeriesPoint
-from fhircryo.endpoints.recurrence import ClinicalEvents, Event, vague_reason
+from fhircryo.endpoints.recurrence import ClinicalEvents, Event, may_precede, vague_reason
 from fhircryo.endpoints.result import (
     Absent,
     Component,
@@ -32,7 +32,8 @@ def disease_free_survival(
     """To the first of failure, local recurrence, metastasis, progression and death."""
     precise = [*failure_event(course), *events.precise]
     last = course.clear[-1] if course.clear else None
-    return _survival(DISEASE_FREE_SURVIVAL, line, precise, events, lacking, last)
+    lacks = lacking.conditions or lacking.medications
+    return _survival(DISEASE_FREE_SURVIVAL, line, precise, events, last, lacks=lacks)
 
 
 def metastasis_free_survival(
@@ -41,7 +42,14 @@ def metastasis_free_survival(
     """To the first of metastasis and death."""
     metastases = events.of(Kind.METASTASIS)
     last = course.points[-1] if course.points else None
-    return _survival(METASTASIS_FREE_SURVIVAL, line, metastases.precise, metastases, lacking, last)
+    return _survival(
+        METASTASIS_FREE_SURVIVAL,
+        line,
+        metastases.precise,
+        metastases,
+        last,
+        lacks=lacking.conditions,
+    )
 
 
 def _survival(
@@ -49,10 +57,14 @@ def _survival(
     line: Timeline,
     precise: list[Event],
     events: ClinicalEvents,
-    lacking: Lacking,
     last: SeriesPoint | None,
+    *,
+    lacks: bool,
 ) -> Result:
-    """The rules in order, the first that applies; ``last``: the PSA to censor at."""
+    """The rules in order, the first that applies.
+
+    ``last``: the PSA to censor at; ``lacks``: the source lacks a type that could tell of an event.
+    """
 
     def none(kind: Absent, reason: Reason, *evidence: Evidence, final: bool = False) -> Result:
         return absent(endpoint, (line.d0, None), kind, reason, evidence, final=final)
@@ -64,7 +76,7 @@ def _survival(
     first = min(precise, key=lambda event: event.when.first, default=None)
     # An undated death is later than any event: it hides none, and it is no event itself.
     hiding = [event for event in vague if event.kind is not Kind.DEATH or event.dated]
-    if vague and (first is None or any(event.when.first < first.when.first for event in hiding)):
+    if vague and (first is None or may_precede(hiding, first)):
         told = (event.evidence(Role.VAGUE_EVENT) for event in vague)
         return none(Absent.UNKNOWN, vague_reason(vague), *told)
     if first is not None:
@@ -72,7 +84,7 @@ def _survival(
         return _days(endpoint, line, first.when.first, evidence, event=True)
     if last is None:
         return none(Absent.UNKNOWN, Reason.NO_FOLLOW_UP)
-    if lacking.conditions:
+    if lacks:
         return none(Absent.UNKNOWN, Reason.SOURCE_LACKS_TYPE)
     return _days(endpoint, line, last.day, psa_evidence(Role.LAST_PSA, last), event=False)
 

@@ -10,14 +10,15 @@ import msgspec
 
 from fhircryo.calendar import Span, add_days
 from fhircryo.mapping.protocol import Protocol
-from fhircryo.model import Notice, PatientRecord, Reason, Treatment
+from fhircryo.model import Notice, PatientRecord, Reason, Treatment, VagueTreatment
 
 
 class Timeline(msgspec.Struct):
     """One patient's record seen from D0 and cut at as-of.
 
-    ``treatment``: the Procedures of the index treatment, the index first. ``died``: his death, in
-    or after the index treatment and known by as-of; ``died_undated``: he died, nobody knows when.
+    ``treatment``: the Procedures of the index treatment, the index first, none of them later than
+    ``last_day``; ``repeats``: later cryoablations. ``died``: his death, in or after the index
+    treatment and known by as-of; ``died_undated``: he died, nobody knows when.
     ``notices`` gathers what is not used and why.
     """
 
@@ -25,7 +26,9 @@ class Timeline(msgspec.Struct):
     protocol: Protocol
     as_of: date
     d0: date
+    last_day: date
     treatment: tuple[Treatment, ...]
+    repeats: tuple[Treatment, ...]
     died: Span | None
     died_undated: bool
     notices: list[Notice]
@@ -78,14 +81,24 @@ def timeline(record: PatientRecord, protocol: Protocol, as_of: date) -> Timeline
     d0 = candidates[0].when.first
     last = add_days(d0, protocol.index.treatment_days)
     treatment = tuple(candidate for candidate in candidates if candidate.when.first <= last)
-    for candidate in candidates[len(treatment) :]:
-        notices.append(Notice(candidate.ref, Reason.OUTSIDE_WINDOW, "a repeat treatment"))
     for item in record.not_used:
-        notices.append(Notice(item.ref, item.reason, item.detail))
+        if not isinstance(item, VagueTreatment):
+            notices.append(Notice(item.ref, item.reason, item.detail))
     died, undated = _death(record, d0, as_of, notices)
     ends = died is not None and died.precise and died.first > d0
-    day_of_death = died.first if died is not None and ends else None
-    return Timeline(record, protocol, as_of, d0, treatment, died, undated, notices, day_of_death)
+    return Timeline(
+        record,
+        protocol,
+        as_of,
+        d0,
+        last,
+        treatment,
+        tuple(candidates[len(treatment) :]),
+        died,
+        undated,
+        notices,
+        day_of_death=died.first if died is not None and ends else None,
+    )
 
 
 def _death(

@@ -27,10 +27,11 @@ NO_CODE = "(no code)"
 class Named:
     """Of which resource is spoken: its reference, versions and label, as keyword arguments."""
 
-    __slots__ = ("code", "patient", "ref", "updated", "version")
+    __slots__ = ("code", "meta", "patient", "ref", "updated", "version")
 
     def __init__(self, ref: str, meta: Meta | None, patient: str, code: str) -> None:
         self.ref = ref
+        self.meta = meta
         self.patient = patient
         self.code = code
         self.updated = meta.last_updated if meta else None

@@ -7,6 +7,12 @@ from fhircryo.errors import UnreadableResource
 from fhircryo.extract.adverse_event import adverse_event
 from fhircryo.extract.condition import condition
 from fhircryo.extract.context import Context
+from fhircryo.extract.medication import (
+    medication,
+    medication_administration,
+    medication_request,
+    medication_statement,
+)
 from fhircryo.extract.observation import observation
 from fhircryo.extract.patient import patient
 from fhircryo.extract.procedure import procedure
@@ -20,6 +26,10 @@ _EXTRACTORS: dict[str, Callable[[Any, str, Context], Item]] = {
     "Condition": condition,
     "AdverseEvent": adverse_event,
     "QuestionnaireResponse": questionnaire_response,
+    "Medication": medication,
+    "MedicationRequest": medication_request,
+    "MedicationStatement": medication_statement,
+    "MedicationAdministration": medication_administration,
 }
 
 

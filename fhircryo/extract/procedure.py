@@ -1,20 +1,28 @@
-"""Procedures: candidates for the index procedure."""
+"""Procedures: candidates for the index procedure, and other treatment of the cancer."""
 
 from fhircryo.extract.context import Context, Named, date_problem, label_of
+from fhircryo.extract.medication import SALVAGE, Dates, therapy
 from fhircryo.fhir.wire import Procedure
 from fhircryo.mapping.load import CodeEntry
-from fhircryo.model import Item, Reason, Treatment
+from fhircryo.model import Item, Reason, Treatment, VagueTreatment
+
+# The first of these that a Procedure is coded as decides what it is.
+_PRECEDENCE = ("cryoablation", SALVAGE)
 
 
 def procedure(resource: Procedure, ref: str, context: Context) -> Item:
     """The item of a Procedure."""
-    entry = _index_code(resource, context)
+    entry = _meaning(resource, context)
     own = resource.identifier is not None and context.is_own(resource.identifier)
     if entry is None or own:
         reason = Reason.OWN_OUTPUT if own else Reason.UNMAPPED_CODE
         owner = context.owner(resource.subject)
         return Named(ref, resource.meta, owner, label_of(resource.code)).dropped(reason)
     named = Named(ref, resource.meta, context.patient(resource.subject), entry.label)
+    if entry.concept == SALVAGE:
+        known = context.mappings.statuses.salvage_procedure
+        wrong = "" if resource.status in known else resource.status or "no status"
+        return therapy(named, context, wrong, _dates(resource))
     if context.is_test(resource.meta):
         return named.not_used(Reason.TEST_DATA)
     if not named.patient:
@@ -22,16 +30,16 @@ def procedure(resource: Procedure, ref: str, context: Context) -> Item:
     statuses = context.mappings.statuses
     if resource.status not in statuses.procedure:
         return named.not_used(Reason.STATUS, resource.status or "no status")
-    written, when = context.first_date(
-        resource.performed_date_time,
-        resource.performed_period,
-        resource.occurrence_date_time,
-        resource.occurrence_period,
-    )
+    written, when = context.first_date(*_dates(resource))
     if when is None:
         return date_problem(named, written)
     if not when.precise:
-        return named.not_used(Reason.IMPRECISE_DATE, str(written))
+        return VagueTreatment(
+            when=when,
+            reason=Reason.IMPRECISE_DATE,
+            detail=str(written),
+            **named.fields(),
+        )
     return Treatment(
         when=when,
         completed=resource.status in statuses.procedure_complete,
@@ -40,15 +48,29 @@ def procedure(resource: Procedure, ref: str, context: Context) -> Item:
     )
 
 
-def _index_code(resource: Procedure, context: Context) -> CodeEntry | None:
-    """The coding that makes it a cryoablation, with the body site that it may need."""
+def _dates(resource: Procedure) -> Dates:
+    return (
+        resource.performed_date_time,
+        resource.performed_period,
+        resource.occurrence_date_time,
+        resource.occurrence_period,
+    )
+
+
+def _meaning(resource: Procedure, context: Context) -> CodeEntry | None:
+    """The coding that decides, together with the body site that it may need."""
+    best = None
     for entry in context.entries(resource.code):
-        if entry.concept != "cryoablation":
+        if entry.concept not in _PRECEDENCE or not _at_its_site(entry, resource):
             continue
-        if not entry.body_sites:
-            return entry
-        for site in resource.body_site or ():
-            for coding in site.coding or ():
-                if (coding.system, coding.code) in entry.body_sites:
-                    return entry
-    return None
+        if best is None or entry.concept == _PRECEDENCE[0] != best.concept:
+            best = entry
+    return best
+
+
+def _at_its_site(entry: CodeEntry, resource: Procedure) -> bool:
+    return not entry.body_sites or any(
+        (coding.system, coding.code) in entry.body_sites
+        for site in resource.body_site or ()
+        for coding in site.coding or ()
+    )

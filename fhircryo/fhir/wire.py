@@ -180,6 +180,43 @@ class QuestionnaireResponse(Resource):
     item: list[ResponseItem] | None = None
 
 
+class Ingredient(_Element):
+    item_codeable_concept: CodeableConcept | None = None
+
+
+class Medication(Resource):
+    code: CodeableConcept | None = None
+    ingredient: list[Ingredient] | None = None
+
+
+class _Medicated(Resource):
+    """What says that a medication was ordered, taken or given."""
+
+    identifier: list[Identifier] | None = None
+    status: str | None = None
+    medication_codeable_concept: CodeableConcept | None = None
+    medication_reference: Reference | None = None
+    subject: Reference | None = None
+    # Contained resources are of any type: decoded only where one is referred to.
+    contained: list[msgspec.Raw] | None = None
+
+
+class MedicationRequest(_Medicated):
+    intent: str | None = None
+    do_not_perform: bool | None = None
+    authored_on: str | None = None
+
+
+class MedicationStatement(_Medicated):
+    effective_date_time: str | None = None
+    effective_period: Period | None = None
+
+
+class MedicationAdministration(_Medicated):
+    effective_date_time: str | None = None
+    effective_period: Period | None = None
+
+
 class BundleRequest(_Element):
     method: str | None = None
 
@@ -201,7 +238,18 @@ class Head(_Element):
     id: str | None = None
 
 
-AnyRead = Patient | Observation | Procedure | Condition | AdverseEvent | QuestionnaireResponse
+AnyRead = (
+    Patient
+    | Observation
+    | Procedure
+    | Condition
+    | AdverseEvent
+    | QuestionnaireResponse
+    | Medication
+    | MedicationRequest
+    | MedicationStatement
+    | MedicationAdministration
+)
 
 #: The types that are read, with the decoder of each.
 DECODERS: dict[str, msgspec.json.Decoder[AnyRead]] = {
@@ -213,6 +261,10 @@ DECODERS: dict[str, msgspec.json.Decoder[AnyRead]] = {
         Condition,
         AdverseEvent,
         QuestionnaireResponse,
+        Medication,
+        MedicationRequest,
+        MedicationStatement,
+        MedicationAdministration,
     )
 }
 BUNDLE = msgspec.json.Decoder(Bundle)

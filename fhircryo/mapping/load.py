@@ -41,6 +41,7 @@ CONCEPTS = frozenset(
         "metastasis",
         "local-recurrence",
         "clavien-dindo-grading",
+        "salvage-therapy",
     }
 )
 

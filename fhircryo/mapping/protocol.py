@@ -14,6 +14,9 @@ Months = Annotated[int, Field(ge=0, strict=True)]
 
 BASELINE = "baseline"
 
+#: What salvage therapy does to endpoints: a mark, a failure, or the end of the PSA series.
+SalvageRule = Literal["report", "event", "censor"]
+
 
 def _a_number(value: Any) -> Any:
     """YAML's yes and no are no numbers."""
@@ -37,9 +40,9 @@ class Psa(Written):
 
 
 class BiochemicalFailure(Written):
-    """Failure at nadir + ``rise`` ng/mL."""
+    """Failure at nadir + ``rise`` ng/mL; ``definition`` is what that is called."""
 
-    definition: Literal["phoenix"]
+    definition: Literal["phoenix", "stuttgart"]
     rise: Annotated[Decimal, BeforeValidator(_a_number), Field(gt=0)]
 
 
@@ -129,7 +132,7 @@ class Protocol(Written):
     disease_free: DiseaseFree
     complications: Complications
     time_points: dict[Key, TimePoint]
-    salvage_therapy: Literal["report"]
+    salvage_therapy: SalvageRule
     published: tuple[Published, ...] = ()
 
     @field_validator("time_points")

@@ -68,6 +68,11 @@ class Statuses(Written):
     questionnaire_response: StatusList
     condition_verification: StatusList
     adverse_event_actuality: StatusList
+    salvage_procedure: StatusList
+    medication_request: StatusList
+    medication_request_intent: StatusList
+    medication_statement: StatusList
+    medication_administration: StatusList
 
 
 class StatusesFile(Written):

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from msgspec import Raw
 
+from fhircryo.calendar import Span
 from fhircryo.endpoints.catalogue import ValueType
 from fhircryo.endpoints.result import Absent, Component, Part, Result
 from fhircryo.mapping.load import Mappings
@@ -200,7 +201,9 @@ class ObservationMaker:
         if isinstance(value, bool | str):
             return self._constant(part, value)
         made = OutComponent(self._parts[part])
-        if part in _PART_UNITS:
+        if isinstance(value, Span):
+            _set_days(made, value)
+        elif part in _PART_UNITS:
             made.value_quantity = _quantity(value, _PART_UNITS[part])
         else:
             made.value_integer = int(value)
@@ -228,6 +231,14 @@ class ObservationMaker:
             coding = OutCoding(f"{self._base}/CodeSystem/time-point", name)
             made = self._values[key] = raw(OutConcept([coding]))
             return made
+
+
+def _set_days(component: OutComponent, days: Span) -> None:
+    """A day as a date, days of which one is meant as a period."""
+    if days.precise:
+        component.value_date_time = days.first.isoformat()
+    else:
+        component.value_period = _period(days.first, days.last)
 
 
 @lru_cache(maxsize=1024)

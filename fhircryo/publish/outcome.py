@@ -45,6 +45,7 @@ WORDS = {
     Reason.OWN_OUTPUT: "an endpoint that fhircryo published",
     Reason.TEST_DATA: "labelled as test data",
     Reason.AFTER_DEATH: "dated after his death",
+    Reason.AFTER_SALVAGE_THERAPY: "a PSA after salvage therapy began",
 }
 
 

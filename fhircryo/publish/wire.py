@@ -57,6 +57,8 @@ class OutComponent(_Element):
     value_quantity: OutQuantity | None = None
     value_codeable_concept: Raw | None = None
     value_integer: int | None = None
+    value_date_time: str | None = None
+    value_period: OutPeriod | None = None
 
 
 class OutObservation(_Element, tag_field="resourceType", tag="Observation"):

@@ -17,6 +17,7 @@ SNOMED = "http://snomed.info/sct"
 LOINC = "http://loinc.org"
 CPT = "http://www.ama-assn.org/go/cpt"
 UCUM = "http://unitsofmeasure.org"
+ATC = "http://www.whocc.no/atc"
 ORDINAL = "http://hl7.org/fhir/StructureDefinition/ordinalValue"
 AE_GRADE = "http://hl7.org/fhir/uv/ae-research-ig/StructureDefinition/ae-grade"
 
@@ -33,6 +34,13 @@ CODES = {
     "partially-successful": (SNOMED, "385670004"),
     "unsuccessful": (SNOMED, "385671000"),
     "prostate": (SNOMED, "41216001"),
+    "leuprorelin": (ATC, "L02AE02"),
+    "antiandrogen": (ATC, "L02BB"),
+    "paracetamol": (ATC, "N02BE01"),
+    "prostatectomy": (SNOMED, "26294005"),
+    "radiotherapy": (SNOMED, "108290001"),
+    "seeds": (SNOMED, "425767004"),
+    "salvage-therapy": (f"{BASE}/CodeSystem/concept", "salvage-therapy"),
 }
 SCALES = {
     "clavien": f"{BASE}/CodeSystem/clavien-dindo",
@@ -473,6 +481,78 @@ def procedure(text: str, number: int) -> Resource:
     return resource
 
 
+# --- salvage therapy -----------------------------------------------------------------------------
+
+MEDICATION_STATUSES = {
+    "active",
+    "on-hold",
+    "cancelled",
+    "completed",
+    "entered-in-error",
+    "stopped",
+    "draft",
+    "unknown",
+    "intended",
+    "not-taken",
+    "in-progress",
+    "not-done",
+}
+_TYPES = {
+    "request": ("MedicationRequest", "active"),
+    "statement": ("MedicationStatement", "active"),
+    "administration": ("MedicationAdministration", "completed"),
+}
+
+
+def therapy(text: str, number: int) -> Resource:
+    """``TYPE DATE CODE [STATUS] [intent=] [at=period]``; ids t1, t2 ...
+
+    TYPE: ``request``, ``statement``, ``administration``, or ``procedure`` with what that takes.
+    CODE: a name or ``system|code``; ``ref:Type/id`` a reference; ``in:NAME`` a contained
+    Medication of that code, ``part:NAME`` one with that ingredient.
+    """
+    kind, _, rest = text.partition(" ")
+    if kind == "procedure":
+        made = procedure(rest, 0)
+        return made | {"id": f"t{number + 1}"} if "id=" not in rest else made
+    line = Line(rest)
+    type_, usual = _TYPES[kind]
+    resource: Resource = {"resourceType": type_, "id": line.get("id", f"t{number + 1}")}
+    updated(line, resource)
+    resource["status"] = line.flag(MEDICATION_STATUSES, usual)
+    resource["subject"] = subject(line)
+    when, at = line.next(), line.get("at", "dateTime")
+    _medicate(resource, line.next())
+    if kind == "request":
+        resource["intent"] = line.get("intent", "order")
+        if line.flag({"not-to-be-given"}, ""):
+            resource["doNotPerform"] = True
+        if when != "-":
+            resource["authoredOn"] = moment(when)
+    else:
+        dated(resource, when, at)
+    line.done()
+    return resource
+
+
+def _medicate(resource: Resource, name: str) -> None:
+    """Say what the medication is, in one of FHIR's ways."""
+    way, colon, what = name.partition(":")
+    if not colon or way not in ("ref", "in", "part"):
+        resource["medicationCodeableConcept"] = concept(name)
+        return
+    if way == "ref":
+        resource["medicationReference"] = {"reference": what}
+        return
+    medication: Resource = {"resourceType": "Medication", "id": "m"}
+    if way == "in":
+        medication["code"] = concept(what)
+    else:
+        medication["ingredient"] = [{"itemCodeableConcept": concept(what)}]
+    resource["contained"] = [medication]
+    resource["medicationReference"] = {"reference": "#m"}
+
+
 #: What turns the lines under a row's key into resources.
 SHORTHANDS: dict[str, Callable[[str, int], Resource]] = {
     "index": procedure,
@@ -483,4 +563,5 @@ SHORTHANDS: dict[str, Callable[[str, int], Resource]] = {
     "gradings": grading,
     "responses": response,
     "procedures": procedure,
+    "therapies": therapy,
 }

@@ -2,8 +2,9 @@
 
 A result is a value (``Y``, ``N``, ``0.4``, ``IIIb``, ``none``, ``305 event``, or ``absent CODE
 REASON``), and after it, in any order, what else is to be checked: a date, a period ``a..b``
-(``a..`` without an end), ``[final]``, ``name=value`` for a component, ``index=ID`` for the
-procedure that the result is part of. ``-`` alone: nothing was published.
+(``a..`` without an end), ``[final]``, ``name=value`` for a component (``-``: there is none),
+``index=ID`` for the procedure that the result is part of, ``protocol=ID``. ``-`` alone: nothing was
+published.
 """
 
 import re
@@ -28,6 +29,7 @@ COMPONENTS = {
     "time-point",
     "baseline-score",
     "ungraded",
+    "salvage-therapy",
 }
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(\.\.(\d{4}-\d\d-\d\d)?)?")
 _STATUS = re.compile(r"\[(final|preliminary)]")
@@ -70,6 +72,8 @@ def value_of(element: dict[str, Any]) -> str | None:
         return number(element["valueInteger"])
     if "valueDateTime" in element:
         return str(element["valueDateTime"])
+    if "valuePeriod" in element:
+        return f"{element['valuePeriod']['start']}..{element['valuePeriod']['end']}"
     if "valueCodeableConcept" in element:
         concept = element["valueCodeableConcept"]
         time_point = coding(concept, f"{BASE}/CodeSystem/time-point")
@@ -157,10 +161,12 @@ def shown(observation: dict[str, Any], expected: str) -> str:
         elif _DATE.fullmatch(word):
             words.append(effective(observation))
         elif equals and name in COMPONENTS:
-            words.append(f"{name}={components(observation).get(name)}")
+            words.append(f"{name}={components(observation).get(name) or '-'}")
         elif equals and name == "index":
             references = [one["reference"] for one in observation["partOf"]]
             words.append(f"index={','.join(references).removeprefix('Procedure/')}")
+        elif equals and name == "protocol":
+            words.append(f"protocol={observation['method']['text'].partition(' ')[0]}")
         else:
             raise MeaningError(f"{expected!r}: {word!r}")
     return " ".join(words)

@@ -61,7 +61,8 @@ class Row:
     ``index`` None: the usual index procedure x1 on ``d0``. ``death``: a date, or true for a death
     without one. ``patient``: more elements of the Patient, or false for no Patient resource.
     ``resources``: FHIR as it is; ``lines``: raw lines, read before everything else. ``lacking``:
-    types of which the source has nothing else. ``exclude``: patients who objected.
+    types of which the source has nothing else. ``exclude``: patients who objected. ``protocol``:
+    a shipped one by its name, or what is changed in the default one.
     """
 
     id: str
@@ -77,10 +78,11 @@ class Row:
     gradings: list[str] = field(default_factory=list)
     responses: list[str] = field(default_factory=list)
     procedures: list[str] = field(default_factory=list)
+    therapies: list[str] = field(default_factory=list)
     patient: dict[str, Any] | bool = True
     resources: list[Resource] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
-    protocol: dict[str, Any] = field(default_factory=dict)
+    protocol: dict[str, Any] | str = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     lacking: list[str] = field(default_factory=list)
     exclude: list[str] = field(default_factory=list)
@@ -124,6 +126,15 @@ class Row:
                 "actuality": "actual",
                 "subject": subject,
             }
+        if "MedicationRequest" not in self.lacking:
+            yield {
+                "resourceType": "MedicationRequest",
+                "id": "somebody-elses",
+                "status": "active",
+                "intent": "order",
+                "medicationCodeableConcept": {"text": "something"},
+                "subject": subject,
+            }
 
     def compute(self) -> Outcome:
         """Run the row through the program."""
@@ -137,8 +148,10 @@ class Row:
         )
 
 
-def _overridden(changes: dict[str, Any]) -> dict[str, Any]:
-    """The shipped protocol with some of its fields changed."""
+def _overridden(changes: dict[str, Any] | str) -> dict[str, Any] | str:
+    """A shipped protocol by its name, or the default one with some of its fields changed."""
+    if isinstance(changes, str):
+        return changes
     content = yaml.safe_load(PROTOCOL.read_text("utf-8"))
     _merge(content, changes, "protocol")
     return content
