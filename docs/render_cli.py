@@ -203,8 +203,9 @@ def reasons_page() -> str:
         "",
         "Some resources are used all the same and only noted, with severity `information` in"
         " `issues.ndjson`: `score-mismatch`; `status` of an adverse event that does not say whether"
-        " it was actual or potential; `invalid-item` of a form that gives another"
-        " instrument's score; and of a Patient `no-usable-date` (dead, no day known), `after-as-of`"
+        " it was actual or potential; `outside-window` of a repeat cryoablation, which is salvage"
+        " therapy and no new index; `invalid-item` of a form that gives another instrument's score;"
+        " and of a Patient `no-usable-date` (dead, no day known), `after-as-of`"
         " (died after as-of), `value` (a death before the treatment, which is ignored).",
     ]
     return "\n".join(lines) + "\n"

@@ -12,12 +12,14 @@ import msgspec
 
 from fhircryo.errors import SourceError, UsageError
 from fhircryo.extract.context import Context
+from fhircryo.extract.medication import MEDICATED_TYPES
 from fhircryo.fhir.capability import Capabilities, capabilities
 from fhircryo.fhir.client import Client, HttpError
 from fhircryo.fhir.search import Params, Searcher
+from fhircryo.fhir.wire import Meta, Resource
 from fhircryo.gather import Shelf, Unreadable
 from fhircryo.mapping.load import Mappings
-from fhircryo.model import PatientFacts
+from fhircryo.model import PatientFacts, Therapy
 from fhircryo.reading import (
     Progress,
     Reading,
@@ -48,7 +50,8 @@ _PATIENTS_PER_REQUEST = 25
 
 
 #: Types that a server may not have, or keep from us; without the others there is nothing to do.
-OPTIONAL_TYPES = frozenset({"Condition", "AdverseEvent", "QuestionnaireResponse"})
+OPTIONAL_TYPES = frozenset({"Condition", "AdverseEvent", "QuestionnaireResponse", *MEDICATED_TYPES})
+_VERSION = msgspec.json.Decoder(Resource)
 
 
 class _Member(msgspec.Struct):
@@ -120,6 +123,8 @@ class ServerReader:
         )
         self._searches: list[str] = []
         self._absent: set[str] = set()
+        #: Procedures that were read by code already: id, version, last update.
+        self._procedures: set[tuple[str | None, ...]] = set()
         self._together = _PATIENTS_PER_REQUEST
 
     def read(self) -> Reading:
@@ -131,9 +136,7 @@ class ServerReader:
         try:
             known = capabilities(self._client)
             self._absent = {
-                kind
-                for kind in ("AdverseEvent", "Condition", "QuestionnaireResponse")
-                if known.types and kind not in known.types
+                kind for kind in OPTIONAL_TYPES if known.types and kind not in known.types
             }
             if self._selection.include is None:
                 self._procedures_by_code(known)
@@ -143,6 +146,7 @@ class ServerReader:
             wanted -= self._deleted(wanted)
             self._shelf.wanted = wanted
             self._of_patients(sorted(wanted), known)
+            self._medications()
             present = self._present()
             gradings = self._shelf.gradings_seen or self._any(
                 "Observation", {"code": self._codes(("clavien-dindo-grading",))[0]}
@@ -165,9 +169,25 @@ class ServerReader:
         part = len(self._searches)
         self._searches.append(f"{kind} search {part + 1}")
         first = 1
-        for matches in self._searcher.search(kind, params):
+        for found in self._searcher.search(kind, params):
+            matches = found
+            if kind == "Procedure":
+                matches = [line for line in found if self._is_new(line)]
             read_lines(matches, self._shelf, self._context, part, first=first)
-            first += len(matches)
+            first += len(found)
+
+    def _is_new(self, line: bytes) -> bool:
+        """Whether a Procedure was not read by code already, before it was found by patient."""
+        try:
+            found = _VERSION.decode(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return True
+        meta = found.meta or Meta()
+        version = (found.id, meta.version_id, meta.last_updated)
+        if version in self._procedures:
+            return False
+        self._procedures.add(version)
+        return True
 
     def _procedures_by_code(self, known: Capabilities) -> None:
         advice = (
@@ -228,10 +248,9 @@ class ServerReader:
             ("Condition", "patient", {}),
             ("AdverseEvent", "subject", {}),
             ("QuestionnaireResponse", "patient", {}),
+            *((kind, "patient", {}) for kind in sorted(MEDICATED_TYPES)),
         ]
         for done, (kind, parameter, params) in enumerate(searches, 1):
-            if kind == "Procedure" and self._selection.include is None:
-                continue  # read by code already, those of all patients
             if kind in self._absent:
                 continue
             if not known.searches(kind, parameter):
@@ -242,12 +261,23 @@ class ServerReader:
             try:
                 self._by_patients(kind, values, parameter, params)
             except HttpError as error:
-                if error.status not in _NOT_THERE or kind in ("Observation", "Procedure"):
+                if error.status not in _NOT_THERE or kind not in OPTIONAL_TYPES:
                     raise
                 LOG.warning("%s: the server keeps it from us (%d)", kind, error.status)
                 self._absent.add(kind)
             if self._progress is not None:
                 self._progress(done, len(searches))
+
+    def _medications(self) -> None:
+        """The Medications that the patients' therapies name, by their ids."""
+        named = {item.medication for item in self._shelf.kept.values() if type(item) is Therapy}
+        ids = sorted(ref.removeprefix("Medication/") for ref in named if ref)
+        try:
+            self._by_patients("Medication", ids, "_id", {})
+        except HttpError as error:
+            if error.status not in _NOT_THERE:
+                raise
+            LOG.warning("Medication: the server keeps it from us (%d)", error.status)
 
     def _by_patients(
         self, kind: str, values: list[str], parameter: str, params: dict[str, str]
@@ -269,9 +299,10 @@ class ServerReader:
     def _present(self) -> frozenset[str]:
         """The types that the server holds; asked for where none was met."""
         found = set(present_types(self._shelf))
-        for kind in ("AdverseEvent", "Condition"):
-            if kind not in found and kind not in self._absent and self._any(kind, {}):
-                found.add(kind)
+        for kinds in (("AdverseEvent",), ("Condition",), sorted(MEDICATED_TYPES)):
+            if found.isdisjoint(kinds):
+                asked = (kind for kind in kinds if kind not in self._absent)
+                found.update(next(((kind,) for kind in asked if self._any(kind, {})), ()))
         return frozenset(found - self._absent)
 
     def _any(self, kind: str, params: dict[str, str]) -> bool:

@@ -1,5 +1,6 @@
 """A FHIR server as source: the same endpoints as from the folder, or an error; never fewer."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -212,6 +213,154 @@ def test_a_type_that_is_forbidden_is_lacking(proxied, tmp_path):
     summary = compute_folder(proxy.url, tmp_path / "out", job())
     assert summary.lacking == ["AdverseEvent"]
     assert b"source-lacks-type" in (tmp_path / "out" / "Observation.ndjson").read_bytes()
+
+
+ATC = "http://www.whocc.no/atc"
+
+
+def coded(system: str, code: str) -> dict[str, Any]:
+    return {"coding": [{"system": system, "code": code}]}
+
+
+def treated(patient: str, **therapy: Any) -> list[dict[str, Any]]:
+    """A patient with two PSA after his cryoablation, and a therapy between them."""
+    subject = {"reference": f"Patient/{patient}"}
+    psa = {
+        "resourceType": "Observation",
+        "status": "final",
+        "code": coded("http://loinc.org", "2857-1"),
+        "subject": subject,
+    }
+    index = {
+        "resourceType": "Procedure",
+        "id": f"{patient}-x1",
+        "status": "completed",
+        "code": coded("http://www.ama-assn.org/go/cpt", "55873"),
+        "subject": subject,
+        "performedDateTime": "2016-01-10",
+    }
+    quantity = {"unit": "ng/mL", "system": "http://unitsofmeasure.org", "code": "ng/mL"}
+    results = [
+        {
+            **psa,
+            "id": f"{patient}-{day}",
+            "effectiveDateTime": day,
+            "valueQuantity": {"value": value, **quantity},
+        }
+        for day, value in (("2016-02-10", 1), ("2016-11-10", 2))
+    ]
+    made = {"id": f"{patient}-t1", "status": "completed", "subject": subject, **therapy}
+    return [{"resourceType": "Patient", "id": patient}, index, *results, made]
+
+
+def medications() -> list[dict[str, Any]]:
+    """Salvage therapy in every way that it is recorded, each of another patient."""
+    contained = {"resourceType": "Medication", "id": "m", "code": coded(ATC, "L02BB")}
+    request = {"resourceType": "MedicationRequest", "intent": "order", "authoredOn": "2016-06-01"}
+    return [
+        {"resourceType": "Medication", "id": "drug", "code": coded(ATC, "L02AE02")},
+        {"resourceType": "Medication", "id": "other", "code": coded(ATC, "N02BE01")},
+        *treated("coded", **request, medicationCodeableConcept=coded(ATC, "L02AE02")),
+        *treated("named", **request, medicationReference={"reference": "Medication/drug"}),
+        *treated("not-one", **request, medicationReference={"reference": "Medication/other"}),
+        *treated(
+            "contained",
+            resourceType="MedicationStatement",
+            effectiveDateTime="2016-06-01",
+            medicationReference={"reference": "#m"},
+            contained=[contained],
+        ),
+        *treated(
+            "given",
+            resourceType="MedicationAdministration",
+            effectiveDateTime="2016-06-01",
+            medicationCodeableConcept=coded(ATC, "L02AE02"),
+        ),
+        *treated(
+            "operated",
+            resourceType="Procedure",
+            performedDateTime="2016-06-01",
+            code=coded("http://snomed.info/sct", "26294005"),
+        ),
+        *treated(
+            "twice",
+            resourceType="Procedure",
+            performedDateTime="2016-06-01",
+            code=coded("http://www.ama-assn.org/go/cpt", "55873"),
+        ),
+        *treated(
+            "something-else",
+            resourceType="Procedure",
+            performedDateTime="2016-06-01",
+            code=coded("http://snomed.info/sct", "65801008"),
+        ),
+    ]
+
+
+def marked(target: Path) -> set[str]:
+    """The patients whose failure status rests on PSA after salvage therapy."""
+    found = set()
+    for line in (target / "Observation.ndjson").read_text().splitlines():
+        if "/CodeSystem/endpoint" in line and '"biochemical-failure"' in line:
+            observation = json.loads(line)
+            parts = {part["code"]["coding"][0]["code"] for part in observation["component"]}
+            if "salvage-therapy" in parts:
+                found.add(observation["subject"]["reference"].removeprefix("Patient/"))
+    return found
+
+
+def test_salvage_therapy_however_it_is_recorded(empty_hapi_small_pages, tmp_path):
+    """As from a folder: orders, statements, doses, Procedures, and Medications by reference."""
+    url = empty_hapi_small_pages.url
+    load(url, medications())
+    folder = tmp_path / "export"
+    folder.mkdir()
+    lines = "".join(json.dumps(one) + "\n" for one in medications())
+    (folder / "everything.ndjson").write_text(lines)
+    one = compute_folder(folder, tmp_path / "one", job())
+    other = compute_folder(url, tmp_path / "other", job())
+    assert marked(tmp_path / "one") == {
+        *("coded", "named", "contained", "given", "operated", "twice"),
+    }
+    for name in ("Observation.ndjson", "Provenance.ndjson", "issues.ndjson"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
+    assert one.not_used == other.not_used
+    assert one.used == other.used
+    with FaultProxy(url, faults.NoSearchBy("Procedure", "code")) as proxy:
+        patients = frozenset(marked(tmp_path / "one"))
+        compute_folder(proxy.url, tmp_path / "list", job(Selection(include=patients)))
+        assert marked(tmp_path / "list") == patients
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_medications_that_are_kept_from_us_are_no_error(status, empty_hapi_small_pages, tmp_path):
+    url = empty_hapi_small_pages.url
+    load(url, medications())
+    kinds = ("Medication", "MedicationRequest", "MedicationStatement", "MedicationAdministration")
+    with FaultProxy(url, *(faults.NoType(kind, status) for kind in kinds)) as proxy:
+        summary = compute_folder(proxy.url, tmp_path / "out", job())
+        assert summary.lacking == ["Condition", "AdverseEvent"]
+        assert marked(tmp_path / "out") == {"operated", "twice"}
+    protocol = job().protocol.model_copy(update={"salvage_therapy": "event"})
+    with FaultProxy(url, *(faults.NoType(kind, status) for kind in kinds)) as proxy:
+        counted = dataclasses.replace(job(), protocol=protocol)
+        summary = compute_folder(proxy.url, tmp_path / "event", counted)
+        assert set(kinds[1:]) < set(summary.lacking)
+
+
+def test_a_server_of_which_the_statement_names_no_medications(empty_hapi_small_pages, tmp_path):
+    url = empty_hapi_small_pages.url
+    load(url, medications())
+
+    def without(statement: dict[str, Any]) -> dict[str, Any]:
+        (rest,) = statement["rest"]
+        kept = [one for one in rest["resource"] if not one["type"].startswith("Medication")]
+        return {**statement, "rest": [{**rest, "resource": kept}]}
+
+    with FaultProxy(url, faults.Statement(without)) as proxy:
+        compute_folder(proxy.url, tmp_path / "out", job())
+        assert marked(tmp_path / "out") == {"operated", "twice"}
+        assert not any("Medication" in asked.path for asked in proxy.requests)
 
 
 def test_neither_host_nor_port(tmp_path):

@@ -32,10 +32,11 @@ _READING = f"""\
 Each row is one patient. Where it says nothing else, the index procedure `Procedure/x1` is on D0 =
 {D0} and the data are cut at {AS_OF} (as-of). Resources are called a, b, c ... (PSA), c1
 (Condition), s1 (disease status), ae1 (AdverseEvent), g1 (grading), q1 (QuestionnaireResponse),
-t1 (therapy) in the order given. A PSA without a unit is in ng/mL, a status that is not named is the usual one
-(`final`, `completed`). A result `a..b` is a period; `-` means that nothing is published, or not
-reported; `[final]` and `[preliminary]` are the status; a reason with `(used)` is only noted, the
-resource is used. Only what a row is about is shown: the patient has all other endpoints as well.
+t1 (therapy) in the order given. A PSA without a unit is in ng/mL, a status that is not named is the
+usual one (`final`, `completed`, `active`). A result `a..b` is a period; `-` means that nothing is
+published, or not reported, or of a component that there is none; `[final]` and `[preliminary]` are
+the status; a reason with `(used)` is only noted, the resource is used. Only what a row is about is
+shown: the patient has all other endpoints as well.
 """
 
 

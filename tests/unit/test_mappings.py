@@ -318,7 +318,7 @@ WRONG_PROTOCOLS = {
         ["biochemical_failure.definition"],
     ),
     "unknown limit": ({"psa__detection_limit": "quarter"}, ["psa.detection_limit"]),
-    "unknown salvage": ({"salvage_therapy": "event"}, ["salvage_therapy"]),
+    "unknown salvage": ({"salvage_therapy": "ignore"}, ["salvage_therapy"]),
     "a landmark at D0": ({"disease_free__landmark_months": 0}, ["disease_free.landmark_months"]),
     "an id with a blank": ({"id": "bomers 2020"}, ["id"]),
     "a version as number": ({"version": Decimal("1.0")}, ["version"]),
