@@ -279,7 +279,7 @@ def _psa_words(point: SeriesPoint, computed: PatientEndpoints) -> str:
         words += ", biochemical failure"
     elif failure is not None and point.day > failure.day:
         words += " (after the failure)"
-    elif therapy is not None and point.day > therapy.when.first:
+    elif therapy is not None and point.day > therapy.when.last:
         words += " (after salvage therapy)"
     return words
 

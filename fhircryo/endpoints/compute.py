@@ -52,9 +52,8 @@ def compute(
     if line is None:
         return None
     therapies = salvage_therapy(line)
-    first = first_therapy(therapies)
     failing = as_failures(line, therapies)
-    course = psa_course(line, first)
+    course = psa_course(line, therapies)
     events = clinical_events(line)
     disease = events.and_also(failing)
     attributed = complications(line)
@@ -71,5 +70,5 @@ def compute(
         *complication_endpoints(line, attributed, lacking, scales),
         *prom_endpoints(line),
     ]
-    mark(results, first)
+    mark(results, first_therapy(therapies))
     return PatientEndpoints(line, course, therapies, events, attributed, results)

@@ -70,7 +70,7 @@ def biochemical_failure(
             evidence=_with_nadir(course, psa_evidence(Role.FAILING_PSA, failure)),
         )
     if course.therapy is not None:
-        return _failure_by_therapy(course, [*therapies.precise, *therapies.intervals][0])
+        return _failure_by_therapy(course, course.therapy)
     if not course.clear or nadir is None:
         return absent(BIOCHEMICAL_FAILURE, (line.d0, None), Absent.UNKNOWN, Reason.TOO_FEW_PSA)
     unknown = _not_known(therapies.possible, lacking)
@@ -91,7 +91,7 @@ def biochemical_failure(
 
 
 def _failure_by_therapy(course: PsaCourse, therapy: Event) -> Result:
-    """A failure without a failing PSA: the first therapy of a known day, else the first."""
+    """A failure without a failing PSA."""
     nadir = course.nadir
     found = () if nadir is None else (Component(Part.NADIR, nadir.value),)
     return Result(

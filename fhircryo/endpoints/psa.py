@@ -11,7 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from fhircryo.calendar import add_days, moment
-from fhircryo.endpoints.recurrence import Event
+from fhircryo.endpoints.recurrence import ClinicalEvents, Event
 from fhircryo.endpoints.timeline import Timeline
 from fhircryo.model import PsaResult, Reason
 
@@ -52,7 +52,7 @@ class PsaCourse(msgspec.Struct):
 
     ``failure``: the first point that fails; ``nadir``: the lowest up to and including it, the
     earliest among equals; ``clear``: the clear points before it. ``therapy``: the salvage therapy
-    that is a failure, where no PSA failed up to its first day; then nothing later counts.
+    that is the failure, where no PSA failed up to it.
     """
 
     baseline: PsaResult | None
@@ -68,15 +68,18 @@ class PsaCourse(msgspec.Struct):
         return self.failure is not None or self.therapy is not None
 
 
-def psa_course(line: Timeline, therapy: Event | None) -> PsaCourse:
-    """The judged PSA series of a patient; what is not used is told to the time line.
-
-    ``therapy``: the first salvage therapy.
-    """
+def psa_course(line: Timeline, therapies: ClinicalEvents) -> PsaCourse:
+    """The judged PSA series of a patient; what is not used is told to the time line."""
     rule = line.protocol.salvage_therapy
-    baseline, series = _used(line, _first_day(therapy if rule == "censor" else None))
-    fails_by_itself = therapy if rule == "event" else None
-    last_day = _first_day(fails_by_itself)
+    # PSA after the first day on which therapy may have begun does not show freedom from failure;
+    # after the first by which it had begun, it is PSA after a failure.
+    first = min((one.when.first for one in therapies.known), default=date.max)
+    failing = min(therapies.known, key=lambda one: one.when.last, default=None)
+    if rule != "event" or failing is None:
+        failing, last_day, last_clear = None, date.max, date.max
+    else:
+        last_day, last_clear = failing.when.last, first
+    baseline, series = _used(line, first if rule == "censor" else date.max)
     rules = line.protocol.psa
     rise = line.protocol.biochemical_failure.rise
     points: list[SeriesPoint] = []
@@ -98,21 +101,15 @@ def psa_course(line: Timeline, therapy: Event | None) -> PsaCourse:
         )
         if failure is not None or point.day > last_day:
             continue
-        if judgement is Judgement.CLEAR:
+        if judgement is Judgement.CLEAR and point.day <= last_clear:
             clear.append(point)
         elif judgement is Judgement.FAILS:
             failure = point
         if can_be_nadir and (nadir is None or value < nadir):
             lowest, nadir = point, value
             threshold = _EXACT.add(nadir, rise)
-    if failure is not None:
-        fails_by_itself = None
-    return PsaCourse(baseline, points, failure, lowest, clear, fails_by_itself)
-
-
-def _first_day(therapy: Event | None) -> date:
-    """The day on which a salvage therapy may have begun, as the last before its effect."""
-    return date.max if therapy is None else therapy.when.first
+    therapy = failing if failure is None else None
+    return PsaCourse(baseline, points, failure, lowest, clear, therapy)
 
 
 def _judge(value: Decimal, stated: Decimal, comparator: str, threshold: Decimal) -> Judgement:

@@ -41,6 +41,11 @@ class ClinicalEvents(msgspec.Struct):
     possible: list[Event]
     at_baseline: list[Event]
 
+    @property
+    def known(self) -> list[Event]:
+        """Those known to have happened after D0, the ones of a known day first."""
+        return self.precise + self.intervals
+
     def of(self, *kinds: Kind) -> "ClinicalEvents":
         """Just the events of some kinds."""
 

@@ -73,8 +73,7 @@ def _place(ref: str, recorded: Span, line: Timeline, before: date, found: Clinic
 
 def first_therapy(therapies: ClinicalEvents) -> Event | None:
     """The therapy that may have begun first, those aside that may have before D0."""
-    known = [*therapies.precise, *therapies.intervals]
-    return min(known, key=lambda event: event.when.first, default=None)
+    return min(therapies.known, key=lambda event: event.when.first, default=None)
 
 
 def as_failures(line: Timeline, therapies: ClinicalEvents) -> ClinicalEvents:

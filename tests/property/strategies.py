@@ -123,12 +123,58 @@ def procedure(ref: str, when: str, **more: object) -> dict:
     }
 
 
+DRUGS = [
+    {"medicationCodeableConcept": coded("http://www.whocc.no/atc", "L02AE02")},
+    {"medicationCodeableConcept": coded("http://www.whocc.no/atc", "N02BE01")},
+    {"medicationReference": {"reference": "Medication/drug"}},
+    {"medicationReference": {"reference": "Medication/other"}},
+    {"medicationReference": {"reference": "Medication/nowhere"}},
+]
+MEDICATIONS = [
+    {
+        "resourceType": "Medication",
+        "id": "drug",
+        "code": coded("http://www.whocc.no/atc", "L02BB"),
+    },
+    {
+        "resourceType": "Medication",
+        "id": "other",
+        "code": coded("http://www.whocc.no/atc", "N02BE01"),
+    },
+]
+THERAPY_TYPES = {
+    "MedicationRequest": (["active", "completed", "cancelled"], "authoredOn"),
+    "MedicationStatement": (["active", "stopped", "intended"], "effectiveDateTime"),
+    "MedicationAdministration": (["completed", "not-done"], "effectiveDateTime"),
+    "Procedure": (["completed", "in-progress", "preparation"], "performedDateTime"),
+}
+
+
+@st.composite
+def therapy(draw, number: int) -> dict:
+    kind = draw(st.sampled_from(list(THERAPY_TYPES)))
+    statuses, date_element = THERAPY_TYPES[kind]
+    made = {
+        "resourceType": kind,
+        "id": f"therapy-{number}",
+        "status": draw(st.sampled_from(statuses)),
+        "subject": {"reference": "Patient/p1"},
+    }
+    if draw(st.integers(0, 9)):
+        made[date_element] = draw(fhir_dates())
+    if kind == "Procedure":
+        return made | {"code": coded(SCT, draw(st.sampled_from(["26294005", "65801008"])))}
+    if kind == "MedicationRequest":
+        made["intent"] = draw(st.sampled_from(["order", "order", "plan"]))
+    return made | draw(st.sampled_from(DRUGS))
+
+
 @st.composite
 def patients(draw) -> list[dict]:
     """All resources of a patient with an index procedure on D0."""
     made = [procedure("x1", str(D0))]
     if draw(st.integers(0, 4)) == 0:
-        made.append(procedure("x2", draw(fhir_dates(first=1, precise=True))))
+        made.append(procedure("x2", draw(fhir_dates(first=1))))
     dead = draw(st.sampled_from(["no", "no", "no", "dated", "undated"]))
     patient = {"resourceType": "Patient", "id": "p1"}
     if dead == "dated":
@@ -136,7 +182,9 @@ def patients(draw) -> list[dict]:
     elif dead == "undated":
         patient["deceasedBoolean"] = True
     made.append(patient)
-    for strategy, most in ((psa, 8), (finding, 2), (adverse_event, 3), (response, 4)):
+    made += MEDICATIONS
+    kinds = ((psa, 8), (finding, 2), (adverse_event, 3), (response, 4), (therapy, 3))
+    for strategy, most in kinds:
         count = draw(st.integers(0, most))
         made += [draw(strategy(number)) for number in range(count)]
     return made
@@ -145,7 +193,8 @@ def patients(draw) -> list[dict]:
 @st.composite
 def unused(draw) -> dict | bytes:
     """Something that is read and not used: unmapped, of a wrong status, or unreadable."""
-    kind = draw(st.sampled_from(["unmapped", "status", "procedure", "broken", "wrong", "type"]))
+    kinds = ["unmapped", "status", "procedure", "broken", "wrong", "type", "drug", "planned"]
+    kind = draw(st.sampled_from(kinds))
     when = draw(fhir_dates())
     subject = {"reference": "Patient/p1"}
     if kind == "broken":
@@ -167,6 +216,16 @@ def unused(draw) -> dict | bytes:
         made |= {"code": coded("http://loinc.org", "2857-1"), "effectiveDateTime": 5}
     elif kind == "procedure":
         return procedure("unused", when, status="not-done")
+    elif kind in ("drug", "planned"):
+        return {
+            "resourceType": "MedicationRequest",
+            "id": "unused",
+            "status": "active",
+            "intent": "order" if kind == "drug" else "plan",
+            **DRUGS[1 if kind == "drug" else 0],
+            "subject": subject,
+            "authoredOn": when,
+        }
     return made
 
 
@@ -175,7 +234,7 @@ def after_as_of(draw) -> dict:
     """Something that would count, were it not dated after as-of."""
     late = (AS_OF - D0).days + 1
     when = draw(fhir_dates(first=late, last=late + 800, precise=True))
-    made = draw(st.one_of(psa(99), finding(99), adverse_event(99), response(99)))
+    made = draw(st.one_of(psa(99), finding(99), adverse_event(99), response(99), therapy(99)))
     kind = made["resourceType"]
     if kind == "Observation":
         made["effectiveDateTime"] = when
@@ -183,6 +242,8 @@ def after_as_of(draw) -> dict:
         made["onsetDateTime"] = when
     elif kind == "AdverseEvent":
         made["date"] = when
+    elif kind in THERAPY_TYPES:
+        made[THERAPY_TYPES[kind][1]] = when
     else:
         made["authored"] = when
     return made

@@ -3,13 +3,24 @@
 import random
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import get_args
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fhircryo.mapping.load import load_mappings, load_protocol
+from fhircryo.mapping.protocol import Protocol, SalvageRule
 from fhircryo.memory import Outcome, compute_resources
-from tests.property.strategies import AS_OF, D0, after_as_of, coded, patients, psa, unused
+from tests.property.strategies import (
+    AS_OF,
+    D0,
+    THERAPY_TYPES,
+    after_as_of,
+    coded,
+    patients,
+    psa,
+    unused,
+)
 
 # One of each type that may be lacking, of somebody else: "none" then means none.
 OTHERS = [
@@ -20,30 +31,46 @@ OTHERS = [
         "code": coded("http://snomed.info/sct", "38341003"),
     }
     for kind in ("Condition", "AdverseEvent")
+] + [
+    {
+        "resourceType": "MedicationRequest",
+        "id": "other",
+        "status": "active",
+        "intent": "order",
+        "subject": {"reference": "Patient/other"},
+        "medicationCodeableConcept": coded("http://www.whocc.no/atc", "N02BE01"),
+    }
 ]
 
 MAPPINGS = load_mappings()
 PROTOCOL = load_protocol()
+PROTOCOLS = [
+    load_protocol("oishi-2019"),
+    *(PROTOCOL.model_copy(update={"salvage_therapy": rule}) for rule in get_args(SalvageRule)),
+]
+protocols = st.sampled_from(PROTOCOLS)
 
 many = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-def compute(resources: list, as_of: date = AS_OF) -> Outcome:
-    return compute_resources([*resources, *OTHERS], as_of, PROTOCOL, MAPPINGS)
+def compute(resources: list, as_of: date = AS_OF, protocol: Protocol = PROTOCOL) -> Outcome:
+    return compute_resources([*resources, *OTHERS], as_of, protocol, MAPPINGS)
 
 
-def published(resources: list, as_of: date = AS_OF) -> tuple:
-    outcome = compute(resources, as_of)
+def published(resources: list, as_of: date = AS_OF, protocol: Protocol = PROTOCOL) -> tuple:
+    outcome = compute(resources, as_of, protocol)
     assert outcome.observations, "a patient with an index procedure has endpoints"
     return outcome.observations, outcome.provenances
 
 
 @many
-@given(patients(), st.randoms(use_true_random=False))
-def test_the_order_of_input_never_matters(resources: list, order: random.Random) -> None:
+@given(patients(), st.randoms(use_true_random=False), protocols)
+def test_the_order_of_input_never_matters(
+    resources: list, order: random.Random, protocol: Protocol
+) -> None:
     shuffled = list(resources)
     order.shuffle(shuffled)
-    one, other = compute(resources), compute(shuffled)
+    one, other = (compute(given, protocol=protocol) for given in (resources, shuffled))
     assert one.observations == other.observations
     assert one.provenances == other.provenances
     assert one.issues == other.issues
@@ -51,15 +78,72 @@ def test_the_order_of_input_never_matters(resources: list, order: random.Random)
 
 
 @many
-@given(patients(), st.lists(after_as_of(), min_size=1, max_size=1))
-def test_what_is_dated_after_as_of_never_changes_endpoints(resources: list, late: list) -> None:
-    assert published(resources) == published([*resources, *late])
+@given(patients(), st.lists(after_as_of(), min_size=1, max_size=1), protocols)
+def test_what_is_dated_after_as_of_never_changes_endpoints(
+    resources: list, late: list, protocol: Protocol
+) -> None:
+    before = published(resources, protocol=protocol)
+    assert before == published([*resources, *late], protocol=protocol)
 
 
 @many
-@given(patients(), unused())
-def test_a_resource_that_is_not_used_never_changes_endpoints(resources: list, extra) -> None:
-    assert published(resources) == published([*resources, extra])
+@given(patients(), unused(), protocols)
+def test_a_resource_that_is_not_used_never_changes_endpoints(
+    resources: list, extra, protocol: Protocol
+) -> None:
+    before = published(resources, protocol=protocol)
+    assert before == published([*resources, extra], protocol=protocol)
+
+
+def without_marks(observations: list) -> list:
+    """The endpoints but for the component that salvage therapy leaves on them."""
+    found = []
+    for one in observations:
+        parts = [
+            part
+            for part in one.get("component", [])
+            if part["code"]["coding"][0]["code"] != "salvage-therapy"
+        ]
+        rest = {name: value for name, value in one.items() if name != "component"}
+        found.append({**rest, "component": parts})
+    return found
+
+
+THERAPIES = tuple(f"{kind}/therapy" for kind in THERAPY_TYPES)
+
+
+@many
+@given(patients())
+def test_reported_salvage_therapy_changes_nothing_but_its_mark(resources: list) -> None:
+    def is_therapy(one: dict) -> bool:
+        return f"{one['resourceType']}/{one['id']}".startswith(THERAPIES)
+
+    rest = [one for one in resources if not is_therapy(one)]
+    with_it, without = (compute(given).observations for given in (resources, rest))
+    assert without_marks(with_it) == without_marks(without)
+
+
+@many
+@given(patients())
+def test_nothing_published_rests_on_psa_after_it_where_it_censors(resources: list) -> None:
+    for one in compute(resources, protocol=PROTOCOLS[-1]).observations:
+        parts = [part["code"]["coding"][0]["code"] for part in one.get("component", [])]
+        assert "salvage-therapy" not in parts
+
+
+@many
+@given(patients())
+def test_as_an_event_it_makes_no_failure_less_certain(resources: list) -> None:
+    """Who has failed by PSA alone has failed where salvage therapy counts, and not later."""
+    event = next(one for one in PROTOCOLS if one.salvage_therapy == "event")
+    by_psa, counted = (
+        endpoint(compute(resources, protocol=rule).observations, "biochemical-failure")
+        for rule in (PROTOCOL, event)
+    )
+    if by_psa.get("valueCodeableConcept", {}).get("coding", [{}])[0].get("code") == "Y":
+        assert counted["valueCodeableConcept"]["coding"][0]["code"] == "Y"
+        period = counted.get("effectivePeriod", {})
+        assert counted.get("effectiveDateTime", period.get("end")) <= by_psa["effectiveDateTime"]
 
 
 @many
