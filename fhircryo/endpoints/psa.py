@@ -7,6 +7,7 @@ al., BJU Int 2009;104(8):1058-62. They differ in the rise.
 from datetime import date, datetime
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
@@ -68,18 +69,34 @@ class PsaCourse(msgspec.Struct):
         return self.failure is not None or self.therapy is not None
 
 
+class _Limits(NamedTuple):
+    """The last days on which a PSA is used, is judged, and can be clear; and the failing therapy.
+
+    After the first day on which therapy may have begun PSA shows no freedom from failure; after the
+    first by which it had begun, it is PSA after a failure.
+    """
+
+    used: date = date.max
+    judged: date = date.max
+    clear: date = date.max
+    failing: Event | None = None
+
+
+def _limits(line: Timeline, therapies: ClinicalEvents) -> _Limits:
+    rule = line.protocol.salvage_therapy
+    if rule == "report" or not therapies.known:
+        return _Limits()
+    first = min(one.when.first for one in therapies.known)
+    if rule == "censor":
+        return _Limits(used=first)
+    failing = min(therapies.known, key=lambda one: one.when.last)
+    return _Limits(judged=failing.when.last, clear=first, failing=failing)
+
+
 def psa_course(line: Timeline, therapies: ClinicalEvents) -> PsaCourse:
     """The judged PSA series of a patient; what is not used is told to the time line."""
-    rule = line.protocol.salvage_therapy
-    # PSA after the first day on which therapy may have begun does not show freedom from failure;
-    # after the first by which it had begun, it is PSA after a failure.
-    first = min((one.when.first for one in therapies.known), default=date.max)
-    failing = min(therapies.known, key=lambda one: one.when.last, default=None)
-    if rule != "event" or failing is None:
-        failing, last_day, last_clear = None, date.max, date.max
-    else:
-        last_day, last_clear = failing.when.last, first
-    baseline, series = _used(line, first if rule == "censor" else date.max)
+    limits = _limits(line, therapies)
+    baseline, series = _used(line, limits.used)
     rules = line.protocol.psa
     rise = line.protocol.biochemical_failure.rise
     points: list[SeriesPoint] = []
@@ -99,16 +116,16 @@ def psa_course(line: Timeline, therapies: ClinicalEvents) -> PsaCourse:
         can_be_nadir = result.comparator != ">" and (
             result.comparator != "<" or stated <= rules.nadir_limit_max
         )
-        if failure is not None or point.day > last_day:
+        if failure is not None or point.day > limits.judged:
             continue
-        if judgement is Judgement.CLEAR and point.day <= last_clear:
+        if judgement is Judgement.CLEAR and point.day <= limits.clear:
             clear.append(point)
         elif judgement is Judgement.FAILS:
             failure = point
         if can_be_nadir and (nadir is None or value < nadir):
             lowest, nadir = point, value
             threshold = _EXACT.add(nadir, rise)
-    therapy = failing if failure is None else None
+    therapy = limits.failing if failure is None else None
     return PsaCourse(baseline, points, failure, lowest, clear, therapy)
 
 

@@ -61,6 +61,8 @@ class ClinicalEvents(msgspec.Struct):
 
     def and_also(self, others: "ClinicalEvents") -> "ClinicalEvents":
         """These events and some others."""
+        if not (others.known or others.possible or others.at_baseline):
+            return self
         joined = ClinicalEvents(
             self.precise + others.precise,
             self.intervals + others.intervals,
