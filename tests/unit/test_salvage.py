@@ -5,11 +5,14 @@ from typing import Any
 
 import pytest
 
+from fhircryo import reading
 from fhircryo.explain import explain_folder
+from fhircryo.gather import Shelf
 from fhircryo.job import Job
 from fhircryo.mapping.load import load_protocol
 from fhircryo.mapping.protocol import Protocol
 from fhircryo.memory import compute_resources
+from fhircryo.model import Drug, PsaResult, Therapy, Treatment, VagueTreatment
 from fhircryo.publish.validate import validate_line
 from fhircryo.settings import Settings
 from tests.unit.inputs import (
@@ -101,7 +104,9 @@ FILES = {
 
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("name", FILES)
-def test_a_medication_may_stand_in_any_file(name, workers, tmp_path):
+def test_a_medication_may_stand_in_any_file(name, workers, tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "_WORTH_SHARING", 0)
+    monkeypatch.setattr(reading, "PART_SIZE", 100)
     done = compute(folder(tmp_path / "in", FILES[name]), tmp_path / "out", workers=workers)
     assert mark_of(done.observations) == "2016-06-01"
     assert done.summary.not_used == {}
@@ -129,6 +134,19 @@ def test_what_others_take_only_counts_wherever_it_stands(tmp_path):
         counts.append((done.summary.not_used, sorted(map(str, done.issues))))
     assert counts[0] == counts[1]
     assert counts[0][0] == {"unmapped-code": 2, "not-in-cohort": 4}
+
+
+def test_items_go_from_process_to_process_as_they_are():
+    shelf = Shelf(frozenset())
+    lines = [*SERIES, procedure("x2", "2016-07"), request("t"), referring("u", "Medication/d")]
+    context = Job.of(Settings(), AS_OF).context()
+    reading.read_lines([line(one) for one in (*lines, drug("d"))], shelf, context, 0)
+    other = Shelf(frozenset())
+    other.merge(shelf.encode())
+    assert other.kept == shelf.kept
+    assert {type(item) for item in other.kept.values()} == {
+        *(Treatment, PsaResult, VagueTreatment, Therapy, Drug),
+    }
 
 
 def test_a_later_version_of_a_medication_is_another_medication(tmp_path):
