@@ -6,7 +6,7 @@ is counted and forgotten, so that memory grows with what is used and not with wh
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -67,7 +67,8 @@ class _State(msgspec.Struct):
     links: dict[str, str]
     patients: set[str]
     events: dict[str, Span | None]
-    gradings_seen: bool
+    graded: set[str]
+    overlays_met: set[int]
     met: set[str]
     dropped: bytes
     lines: dict[int, int]
@@ -82,13 +83,13 @@ _DECODER = msgspec.msgpack.Decoder(_State)
 class Shelf:
     """What one reader has read so far.
 
-    ``wanted``: the patients whose resources are kept (None: all); ``watched``: references that are
-    kept whatever they say, because versions of them differ in whether they are of use;
-    ``told_in_full``: a patient of whom also what only counts is kept; ``asked``: patients asked
-    for by name.
+    ``grading_labels``: the codes of Observations that grade, each with its scale; ``wanted``: the
+    patients whose resources are kept (None: all); ``watched``: references that are kept whatever
+    they say, because versions of them differ in whether they are of use; ``told_in_full``: a
+    patient of whom also what only counts is kept; ``asked``: patients asked for by name.
     """
 
-    grading_labels: frozenset[str]
+    grading_labels: Mapping[str, str]
     wanted: frozenset[str] | None = None
     watched: frozenset[str] = frozenset()
     told_in_full: str = ""
@@ -109,7 +110,10 @@ class Shelf:
     patients: set[str] = field(default_factory=set)
     #: Adverse events that were let go, with their dates.
     events: dict[str, Span | None] = field(default_factory=dict)
-    gradings_seen: bool = False
+    #: The scales of which there are Observations that grade.
+    graded: set[str] = field(default_factory=set)
+    #: The overlays of which something was met, by number.
+    overlays_met: set[int] = field(default_factory=set)
     #: Hashes of the references that were let go, eight bytes each.
     dropped: "array[int]" = field(default_factory=lambda: array("q"))
     #: By part of the input: its lines, and how many of them hold something.
@@ -124,8 +128,8 @@ class Shelf:
                 self.links[item.patient] = item.replaced_by
         elif kind is Treatment:
             self.patients.add(item.patient)
-        elif kind is not PsaResult and item.code in self.grading_labels:
-            self.gradings_seen = True
+        elif kind is not PsaResult and item.code in self.grading_labels and kind is not Dropped:
+            self._see_grading(item)
         if self.asked and item.patient in self.asked:
             self.met.add(item.patient)
         ref = item.ref
@@ -138,6 +142,14 @@ class Shelf:
             self.kept[ref] = item
         else:
             self._let_go(item)
+
+    def _see_grading(self, item: Item) -> None:
+        scale = self.grading_labels[item.code]
+        if scale:
+            self.graded.add(scale)
+        elif type(item) is Grading:
+            # Of whatever scale: what it states shows which.
+            self.graded.update(name for name, _ in item.grades)
 
     def _keeps(self, item: Item) -> bool:
         if item.ref in self.watched:
@@ -180,7 +192,8 @@ class Shelf:
                 links=self.links,
                 patients=self.patients,
                 events=self.events,
-                gradings_seen=self.gradings_seen,
+                graded=self.graded,
+                overlays_met=self.overlays_met,
                 met=self.met,
                 dropped=self.dropped.tobytes(),
                 lines=self.lines,
@@ -205,7 +218,8 @@ class Shelf:
         self.links.update(other.links)
         self.patients |= other.patients
         self.events.update(other.events)
-        self.gradings_seen |= other.gradings_seen
+        self.graded |= other.graded
+        self.overlays_met |= other.overlays_met
         self.met |= other.met
         self.dropped.frombytes(other.dropped)
         self.lines.update(other.lines)

@@ -51,6 +51,7 @@ class Job:
         )
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "protocol", self._as_the_site_has_it())
         for endpoint in (MAJOR_CLAVIEN, MAJOR_SIR):
             if endpoint.scale not in self.protocol.complications.major:
                 raise UsageError(
@@ -58,12 +59,25 @@ class Job:
                     " is required"
                 )
         for name, grade in self.protocol.complications.major.items():
-            scale = self.mappings.scales.scales.get(name)
+            scale = self.mappings.scales.get(name)
             if scale is None or grade not in scale.order:
                 raise UsageError(
                     f"protocol {self.protocol.id}: complications.major.{name}: {grade}:"
                     " no such scale and grade in the mappings"
                 )
+
+    def _as_the_site_has_it(self) -> Protocol:
+        """The protocol with the rules that overlays change; its version says which."""
+        rule = self.mappings.detection_limit
+        psa = self.protocol.psa
+        if rule is None or rule == psa.detection_limit:
+            return self.protocol
+        return self.protocol.model_copy(
+            update={
+                "version": f"{self.protocol.version} with psa.detection_limit {rule}",
+                "psa": psa.model_copy(update={"detection_limit": rule}),
+            }
+        )
 
     def context(self, told_in_full: str = "", server: str = "") -> Context:
         """What extraction needs; of one patient also what only counts may be kept.
@@ -79,13 +93,16 @@ class Job:
             subject_system=self.settings.write.subject_system or "",
         )
 
-    def lacking(self, present: frozenset[str], *, gradings: bool) -> Lacking:
-        """What the whole source does not hold, and is not declared complete either."""
+    def lacking(self, present: frozenset[str], *, graded: frozenset[str]) -> Lacking:
+        """What the whole source does not hold, and is not declared complete either.
+
+        ``graded``: the scales of which it holds Observations that grade.
+        """
         present = present.union(self.settings.complete_types)
         return Lacking(
             conditions="Condition" not in present,
             adverse_events="AdverseEvent" not in present,
-            gradings=not gradings,
+            graded=graded,
             # Where salvage therapy is only marked, no endpoint rests on there being none.
             medications=self.protocol.salvage_therapy != "report"
             and present.isdisjoint(MEDICATED_TYPES),
@@ -104,8 +121,7 @@ class Job:
 
     def endpoints(self, record: PatientRecord, lacking: Lacking) -> PatientEndpoints | None:
         """The endpoints of one patient."""
-        scales = self.mappings.scales.scales
-        return compute(record, self.protocol, self.as_of, lacking, scales)
+        return compute(record, self.protocol, self.as_of, lacking, self.mappings.scales)
 
 
 @dataclass

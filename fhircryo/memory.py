@@ -62,7 +62,7 @@ def compute_resources(
     reading = read_memory(lines, context, selection)
     shelf, patients = reading.shelf, reading.patients
     records = assemble(shelf, patients)
-    lacking = job.lacking(reading.present, gradings=reading.gradings)
+    lacking = job.lacking(reading.present, graded=reading.graded)
     read = SourceRead("", [], [], reading, records, lacking)
     done = Outcome()
     decode = msgspec.json.Decoder(float_hook=Decimal).decode

@@ -218,11 +218,16 @@ class Score(msgspec.Struct, gc=False, array_like=True):
 
 
 class Response(Item, tag="qr"):
-    """An answered questionnaire; ``rank``: 0 is the status that wins (amended)."""
+    """An answered questionnaire, or an Observation of a score alone (``observed``).
+
+    ``rank``: 0 is the status that wins; ``issued``: of an Observation.
+    """
 
     when: Span
     rank: int
     scores: tuple[Score, ...]
+    observed: bool = False
+    issued: str | None = None
 
 
 AnyItem = (
@@ -277,5 +282,6 @@ class Lacking(msgspec.Struct, frozen=True):
 
     conditions: bool = False
     adverse_events: bool = False
-    gradings: bool = False
     medications: bool = False
+    #: The scales of which it does hold Observations that grade.
+    graded: frozenset[str] = frozenset()

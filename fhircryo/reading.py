@@ -16,6 +16,7 @@ from fhircryo.fhir.decode import BUNDLE_TYPE, decode, kind_of, resources
 from fhircryo.fhir.folder import InputFile, Part, parts, read_batches
 from fhircryo.fhir.wire import DECODERS
 from fhircryo.gather import Patients, Shelf, Unreadable
+from fhircryo.mapping.concepts import GRADINGS
 from fhircryo.model import PatientFacts
 from fhircryo.parallel import Turns, in_parallel
 
@@ -109,6 +110,7 @@ def read_part(part: Part, shelf: Shelf, context: Context) -> None:
     except UnreadableResource as error:
         shelf.unreadable.append(Unreadable(part.number, 0, "", str(error)))
         filled += 1
+    shelf.overlays_met |= context.overlays_met
     shelf.lines[part.number] = lines
     shelf.filled[part.number] = filled
 
@@ -117,14 +119,15 @@ def read_part(part: Part, shelf: Shelf, context: Context) -> None:
 class Reading:
     """What reading a source gave: the shelf, who is who, and how to name what was unreadable.
 
-    ``present``: the types that the source holds; ``gradings``: it holds Observations that grade.
+    ``present``: the types that the source holds; ``graded``: the scales of which it holds
+    Observations that grade.
     """
 
     shelf: Shelf
     patients: Patients
     place: Callable[[Unreadable], str]
     present: frozenset[str]
-    gradings: bool
+    graded: frozenset[str]
 
 
 def present_types(shelf: Shelf) -> frozenset[str]:
@@ -192,7 +195,7 @@ def read_folder(
         selection.patients(shelf),
         partial(_place, all_parts, shelf.lines),
         present_types(shelf),
-        shelf.gradings_seen,
+        frozenset(shelf.graded),
     )
 
 
@@ -202,6 +205,7 @@ def read_memory(lines: Sequence[bytes], context: Context, selection: Selection) 
     while True:
         shelf = Shelf(grading_labels(context), watched=watched)
         read_lines(lines, shelf, context, 0)
+        shelf.overlays_met |= context.overlays_met
         doubtful = shelf.doubtful()
         if not doubtful:
             break
@@ -212,7 +216,7 @@ def read_memory(lines: Sequence[bytes], context: Context, selection: Selection) 
 
     shelf.links = links(shelf)
     patients = selection.patients(shelf)
-    return Reading(shelf, patients, place, present_types(shelf), shelf.gradings_seen)
+    return Reading(shelf, patients, place, present_types(shelf), frozenset(shelf.graded))
 
 
 def links(shelf: Shelf) -> dict[str, str]:
@@ -224,10 +228,13 @@ def links(shelf: Shelf) -> dict[str, str]:
     }
 
 
-def grading_labels(context: Context) -> frozenset[str]:
-    """How Observations that grade complications are labelled."""
-    concept = context.mappings.concepts["clavien-dindo-grading"]
-    return frozenset(f"{code.system}|{code.code}" for code in concept.codes)
+def grading_labels(context: Context) -> dict[str, str]:
+    """How Observations that grade complications are labelled, and the scale of each."""
+    found = {}
+    for index in (context.mappings.codes, context.mappings.texts):
+        for entries in index.values():
+            found.update({one.label: one.of for one in entries if one.concept in GRADINGS})
+    return found
 
 
 def _stages(all_parts: list[Part]) -> list[list[Part]]:

@@ -18,6 +18,7 @@ from fhircryo.fhir.client import Client, HttpError
 from fhircryo.fhir.search import Params, Searcher
 from fhircryo.fhir.wire import Meta, Resource
 from fhircryo.gather import Shelf, Unreadable
+from fhircryo.mapping.concepts import GRADINGS, SCORE
 from fhircryo.mapping.load import Mappings
 from fhircryo.model import PatientFacts, Therapy
 from fhircryo.reading import (
@@ -39,12 +40,7 @@ _NOT_TAKEN = frozenset({400, 403, 404, 414, 422, 501})
 
 _GONE = 410
 
-_OBSERVATION_CONCEPTS = (
-    "psa",
-    "psa-not-convertible",
-    "disease-status",
-    "clavien-dindo-grading",
-)
+_OBSERVATION_CONCEPTS = ("psa", "psa-not-convertible", "disease-status", *GRADINGS, SCORE)
 _CODES_PER_REQUEST = 40
 _PATIENTS_PER_REQUEST = 25
 
@@ -87,18 +83,40 @@ def read_group(client: Client, group: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def observation_codes(mappings: Mappings) -> list[str]:
-    """What Observations are searched by."""
-    return code_lists(mappings, _OBSERVATION_CONCEPTS)
+def observation_searches(mappings: Mappings) -> list[dict[str, str]]:
+    """What Observations are searched by.
+
+    Raises:
+        UsageError: as ``code_searches``.
+    """
+    return code_searches(mappings, _OBSERVATION_CONCEPTS)
 
 
-def code_lists(mappings: Mappings, concepts: Iterable[str]) -> list[str]:
-    """``system|code`` lists to search for concepts by, each of a size that fits."""
-    tokens = [
-        f"{code.system}|{code.code}" for name in concepts for code in mappings.concepts[name].codes
-    ]
+def code_searches(mappings: Mappings, concepts: Iterable[str]) -> list[dict[str, str]]:
+    """The searches for concepts: by code, in lists that fit, and by each text of its own.
+
+    Raises:
+        UsageError: a code counts with its descendants, which no server can be asked for.
+    """
+    names = list(concepts)
+    tokens = []
+    for name in names:
+        for code in mappings.codes_of(name):
+            if getattr(code, "descendants", None):
+                raise UsageError(
+                    f"{code.system}|{code.code} of {name}: a server is searched by whole codes;"
+                    " list the descendants that are used, in the place of descendants: prefix"
+                )
+            tokens.append(f"{code.system}|{code.code}")
     step = _CODES_PER_REQUEST
-    return [",".join(tokens[n : n + step]) for n in range(0, len(tokens), step)]
+    lists = [",".join(tokens[n : n + step]) for n in range(0, len(tokens), step)]
+    # A comma would part the text in two.
+    texts = [
+        text.text.replace("\\", "\\\\").replace(",", "\\,")
+        for name in names
+        for text in mappings.texts_of(name)
+    ]
+    return [*({"code": codes} for codes in lists), *({"code:text": text} for text in texts)]
 
 
 class ServerReader:
@@ -148,21 +166,17 @@ class ServerReader:
             self._of_patients(sorted(wanted), known)
             self._medications()
             present = self._present()
-            gradings = self._shelf.gradings_seen or self._any(
-                "Observation", {"code": self._codes(("clavien-dindo-grading",))[0]}
-            )
+            graded = self._graded()
         finally:
             self._searcher.close()
         self._shelf.links = links(self._shelf)
+        self._shelf.overlays_met |= self._context.overlays_met
         LOG.info("%d requests for %d patients", self._client.requests_made, len(wanted))
         patients = self._selection.patients(self._shelf)
-        return Reading(self._shelf, patients, self._place, present, gradings)
+        return Reading(self._shelf, patients, self._place, present, graded)
 
     def _place(self, unreadable: Unreadable) -> str:
         return f"{self._searches[unreadable.part]}, match {unreadable.line}"
-
-    def _codes(self, concepts: Iterable[str]) -> list[str]:
-        return code_lists(self._context.mappings, concepts)
 
     def _take(self, kind: str, params: Params) -> None:
         """Search, and put every match on the shelf."""
@@ -196,9 +210,9 @@ class ServerReader:
         )
         if not known.searches("Procedure", "code"):
             raise SourceError(f"{self._client.base}: {advice}")
-        for codes in self._codes(("cryoablation",)):
+        for params in code_searches(self._context.mappings, ("cryoablation",)):
             try:
-                self._take("Procedure", {"code": codes})
+                self._take("Procedure", params)
             except HttpError as error:
                 if error.status in _NOT_TAKEN - _NOT_THERE:
                     raise SourceError(f"{error}; {advice}") from None
@@ -240,8 +254,8 @@ class ServerReader:
     def _of_patients(self, patients: list[str], known: Capabilities) -> None:
         """Everything that is read of the patients, type after type."""
         searches: list[tuple[str, str, dict[str, str]]] = [
-            ("Observation", "patient", {"code": codes})
-            for codes in self._codes(_OBSERVATION_CONCEPTS)
+            ("Observation", "patient", params)
+            for params in code_searches(self._context.mappings, _OBSERVATION_CONCEPTS)
         ]
         searches += [
             ("Procedure", "patient", {}),
@@ -304,6 +318,19 @@ class ServerReader:
                 asked = (kind for kind in kinds if kind not in self._absent)
                 found.update(next(((kind,) for kind in asked if self._any(kind, {})), ()))
         return frozenset(found - self._absent)
+
+    def _graded(self) -> frozenset[str]:
+        """The scales of which there are Observations that grade; asked for where none was met."""
+        found = set(self._shelf.graded)
+        for concept, scale in GRADINGS.items():
+            if not scale or scale in found:
+                continue
+            if any(
+                self._any("Observation", one)
+                for one in code_searches(self._context.mappings, (concept,))
+            ):
+                found.add(scale)
+        return frozenset(found)
 
     def _any(self, kind: str, params: dict[str, str]) -> bool:
         """Whether there is a resource at all that a search finds."""

@@ -106,7 +106,7 @@ def _assembled(
     name: str, reading: Reading, job: Job, files: list[InputFile], passed_over: list[str]
 ) -> SourceRead:
     records = assemble(reading.shelf, reading.patients)
-    lacking = job.lacking(reading.present, gradings=reading.gradings)
+    lacking = job.lacking(reading.present, graded=reading.graded)
     return SourceRead(name, files, passed_over, reading, records, lacking)
 
 

@@ -33,7 +33,8 @@ class Summary(msgspec.Struct):
 
     ``resources``: all that were read as FHIR; ``used`` and ``not_used`` (by reason, the unreadable
     aside) add up to those of the types that are read; ``unreadable``: lines, entries and files.
-    ``notes``: used all the same, by what is to be said of them.
+    ``notes``: used all the same, by what is to be said of them. ``overlays_unmet``: overlays that
+    name nothing of what the source holds.
     """
 
     patients: int = 0
@@ -50,6 +51,7 @@ class Summary(msgspec.Struct):
     lacking: list[str] = []
     unknown_patients: list[str] = []
     passed_over: list[str] = []
+    overlays_unmet: list[str] = []
 
 
 def issue_writer(file: IO[bytes], job: Job) -> Callable[[Notice, str], None]:
@@ -115,6 +117,11 @@ def sum_up(read: SourceRead, job: Job, total: Slice) -> Summary:
         lacking=lacking_words(read.lacking),
         unknown_patients=_unknown(job.selection, shelf),
         passed_over=read.passed_over,
+        overlays_unmet=[
+            overlay.name
+            for number, overlay in enumerate(job.mappings.overlays, 1)
+            if overlay.can_be_met and number not in shelf.overlays_met
+        ],
     )
 
 
@@ -144,7 +151,11 @@ def write_manifest(
             "version": job.protocol.version,
             "sha256": _hash_of(job.protocol),
         },
-        "mappings": {"files": list(job.mappings.files), "sha256": job.mappings.sha256},
+        "mappings": {
+            "files": list(job.mappings.files),
+            "sha256": job.mappings.sha256,
+            "psa.detection_limit": job.mappings.detection_limit,
+        },
         "selection": {
             "patients": asked_for(job.selection),
             "excluded": len(job.selection.exclude),

@@ -180,6 +180,10 @@ def print_summary(summary: "Summary", *, narrowed: bool = False, listed: bool = 
         )
     for patient in summary.unknown_patients:
         lines.append(f"UNKNOWN: Patient/{patient} was asked for and is not in the source")
+    for name in summary.overlays_unmet:
+        lines.append(
+            f"UNMET: nothing that {name} maps is in the source: is it the overlay of this source?"
+        )
     for name in summary.passed_over:
         lines.append(f"not read: {name}")
     lines += [

@@ -1,9 +1,14 @@
 """``fhircryo mappings``: the site's codes."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from fhircryo.cli.options import Mappings
+
+if TYPE_CHECKING:
+    from fhircryo.mapping.load import Mappings as Loaded
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -26,14 +31,56 @@ def check(
     Example:
       fhircryo mappings check site.yaml
     """
-    from fhircryo.mapping.load import load_mappings
-    from fhircryo.settings import load_settings
-
-    settings = load_settings(mappings=tuple(files) if files else None)
-    mappings = load_mappings(settings.mappings, settings.base)
+    mappings = _loaded(files)
     codes = sum(len(concept.codes) for concept in mappings.concepts.values())
     typer.echo(
         f"{len(mappings.files)} files: {len(mappings.concepts)} concepts with {codes} codes,"
-        f" {len(mappings.units)} units, {len(mappings.scales.scales)} grading scales,"
+        f" {len(mappings.units)} units, {len(mappings.scales)} grading scales,"
         f" {len(mappings.instruments)} instruments: all as expected"
     )
+
+
+@app.command()
+def show(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="CONCEPT",
+            help="A concept, scale or instrument; units, statuses, extensions or protocol."
+            " [default: all]",
+            show_default=False,
+        ),
+    ] = None,
+    mappings: Mappings = None,
+) -> None:
+    """Print the merged mappings: every entry, and the file and line that it comes from.
+
+    \b
+    Example:
+      fhircryo mappings show psa --mappings site.yaml
+    """
+    from fhircryo.mapping.show import show as lines
+
+    for line in lines(_loaded(mappings).layers, name):
+        typer.echo(line)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of site overlays, for editors that complete and check.
+
+    \b
+    Example:
+      fhircryo mappings schema > overlay.schema.json
+    """
+    from fhircryo.mapping.overlay import json_schema
+
+    typer.echo(json_schema(), nl=False)
+
+
+def _loaded(overlays: list[Path] | None) -> "Loaded":
+    from fhircryo.mapping.load import load_mappings
+    from fhircryo.settings import load_settings
+
+    settings = load_settings(mappings=tuple(overlays) if overlays else None)
+    return load_mappings(settings.mappings, settings.base)

@@ -11,7 +11,7 @@ from fhircryo.errors import SourceError
 from fhircryo.fhir.client import Client, HttpError
 from fhircryo.fhir.search import Searcher
 from fhircryo.job import Job
-from fhircryo.server_reading import code_lists
+from fhircryo.server_reading import code_searches
 
 _PART = "source"
 _NO_RIGHT = frozenset({401, 403})
@@ -84,9 +84,9 @@ class _Tried:
         yield self._last_updated()
 
     def _cohort(self) -> Finding:
-        codes = code_lists(self._job.mappings, ("cryoablation",))
+        searches = code_searches(self._job.mappings, ("cryoablation",))
         try:
-            found = any(self._searcher.any("Procedure", {"code": one}) for one in codes)
+            found = any(self._searcher.any("Procedure", one) for one in searches)
         except HttpError as error:
             advice = "name the patients: --patients FILE or Group/ID"
             return self._refused("index procedures", error, advice)
@@ -102,9 +102,9 @@ class _Tried:
     def _psa(self) -> Iterator[Finding]:
         """One page of PSA results: whether there are any, how long pages are, which times."""
         asked = self._client.connection.page_size
-        codes = code_lists(self._job.mappings, ("psa",))[0]
+        by_code = code_searches(self._job.mappings, ("psa",))[0]
         try:
-            page, more = self._searcher.first_page("Observation", {"code": codes})
+            page, more = self._searcher.first_page("Observation", by_code)
         except HttpError as error:
             yield self._refused("PSA results", error, "perhaps it is given only of a patient")
             return

@@ -36,7 +36,6 @@ NO_COMPLICATION = "none"
 
 _WORST = (WORST_CLAVIEN, WORST_SIR, WORST_CTCAE)
 _MAJOR = (MAJOR_CLAVIEN, MAJOR_SIR)
-_CLAVIEN = "clavien-dindo"
 
 
 class Complication(msgspec.Struct, gc=False):
@@ -241,8 +240,8 @@ def _count(line: Timeline, found: Complications, lacking: Lacking) -> Result:
 
 
 def _lacks(endpoint: Endpoint, lacking: Lacking) -> bool:
-    # Clavien-Dindo grades may also be recorded as Observations.
-    return lacking.adverse_events and (endpoint.scale != _CLAVIEN or lacking.gradings)
+    # Grades may also be recorded as Observations.
+    return lacking.adverse_events and endpoint.scale not in lacking.graded
 
 
 def _worst_of(complication: Complication, scale: str, order: tuple[str, ...]) -> int | None:

@@ -1,11 +1,11 @@
 """Patient-reported outcome measures (PROMs): scores at the time points and their changes."""
 
-from datetime import date
+from datetime import date, datetime
 from functools import cache
 
 import msgspec
 
-from fhircryo.calendar import add_days, add_months
+from fhircryo.calendar import add_days, add_months, moment
 from fhircryo.endpoints.catalogue import PROM_CHANGE, PROM_SCORE
 from fhircryo.endpoints.result import Component, Evidence, Part, Result, Role
 from fhircryo.endpoints.timeline import Timeline
@@ -69,8 +69,11 @@ def _competing(line: Timeline) -> dict[str, list[Scored]]:
     found: dict[str, dict[date, Scored]] = {}
     death = line.day_of_death
     last = line.as_of if death is None else min(line.as_of, death)
+    replaced = _replaced(line.record.responses)
     for response in line.record.responses:
         day = response.when.first
+        if response.ref in replaced:
+            continue
         if day > last:
             continue
         for score in response.scores:
@@ -84,10 +87,34 @@ def _competing(line: Timeline) -> dict[str, list[Scored]]:
     return {instrument: list(days.values()) for instrument, days in found.items()}
 
 
-def _precedence(scored: Scored) -> tuple[str, int, str]:
-    """Of responses of one day: the later time as written, amended, the greater id."""
+def _precedence(scored: Scored) -> tuple[bool, str, int, str]:
+    """Of responses of one day: the questionnaire, the later time as written, amended, the id."""
     response = scored.response
-    return (response.when.order[1], -response.rank, response.ref)
+    return (not response.observed, response.when.order[1], -response.rank, response.ref)
+
+
+def _replaced(responses: list[Response]) -> dict[str, str]:
+    """Scores recorded as Observations that another of the same moment stands for, and which.
+
+    As of PSA results: corrected before amended before final, a usable before an unusable one, the
+    later issued, the later updated, the greater id.
+    """
+
+    def precedence(response: Response) -> tuple[int, bool, datetime, datetime, str]:
+        usable = response.scores[0].problem is None
+        issued, updated = moment(response.issued), moment(response.updated)
+        return (-response.rank, usable, issued, updated, response.ref)
+
+    moments: dict[tuple[str, tuple[date, str]], list[Response]] = {}
+    for response in responses:
+        if response.observed:
+            key = (response.scores[0].instrument, response.when.order)
+            moments.setdefault(key, []).append(response)
+    found = {}
+    for same in moments.values():
+        winner = max(same, key=precedence)
+        found.update({one.ref: winner.ref for one in same if one is not winner})
+    return found
 
 
 def _nearest(scored: list[Scored], window: Window) -> Scored | None:
@@ -154,8 +181,13 @@ def _evidence(role: Role, scored: Scored) -> Evidence:
 
 def _tell_unchosen(line: Timeline, points: list[Window], chosen: set[str]) -> None:
     """Why the responses that no time point took are not used, and what is odd about the others."""
+    replaced = _replaced(line.record.responses)
     for response in line.record.responses:
         if not line.measured(response.ref, response.when):
+            continue
+        if response.ref in replaced:
+            detail = f"by {replaced[response.ref]}, of the same moment"
+            line.tell(response.ref, Reason.SUPERSEDED, detail)
             continue
         if response.ref not in chosen:
             line.notices.append(_why_unchosen(response, points))

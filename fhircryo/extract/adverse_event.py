@@ -1,9 +1,11 @@
-"""AdverseEvents: complications with their grades, from every place a coding may stand."""
+"""AdverseEvents: complications with their grades, from every place where one may stand."""
+
+from collections.abc import Iterator
 
 from fhircryo.extract.context import Context, Named, label_of, resolved
-from fhircryo.extract.grades import grades_of
+from fhircryo.extract.grades import Stated, by_extensions, grades_of
 from fhircryo.fhir.wire import AdverseEvent as Resource
-from fhircryo.fhir.wire import CodeableConcept, Reference
+from fhircryo.fhir.wire import Reference
 from fhircryo.model import AdverseEvent, Item, Reason
 
 _ENTERED_IN_ERROR = "entered-in-error"  # R5 has a status, R4 none
@@ -55,17 +57,9 @@ def _suspects(resource: Resource) -> list[Reference]:
     return found
 
 
-def _places(resource: Resource, context: Context) -> list[CodeableConcept | None]:
-    places = [
-        resource.severity,
-        resource.event,
-        resource.code,
-        resource.seriousness,
-        *(resource.category or ()),
-    ]
-    for extension in resource.extension or ():
-        if extension.url in context.mappings.scales.extensions:
-            places.append(extension.value_codeable_concept)
-            if extension.value_coding is not None:
-                places.append(CodeableConcept(coding=[extension.value_coding]))
-    return places
+def _places(resource: Resource, context: Context) -> Iterator[Stated]:
+    """Where a grade may stand."""
+    for concept in (resource.severity, resource.event, resource.code, resource.seriousness):
+        yield Stated(concept)
+    yield from map(Stated, resource.category or ())
+    yield from by_extensions(resource.extension, context)

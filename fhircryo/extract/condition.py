@@ -11,7 +11,7 @@ _KINDS = {"metastasis": Kind.METASTASIS, "local-recurrence": Kind.LOCAL_RECURREN
 def condition(resource: Condition, ref: str, context: Context) -> Item:
     """The item of a Condition."""
     entry = next(
-        (entry for entry in context.entries(resource.code) if entry.concept in _KINDS),
+        (e for e in context.entries(resource.code, resource) if e.concept in _KINDS),
         None,
     )
     own = resource.identifier is not None and context.is_own(resource.identifier)

@@ -6,6 +6,7 @@ from typing import Any
 
 from fhircryo.calendar import Span
 from fhircryo.errors import UnreadableResource
+from fhircryo.extract.conditions import hold
 from fhircryo.extract.scoring import Instruments
 from fhircryo.fhir.dates import DateReader
 from fhircryo.fhir.wire import (
@@ -16,7 +17,9 @@ from fhircryo.fhir.wire import (
     Period,
     Reference,
 )
-from fhircryo.mapping.load import CodeEntry, Mappings, normal_unit
+from fhircryo.mapping.code_index import CodeEntry
+from fhircryo.mapping.load import Mappings
+from fhircryo.mapping.texts import folded, normal_unit
 from fhircryo.model import Dropped, NotUsed, Reason
 
 #: Security label of test data: https://terminology.hl7.org/CodeSystem-v3-ActReason.html
@@ -63,6 +66,7 @@ class Context:
     ``told_in_full``: a patient of whom also what only counts is kept. ``server``: the base of the
     server that is read; what an absolute reference of another base names is not known there.
     ``subject_system``: of the patient identifiers by which a target matches.
+    ``overlays_met``: the numbers of the overlays of which something was met.
     """
 
     def __init__(
@@ -85,8 +89,11 @@ class Context:
         self._take_test_data = test_data
         self._units: dict[str, Decimal | None] = {}
         self._codes = mappings.codes
+        self._texts = mappings.texts
+        self._marks = mappings.marks
+        self.overlays_met: set[int] = set()
         self._prefixed = frozenset(prefix.system for prefix in mappings.prefixes)
-        self.instruments = Instruments(mappings)
+        self.instruments = Instruments(mappings, self.overlays_met)
         self.observation_ranks: dict[str | None, int] = {
             status: rank for rank, status in enumerate(mappings.statuses.observation)
         }
@@ -113,26 +120,46 @@ class Context:
             return False
         return any((label.system, label.code) == TEST_LABEL for label in meta.security)
 
-    def entries(self, concept: CodeableConcept | None) -> list[CodeEntry]:
-        """What the codings of a concept mean to us."""
-        if concept is None or not concept.coding:
-            return []
-        found = []
-        for coding in concept.coding:
-            entry = self._codes.get((coding.system, coding.code))
-            if entry is not None:
-                found.append(entry)
-            elif coding.system in self._prefixed:
-                entry = self._by_prefix(coding)
-                if entry is not None:
-                    found.append(entry)
+    def entries(self, concept: CodeableConcept | None, resource: Any = None) -> list[CodeEntry]:
+        """What a concept means to us: by its codings, or by its text where nothing is coded.
+
+        ``resource``: what the concept stands in, for codes that count under conditions only.
+        """
+        found: list[CodeEntry] = []
+        if concept is None:
+            return found
+        for coding in concept.coding or ():
+            entries = self._codes.get((coding.system, coding.code))
+            if entries is None:
+                if coding.system not in self._prefixed:
+                    continue
+                entries = self._by_prefix(coding)
+            self._add(entries, resource, found)
+        if self._texts and concept.text and not _is_coded(concept):
+            self._add(self._texts.get(folded(concept.text), ()), resource, found)
         return found
 
-    def _by_prefix(self, coding: Coding) -> CodeEntry | None:
+    def _add(self, entries: tuple[CodeEntry, ...], resource: Any, found: list[CodeEntry]) -> None:
+        for entry in entries:
+            if entry.conditions and (resource is None or not hold(entry.conditions, resource)):
+                continue
+            if entry.layer:
+                self.overlays_met.add(entry.layer)
+            found.append(entry)
+
+    def _by_prefix(self, coding: Coding) -> tuple[CodeEntry, ...]:
+        """The entries of the longest prefix."""
         for prefix in self.mappings.prefixes:
             if prefix.system == coding.system and (coding.code or "").startswith(prefix.code):
-                return prefix.entry._replace(label=f"{coding.system}|{coding.code}")
-        return None
+                label = f"{coding.system}|{coding.code}"
+                return tuple([entry._replace(label=label) for entry in prefix.entries])
+        return ()
+
+    def meet(self, kind: str, name: str) -> None:
+        """Note that something was met that an overlay may name."""
+        layer = self._marks.get((kind, name))
+        if layer is not None:
+            self.overlays_met.add(layer)
 
     def means(self, concept: CodeableConcept | None, name: str) -> bool:
         """Whether a concept has a coding of ours with this meaning."""
@@ -143,7 +170,9 @@ class Context:
         try:
             return self._units[unit]
         except KeyError:
-            factor = self._units[unit] = self.mappings.units.get(normal_unit(unit))
+            normal = normal_unit(unit)
+            factor = self._units[unit] = self.mappings.units.get(normal)
+            self.meet("unit", normal)
             return factor
 
     def resolve(self, reference: Reference | None) -> str:
@@ -186,6 +215,10 @@ class Context:
             if written:
                 return written, self.dates.read(written)
         return None, None
+
+
+def _is_coded(concept: CodeableConcept) -> bool:
+    return any(coding.code for coding in concept.coding or ())
 
 
 def label_of(concept: CodeableConcept | None) -> str:

@@ -14,7 +14,7 @@ from fhircryo.fhir.wire import (
     MedicationStatement,
     Period,
 )
-from fhircryo.mapping.load import CodeEntry
+from fhircryo.mapping.code_index import CodeEntry
 from fhircryo.model import Drug, Item, Reason, Therapy
 
 SALVAGE = "salvage-therapy"
@@ -112,10 +112,10 @@ def therapy(named: Named, context: Context, wrong: str, dates: Dates) -> Therapy
 
 
 def _entry(concepts: Iterable[CodeableConcept | None], context: Context) -> CodeEntry | None:
-    """The coding that makes it salvage therapy; a drug has no body site to stand with."""
+    """The coding that makes it salvage therapy; a drug stands under no conditions."""
     for concept in concepts:
         for entry in context.entries(concept):
-            if entry.concept == SALVAGE and not entry.body_sites:
+            if entry.concept == SALVAGE:
                 return entry
     return None
 

@@ -1,9 +1,10 @@
-"""Observations: PSA results, disease status, grades of complications."""
+"""Observations: PSA results, disease status, grades of complications, questionnaires' scores."""
 
 import re
 from decimal import Context as Arithmetic
 from decimal import Decimal, Inexact, InvalidOperation
 
+from fhircryo.calendar import Span
 from fhircryo.extract.context import (
     Context,
     Named,
@@ -12,10 +13,11 @@ from fhircryo.extract.context import (
     number,
     resolved,
 )
-from fhircryo.extract.grades import grades_of
+from fhircryo.extract.grades import by_components, by_value, grades_of
 from fhircryo.fhir.wire import Observation, Quantity
-from fhircryo.mapping.load import CodeEntry
-from fhircryo.model import Finding, Grading, Item, Kind, PsaResult, Reason
+from fhircryo.mapping.code_index import CodeEntry
+from fhircryo.mapping.concepts import GRADINGS, SCORE
+from fhircryo.model import Finding, Grading, Item, Kind, NotUsed, PsaResult, Reason, Response, Score
 
 UCUM = "http://unitsofmeasure.org"
 
@@ -25,7 +27,8 @@ _PRECEDENCE = (
     "psa-not-convertible",
     "psa",
     "disease-status",
-    "clavien-dindo-grading",
+    *GRADINGS,
+    SCORE,
 )
 _RANK = {concept: rank for rank, concept in enumerate(_PRECEDENCE)}
 
@@ -59,23 +62,26 @@ def observation(resource: Observation, ref: str, context: Context) -> Item:
     if rank is None:
         return named.not_used(Reason.STATUS, resource.status or "no status")
     if entry.concept == "psa":
-        return _psa(resource, named, rank, context)
+        return _psa(resource, named, rank, context, entry.unit)
     if entry.concept == "disease-status":
         return _disease_status(resource, named, context)
-    return _grading(resource, named, context)
+    if entry.concept == SCORE:
+        return _score(resource, named, rank, context, entry.of)
+    return _grading(resource, named, context, entry.of)
 
 
 def _meaning(resource: Observation, context: Context) -> CodeEntry | None:
     """What it is coded as; of several meanings the one that decides."""
     best = None
-    for entry in context.entries(resource.code):
+    for entry in context.entries(resource.code, resource):
         rank = _RANK.get(entry.concept)
         if rank is not None and (best is None or rank < _RANK[best.concept]):
             best = entry
     return best
 
 
-def _psa(resource: Observation, named: Named, rank: int, context: Context) -> Item:
+def _day(resource: Observation, named: Named, context: Context) -> Span | NotUsed:
+    """The precise date, or the item of a resource that has none."""
     written = (
         resource.effective_date_time
         or resource.effective_instant
@@ -86,6 +92,13 @@ def _psa(resource: Observation, named: Named, rank: int, context: Context) -> It
         return date_problem(named, written)
     if when.first != when.last:
         return named.not_used(Reason.IMPRECISE_DATE, str(written))
+    return when
+
+
+def _psa(resource: Observation, named: Named, rank: int, context: Context, unit: str) -> Item:
+    when = _day(resource, named, context)
+    if isinstance(when, NotUsed):
+        return when
     result = PsaResult(
         ref=named.ref,
         patient=named.patient,
@@ -102,16 +115,17 @@ def _psa(resource: Observation, named: Named, rank: int, context: Context) -> It
     if resource.data_absent_reason is not None:
         result.problem = Reason.VALUE
     elif quantity is not None and quantity.value is not None:
-        _set_measured(result, quantity, context)
+        _set_measured(result, quantity, context, unit)
     elif resource.value_string is not None:
         result.text = resource.value_string
-        result.value, result.comparator, result.problem = _from_text(result.text, context)
+        result.value, result.comparator, result.problem = _from_text(result.text, context, unit)
     else:
         result.problem = Reason.VALUE
     return result
 
 
-def _set_measured(result: PsaResult, quantity: Quantity, context: Context) -> None:
+def _set_measured(result: PsaResult, quantity: Quantity, context: Context, unit: str) -> None:
+    """``unit``: that of results which state none."""
     measured = number(quantity.value, "valueQuantity.value")
     result.measured = measured
     result.unit = quantity.unit or quantity.code or ""
@@ -120,7 +134,7 @@ def _set_measured(result: PsaResult, quantity: Quantity, context: Context) -> No
         result.problem = Reason.VALUE
         return
     result.comparator = comparator
-    result.value, result.problem = _convert(measured, _factor(quantity, context))
+    result.value, result.problem = _convert(measured, _factor(quantity, context, unit))
 
 
 def _convert(
@@ -141,13 +155,14 @@ def _convert(
     return value, None
 
 
-def _factor(quantity: Quantity, context: Context) -> Decimal | None:
+def _factor(quantity: Quantity, context: Context, unit: str) -> Decimal | None:
     """ng/mL per unit: the UCUM code first, else the text; a code of another system is text."""
     code = quantity.code
     if code and (not quantity.system or quantity.system == UCUM):
         return context.factor(code)
     if not quantity.unit:
-        return context.factor(code) if code else None
+        stated = code or unit
+        return context.factor(stated) if stated else None
     factor = context.factor(quantity.unit)
     if code and factor is not None:
         other = context.factor(code)
@@ -156,7 +171,9 @@ def _factor(quantity: Quantity, context: Context) -> Decimal | None:
     return factor
 
 
-def _from_text(text: str, context: Context) -> tuple[Decimal | None, str, Reason | None]:
+def _from_text(
+    text: str, context: Context, default: str
+) -> tuple[Decimal | None, str, Reason | None]:
     """A result sent as text: comparator, number (point or comma), unit; nothing else."""
     match = _TEXT_RESULT.fullmatch(text)
     if match is None:
@@ -164,6 +181,7 @@ def _from_text(text: str, context: Context) -> tuple[Decimal | None, str, Reason
     sign, digits, unit = match.groups()
     if unit and context.factor(unit) is None and re.match(r"[.,0-9<>=+\-]", unit):
         return None, "", Reason.VALUE  # more of a number: a range, a date, thousands
+    unit = unit or default
     factor = context.factor(unit) if unit else None
     value, problem = _convert(Decimal(digits.replace(",", ".")), factor)
     return value, _COMPARATORS[sign], problem
@@ -182,18 +200,49 @@ def _disease_status(resource: Observation, named: Named, context: Context) -> It
     return Finding(kind=Kind.PROGRESSION, when=when, **named.fields())
 
 
-def _grading(resource: Observation, named: Named, context: Context) -> Item:
+def _score(
+    resource: Observation, named: Named, rank: int, context: Context, instrument: str
+) -> Item:
+    """A questionnaire's score, recorded as a number; dated as a PSA is."""
+    when = _day(resource, named, context)
+    if isinstance(when, NotUsed):
+        return when
+    return Response(
+        when=when,
+        rank=rank,
+        scores=(_scored(resource, context, instrument),),
+        observed=True,
+        issued=resource.issued,
+        **named.fields(),
+    )
+
+
+def _scored(resource: Observation, context: Context, instrument: str) -> Score:
+    quantity = resource.value_quantity
+    value = None
+    if resource.data_absent_reason is not None or (quantity is not None and quantity.comparator):
+        return Score(instrument, problem=Reason.VALUE, detail="no score in it")
+    if quantity is not None and quantity.value is not None:
+        value = number(quantity.value, "valueQuantity.value")
+    elif resource.value_integer is not None:
+        value = number(resource.value_integer, "valueInteger")
+    if value is None:
+        return Score(instrument, problem=Reason.VALUE, detail="no score in it")
+    return context.instruments.by_key[instrument].from_total({value})
+
+
+def _grading(resource: Observation, named: Named, context: Context, scale: str) -> Item:
     _, when = context.first_date(
         resource.effective_date_time,
         resource.effective_instant,
         resource.effective_period,
     )
     references = [*(resource.focus or ()), *(resource.part_of or ())]
-    absent = resource.data_absent_reason is not None
+    places = [*by_value(resource, scale), *by_components(resource, context)]
     return Grading(
         when=when,
         events=tuple(sorted(set(resolved(context, references, "AdverseEvent")))),
         procedures=tuple(sorted(set(resolved(context, references, "Procedure")))),
-        grades=() if absent else grades_of(context, [resource.value_codeable_concept]),
+        grades=grades_of(context, places),
         **named.fields(),
     )

@@ -3,7 +3,7 @@
 from fhircryo.extract.context import Context, Named, date_problem, label_of
 from fhircryo.extract.medication import SALVAGE, Dates, therapy
 from fhircryo.fhir.wire import Procedure
-from fhircryo.mapping.load import CodeEntry
+from fhircryo.mapping.code_index import CodeEntry
 from fhircryo.model import Item, Reason, Treatment, VagueTreatment
 
 # The first of these that a Procedure is coded as decides what it is.
@@ -58,19 +58,11 @@ def _dates(resource: Procedure) -> Dates:
 
 
 def _meaning(resource: Procedure, context: Context) -> CodeEntry | None:
-    """The coding that decides, together with the body site that it may need."""
+    """The coding that decides, together with what it may have to stand with."""
     best = None
-    for entry in context.entries(resource.code):
-        if entry.concept not in _PRECEDENCE or not _at_its_site(entry, resource):
+    for entry in context.entries(resource.code, resource):
+        if entry.concept not in _PRECEDENCE:
             continue
         if best is None or entry.concept == _PRECEDENCE[0] != best.concept:
             best = entry
     return best
-
-
-def _at_its_site(entry: CodeEntry, resource: Procedure) -> bool:
-    return not entry.body_sites or any(
-        (coding.system, coding.code) in entry.body_sites
-        for site in resource.body_site or ()
-        for coding in site.coding or ()
-    )

@@ -4,7 +4,7 @@ import re
 from decimal import Decimal
 
 from fhircryo.extract.context import Context, Named, date_problem, number
-from fhircryo.extract.scoring import Codes, Number, ReadyInstrument
+from fhircryo.extract.scoring import Answers, Codes, Number, ReadyInstrument
 from fhircryo.fhir.wire import Answer, Coding, QuestionnaireResponse, ResponseItem
 from fhircryo.model import Item, Reason, Response, Score
 
@@ -14,8 +14,6 @@ _PLAIN_NUMBER = re.compile(r"\s*[+-]?[0-9]+(?:[.,][0-9]+)?\s*")
 _NO_QUESTIONNAIRE = "(no questionnaire)"
 
 _NO_CODES: Codes = {}
-
-Answers = dict[str, list[Answer]]
 
 
 def questionnaire_response(resource: QuestionnaireResponse, ref: str, context: Context) -> Item:
@@ -31,7 +29,7 @@ def questionnaire_response(resource: QuestionnaireResponse, ref: str, context: C
         return named.not_used(Reason.NO_SUBJECT)
     answers: Answers = {}
     _collect(resource.item, answers)
-    instruments = context.instruments.of(canonical, answers.keys())
+    instruments = context.instruments.of(canonical, answers)
     if not instruments:
         return named.not_used(Reason.UNMAPPED_QUESTIONNAIRE, label)
     try:
@@ -78,7 +76,7 @@ def _score(instrument: ReadyInstrument, answers: Answers) -> Score:
             # By far the most: one linkId, one whole number.
             plain = given[0].value_integer
             if type(plain) is int and plain in item.allowed:
-                values.append(plain)
+                values.append(item.recode[plain] if item.recode else plain)
                 continue
         numbers = _numbers(item.links, answers, item.codes)
         if not numbers:
@@ -86,7 +84,7 @@ def _score(instrument: ReadyInstrument, answers: Answers) -> Score:
         value = next(iter(numbers))
         if len(numbers) > 1 or value is None or value not in item.allowed:
             return Score(instrument.key, problem=Reason.INVALID_ITEM, detail=item.key)
-        values.append(value)
+        values.append(item.recode[value] if item.recode else value)
     total = _numbers(instrument.total_links, answers, _NO_CODES)
     if not values and total:
         return instrument.from_total(total)

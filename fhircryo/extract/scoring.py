@@ -1,14 +1,17 @@
 """An instrument's score from the answers to its items."""
 
-from collections.abc import KeysView, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
 
+from fhircryo.fhir.wire import Answer
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.schema import Instrument, Item
 from fhircryo.model import Reason, Score
 
 Number = int | Decimal
+#: The answers of a response by linkId.
+Answers = dict[str, list[Answer]]
 Codes = Mapping[tuple[str | None, str | None], Number]
 
 # The same answers come again and again; what they give is computed once.
@@ -23,7 +26,9 @@ class ReadyItem:
         self.links = item.link_ids
         #: The linkId where there is just one.
         self.link = item.link_ids[0] if len(item.link_ids) == 1 else ""
-        self.allowed = frozenset(item.allowed)
+        self.allowed = frozenset(item.numbers)
+        #: What an allowed number counts as, where that is another.
+        self.recode: dict[Number, Number] = dict(item.recode.items())
         self.codes: Codes = {(answer.system, answer.code): answer.score for answer in item.answers}
 
 
@@ -67,27 +72,60 @@ class ReadyInstrument:
             len(total) > 1
             or value is None
             or rule is None
-            or value % 1
+            or (rule.whole and value % 1)
             or not rule.minimum <= value <= rule.maximum
         ):
             return Score(self.key, problem=Reason.INVALID_ITEM, detail="total")
-        return Score(self.key, int(value))
+        exact = Fraction(value)
+        return Score(self.key, exact.numerator, exact.denominator)
 
 
 class Instruments:
-    """The instruments by the questionnaires that they are answered on."""
+    """The instruments by the questionnaires that they are answered on.
 
-    def __init__(self, mappings: Mappings) -> None:
-        ready = {one.key: ReadyInstrument(one) for one in mappings.instruments}
+    ``met``: where the numbers of the overlays go whose questionnaires were met.
+    """
+
+    def __init__(self, mappings: Mappings, met: set[int]) -> None:
+        self.by_key = {one.key: ReadyInstrument(one) for one in mappings.instruments}
         self._by_canonical = {
-            canonical: tuple(ready[one.key] for one in instruments)
+            canonical: tuple(self.by_key[one.key] for one in instruments)
             for canonical, instruments in mappings.canonicals.items()
         }
-        self._by_signature = [(signature, ready[one.key]) for signature, one in mappings.signatures]
+        self._by_signature = [
+            (links, tuple(self.by_key[one.key] for one in instruments), layer)
+            for links, instruments, layer in mappings.signatures
+        ]
+        self._layers = {
+            canonical: layer
+            for (kind, canonical), layer in mappings.marks.items()
+            if kind == "canonical"
+        }
+        self._unmet = dict(mappings.form_marks)
+        self._met = met
 
-    def of(self, canonical: str, links: KeysView[str]) -> tuple[ReadyInstrument, ...]:
+    def of(self, canonical: str, answers: Answers) -> tuple[ReadyInstrument, ...]:
         """By the canonical without version, else by the linkIds that are answered."""
         found = self._by_canonical.get(canonical)
         if found:
-            return found
-        return tuple(one for signature, one in self._by_signature if signature <= links)
+            if canonical in self._layers:
+                self._met.add(self._layers[canonical])
+        else:
+            signed = [one for one in self._by_signature if one[0] <= answers.keys()]
+            self._met.update(layer for _, _, layer in signed if layer)
+            found = tuple(dict.fromkeys(one for _, instruments, _ in signed for one in instruments))
+        if found and self._unmet:
+            self._meet(answers)
+        return found
+
+    def _meet(self, answers: Answers) -> None:
+        """Note the overlays that name a linkId or a coded answer of these."""
+        for layer, (links, codes) in list(self._unmet.items()):
+            if not links.isdisjoint(answers) or any(
+                (coding.system, coding.code) in codes
+                for given in answers.values()
+                for answer in given
+                if (coding := answer.value_coding) is not None
+            ):
+                self._met.add(layer)
+                del self._unmet[layer]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from decimal import InvalidOperation
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -16,6 +16,8 @@ _READ = {kind.encode(): (kind, decoder.decode) for kind, decoder in DECODERS.ite
 _UUID = "urn:uuid:"
 _NOTHING = (b"", b"null")
 BUNDLE_TYPE = "Bundle"
+
+T = TypeVar("T")
 
 
 class Entry(NamedTuple):
@@ -68,6 +70,22 @@ def decode(line: bytes) -> tuple[str, Any]:
         raise UnreadableResource("a number beyond all measure") from None
     except UnicodeDecodeError:
         raise UnreadableResource("not UTF-8") from None
+
+
+def decode_element(decoder: "msgspec.json.Decoder[list[T] | T]", element: msgspec.Raw) -> list[T]:
+    """An element that its resource's struct leaves undecoded, as a list; empty where it is absent.
+
+    Raises:
+        UnreadableResource: it is of a wrong type.
+    """
+    content = bytes(element)
+    if content in _NOTHING:
+        return []
+    try:
+        found = decoder.decode(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError, InvalidOperation, RecursionError) as error:
+        raise UnreadableResource(f"not the FHIR that is read: {error}") from None
+    return found if isinstance(found, list) else [found]
 
 
 def kind_of(line: bytes) -> str:

@@ -21,6 +21,7 @@ class Extension(_Element):
     value_code: str | None = None
     value_decimal: Any = None
     value_integer: Any = None
+    value_string: str | None = None
 
 
 class Coding(_Element):
@@ -83,6 +84,11 @@ class Patient(Resource):
     link: list[PatientLink] | None = None
 
 
+#: An element that few need: it is decoded by those who do, see ``decode_element``.
+Undecoded = msgspec.Raw
+ABSENT = msgspec.Raw(b"")
+
+
 class Observation(Resource):
     identifier: list[Identifier] | None = None
     status: str | None = None
@@ -94,10 +100,17 @@ class Observation(Resource):
     issued: str | None = None
     value_quantity: Quantity | None = None
     value_string: str | None = None
+    value_integer: Any = None
     value_codeable_concept: CodeableConcept | None = None
     data_absent_reason: CodeableConcept | None = None
     focus: list[Reference] | None = None
     part_of: list[Reference] | None = None
+    category: Undecoded = ABSENT
+    body_site: Undecoded = ABSENT
+    method: Undecoded = ABSENT
+    specimen: Undecoded = ABSENT
+    contained: Undecoded = ABSENT
+    component: Undecoded = ABSENT
 
 
 class Procedure(Resource):
@@ -105,7 +118,8 @@ class Procedure(Resource):
     status: str | None = None
     code: CodeableConcept | None = None
     subject: Reference | None = None
-    body_site: list[CodeableConcept] | None = None
+    category: Undecoded = ABSENT
+    body_site: Undecoded = ABSENT
     outcome: CodeableConcept | None = None
     performed_date_time: str | None = None
     performed_period: Period | None = None
@@ -115,9 +129,12 @@ class Procedure(Resource):
 
 class Condition(Resource):
     identifier: list[Identifier] | None = None
+    clinical_status: Undecoded = ABSENT
     verification_status: CodeableConcept | None = None
     code: CodeableConcept | None = None
     subject: Reference | None = None
+    category: Undecoded = ABSENT
+    body_site: Undecoded = ABSENT
     onset_date_time: str | None = None
     onset_period: Period | None = None
     recorded_date: str | None = None
@@ -146,6 +163,30 @@ class AdverseEvent(Resource):
     severity: CodeableConcept | None = None
     suspect_entity: list[SuspectEntity] | None = None
     extension: list[Extension] | None = None
+
+
+class Component(_Element):
+    """A part of an Observation with a code and a value of its own."""
+
+    code: CodeableConcept | None = None
+    value_quantity: Quantity | None = None
+    value_string: str | None = None
+    value_integer: Any = None
+    value_codeable_concept: CodeableConcept | None = None
+    data_absent_reason: CodeableConcept | None = None
+
+
+class ShownReference(Reference):
+    """A reference with the words that show it; most are a name, and left unread."""
+
+    display: str | None = None
+
+
+class Contained(_Element):
+    """A resource within another: a specimen, as far as it is read."""
+
+    id: str | None = None
+    type: CodeableConcept | None = None
 
 
 class Answer(_Element):
@@ -267,5 +308,9 @@ DECODERS: dict[str, msgspec.json.Decoder[AnyRead]] = {
         MedicationAdministration,
     )
 }
+CONCEPTS = msgspec.json.Decoder(list[CodeableConcept] | CodeableConcept, float_hook=Decimal)
+COMPONENTS = msgspec.json.Decoder(list[Component] | Component, float_hook=Decimal)
+REFERENCES = msgspec.json.Decoder(list[ShownReference] | ShownReference)
+CONTAINED = msgspec.json.Decoder(list[Contained] | Contained, float_hook=Decimal)
 BUNDLE = msgspec.json.Decoder(Bundle)
 HEAD = msgspec.json.Decoder(Head)

@@ -1,189 +1,180 @@
 """Loads the shipped mappings with a site's overlays, and protocols by name or file."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+from pydantic import BaseModel
 
 from fhircryo.data import shipped
 from fhircryo.errors import UsageError
+from fhircryo.mapping.code_index import CodeEntry, Pair, Prefix, index_codes
+from fhircryo.mapping.concepts import SCORE
+from fhircryo.mapping.form_index import Signature, index_forms
+from fhircryo.mapping.grade_index import GradeEntry, index_grades
+from fhircryo.mapping.layers import Layers
+from fhircryo.mapping.marks import FormMarks, Mark, index_form_marks, index_marks
+from fhircryo.mapping.overlay import OverlayFile
+from fhircryo.mapping.places import Layer
 from fhircryo.mapping.protocol import Protocol
 from fhircryo.mapping.schema import (
     CodeRef,
     Concept,
     ConceptsFile,
-    Grades,
+    ConceptText,
     GradesFile,
     Instrument,
     InstrumentFile,
-    OverlayFile,
+    Scale,
     Statuses,
     StatusesFile,
     UnitsFile,
 )
-from fhircryo.mapping.yamlfile import read_yaml, validate, with_base
+from fhircryo.mapping.yamlfile import Document, read_document, validate, with_base
 
 DEFAULT_BASE = "https://w3id.org/fhircryo"
 DEFAULT_PROTOCOL = "bomers-2020"
 
-#: The concepts that the program knows what to do with.
-CONCEPTS = frozenset(
-    {
-        "cryoablation",
-        "procedure-unsuccessful",
-        "psa",
-        "psa-not-convertible",
-        "psa-excluded",
-        "disease-status",
-        "disease-worsened",
-        "metastasis",
-        "local-recurrence",
-        "clavien-dindo-grading",
-        "salvage-therapy",
-    }
-)
-
-#: The grading scales that endpoints are computed on.
-SCALES = frozenset({"clavien-dindo", "sir-2003", "ctcae-grade"})
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
-class CodeEntry(NamedTuple):
-    """What a code means: its concept, how it is shown, and the body sites it must stand with."""
+class Overlay(NamedTuple):
+    """An overlay of a run; ``can_be_met``: it names something that a source may hold."""
 
-    concept: str
-    label: str
-    body_sites: frozenset[tuple[str, str]]
-
-
-class Prefix(NamedTuple):
-    """A code whose descendants begin with it."""
-
-    system: str
-    code: str
-    entry: CodeEntry
+    name: str
+    can_be_met: bool
 
 
 @dataclass(frozen=True)
 class Mappings:
     """The merged mappings of one run, indexed for reading.
 
-    ``codes``: (system, code) to its entry. ``grades``: (system, code) to scale and grade.
-    ``units``: normalised spelling to ng/mL, a decimal factor. ``sha256``: of all files read.
+    ``codes``: (system, code) to its entries; ``texts``: likewise by folded text. ``grades`` and
+    ``grade_texts``: likewise to scale and grade; ``extensions``: URL to its scale, empty for any.
+    ``units``: normalised spelling to ng/mL, a decimal factor. ``marks``: the units, extensions and
+    canonicals that overlays name, with the number of the overlay. ``sha256``: of all files read.
     """
 
     base: str
     concepts: dict[str, Concept]
-    codes: dict[tuple[str | None, str | None], CodeEntry]
+    codes: dict[Pair, tuple[CodeEntry, ...]]
     prefixes: tuple[Prefix, ...]
+    texts: dict[str, tuple[CodeEntry, ...]]
     statuses: Statuses
     units: dict[str, Decimal]
-    scales: Grades
-    grades: dict[tuple[str | None, str | None], tuple[str, str]]
+    scales: dict[str, Scale]
+    grades: dict[Pair, GradeEntry]
+    grade_texts: dict[str, GradeEntry]
+    extensions: dict[str, str]
     instruments: tuple[Instrument, ...]
     canonicals: dict[str, tuple[Instrument, ...]]
-    signatures: tuple[tuple[frozenset[str], Instrument], ...]
+    signatures: tuple[Signature, ...]
+    marks: dict[Mark, int]
+    form_marks: dict[int, FormMarks]
+    detection_limit: str | None
+    overlays: tuple[Overlay, ...]
     files: tuple[str, ...]
     sha256: str
+    layers: Layers
+
+    def codes_of(self, concept: str) -> list[CodeRef]:
+        """The codes of a concept; of scores, those of all instruments."""
+        if concept == SCORE:
+            forms = self.layers.forms.by_key.values()
+            return [code for form in forms for code in form.questionnaire.codes]
+        return list(self.concepts[concept].codes)
+
+    def texts_of(self, concept: str) -> tuple[ConceptText, ...]:
+        """The texts of a concept."""
+        return () if concept == SCORE else self.concepts[concept].texts
+
+
+class _Reader:
+    """Reads mapping files, and remembers which."""
+
+    def __init__(self, base: str) -> None:
+        self.digest = hashlib.sha256()
+        self.names: list[str] = []
+        self._base = base
+
+    def read(self, model: type[ModelT], path: Path, number: int = 0) -> tuple[Layer, ModelT]:
+        """A file as a layer, and as what it says."""
+        document = read_document(path)
+        self.digest.update(path.read_bytes())
+        self.names.append(path.name)
+        content = with_base(document.content, self._base)
+        document = Document(path, content, document.lines)
+        return Layer(document, number), validate(model, content, document)
 
 
 def load_mappings(overlays: Iterable[Path] = (), base: str = DEFAULT_BASE) -> Mappings:
     """The shipped mappings with ``overlays`` laid over them in order.
 
     Raises:
-        UsageError: with file and path, for an unknown key, a code that stands twice, a code
+        UsageError: with file, line and path, for an unknown key, a code that stands twice, a code
             without system and whatever else the format does not allow.
     """
     folder = shipped("mappings")
-    digest = hashlib.sha256()
-    names: list[str] = []
+    reader = _Reader(base)
+    layers = Layers()
+    layers.add_concepts(*reader.read(ConceptsFile, folder / "concepts.yaml"))
+    layers.add_statuses(*reader.read(StatusesFile, folder / "statuses.yaml"))
+    layers.add_units(*reader.read(UnitsFile, folder / "units.yaml"))
+    layers.add_grades(*reader.read(GradesFile, folder / "grades.yaml"))
+    for path in sorted((folder / "instruments").glob("*.yaml")):
+        layer, file = reader.read(InstrumentFile, path)
+        layers.forms.add(layer, file.instrument, ("instrument",))
+    known: list[Overlay] = []
+    for number, path in enumerate(overlays, 1):
+        layer, overlay = reader.read(OverlayFile, path, number)
+        layers.lay(layer, overlay)
+        known.append(Overlay(path.name, overlay.can_be_met))
+    return _indexed(layers, base, reader, tuple(known))
 
-    def read(path: Path) -> Any:
-        content = read_yaml(path)
-        digest.update(path.read_bytes())
-        names.append(path.name)
-        return with_base(content, base)
 
-    def shipped_file(name: str) -> tuple[Path, Any]:
-        path = folder / name
-        return path, read(path)
-
-    path, content = shipped_file("concepts.yaml")
-    concepts = validate(ConceptsFile, content, path).concepts
-    _same_concepts(path, concepts)
-    sources = {key: [path] * len(concept.codes) for key, concept in concepts.items()}
-    path, content = shipped_file("statuses.yaml")
-    statuses = validate(StatusesFile, content, path).statuses
-    path, content = shipped_file("units.yaml")
-    units = _units(path, validate(UnitsFile, content, path))
-    path, content = shipped_file("grades.yaml")
-    grades_path, scales = path, validate(GradesFile, content, path).grades
-    instruments: list[Instrument] = []
-    owners: dict[str, Path] = {}
-    for file in sorted((folder / "instruments").glob("*.yaml")):
-        instrument = validate(InstrumentFile, read(file), file).instrument
-        if instrument.key in owners:
-            other = owners[instrument.key]
-            raise UsageError(f"{file}: instrument.key: {instrument.key} is that of {other} already")
-        owners[instrument.key] = file
-        instruments.append(instrument)
-    for overlay in overlays:
-        additions = validate(OverlayFile, read(overlay), overlay).concepts
-        for key, addition in additions.items():
-            if key not in concepts:
-                known = ", ".join(sorted(concepts))
-                raise UsageError(f"{overlay}: concepts.{key}: no such concept; there are: {known}")
-            merged = concepts[key].codes + addition.codes
-            concepts[key] = concepts[key].model_copy(update={"codes": merged})
-            sources[key] += [overlay] * len(addition.codes)
-
-    codes, prefixes = _index_codes(concepts, sources)
+def _indexed(layers: Layers, base: str, reader: _Reader, overlays: tuple[Overlay, ...]) -> Mappings:
+    layers.check_units()
+    codes = index_codes(layers)
+    grades, grade_texts = index_grades(layers)
+    forms = index_forms(layers)
     return Mappings(
         base=base,
-        concepts=concepts,
-        codes=codes,
-        prefixes=prefixes,
-        statuses=statuses,
-        units=units,
-        scales=scales,
-        grades=_index_grades(grades_path, scales),
-        instruments=tuple(instruments),
-        canonicals=_index_canonicals(instruments),
-        signatures=tuple((frozenset(i.signature), i) for i in instruments if i.signature),
-        files=tuple(names),
-        sha256=digest.hexdigest(),
+        concepts={key: concept.merged() for key, concept in layers.concepts.items()},
+        codes=codes.exact,
+        prefixes=codes.prefixes,
+        texts=codes.texts,
+        statuses=layers.chosen_statuses(),
+        units={unit: placed.value[1] for unit, placed in layers.units.items()},
+        scales={name: scale.scale for name, scale in layers.scales.items()},
+        grades=grades,
+        grade_texts=grade_texts,
+        extensions={url: scale for url, (scale, _) in layers.all_extensions().items()},
+        instruments=forms.instruments,
+        canonicals=forms.canonicals,
+        signatures=forms.signatures,
+        marks=index_marks(layers),
+        form_marks=index_form_marks(layers),
+        detection_limit=layers.detection_limit.value if layers.detection_limit else None,
+        overlays=overlays,
+        files=tuple(reader.names),
+        sha256=reader.digest.hexdigest(),
+        layers=layers,
     )
-
-
-def _units(path: Path, file: UnitsFile) -> dict[str, Decimal]:
-    """The factors to ng/mL by normalised spelling."""
-    table = file.units.get("psa")
-    if table is None:
-        raise UsageError(f"{path}: units.psa: this key is required")
-    found: dict[str, Decimal] = {}
-    for unit, factor in table.factors.items():
-        if normal_unit(unit) in found:
-            raise UsageError(f"{path}: units.psa.factors.{unit}: the same unit stands twice")
-        found[normal_unit(unit)] = factor
-    return found
-
-
-def normal_unit(text: str) -> str:
-    """A unit's spelling with one micro sign (``u``) and one litre (``L``)."""
-    return text.strip().replace("µ", "u").replace("μ", "u").replace("l", "L")
 
 
 def load_protocol(name: str | Path | dict[str, Any] = DEFAULT_PROTOCOL) -> Protocol:
     """A protocol by its shipped name, from a YAML file, or from content already read.
 
     Raises:
-        UsageError: no such protocol, or the file is wrong (with file and path).
+        UsageError: no such protocol, or the file is wrong (with file, line and path).
     """
     if isinstance(name, dict):
         return validate(Protocol, name, "protocol")
-    path = find_protocol(name)
-    return validate(Protocol, read_yaml(path), path)
+    document = read_document(find_protocol(name))
+    return validate(Protocol, document.content, document)
 
 
 def find_protocol(name: str | Path) -> Path:
@@ -202,72 +193,3 @@ def find_protocol(name: str | Path) -> Path:
 def protocol_files() -> list[Path]:
     """The shipped protocols."""
     return sorted((shipped("mappings") / "protocols").glob("*.yaml"))
-
-
-def _same_concepts(path: Path, concepts: dict[str, Concept]) -> None:
-    for key in sorted(CONCEPTS ^ concepts.keys()):
-        words = "is required" if key in CONCEPTS else "is not known to this version"
-        raise UsageError(f"{path}: concepts.{key}: this concept {words}")
-
-
-def _places(
-    concepts: dict[str, Concept], sources: dict[str, list[Path]]
-) -> Iterator[tuple[str, int, Path]]:
-    for key, concept in concepts.items():
-        for number in range(len(concept.codes)):
-            yield key, number, sources[key][number]
-
-
-def _index_codes(
-    concepts: dict[str, Concept], sources: dict[str, list[Path]]
-) -> tuple[dict[tuple[str | None, str | None], CodeEntry], tuple[Prefix, ...]]:
-    codes: dict[tuple[str | None, str | None], CodeEntry] = {}
-    prefixes: list[Prefix] = []
-    shipped_files = {paths[0] for paths in sources.values() if paths}
-    first: dict[tuple[str, str], str] = {}
-    for key, number, source in _places(concepts, sources):
-        code = concepts[key].codes[number]
-        place = f"{source}: concepts.{key}: {code.system}|{code.code}"
-        pair = (code.system, code.code)
-        if pair in first:
-            # The one that was laid over the other is to be mended.
-            one, other = (place, first[pair])
-            if source in shipped_files and not other.startswith(f"{source}:"):
-                one, other = other, one
-            raise UsageError(f"{one} stands already at {other}")
-        first[pair] = place
-        sites = frozenset((site.system, site.code) for site in code.body_site)
-        entry = CodeEntry(key, f"{code.system}|{code.code}", sites)
-        if code.descendants == "prefix":
-            prefixes.append(Prefix(code.system, code.code, entry))
-        else:
-            codes[pair] = entry
-    return codes, tuple(prefixes)
-
-
-def _index_grades(
-    path: Path, grades: Grades
-) -> dict[tuple[str | None, str | None], tuple[str, str]]:
-    index: dict[tuple[str | None, str | None], tuple[str, str]] = {}
-    for name in sorted(SCALES - grades.scales.keys()):
-        raise UsageError(f"{path}: grades.scales.{name}: this scale is required")
-    for name, scale in grades.scales.items():
-        own = [(CodeRef(system=scale.system, code=grade), grade) for grade in scale.order]
-        for code, grade in [*own, *((code, code.grade) for code in scale.codes)]:
-            pair = (code.system, code.code)
-            if pair in index:
-                raise UsageError(
-                    f"{path}: grades.scales.{name}: {code.system}|{code.code} stands twice"
-                )
-            index[pair] = (name, grade)
-    return index
-
-
-def _index_canonicals(
-    instruments: list[Instrument],
-) -> dict[str, tuple[Instrument, ...]]:
-    index: dict[str, tuple[Instrument, ...]] = {}
-    for instrument in instruments:
-        for canonical in instrument.canonicals:
-            index[canonical] = (*index.get(canonical, ()), instrument)
-    return index

@@ -1,14 +1,24 @@
 """The format of the mapping files, as pydantic models."""
 
 from decimal import Decimal
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    model_validator,
+)
 
 from fhircryo.mapping.yamlfile import Written
 
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+
+#: A canonical without its version: any version is the same form.
+Canonical = Annotated[str, StringConstraints(pattern=r"^[^|\s]+$")]
 
 
 class CodeRef(Written):
@@ -18,13 +28,67 @@ class CodeRef(Written):
     code: Text
 
 
-class ConceptCode(CodeRef):
-    """A code of a concept: with what it must stand together, and where it was verified."""
+class TextRef(Written):
+    """A text, exact but for case and white space."""
 
-    display: Text | None = None
-    verified: Text
-    body_site: tuple[CodeRef, ...] = ()
-    descendants: Literal["prefix"] | None = None
+    text: Text
+
+
+def _kind(value: Any) -> str:
+    is_text = "text" in value if isinstance(value, dict) else isinstance(value, TextRef)
+    return "(text)" if is_text else "(code)"
+
+
+#: A code, or what stands in a code's place as text.
+CodeOrText = Annotated[
+    Annotated[CodeRef, Tag("(code)")] | Annotated[TextRef, Tag("(text)")], Discriminator(_kind)
+]
+
+
+class Meaning(Written):
+    """With what a code or text must stand together to count, and where it was verified."""
+
+    display: Annotated[Text | None, Field(description="For readers")] = None
+    verified: Annotated[
+        Text, Field(description="Where and by whom it was checked that this is meant")
+    ]
+    body_site: Annotated[
+        tuple[CodeOrText, ...], Field(description="Counts only with one of these body sites")
+    ] = ()
+    category: Annotated[
+        tuple[CodeOrText, ...], Field(description="Counts only with one of these categories")
+    ] = ()
+    specimen: Annotated[
+        tuple[CodeOrText, ...], Field(description="Counts only with one of these specimens")
+    ] = ()
+    method: Annotated[
+        tuple[CodeOrText, ...], Field(description="Counts only with one of these methods")
+    ] = ()
+    status: Annotated[
+        tuple[Text, ...], Field(description="Counts only with one of these statuses")
+    ] = ()
+    unit: Annotated[Text | None, Field(description="Unit of results that state none; PSA only")] = (
+        None
+    )
+
+
+#: The fields of a meaning that are conditions.
+CONDITIONS = ("body_site", "category", "specimen", "method", "status")
+
+Descendants = Annotated[
+    Literal["prefix"] | None,
+    Field(description="prefix: every code of the system that begins with this one, too"),
+]
+
+
+class ConceptCode(CodeRef, Meaning):
+    """A code of a concept."""
+
+    descendants: Descendants = None
+
+
+class ConceptText(TextRef, Meaning):
+    """A text that stands where nothing is coded."""
 
 
 class Concept(Written):
@@ -32,22 +96,11 @@ class Concept(Written):
 
     words: Text
     codes: tuple[ConceptCode, ...]
-
-
-class ConceptAddition(Written):
-    """What a site adds to a concept."""
-
-    codes: tuple[ConceptCode, ...]
+    texts: tuple[ConceptText, ...] = ()
 
 
 class ConceptsFile(Written):
     concepts: dict[Key, Concept]
-
-
-class OverlayFile(Written):
-    """A site's own codes, laid over the shipped ones."""
-
-    concepts: dict[Key, ConceptAddition]
 
 
 def _each_once(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -56,34 +109,111 @@ def _each_once(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
-StatusList = Annotated[tuple[Text, ...], Field(min_length=1), AfterValidator(_each_once)]
+_Once = AfterValidator(_each_once)
+_Some = Field(min_length=1)
+# The statuses of FHIR R4: https://hl7.org/fhir/R4/valueset-observation-status.html and, likewise,
+# event-status, questionnaire-answers-status, condition-ver-status, condition-clinical,
+# adverse-event-actuality, medicationrequest-status, medicationrequest-intent,
+# medication-statement-status, medication-admin-status.
+ObservationStatus = Literal[
+    "registered",
+    "preliminary",
+    "final",
+    "amended",
+    "corrected",
+    "cancelled",
+    "entered-in-error",
+    "unknown",
+]
+ProcedureStatus = Literal[
+    "preparation",
+    "in-progress",
+    "not-done",
+    "on-hold",
+    "stopped",
+    "completed",
+    "entered-in-error",
+    "unknown",
+]
+ResponseStatus = Literal["in-progress", "completed", "amended", "entered-in-error", "stopped"]
+Verification = Literal[
+    "unconfirmed", "provisional", "differential", "confirmed", "refuted", "entered-in-error"
+]
+ClinicalStatus = Literal["active", "recurrence", "relapse", "inactive", "remission", "resolved"]
+Actuality = Literal["actual", "potential"]
+RequestStatus = Literal[
+    "active",
+    "on-hold",
+    "cancelled",
+    "completed",
+    "entered-in-error",
+    "stopped",
+    "draft",
+    "unknown",
+]
+Intent = Literal[
+    "proposal",
+    "plan",
+    "order",
+    "original-order",
+    "reflex-order",
+    "filler-order",
+    "instance-order",
+    "option",
+]
+StatementStatus = Literal[
+    "active",
+    "completed",
+    "entered-in-error",
+    "intended",
+    "stopped",
+    "on-hold",
+    "unknown",
+    "not-taken",
+]
+AdministrationStatus = Literal[
+    "in-progress", "not-done", "on-hold", "completed", "entered-in-error", "stopped", "unknown"
+]
+
+ObservationStatuses = Annotated[tuple[ObservationStatus, ...], _Some, _Once]
+ProcedureStatuses = Annotated[tuple[ProcedureStatus, ...], _Some, _Once]
+ResponseStatuses = Annotated[tuple[ResponseStatus, ...], _Some, _Once]
+Verifications = Annotated[tuple[Verification, ...], _Some, _Once]
+Actualities = Annotated[tuple[Actuality, ...], _Some, _Once]
+RequestStatuses = Annotated[tuple[RequestStatus, ...], _Some, _Once]
+Intents = Annotated[tuple[Intent, ...], _Some, _Once]
+StatementStatuses = Annotated[tuple[StatementStatus, ...], _Some, _Once]
+AdministrationStatuses = Annotated[tuple[AdministrationStatus, ...], _Some, _Once]
 
 
 class Statuses(Written):
     """Which statuses count; for Observations in order of precedence."""
 
-    observation: StatusList
-    procedure: StatusList
-    procedure_complete: StatusList
-    questionnaire_response: StatusList
-    condition_verification: StatusList
-    adverse_event_actuality: StatusList
-    salvage_procedure: StatusList
-    medication_request: StatusList
-    medication_request_intent: StatusList
-    medication_statement: StatusList
-    medication_administration: StatusList
+    observation: ObservationStatuses
+    procedure: ProcedureStatuses
+    procedure_complete: ProcedureStatuses
+    questionnaire_response: ResponseStatuses
+    condition_verification: Verifications
+    adverse_event_actuality: Actualities
+    salvage_procedure: ProcedureStatuses
+    medication_request: RequestStatuses
+    medication_request_intent: Intents
+    medication_statement: StatementStatuses
+    medication_administration: AdministrationStatuses
 
 
 class StatusesFile(Written):
     statuses: Statuses
 
 
+Factors = dict[Text, Annotated[Decimal, Field(gt=0)]]
+
+
 class UnitTable(Written):
     """Spellings of units and their factor to ``target``."""
 
     target: Text
-    factors: dict[Text, Annotated[Decimal, Field(gt=0)]]
+    factors: Factors
 
 
 class UnitsFile(Written):
@@ -91,6 +221,13 @@ class UnitsFile(Written):
 
 
 class GradeCode(CodeRef):
+    grade: Text
+    verified: Text
+
+
+class GradeText(TextRef):
+    """A text that states a grade, wherever grades are read."""
+
     grade: Text
     verified: Text
 
@@ -129,25 +266,80 @@ class GradesFile(Written):
     grades: Grades
 
 
-class AnswerCode(CodeRef):
+class AnswerCode(Written):
+    """What a coded answer scores; ``system`` is left out where the answers have none."""
+
+    system: Text | None = None
+    code: Text
     score: Decimal
 
 
+class ScoreCode(CodeRef):
+    """A code of Observations that hold a score as a number."""
+
+    verified: Text
+
+
+class WholeNumbers(Written):
+    """The whole numbers from ``minimum`` to ``maximum``."""
+
+    minimum: Annotated[int, Field(strict=True)]
+    maximum: Annotated[int, Field(strict=True)]
+
+    @model_validator(mode="after")
+    def _a_range(self) -> Self:
+        if self.minimum > self.maximum:
+            raise ValueError("minimum is above maximum")
+        return self
+
+
+def _is_range(value: Any) -> str:
+    return "(range)" if isinstance(value, dict | WholeNumbers) else "(list)"
+
+
+Allowed = Annotated[
+    Annotated[WholeNumbers, Tag("(range)")]
+    | Annotated[tuple[Decimal, ...], Field(min_length=1), Tag("(list)")],
+    Discriminator(_is_range),
+]
+
+
 class Item(Written):
-    """An item of an instrument: where its answer stands, which numbers it may have."""
+    """An item of an instrument: where its answer stands, which numbers it may have.
+
+    ``recode``: what each allowed number counts as; without it the number itself.
+    """
 
     key: Text
     link_ids: tuple[Text, ...] = Field(min_length=1)
-    allowed: tuple[Decimal, ...] = Field(min_length=1)
+    allowed: Allowed
     answers: tuple[AnswerCode, ...] = ()
+    recode: dict[Decimal, Decimal] = {}
+
+    @model_validator(mode="after")
+    def _recodes_what_is_allowed(self) -> Self:
+        if self.recode and set(self.recode) != set(self.numbers):
+            raise ValueError("recode needs just the numbers that are allowed")
+        return self
+
+    @property
+    def numbers(self) -> tuple[Decimal, ...]:
+        """The allowed numbers."""
+        if isinstance(self.allowed, WholeNumbers):
+            return tuple(map(Decimal, range(self.allowed.minimum, self.allowed.maximum + 1)))
+        return self.allowed
 
 
 class Total(Written):
-    """The item that carries the whole score; whole numbers of the range."""
+    """The item or Observation that carries the whole score, and its range.
 
-    link_ids: tuple[Text, ...] = Field(min_length=1)
+    ``whole``: only whole numbers are scores.
+    """
+
+    link_ids: tuple[Text, ...] = ()
     minimum: Decimal
     maximum: Decimal
+    whole: Annotated[bool, Field(strict=True)] = True
 
     @model_validator(mode="after")
     def _a_range(self) -> Self:
@@ -165,36 +357,138 @@ class Score(Written):
     multiply: Annotated[Decimal, Field(gt=0)] = Decimal(1)
 
 
-class Instrument(Written):
-    """A questionnaire's score."""
+class Domain(Written):
+    """A score of some of a questionnaire's items; published as an instrument of its own."""
+
+    key: Key
+    words: Text
+    worse: Literal["higher", "lower"]
+    items: tuple[Text, ...] = Field(min_length=1)
+    minimum_answered: int = Field(ge=1)
+    score: Score
+    total: Total | None = None
+    observations: tuple[ScoreCode, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        self.check()
+        return self
+
+    def check(self) -> None:
+        """Raise a ValueError where parts contradict each other."""
+        for item in self.items:
+            if self.items.count(item) > 1:
+                raise ValueError(f"the item {item} stands twice")
+        if self.minimum_answered > len(self.items):
+            raise ValueError("minimum_answered is more than there are items")
+        if self.observations and self.total is None:
+            raise ValueError("observations need total: which numbers are scores")
+
+
+class Questionnaire(Written):
+    """A questionnaire with its score, or with a score for each of its domains."""
 
     key: Key
     words: Text
     source: Text
-    canonicals: tuple[Text, ...] = ()
-    signature: tuple[Text, ...] = ()
-    worse: Literal["higher", "lower"]
+    canonicals: tuple[Canonical, ...] = ()
+    signatures: tuple[Annotated[tuple[Text, ...], Field(min_length=1)], ...] = ()
+    worse: Literal["higher", "lower"] | None = None
     items: tuple[Item, ...] = Field(min_length=1)
-    minimum_answered: int = Field(ge=1)
-    score: Score
+    minimum_answered: Annotated[int, Field(ge=1)] | None = None
+    score: Score | None = None
     total: Total | None = None
+    observations: tuple[ScoreCode, ...] = ()
+    domains: tuple[Domain, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if not self.canonicals and not self.signature:
-            raise ValueError("neither canonicals nor signature: no response could be found")
-        if self.minimum_answered > len(self.items):
-            raise ValueError("minimum_answered is more than there are items")
+        if not (self.canonicals or self.signatures or self.codes):
+            raise ValueError(
+                "neither canonicals nor signatures nor observations: no score could be found"
+            )
+        if self.domains:
+            self._check_domains()
+        else:
+            self._alone().check()
+        links = [link for item in self.items for link in item.link_ids]
+        links += [link for total in self.totals for link in total.link_ids]
+        for link in links:
+            if links.count(link) > 1:
+                raise ValueError(f"the linkId {link} stands twice")
+        return self
+
+    def _check_domains(self) -> None:
         keys = [item.key for item in self.items]
         for key in keys:
             if keys.count(key) > 1:
                 raise ValueError(f"the item {key} stands twice")
-        links = [link for item in self.items for link in item.link_ids]
-        links += self.total.link_ids if self.total else ()
-        if len(set(links)) != len(links):
-            raise ValueError("a linkId stands twice")
-        return self
+        for name in ("worse", "minimum_answered", "score", "total", "observations"):
+            if getattr(self, name):
+                raise ValueError(f"{name} stands with each domain")
+        for domain in self.domains:
+            for item in domain.items:
+                if item not in keys:
+                    raise ValueError(f"domain {domain.key}: {item} is not an item")
+
+    def _alone(self) -> Domain:
+        """The one score of a questionnaire without domains."""
+        if self.worse is None or self.minimum_answered is None or self.score is None:
+            raise ValueError("worse, minimum_answered and score are needed, or domains")
+        return Domain.model_construct(
+            key=self.key,
+            words=self.words,
+            worse=self.worse,
+            items=tuple(item.key for item in self.items),
+            minimum_answered=self.minimum_answered,
+            score=self.score,
+            total=self.total,
+            observations=self.observations,
+        )
+
+    @property
+    def scores(self) -> tuple[Domain, ...]:
+        """The domains; the questionnaire itself where it has none."""
+        return self.domains or (self._alone(),)
+
+    @property
+    def totals(self) -> list[Total]:
+        """The totals of all scores."""
+        return [score.total for score in self.scores if score.total is not None]
+
+    @property
+    def codes(self) -> list[ScoreCode]:
+        """The Observation codes of all scores."""
+        return [code for score in self.scores for code in score.observations]
+
+    def instruments(self) -> "tuple[Instrument, ...]":
+        """What is scored, each as an instrument by itself."""
+        items = {item.key: item for item in self.items}
+        return tuple(
+            Instrument(
+                key=score.key,
+                words=score.words,
+                worse=score.worse,
+                items=tuple(items[key] for key in score.items),
+                minimum_answered=score.minimum_answered,
+                score=score.score,
+                total=score.total,
+            )
+            for score in self.scores
+        )
+
+
+class Instrument(Written):
+    """One score: of a questionnaire, or of one of its domains."""
+
+    key: Key
+    words: Text
+    worse: Literal["higher", "lower"]
+    items: tuple[Item, ...]
+    minimum_answered: int
+    score: Score
+    total: Total | None = None
 
 
 class InstrumentFile(Written):
-    instrument: Instrument
+    instrument: Questionnaire

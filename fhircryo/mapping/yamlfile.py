@@ -1,5 +1,8 @@
 """Reads YAML that people write: safe, decimals exact, duplicate keys and wrong fields refused."""
 
+import difflib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, TypeVar
@@ -55,8 +58,44 @@ _Loader.add_constructor("tag:yaml.org,2002:float", _decimal)
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 
 
+Loc = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    """A YAML file as it was read; ``lines``: in which line each part of it stands."""
+
+    path: Path
+    content: Any
+    lines: dict[Loc, int]
+
+    def line(self, loc: Loc) -> int:
+        """The line of a part; of what it is missing from where the part is not there."""
+        while loc not in self.lines and loc:
+            loc = loc[:-1]
+        return self.lines.get(loc, 1)
+
+    def place(self, *loc: str | int) -> str:
+        """``file:line: path`` of a part, as messages begin."""
+        return f"{self.path}:{self.line(loc)}: {dotted(loc)}"
+
+
+def dotted(loc: Iterable[str | int]) -> str:
+    """The path of a part."""
+    return ".".join(str(part) for part in loc) or "(top)"
+
+
 def read_yaml(path: Path) -> Any:
     """The content of a YAML file.
+
+    Raises:
+        UsageError: the file is not there or not YAML, with file and line.
+    """
+    return read_document(path).content
+
+
+def read_document(path: Path) -> Document:
+    """The content of a YAML file, with the lines of its parts.
 
     Raises:
         UsageError: the file is not there or not YAML, with file and line.
@@ -68,38 +107,99 @@ def read_yaml(path: Path) -> Any:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read: {error}") from error
     try:
-        # _Loader is a SafeLoader: no object is ever made from a tag.
-        return yaml.load(text, Loader=_Loader)  # noqa: S506  # nosec B506
+        # A SafeLoader: no object is ever made from a tag.
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        content = None if node is None else loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise UsageError(f"{where}: not YAML as expected: {error.problem}") from error
     except yaml.YAMLError as error:
         raise UsageError(f"{path}: not YAML: {error}") from error
+    return Document(path, content, {} if node is None else dict(_lines(node, ())))
 
 
-def validate(model: type[ModelT], content: Any, where: str | Path) -> ModelT:
+def _lines(node: yaml.Node, loc: Loc) -> Iterator[tuple[Loc, int]]:
+    """The lines of all parts; a part begins with its key, or with itself in a list."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            inner = (*loc, str(key.value))
+            yield inner, key.start_mark.line + 1
+            yield from _lines(value, inner)
+    elif isinstance(node, yaml.SequenceNode):
+        for number, value in enumerate(node.value):
+            inner = (*loc, number)
+            yield inner, value.start_mark.line + 1
+            yield from _lines(value, inner)
+
+
+def validate(model: type[ModelT], content: Any, where: str | Path | Document) -> ModelT:
     """Check what was read against ``model``.
 
     Raises:
-        UsageError: with the file and the path of every wrong field.
+        UsageError: with the file, the line and the path of every wrong field.
     """
     try:
         return model.model_validate(content)
     except ValidationError as error:
         lines = []
         for detail in error.errors(include_url=False):
-            path = ".".join(str(part) for part in detail["loc"]) or "(top)"
-            lines.append(f"{where}: {path}: {_words(detail)}")
+            # The kinds of a choice stand in brackets, and are none of the writer's business.
+            loc = tuple(part for part in detail["loc"] if not str(part).startswith(("(", "[")))
+            place = where.place(*loc) if isinstance(where, Document) else f"{where}: {dotted(loc)}"
+            lines.append(f"{place}: {_words(detail, model, loc)}")
         raise UsageError("\n".join(lines)) from error
 
 
-def _words(detail: Any) -> str:
+def _words(detail: Any, model: type[BaseModel], loc: Loc) -> str:
     if detail["type"] == "extra_forbidden":
-        return "this key is not known here"
+        return f"this key is not known here{_keys_instead(model, loc)}"
     if detail["type"] == "missing":
         return "this key is required"
     return str(detail["msg"]).removeprefix("Value error, ")
+
+
+def nearest(given: str, known: Iterable[str]) -> str:
+    """What may have been meant by a name that is not known, and what there is, for a message."""
+    names = sorted(known)
+    near = difflib.get_close_matches(given, names, 1)
+    advice = f"; did you mean {near[0]}?" if near else ""
+    return f"{advice}; there are: {', '.join(names)}" if names else advice
+
+
+def _keys_instead(model: type[BaseModel], loc: Loc) -> str:
+    """The keys that could stand where an unknown one does, by the model's JSON Schema."""
+    schema = model.model_json_schema()
+    definitions = schema.get("$defs", {})
+    found = [schema]
+    for part in (*loc[:-1], None):
+        choices = [choice for place in found for choice in _choices(place, definitions)]
+        if part is None:
+            return nearest(str(loc[-1]), {key for one in choices for key in one["properties"]})
+        found = [inner for one in choices for inner in _below(one, part)]
+    return ""
+
+
+def _choices(schema: Any, definitions: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What a part of a schema may be, references followed."""
+    if "$ref" in schema:
+        schema = definitions[schema["$ref"].rpartition("/")[2]]
+    alternatives = schema.get("anyOf") or schema.get("oneOf")
+    if alternatives:
+        for one in alternatives:
+            yield from _choices(one, definitions)
+    else:
+        yield {"properties": {}, **schema}
+
+
+def _below(schema: dict[str, Any], part: str | int) -> Iterator[dict[str, Any]]:
+    if isinstance(part, int):
+        inner = [schema.get("items")]
+    else:
+        inner = [schema["properties"].get(part), schema.get("additionalProperties")]
+        inner += schema.get("patternProperties", {}).values()
+    yield from (one for one in inner if isinstance(one, dict))
 
 
 def with_base(content: Any, base: str) -> Any:

@@ -74,7 +74,7 @@ class ObservationMaker:
         self._base = base
         self._protocol = protocol
         self._source_name = origin.source_name
-        self._scales = mappings.scales.scales
+        self._scales = mappings.scales
         self._system = origin.identifier_system
         self._subject_system = subject_system
         tags = [OutCoding(f"{base}/CodeSystem/tag", "research-use")]

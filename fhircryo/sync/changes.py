@@ -18,7 +18,7 @@ from fhircryo.fhir.history import latest_of, version_of
 from fhircryo.fhir.search import Searcher, head_of
 from fhircryo.fhir.wire import DECODERS, Reference
 from fhircryo.model import Item, PatientFacts, Treatment
-from fhircryo.server_reading import OPTIONAL_TYPES, observation_codes
+from fhircryo.server_reading import OPTIONAL_TYPES, observation_searches
 from fhircryo.sync.state import State
 
 LOG = logging.getLogger("fhircryo.sync")
@@ -108,8 +108,8 @@ class ChangeReader:
         params = {"_lastUpdated": f"ge{since}", "_sort": "_lastUpdated"}
         searches = [params]
         if kind == "Observation":
-            codes = observation_codes(self._context.mappings)
-            searches = [{**params, "code": one} for one in codes]
+            by_code = observation_searches(self._context.mappings)
+            searches = [{**params, **one} for one in by_code]
         for search in searches:
             try:
                 for lines in self._searcher.search(kind, search):

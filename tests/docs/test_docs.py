@@ -96,10 +96,11 @@ def test_generated_pages_are_fresh():
     assert (done.returncode, done.stderr) == (0, ""), "run make docs"
 
 
-@pytest.mark.parametrize("page", ["cli.md", "exit-codes.md", "reasons.md"])
+@pytest.mark.parametrize("page", ["cli.md", "exit-codes.md", "reasons.md", "overlay.schema.json"])
 def test_a_stale_page_is_found(page, tmp_path, monkeypatch):
     module = renderer()
     monkeypatch.setattr(module, "REFERENCE", tmp_path)
+    monkeypatch.setattr(module, "SCHEMA", tmp_path / "overlay.schema.json")
     assert module.main([]) == 0
     assert module.main(["--check"]) == 0
     stale = tmp_path / page
@@ -292,8 +293,10 @@ def test_the_shown_overlay_and_settings_are_valid(tmp_path):
     for page in FOR_USERS:
         for match in _FENCE.finditer(page.read_text(encoding="utf-8")):
             blocks.setdefault(match[2], []).append(match[3])
-    (overlay,) = blocks["yaml"]
-    (tmp_path / "site.yaml").write_text(overlay, encoding="utf-8")
+    for overlay in blocks["yaml"]:
+        (tmp_path / "site.yaml").write_text(overlay, encoding="utf-8")
+        done = run("-m", "fhircryo", "mappings", "check", "site.yaml", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
     assert len(blocks["toml"]) >= 2
     for settings in blocks["toml"]:
         (tmp_path / "fhircryo.toml").write_text(settings, encoding="utf-8")

@@ -41,6 +41,10 @@ CODES = {
     "radiotherapy": (SNOMED, "108290001"),
     "seeds": (SNOMED, "425767004"),
     "salvage-therapy": (f"{BASE}/CodeSystem/concept", "salvage-therapy"),
+    "auasi": (LOINC, "80883-2"),
+    "ipss-qol": (LOINC, "81090-3"),
+    "eq-vas": (SNOMED, "736535009"),
+    "clavien-grading": (SNOMED, "789279006"),
 }
 SCALES = {
     "clavien": f"{BASE}/CodeSystem/clavien-dindo",
@@ -64,6 +68,9 @@ ITEMS = {
     "iief-5": ["q1", "q2", "q3", "q4", "q5"],
     "ipss": ["q1", "q2", "q3", "q4", "q5", "q6", "q7", "qol"],
     "qlq-c30-ql2": ["q29", "q30"],
+    "eq-5d-vas": ["vas"],
+    "epic-26": "q1 q2 q3 q4a q4b q4c q4d q4e q6a q6b q6c q6d q6e q7 q8a q8b q9 q10 q11 q12"
+    " q13a q13b q13c q13d q13e".split(),
 }
 OBSERVATION_STATUSES = {
     "registered",
@@ -152,7 +159,9 @@ def moment(text: str) -> str:
 
 
 def concept(name: str, *more: str) -> dict[str, Any]:
-    """A CodeableConcept of codes by name or as ``system|code``."""
+    """A CodeableConcept of codes by name or as ``system|code``, or ``text:...`` alone."""
+    if name.startswith("text:"):
+        return {"text": name[5:]}
     codings = []
     for one in (name, *more):
         system, bar, code = one.rpartition("|")
@@ -205,9 +214,12 @@ def psa(text: str, number: int) -> Resource:
 
     VALUE: a number with its comparator, ``str:...`` for a valueString, ``int:...`` for a
     valueInteger, ``-`` for none. ``at=instant|period``: the element that holds the date.
+    ``specimen=``: as shown; ``contained=``: the type of one that is contained; ``method=``,
+    ``category=``, ``site=``: codes.
     """
     line = Line(text)
     resource: Resource = {"resourceType": "Observation", "id": line.get("id", chr(97 + number))}
+    set_conditions(line, resource)
     updated(line, resource)
     resource["status"] = line.flag(OBSERVATION_STATUSES, "final")
     resource["code"] = concept(*(line.get("code", f"{LOINC}|2857-1") or "").split(","))
@@ -233,6 +245,38 @@ def psa(text: str, number: int) -> Resource:
     return resource
 
 
+def set_conditions(line: Line, resource: Resource) -> None:
+    """Put what a code may have to stand with into an Observation."""
+    for name, element in (("method", "method"), ("site", "bodySite")):
+        value = line.get(name)
+        if value:
+            resource[element] = concept(value)
+    category, shown, inside = line.get("category"), line.get("specimen"), line.get("contained")
+    if category:
+        resource["category"] = [concept(category)]
+    if shown:
+        resource["specimen"] = {"display": shown}
+    if inside:
+        kind = {"resourceType": "Specimen", "id": "s", "type": concept(inside)}
+        resource["contained"] = [kind]
+        resource["specimen"] = {"reference": "#s"}
+
+
+def score(text: str, number: int) -> Resource:
+    """``DATE CODE VALUE [STATUS]``: a questionnaire's score as an Observation; ids o1, o2 ...
+
+    VALUE: as that of a PSA.
+    """
+    when, code, rest = text.split(" ", 2)
+    value, _, more = rest.partition(" ")
+    unit = "" if value == "-" or ":" in value else "{score} "
+    resource = psa(f"{when} {value} {unit}{more}", number)
+    resource["code"] = concept(code)
+    if "id=" not in text:
+        resource["id"] = f"o{number + 1}"
+    return resource
+
+
 def dated(resource: Resource, when: str, at: str | None) -> None:
     """Put the effective date into the element named by ``at``; ``-`` is no date."""
     if when == "-":
@@ -253,7 +297,7 @@ def dated(resource: Resource, when: str, at: str | None) -> None:
 
 
 def condition(text: str, number: int) -> Resource:
-    """``CODE [onset=] [onset-start=] [recorded=] [status=]``; ids c1, c2 ..."""
+    """``CODE [onset=] [onset-start=] [recorded=] [status=] [clinical=]``; ids c1, c2 ..."""
     line = Line(text)
     resource: Resource = {"resourceType": "Condition", "id": line.get("id", f"c{number + 1}")}
     updated(line, resource)
@@ -261,6 +305,10 @@ def condition(text: str, number: int) -> Resource:
     if status:
         system = "http://terminology.hl7.org/CodeSystem/condition-ver-status"
         resource["verificationStatus"] = {"coding": [{"system": system, "code": status}]}
+    clinical = line.get("clinical")
+    if clinical:
+        system = "http://terminology.hl7.org/CodeSystem/condition-clinical"
+        resource["clinicalStatus"] = {"coding": [{"system": system, "code": clinical}]}
     resource["code"] = concept(line.next())
     resource["subject"] = subject(line)
     onset, start, words = line.get("onset"), line.get("onset-start"), line.get("onset-words")
@@ -305,7 +353,8 @@ def adverse_event(text: str, number: int) -> Resource:
     """``[DATE] [clavien=GRADE@PLACE] [sir=] [ctcae=] [sct=] [suspect=ID]``; ids ae1, ae2 ...
 
     PLACE: ``grade`` (the extension, default), ``severity``, ``event``, ``seriousness``,
-    ``category``. ``actuality=none`` leaves that element out.
+    ``category``. ``actuality=none`` leaves that element out. ``event=``: the event's code, or
+    ``text:...``. ``extension=URL,integer:3``: another extension; ``string:``, ``code:`` as well.
     """
     line = Line(text)
     resource: Resource = {"resourceType": "AdverseEvent", "id": line.get("id", f"ae{number + 1}")}
@@ -322,6 +371,12 @@ def adverse_event(text: str, number: int) -> Resource:
         for given in line.all(scale):
             grade, _, place = given.partition("@")
             put_grade(resource, grade_coding(scale, grade), place or "grade")
+    event = line.get("event")
+    if event:
+        resource["event"] = concept(event)
+    for given in line.all("extension"):
+        url, _, value = given.partition(",")
+        resource.setdefault("extension", []).append({"url": url, **stated(value)})
     suspects = line.all("suspect")
     if suspects:
         resource["suspectEntity"] = [
@@ -330,6 +385,18 @@ def adverse_event(text: str, number: int) -> Resource:
         ]
     line.done()
     return resource
+
+
+def stated(value: str) -> Resource:
+    """A value that states a grade: ``integer:3``, ``string:3b``, ``code:3``; else a concept."""
+    kind, colon, word = value.partition(":")
+    if colon and kind == "integer":
+        return {"valueInteger": int(word)}
+    if colon and kind in ("string", "code"):
+        return {f"value{kind.capitalize()}": word}
+    if colon and kind == "quantity":
+        return {"valueQuantity": {"value": Decimal(word)}}
+    return {"valueCodeableConcept": concept(value)}
 
 
 def put_grade(resource: Resource, coding: dict[str, str], place: str) -> None:
@@ -352,16 +419,25 @@ def put_grade(resource: Resource, coding: dict[str, str], place: str) -> None:
 def grading(text: str, number: int) -> Resource:
     """``DATE GRADE [STATUS] [focus=TYPE/ID] [partOf=]``; ids g1, g2 ...
 
-    GRADE: Clavien-Dindo in SNOMED CT; ``own:GRADE`` in our code system; ``none`` for no value.
+    GRADE: Clavien-Dindo in SNOMED CT; ``own:GRADE`` in our code system; ``none`` for no value;
+    ``as:VALUE`` for ``integer:3``, ``string:3b``, ``text:3b`` or a code. ``code=``: that of another
+    grading; ``component=CODE,VALUE``: likewise.
     """
     line = Line(text)
     resource: Resource = {"resourceType": "Observation", "id": line.get("id", f"g{number + 1}")}
     resource["status"] = line.flag(OBSERVATION_STATUSES, "final")
-    resource["code"] = concept(f"{SNOMED}|789279006")
+    resource["code"] = concept(line.get("code", "clavien-grading"))
     resource["subject"] = subject(line)
     dated(resource, line.next(), "dateTime")
-    own, colon, grade = line.next().rpartition(":")
-    if grade != "none":
+    given = line.next()
+    own, colon, grade = given.rpartition(":")
+    for one in line.all("component"):
+        code, _, value = one.partition(",")
+        component = {"code": concept(code), **stated(value)}
+        resource.setdefault("component", []).append(component)
+    if given.startswith("as:"):
+        resource.update(stated(given[3:]))
+    elif grade != "none":
         coding = grade_coding("clavien" if colon and own == "own" else "sct", grade)
         resource["valueCodeableConcept"] = {"coding": [coding]}
     for name, element in (("focus", "focus"), ("part-of", "partOf")):
@@ -387,6 +463,8 @@ def answer_as(kind: str, value: str) -> dict[str, Any]:
         return {"valueString": value}
     if kind == "boolean":
         return {"valueBoolean": value != "0"}
+    if kind == "code":
+        return {"valueCoding": {"code": value}}
     coding: dict[str, Any] = {"system": "http://example.org/answers", "code": f"answer-{value}"}
     if kind == "ordinal":
         coding["extension"] = [{"url": ORDINAL, "valueDecimal": int(value)}]
@@ -415,7 +493,8 @@ def response(text: str, number: int) -> Resource:
 
     ``total=``: the instrument's total item. ``twice=LINK:VALUE``: that item once more.
     ``nest=item|answer``: items below another item, or below its answer. ``as=``: kind of answer.
-    ``canonical=``: the whole canonical.
+    ``canonical=``: the whole canonical. ``links=``: other linkIds than ours; ``sum=``: that of the
+    total. An answer ``code:X`` is a coding without system.
     """
     line = Line(text)
     resource: Resource = {"resourceType": "QuestionnaireResponse"}
@@ -430,10 +509,12 @@ def response(text: str, number: int) -> Resource:
     resource["subject"] = subject(line)
     if when != "-":
         resource["authored"] = moment(when)
-    items = answers(line.next("-"), ITEMS[instrument], line.get("as", "integer") or "")
-    total = line.get("total")
+    links = (line.get("links") or "").split(",")
+    links = links if links != [""] else ITEMS[instrument]
+    items = answers(line.next("-"), links, line.get("as", "integer") or "")
+    total, link = line.get("total"), line.get("sum", "total")
     if total:
-        items.append({"linkId": "total", "answer": [answer_as("integer", total)]})
+        items.append({"linkId": link, "answer": [answer_as("integer", total)]})
     for again in line.all("twice"):
         link, _, value = again.partition(":")
         items.append({"linkId": link, "answer": [answer_as("integer", value)]})
@@ -456,8 +537,9 @@ def response(text: str, number: int) -> Resource:
 def procedure(text: str, number: int) -> Resource:
     """``DATE [CODE] [STATUS] [outcome=] [site=] [end=]``; ids x1, x2 ...
 
-    CODE: ``cpt`` (default), ``cryotherapy`` (give ``site=prostate``), or ``system|code``.
-    ``at=period``: performedPeriod.start; ``at=string``: words.
+    CODE: ``cpt`` (default), ``cryotherapy`` (give ``site=prostate``), ``system|code`` or
+    ``text:...``.
+    ``at=period``: performedPeriod.start; ``at=string``: words. ``text=``: text beside the code.
     """
     line = Line(text)
     resource: Resource = {"resourceType": "Procedure", "id": line.get("id", f"x{number + 1}")}
@@ -472,7 +554,12 @@ def procedure(text: str, number: int) -> Resource:
         resource["performedPeriod"] = {"start" if at == "period" else "end": moment(when)}
     elif when != "-":
         resource["performedString"] = when
-    outcome, site = line.get("outcome"), line.get("site")
+    outcome, site, category = line.get("outcome"), line.get("site"), line.get("category")
+    beside = line.get("text")
+    if beside:
+        resource["code"]["text"] = beside
+    if category:
+        resource["category"] = concept(category)
     if outcome:
         resource["outcome"] = concept(outcome)
     if site:
@@ -562,6 +649,7 @@ SHORTHANDS: dict[str, Callable[[str, int], Resource]] = {
     "adverse_events": adverse_event,
     "gradings": grading,
     "responses": response,
+    "scores": score,
     "procedures": procedure,
     "therapies": therapy,
 }

@@ -31,12 +31,12 @@ _READING = f"""\
 
 Each row is one patient. Where it says nothing else, the index procedure `Procedure/x1` is on D0 =
 {D0} and the data are cut at {AS_OF} (as-of). Resources are called a, b, c ... (PSA), c1
-(Condition), s1 (disease status), ae1 (AdverseEvent), g1 (grading), q1 (QuestionnaireResponse),
-t1 (therapy) in the order given. A PSA without a unit is in ng/mL, a status that is not named is the
-usual one (`final`, `completed`, `active`). A result `a..b` is a period; `-` means that nothing is
-published, or not reported, or of a component that there is none; `[final]` and `[preliminary]` are
-the status; a reason with `(used)` is only noted, the resource is used. Only what a row is about is
-shown: the patient has all other endpoints as well.
+(Condition), s1 (disease status), ae1 (AdverseEvent), g1 (grading), q1 (QuestionnaireResponse), o1
+(a score as an Observation), t1 (therapy) in the order given. A PSA without a unit is in ng/mL, a
+status that is not named is the usual one (`final`, `completed`, `active`). A result `a..b` is a
+period; `-` means that nothing is published, or not reported, or of a component that there is none;
+`[final]` and `[preliminary]` are the status; a reason with `(used)` is only noted, the resource is
+used. Only what a row is about is shown: the patient has all other endpoints as well.
 """
 
 
@@ -70,6 +70,7 @@ _NAMES = {
     "adverse_events": "adverse event",
     "gradings": "grading",
     "responses": "response",
+    "scores": "score",
     "procedures": "procedure",
     "therapies": "therapy",
 }
@@ -81,8 +82,17 @@ def _nested(content: object, path: str = "") -> Iterator[str]:
         for key, value in content.items():
             yield from _nested(value, f"{path}.{key}" if path else str(key))
     else:
-        value = ", ".join(map(str, content)) if isinstance(content, list) else content
+        value = ", ".join(map(_one, content)) if isinstance(content, list) else content
         yield f"{path}: {value}" if path else str(value)
+
+
+def _one(content: object) -> str:
+    """An element of a list; of several words, without what says where they were verified."""
+    if isinstance(content, dict):
+        return " ".join(
+            f"{key} {_one(value)}" for key, value in content.items() if key != "verified"
+        )
+    return " or ".join(map(_one, content)) if isinstance(content, list) else str(content)
 
 
 def _facts(row: Row) -> Iterator[str]:
@@ -97,7 +107,8 @@ def _facts(row: Row) -> Iterator[str]:
     if row.death is not None:
         yield f"death {str(row.death).lower() if isinstance(row.death, bool) else row.death}"
     yield from _source(row)
-    for kind, changed in (("protocol", row.protocol), ("setting", row.settings)):
+    changes = (("protocol", row.protocol), ("mappings", row.mappings), ("setting", row.settings))
+    for kind, changed in changes:
         for words in _nested(changed):
             yield f"{kind} {words}"
 

@@ -1,16 +1,18 @@
 """The rows of the tables: read strictly, turned into resources, computed."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
 
-from fhircryo.mapping.load import load_protocol
+from fhircryo.mapping.load import Mappings, load_mappings, load_protocol
 from fhircryo.memory import Outcome, compute_resources
 from fhircryo.reading import Selection
 from fhircryo.settings import Settings
@@ -62,7 +64,7 @@ class Row:
     without one. ``patient``: more elements of the Patient, or false for no Patient resource.
     ``resources``: FHIR as it is; ``lines``: raw lines, read before everything else. ``lacking``:
     types of which the source has nothing else. ``exclude``: patients who objected. ``protocol``:
-    a shipped one by its name, or what is changed in the default one.
+    a shipped one by its name, or what is changed in the default one. ``mappings``: a site overlay.
     """
 
     id: str
@@ -77,12 +79,14 @@ class Row:
     adverse_events: list[str] = field(default_factory=list)
     gradings: list[str] = field(default_factory=list)
     responses: list[str] = field(default_factory=list)
+    scores: list[str] = field(default_factory=list)
     procedures: list[str] = field(default_factory=list)
     therapies: list[str] = field(default_factory=list)
     patient: dict[str, Any] | bool = True
     resources: list[Resource] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     protocol: dict[str, Any] | str = field(default_factory=dict)
+    mappings: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     lacking: list[str] = field(default_factory=list)
     exclude: list[str] = field(default_factory=list)
@@ -143,9 +147,19 @@ class Row:
             [*lines, *self.made(), *self.resources],
             as_of=date.fromisoformat(self.as_of),
             protocol=load_protocol(_overridden(self.protocol)) if self.protocol else None,
+            mappings=_laid_over(self.mappings) if self.mappings else None,
             settings=Settings(**self.settings) if self.settings else None,
             selection=Selection(exclude=frozenset(self.exclude)),
         )
+
+
+def _laid_over(overlay: dict[str, Any]) -> Mappings:
+    """The shipped mappings with an overlay."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "site.yaml"
+        # What is JSON is YAML.
+        path.write_text(json.dumps(overlay, default=float), "utf-8")
+        return load_mappings([path])
 
 
 def _overridden(changes: dict[str, Any] | str) -> dict[str, Any] | str:

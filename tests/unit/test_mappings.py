@@ -185,7 +185,8 @@ def test_a_code_twice_in_two_overlays_names_both(tmp_path):
 def test_an_overlay_adds_codes_and_changes_the_hash(tmp_path):
     path = _written(tmp_path, "\ufeff" + _overlay(GOOD))
     plain, laid_over = load_mappings(), load_mappings([path])
-    assert laid_over.codes["http://example.org", "A1"].concept == "cryoablation"
+    (entry,) = laid_over.codes["http://example.org", "A1"]
+    assert entry.concept == "cryoablation"
     assert laid_over.codes.keys() - plain.codes.keys() == {("http://example.org", "A1")}
     assert laid_over.sha256 != plain.sha256
     assert load_mappings().sha256 == plain.sha256

@@ -1,0 +1,84 @@
+"""The example of a site's own way of recording: nothing without its overlay, everything with it."""
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from fhir.resources.R4B import get_fhir_model_class
+
+from fhircryo.mapping.load import load_mappings
+from fhircryo.memory import Outcome, compute_resources
+from tests.spec.published import compare_results, results
+
+FOLDER = Path(__file__).parents[2] / "examples" / "site-overlay"
+EXPORT = FOLDER / "export"
+OVERLAY = FOLDER / "site.yaml"
+AS_OF = date(2020, 12, 31)
+EXPECTED: dict[str, dict[str, Any]] = yaml.safe_load((FOLDER / "expected.yaml").read_text("utf-8"))
+
+
+def lines() -> list[bytes]:
+    files = sorted(EXPORT.glob("*.ndjson"))
+    return [line for path in files for line in path.read_bytes().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def outcome() -> Outcome:
+    return compute_resources(lines(), AS_OF, mappings=load_mappings([OVERLAY]))
+
+
+@pytest.mark.parametrize("patient", EXPECTED)
+def test_the_endpoints_are_those_worked_out_by_hand(patient, outcome):
+    expect = {f"{patient}/{key}": str(words) for key, words in EXPECTED[patient].items()}
+    wanted, got = compare_results(outcome, expect)
+    assert got == wanted
+
+
+def test_there_are_no_other_endpoints(outcome):
+    expected = {f"Patient/{patient} {key}" for patient, keys in EXPECTED.items() for key in keys}
+    assert set(results(outcome)) == expected
+
+
+def test_what_is_left_is_what_should_be(outcome):
+    assert outcome.counted == {
+        ("unmapped-code", "Procedure", "https://klinikum.example/ops|5-602.K"): 1,
+        ("unmapped-code", "Observation", "https://klinikum.example/labor|PSA"): 1,
+        ("unmapped-code", "Condition", "https://ziekenhuis.example/diagnosen|PCA"): 1,
+    }
+    told = {issue.name: issue.reason for issue in outcome.issues if not issue.used}
+    assert told == {}
+
+
+def test_without_the_overlay_nobody_is_in_the_cohort():
+    assert compute_resources(lines(), AS_OF).observations == []
+
+
+def test_the_results_say_that_the_protocol_was_changed(outcome):
+    words = {one["method"]["text"] for one in outcome.observations}
+    assert words == {"bomers-2020 1.0 with psa.detection_limit half"}
+
+
+def test_the_export_is_fhir():
+    for line in lines():
+        kind = json.loads(line)["resourceType"]
+        get_fhir_model_class(kind).model_validate_json(line)
+
+
+@pytest.mark.parametrize("section", yaml.safe_load(OVERLAY.read_text("utf-8")))
+def test_every_section_of_the_overlay_is_needed(section, tmp_path):
+    """Without it, something that was worked out by hand does not come out."""
+    content = yaml.safe_load(OVERLAY.read_text("utf-8"))
+    del content[section]
+    path = tmp_path / "site.yaml"
+    path.write_text(yaml.safe_dump(content, allow_unicode=True), "utf-8")
+    less = compute_resources(lines(), AS_OF, mappings=load_mappings([path]))
+    expect = {
+        f"{patient}/{key}": str(words)
+        for patient, keys in EXPECTED.items()
+        for key, words in keys.items()
+    }
+    wanted, got = compare_results(less, expect)
+    assert got != wanted
