@@ -23,7 +23,7 @@ def test_the_demo_shows_the_table_and_that_a_search_finds_the_endpoints():
         capture_output=True,
         encoding="utf-8",
         check=False,
-        timeout=500,
+        timeout=900,
     )
     shown = done.stdout
     assert (done.returncode, done.stderr) == (0, ""), shown
