@@ -3,11 +3,13 @@
 import difflib
 import json
 import os
+import tomllib
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -279,3 +281,88 @@ def load_settings(config: Path | None = None, **given: Any) -> Settings:
         raise UsageError("\n".join(lines)) from error
     except ValueError as error:
         raise UsageError(f"{config or CONFIG_FILE} or FHIRCRYO_...: {error}") from error
+
+
+class InForce(NamedTuple):
+    """A setting as it is in force: its name, its value as shown, and where it comes from."""
+
+    name: str
+    value: str
+    origin: str
+
+
+#: Settings that hold secrets themselves; all others name a place where one stands.
+_SECRET = frozenset({"headers"})
+
+
+def settings_in_force(config: Path | None = None) -> list[InForce]:
+    """Every setting with its value, masked where it may be secret, and its origin.
+
+    Raises:
+        UsageError: a setting is wrong or not known.
+    """
+    settings = load_settings(config)
+    file = config or Path(CONFIG_FILE)
+    written = _flat(tomllib.loads(file.read_text("utf-8"))) if file.is_file() else {}
+    prefix = str(Settings.model_config["env_prefix"])
+    environment = {name.upper() for name in os.environ}
+    found = []
+    for name, value in _flat(settings.model_dump(mode="json")).items():
+        variable = f"{prefix}{name.replace('.', '__')}".upper()
+        section = f"{prefix}{name.partition('.')[0]}".upper()
+        if variable in environment or section in environment:
+            origin = variable if variable in environment else section
+        else:
+            origin = str(file) if name in written else "default"
+        secret = name.rpartition(".")[2] in _SECRET and value
+        shown = "********" if secret else json.dumps(value, ensure_ascii=False)
+        found.append(InForce(name, shown, origin))
+    return found
+
+
+def _flat(content: dict[str, Any], before: str = "") -> dict[str, Any]:
+    """Sections unfolded: ``source.auth``; a table that is a setting itself stays whole."""
+    found: dict[str, Any] = {}
+    for name, value in content.items():
+        if isinstance(value, dict) and name not in _SECRET:
+            found |= _flat(value, f"{before}{name}.")
+        else:
+            found[f"{before}{name}"] = value
+    return found
+
+
+def commented_settings() -> str:
+    """A settings file with every setting, explained and commented out."""
+    lines = [
+        "# Settings of fhircryo. FHIRCRYO_... in the environment is stronger than this file, the",
+        "# command line stronger than both. Secrets do not belong here: name a variable or a file.",
+        "",
+    ]
+    sections = []
+    for name, field in Settings.model_fields.items():
+        if name in _SECTIONS:
+            sections.append(name)
+            continue
+        lines += _commented(name, field)
+    for section in sections:
+        lines += ["", f"# {Settings.model_fields[section].description}", f"# [{section}]"]
+        for name, field in _SECTIONS[section].model_fields.items():
+            lines += _commented(name, field)
+    return "\n".join(lines) + "\n"
+
+
+def _commented(name: str, field: FieldInfo) -> list[str]:
+    default = field.default
+    if default is None:
+        example = '""'
+    elif isinstance(default, tuple):
+        example = "[]"
+    elif isinstance(default, dict):
+        example = "{}"
+    elif isinstance(default, bool):
+        example = str(default).lower()
+    elif isinstance(default, str):
+        example = json.dumps(default)
+    else:
+        example = str(default)
+    return [f"# {field.description}", f"# {name} = {example}"]

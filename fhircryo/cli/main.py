@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from fhircryo import __version__
-from fhircryo.cli import mappings, protocols
+from fhircryo.cli import config, mappings, protocols, state
 from fhircryo.cli.compute import compute
 from fhircryo.cli.demo import demo
 from fhircryo.cli.doctor import doctor
 from fhircryo.cli.explain import explain
+from fhircryo.cli.forget import forget
 from fhircryo.cli.push import push
 from fhircryo.cli.sync import sync
 from fhircryo.errors import DONE, FhircryoError
@@ -27,10 +28,13 @@ app.command()(compute)
 app.command()(push)
 app.command()(sync)
 app.command()(explain)
+app.command()(forget)
 app.command()(doctor)
 app.command()(demo)
 app.add_typer(mappings.app, name="mappings")
 app.add_typer(protocols.app, name="protocols")
+app.add_typer(state.app, name="state")
+app.add_typer(config.app, name="config")
 
 
 def _version(wanted: bool) -> None:

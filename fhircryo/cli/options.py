@@ -53,6 +53,27 @@ Exclude = Annotated[
 ]
 
 
+def scheduled_job(
+    config: Path | None, patients: str | None = None, exclude: Path | None = None
+) -> "Job":
+    """The job of a scheduled run, as of today: all of it stands in the settings."""
+    from fhircryo.job import Job
+    from fhircryo.patient_list import read_patient_list
+    from fhircryo.reading import Selection
+    from fhircryo.settings import load_settings
+    from fhircryo.source import patients_of
+
+    settings = load_settings(config)
+    named = patients or settings.sync.patients
+    objected = exclude or settings.sync.exclude
+    source = settings.sync.source or ""
+    selection = Selection(
+        include=patients_of(source, named, settings.source) if named else None,
+        exclude=read_patient_list(objected) if objected else frozenset(),
+    )
+    return Job.of(settings, date.today(), selection)
+
+
 def job_of(
     as_of: date | None,
     protocol: str | None,

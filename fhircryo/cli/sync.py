@@ -3,7 +3,7 @@
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -47,15 +47,20 @@ def sync(
     """
     import uuid
 
+    from fhircryo.cli.options import scheduled_job
     from fhircryo.logs import set_up_logs
-    from fhircryo.settings import load_settings
-    from fhircryo.sync.report import Report, status_path, write_metrics, write_status
+    from fhircryo.sync.report import (
+        Report,
+        read_status,
+        status_path,
+        write_metrics,
+        write_status,
+    )
     from fhircryo.sync.run import Wanted, places, state_path
 
     run_id = uuid.uuid4().hex[:12]
-    settings = load_settings(config)
-    set_up_logs(settings, run_id)
-    job = _job(settings, patients, exclude)
+    job = scheduled_job(config, patients, exclude)
+    set_up_logs(job.settings, run_id)
     place = status_path(state_path(job, *places(job)))
     if status:
         _tell_status(place)
@@ -75,8 +80,6 @@ def sync(
         write_status(place, report)
         metrics = job.settings.sync.metrics_file
         if metrics is not None:
-            from fhircryo.sync.report import read_status
-
             write_metrics(metrics, report, (read_status(place) or {}).get("last_success"))
     if error is not None:
         raise error
@@ -84,24 +87,6 @@ def sync(
 
 
 _LOCKED = 6
-
-
-def _job(settings: Any, patients: str | None, exclude: Path | None) -> "Job":
-    from datetime import date
-
-    from fhircryo.job import Job
-    from fhircryo.patient_list import read_patient_list
-    from fhircryo.reading import Selection
-    from fhircryo.source import patients_of
-
-    named = patients or settings.sync.patients
-    objected = exclude or settings.sync.exclude
-    source = settings.sync.source or ""
-    selection = Selection(
-        include=patients_of(source, named, settings.source) if named else None,
-        exclude=read_patient_list(objected) if objected else frozenset(),
-    )
-    return Job.of(settings, date.today(), selection)
 
 
 def _run(job: "Job", wanted: "Wanted") -> "tuple[Synced | None, FhircryoError | None]":

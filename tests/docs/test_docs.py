@@ -18,7 +18,7 @@ import typer
 
 from fhircryo.cli.main import app
 from fhircryo.model import Reason
-from fhircryo.settings import ServerSettings, Settings, WriteSettings
+from fhircryo.settings import ServerSettings, Settings, SyncSettings, WriteSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = "examples/bomers-2020"
@@ -316,6 +316,12 @@ def test_every_setting_of_writing_is_described():
     table = [line for line in text.splitlines() if line.startswith("| `")]
     for setting in WriteSettings.model_fields:
         assert any(f"`write.{setting}`" in line.split("|")[1] for line in table), setting
+
+
+def test_every_setting_of_a_scheduled_run_is_described():
+    text = (ROOT / "docs/how-to/run-on-a-schedule.md").read_text(encoding="utf-8")
+    for setting in SyncSettings.model_fields:
+        assert f"| `{setting}` |" in text, setting
 
 
 def test_every_setting_option_and_exit_code_is_described():

@@ -1,0 +1,86 @@
+"""A patient's erasure: what was published of him, and what is remembered."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from fhircryo.connect import open_client
+from fhircryo.errors import SourceError, TargetError
+from fhircryo.fhir.client import Client, HttpError
+from fhircryo.fhir.search import Searcher, head_of
+from fhircryo.job import Job
+from fhircryo.publish.lock import target_lock
+from fhircryo.publish.standing import all_standing
+from fhircryo.push import state_folder, target_settings
+from fhircryo.sync.run import places, state_of, state_path
+
+
+@dataclass
+class Forgotten:
+    """What was deleted, and what could not be, with why."""
+
+    deleted: list[str] = field(default_factory=list)
+    left: dict[str, str] = field(default_factory=dict)
+
+
+def forget_patient(job: Job, patient: str) -> Forgotten:
+    """Delete a patient's endpoints and their Provenances from the target, and forget him.
+
+    Raises:
+        TargetError: the target cannot be reached.
+        LockedError: a run is under way.
+    """
+    source, target = places(job)
+    done = Forgotten()
+    with ExitStack() as stack:
+        stack.enter_context(target_lock(target, state_folder(job.settings)))
+        state = stack.enter_context(state_of(state_path(job, source, target)))
+        known = state.aliases()
+        whose = known.get(patient, patient)
+        ids = {patient, whose, *(one for one, other in known.items() if other == whose)}
+        connection = target_settings(source, target, job.settings)
+        client = stack.enter_context(open_client(target, connection))
+        searcher = Searcher(client)
+        stack.callback(searcher.close)
+        try:
+            _delete(client, searcher, job, ids, done)
+        except SourceError as error:
+            raise TargetError(f"TARGET: {error}") from error
+        with state.transaction():
+            for one in ids:
+                state.forget(one)
+    return done
+
+
+def _delete(client: Client, searcher: Searcher, job: Job, ids: set[str], done: Forgotten) -> None:
+    stand = all_standing(searcher, job.origin, client.base)
+    his = sorted(
+        one.id
+        for standings in stand.values()
+        for one in standings
+        if one.ours and one.patient in ids
+    )
+    names = [f"Observation/{one}" for one in his]
+    # First what refers to them: many servers keep what others refer to.
+    for name in [*_sources(searcher, names), *names]:
+        try:
+            client.request("DELETE", f"{client.base}/{name}")
+        except HttpError as error:
+            if error.status not in (404, 410):
+                done.left[name] = str(error)
+                continue
+        done.deleted.append(name)
+
+
+def _sources(searcher: Searcher, names: list[str]) -> list[str]:
+    """The Provenances of Observations, where the target keeps any."""
+    found: dict[str, None] = {}
+    for name in names:
+        try:
+            for page in searcher.search("Provenance", {"target": name}):
+                for line in page:
+                    head = head_of(line)
+                    if head is not None and head.id:
+                        found[f"Provenance/{head.id}"] = None
+        except HttpError:
+            return []
+    return list(found)
