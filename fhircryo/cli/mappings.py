@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fhircryo.cli.options import Mappings
+from fhircryo.cli.survey import survey
 
 if TYPE_CHECKING:
     from fhircryo.mapping.load import Mappings as Loaded
@@ -38,6 +39,9 @@ def check(
         f" {len(mappings.units)} units, {len(mappings.scales)} grading scales,"
         f" {len(mappings.instruments)} instruments: all as expected"
     )
+
+
+app.command()(survey)
 
 
 @app.command()

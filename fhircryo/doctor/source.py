@@ -104,10 +104,11 @@ class _Tried:
         asked = self._client.connection.page_size
         by_code = code_searches(self._job.mappings, ("psa",))[0]
         try:
-            page, more = self._searcher.first_page("Observation", by_code)
+            sample = self._searcher.sample("Observation", by_code, 1)
         except HttpError as error:
             yield self._refused("PSA results", error, "perhaps it is given only of a patient")
             return
+        page = sample.lines
         if not page:
             yield warning(
                 _PART,
@@ -117,7 +118,7 @@ class _Tried:
             )
             return
         yield ok(_PART, "PSA results", "found by their codes")
-        if more:
+        if not sample.whole:
             yield ok(_PART, "page size", f"{len(page)} of {asked} asked for")
         else:
             yield ok(_PART, "page size", f"all {len(page)} PSA results fit on one page")

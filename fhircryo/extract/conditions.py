@@ -12,12 +12,12 @@ from fhircryo.mapping.texts import folded
 def hold(conditions: Iterable[Condition], resource: Any) -> bool:
     """Whether a resource meets all conditions; each by one of its values at least."""
     return all(
-        any(token in wanted for token in _tokens(element, resource))
+        any(token in wanted for token in tokens(element, resource))
         for element, wanted in conditions
     )
 
 
-def _tokens(element: str, resource: Any) -> Iterator[Token]:
+def tokens(element: str, resource: Any) -> Iterator[Token]:
     """What an element holds: codes, folded texts, statuses."""
     if element == "status":
         yield from _statuses(resource)

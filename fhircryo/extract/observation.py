@@ -36,7 +36,8 @@ _RANK = {concept: rank for rank, concept in enumerate(_PRECEDENCE)}
 _ARITHMETIC = Arithmetic(prec=36, traps=[Inexact, InvalidOperation])
 _LARGEST_EXPONENT = 18
 
-_TEXT_RESULT = re.compile(
+#: A result sent as text: comparator, number, unit.
+TEXT_RESULT = re.compile(
     r"\s*(<=|>=|<|>)?\s*([0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)\s*(\D.*?)?\s*", re.DOTALL
 )
 _COMPARATORS = {None: "", "": "", "<": "<", "<=": "<", ">": ">", ">=": ">"}
@@ -175,7 +176,7 @@ def _from_text(
     text: str, context: Context, default: str
 ) -> tuple[Decimal | None, str, Reason | None]:
     """A result sent as text: comparator, number (point or comma), unit; nothing else."""
-    match = _TEXT_RESULT.fullmatch(text)
+    match = TEXT_RESULT.fullmatch(text)
     if match is None:
         return None, "", Reason.VALUE
     sign, digits, unit = match.groups()

@@ -87,6 +87,15 @@ class _Match(NamedTuple):
     head: Head | None
 
 
+class Sample(NamedTuple):
+    """The first pages of a search; ``total``: as the server states it; ``whole``: that was all."""
+
+    lines: list[bytes]
+    pages: int
+    total: int | None
+    whole: bool
+
+
 class _ExpiredError(Exception):
     """The server has forgotten a search while it was being read."""
 
@@ -134,13 +143,28 @@ class Searcher:
                 return
             response = self._client.request("GET", link)
 
-    def first_page(self, kind: str, params: Params) -> tuple[list[bytes], bool]:
-        """The matches on the first page, as JSON, and whether there are more."""
-        size = str(self._client.connection.page_size)
-        response = self._first(kind, {**params, "_count": size})
-        page = self._page(response)
-        more = self._next(page, response.url, set()) is not None
-        return _unseen(kind, _matches(page), set()), more
+    def sample(self, kind: str, params: Params, pages: int) -> "Sample":
+        """The first pages of a search, and no more requests than those.
+
+        Raises:
+            HttpError: the server refuses the search.
+            SourceError: a page is not what it must be.
+        """
+        sized = {**params, "_count": str(self._client.connection.page_size)}
+        response = self._first(kind, sized)
+        visited: set[str] = set()
+        lines: list[bytes] = []
+        seen: set[_Key] = set()
+        total: int | None = None
+        for read in range(1, pages + 1):
+            page = self._page(response)
+            total = page.total if total is None else total
+            lines += _unseen(kind, _matches(page), seen)
+            link = self._next(page, response.url, visited)
+            if link is None or read == pages:
+                break
+            response = self._client.request("GET", link)
+        return Sample(lines, read, total, link is None)
 
     def search(self, kind: str, params: Params) -> Iterator[list[bytes]]:
         """All matches as JSON, each once, page by page.

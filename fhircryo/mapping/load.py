@@ -105,7 +105,8 @@ class _Reader:
         document = read_document(path)
         self.digest.update(path.read_bytes())
         self.names.append(path.name)
-        content = with_base(document.content, self._base)
+        # A file of comments alone holds nothing, and is told so.
+        content = with_base({} if document.content is None else document.content, self._base)
         document = Document(path, content, document.lines)
         return Layer(document, number), validate(model, content, document)
 

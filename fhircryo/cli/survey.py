@@ -1,0 +1,64 @@
+"""``fhircryo mappings survey``: what a source holds, and what is made of it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fhircryo.cli.options import Mappings, Source
+from fhircryo.errors import DONE, UNREADABLE
+
+
+def survey(
+    source: Source,
+    mappings: Mappings = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write all of it here, as JSON.")
+    ] = None,
+    draft: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Also write an overlay to start from, the candidates as comments."
+        ),
+    ] = None,
+    pages: Annotated[
+        int,
+        typer.Option(min=1, help="Pages to read of each search, where SOURCE is a server."),
+    ] = 2,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over files that are there.")
+    ] = False,
+) -> None:
+    """List the codes, units, forms and grades in SOURCE, and those that may be ours.
+
+    \b
+    Example:
+      fhircryo mappings survey export/ --out survey.json --draft site.yaml
+    """
+    from fhircryo.cli.progress import progress
+    from fhircryo.files import check_absent, write_whole
+    from fhircryo.mapping.load import load_mappings
+    from fhircryo.settings import load_settings
+    from fhircryo.survey.draft import draft_of
+    from fhircryo.survey.read import survey as surveyed
+    from fhircryo.survey.show import show
+
+    for option, path in (("--out", out), ("--draft", draft)):
+        if path is not None:
+            check_absent(path, option, force=force)
+    settings = load_settings(mappings=tuple(mappings) if mappings else None)
+    with progress() as (_, advance):
+        found = surveyed(source, settings, pages, advance)
+    for line in show(found):
+        typer.echo(line)
+    if out is not None:
+        write_whole(out, found.as_json())
+    if draft is not None:
+        loaded = load_mappings(settings.mappings, settings.base)
+        write_whole(draft, draft_of(found, loaded).encode())
+    if found.unreadable:
+        typer.echo(
+            f"UNREADABLE: {found.unreadable} resources or files; `fhircryo compute` names them",
+            err=True,
+        )
+    raise typer.Exit(UNREADABLE if found.unreadable else DONE)

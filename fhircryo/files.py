@@ -1,0 +1,43 @@
+"""A file written as a whole or not at all."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from fhircryo.errors import TargetError, UsageError
+
+PRIVATE = 0o600
+PUBLIC = 0o644
+
+
+def check_absent(path: Path, option: str, *, force: bool) -> None:
+    """Refuse to write over a file.
+
+    Raises:
+        UsageError: there is one, and ``force`` is not given.
+    """
+    if path.exists() and not force:
+        raise UsageError(f"{option} {path}: the file is there; name another, or --force")
+
+
+def write_whole(path: Path, content: bytes, mode: int = PRIVATE) -> None:
+    """Write a file under a temporary name beside it, and then rename that.
+
+    Raises:
+        TargetError: it cannot be written.
+    """
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        unfinished = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.chmod(mode)
+            unfinished.replace(path)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise TargetError(f"{path}: cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,1 @@
+"""Our code systems, value sets and concept maps as FHIR."""
