@@ -82,6 +82,30 @@ def schema() -> None:
     typer.echo(json_schema(), nl=False)
 
 
+@app.command()
+def export(
+    fhir: Annotated[
+        Path,
+        typer.Option(metavar="FOLDER", help="Where to write, a file for each resource."),
+    ],
+    mappings: Mappings = None,
+) -> None:
+    """Write our code systems, value sets and concept maps as FHIR, for a terminology server.
+
+    \b
+    Example:
+      fhircryo mappings export --fhir terminology/ --mappings site.yaml
+    """
+    from fhircryo.mapping.load import load_protocol
+    from fhircryo.settings import load_settings
+    from fhircryo.terminology.export import export as write
+    from fhircryo.terminology.export import terminology
+
+    protocol = load_protocol(load_settings().protocol)
+    written = write(terminology(_loaded(mappings), protocol), fhir)
+    typer.echo(f"{len(written)} resources written to {fhir}")
+
+
 def _loaded(overlays: list[Path] | None) -> "Loaded":
     from fhircryo.mapping.load import load_mappings
     from fhircryo.settings import load_settings

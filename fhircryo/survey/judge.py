@@ -161,7 +161,7 @@ def _results(seen: Iterable[Seen], mappings: Mappings | None) -> list[ResultRow]
     rows = []
     for result, values in sorted(found.items(), key=lambda one: (-one[1].count, one[0])):
         known = None
-        if mappings is not None and result.how in ("number", "number as text"):
+        if mappings is not None and result.how in ("numbers", "numbers as text"):
             known = normal_unit(result.unit) in mappings.units if result.unit else False
         quartiles = list(values.quartiles())
         rows.append(ResultRow(result.how, values.count, result.unit, known, quartiles))

@@ -309,20 +309,20 @@ def _result(element: Observation | Component) -> tuple[Result, Number | None]:
     if quantity is not None and _is_number(quantity.value):
         coded = quantity.code and (not quantity.system or quantity.system == UCUM)
         unit = (quantity.code if coded else quantity.unit or quantity.code) or ""
-        return Result("number", unit[:LONGEST]), quantity.value
+        return Result("numbers", unit[:LONGEST]), quantity.value
     if _is_number(element.value_integer):
-        return Result("whole number"), element.value_integer
+        return Result("whole numbers"), element.value_integer
     if element.value_string is not None:
         match = TEXT_RESULT.fullmatch(element.value_string)
         if match is None:
-            return Result("text"), None
+            return Result("texts"), None
         number = Decimal(match[2].replace(",", "."))
-        return Result("number as text", _short(match[3] or "")), number
+        return Result("numbers as text", _short(match[3] or "")), number
     if element.value_codeable_concept is not None:
         return Result("coded"), None
     if isinstance(element, Observation) and bytes(element.component):
-        return Result("components"), None
-    return Result("none"), None
+        return Result("with components"), None
+    return Result("without value"), None
 
 
 def _collect(items: list[ResponseItem] | None, answers: dict[str, list[Answer]]) -> None:

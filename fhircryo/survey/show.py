@@ -39,7 +39,7 @@ def show(survey: Survey) -> Lines:
     counts = [f"{kind} {survey.types.get(kind, 0)}" for kind in KINDS]
     of_others = total - sum(survey.types.get(kind, 0) for kind in KINDS)
     yield f"{survey.source}: {total} resources; those surveyed are of {survey.patients} patients"
-    yield from _wrapped(", ".join([*counts, f"of other types {of_others}"]), "  ")
+    yield from _wrapped(", ".join([*counts, f"others {of_others}"]), "  ")
     if survey.sample:
         yield from _sample(survey)
     for what, number in survey.set_aside.items():
@@ -116,7 +116,7 @@ def _is(row: CodeRow) -> str:
         of = "" if number == row.resources else f" ({number} of {row.resources})"
         parts.append(f"{meaning}{of}")
     if row.in_part:
-        parts.append("counts under conditions")
+        parts.append("under conditions")
     return " ".join(parts)
 
 
@@ -128,7 +128,7 @@ def _maybe(candidate: Candidate) -> str:
 
 def _result(row: ResultRow) -> str:
     words = f"{row.results} {row.how}"
-    if row.how in ("number", "number as text"):
+    if row.how in ("numbers", "numbers as text"):
         words += f" in {printable(row.unit)!r}" if row.unit else " without unit"
         words += " (unit not known)" if row.known is False and row.unit else ""
     if row.quartiles:
@@ -208,5 +208,7 @@ def _others(rows: Iterable[CodeRow], hidden: dict[str, int]) -> Lines:
             beside = f"{row.by_other} mapped by another code" if row.by_other else ""
             if words or beside:
                 yield from _wrapped("; ".join(filter(None, (words, beside))))
+    if hidden:
+        yield ""
     for kind, number in hidden.items():
-        yield f"  {kind}: {number} with texts of few patients, that are not shown"
+        yield f"Not shown: {number} {kind} with a text alone, of few patients"
