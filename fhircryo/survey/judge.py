@@ -142,6 +142,8 @@ def _beside(seen: Iterable[Seen]) -> list[Beside]:
         for element, counted in one.companions.items():
             values = found.setdefault(element, Counter())
             for token, number in counted.items():
+                if not any(token):
+                    continue
                 # As a code, or as a text; a status is a text of its own.
                 is_code = isinstance(token, tuple)
                 values[(*token, "") if is_code else ("", "", str(token))] += number

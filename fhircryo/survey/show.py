@@ -16,7 +16,7 @@ from fhircryo.survey.report import (
 )
 
 _WIDTH = 100
-_NAME = 70
+_NAME = 69
 _MOST_OTHERS = 10
 _MOST_BESIDE = 4
 _INDENT = "      "
@@ -38,7 +38,8 @@ def show(survey: Survey) -> Lines:
     total = sum(survey.types.values())
     counts = [f"{kind} {survey.types.get(kind, 0)}" for kind in KINDS]
     of_others = total - sum(survey.types.get(kind, 0) for kind in KINDS)
-    yield f"{survey.source}: {total} resources; those surveyed are of {survey.patients} patients"
+    of = f"{total} resources; those surveyed are of {survey.patients} patients"
+    yield from _wrapped(f"{survey.source}: {of}", "")
     yield from _wrapped(", ".join([*counts, f"others {of_others}"]), "  ")
     if survey.sample:
         yield from _sample(survey)
@@ -90,6 +91,10 @@ def _wrapped(text: str, indent: str = _INDENT) -> Lines:
         if len(line) + len(word) > _WIDTH and line.strip():
             yield line.rstrip()
             line = indent + "  "
+        while len(line) + len(word) > _WIDTH:
+            room = _WIDTH - len(line)
+            yield line + word[:room]
+            word, line = word[room:], indent + "  "
         line += f"{word} "
     yield line.rstrip()
 

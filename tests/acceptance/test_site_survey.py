@@ -1,0 +1,209 @@
+"""From a survey to an overlay: an unknown export's draft, completed, gives what is expected."""
+
+import re
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from fhircryo.mapping.load import load_mappings
+from fhircryo.mapping.texts import folded
+from fhircryo.memory import compute_resources
+from fhircryo.settings import Settings
+from fhircryo.survey.draft import draft_of
+from fhircryo.survey.read import survey
+from fhircryo.survey.report import Survey
+from tests.spec.published import compare_results
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "examples" / "site-overlay"
+EXPORT = FOLDER / "export"
+AS_OF = date(2020, 12, 31)
+OVERLAY: dict[str, Any] = yaml.safe_load((FOLDER / "site.yaml").read_text("utf-8"))
+
+#: What a person adds to the draft, who has asked: after the line, the lines.
+ANSWERED = {
+    'code: "5-602.K"': "        body_site: [{text: prostata}]",
+    'display: "PSA gesamt"': "        specimen: [{text: serum}]\n        unit: ng/mL",
+}
+#: The overlay maps blocks of ICD-10-GM, of which the export holds C79.5 alone.
+NOT_IN_EXPORT = frozenset({"C77", "C78"})
+SCORES = ", ".join(f"{{code: r{number}, score: {number}}}" for number in range(1, 6))
+
+
+def surveyed(source: Path, *overlays: Path) -> Survey:
+    return survey(str(source), Settings.model_construct(mappings=overlays), 1)
+
+
+def completed(draft: str) -> str:
+    """The draft, taken over whole, verified, and with what only a person knows."""
+    text = re.sub(r"^#(?!#)", "", draft, flags=re.MULTILINE)
+    text = text.replace('verified: ""', 'verified: "asked"')
+    for line, more in ANSWERED.items():
+        text = re.sub(rf"^(.*{re.escape(line)})$", rf"\1\n{more}", text, flags=re.MULTILINE)
+    text = re.sub(r'(link_ids: \["shim_q.*"\])', rf"\1, answers: [{SCORES}]", text)
+    return f"{text}protocol: {{psa: {{detection_limit: half}}}}\n"
+
+
+@pytest.fixture(scope="module")
+def unknown() -> Survey:
+    return surveyed(EXPORT)
+
+
+@pytest.fixture(scope="module")
+def overlay(unknown, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("draft") / "site.yaml"
+    path.write_text(completed(draft_of(unknown, load_mappings())), "utf-8")
+    return path
+
+
+def lines() -> list[bytes]:
+    files = sorted(EXPORT.glob("*.ndjson"))
+    return [line for path in files for line in path.read_bytes().splitlines()]
+
+
+# ------------------------------------------------------------------ what the overlay maps is listed
+
+
+def codes() -> list[tuple[str, str, str]]:
+    return [
+        (concept, code["system"], code["code"])
+        for concept, said in OVERLAY["concepts"].items()
+        for code in said.get("codes", ())
+    ]
+
+
+@pytest.mark.parametrize("concept, system, code", codes())
+def test_each_code_of_the_overlay_is_a_candidate(concept, system, code, unknown):
+    there = [row for row in unknown.codes if row.system == system and row.code.startswith(code)]
+    if code in NOT_IN_EXPORT:
+        assert not there
+    else:
+        assert {row.candidate.of for row in there if row.candidate} == {concept}
+
+
+def test_each_text_of_the_overlay_is_a_candidate(unknown):
+    texts = {folded(row.text) for row in unknown.codes if row.candidate is not None and row.text}
+    (wanted,) = OVERLAY["concepts"]["cryoablation"]["texts"]
+    assert folded(wanted["text"]) in texts
+
+
+def test_each_unit_of_the_overlay_is_told_to_be_unknown(unknown):
+    unknown_units = {
+        one.unit for row in unknown.codes for one in row.results if one.known is False and one.unit
+    }
+    assert unknown_units == set(OVERLAY["units"]["psa"]["factors"])
+
+
+def test_each_grade_of_the_overlay_is_a_candidate(unknown):
+    values = {
+        (one.code or one.text, one.candidate.of, one.candidate.grade)
+        for place in unknown.grades
+        for one in place.values
+        if one.candidate is not None
+    }
+    assert values == {
+        ("CD-1", "clavien-dindo", "I"),
+        ("CTCAE graad 3", "ctcae-grade", "3"),
+    }
+    extensions = {one.place for one in unknown.grades if one.candidate is not None}
+    wanted = OVERLAY["grades"]["scales"]["clavien-dindo"]["extensions"]
+    assert extensions == {f"extension {url}" for url in wanted}
+
+
+def test_each_form_and_score_of_the_overlay_is_a_candidate(unknown):
+    forms = {one.of: row for row in unknown.forms for one in row.candidates}
+    assert set(forms) == {"iief-5", "qlq-c30-ql2"}
+    for key, form in forms.items():
+        fit = next(one for one in form.fits if one.questionnaire == key)
+        wanted = {
+            item: said["link_ids"][0] for item, said in OVERLAY["instruments"][key]["items"].items()
+        }
+        assert fit.items == wanted
+    scores = {row.code for row in unknown.codes if row.candidate and row.candidate.of == "ipss"}
+    assert scores == {"IPSS-S"}
+
+
+# ------------------------------------------------------------------ the draft, completed
+
+
+def test_all_are_in_the_cohort_and_the_endpoints_are_those_by_hand(overlay):
+    outcome = compute_resources(lines(), AS_OF, mappings=load_mappings([overlay]))
+    expected = yaml.safe_load((FOLDER / "expected.yaml").read_text("utf-8"))
+    expect = {
+        f"{patient}/{key}": str(words)
+        for patient, keys in expected.items()
+        for key, words in keys.items()
+    }
+    wanted, got = compare_results(outcome, expect)
+    assert got == wanted
+
+
+def test_without_the_answers_the_draft_is_not_enough(unknown, tmp_path):
+    """What only a person knows makes a difference: a draft is no overlay."""
+    text = re.sub(r"^#(?!#)", "", draft_of(unknown, load_mappings()), flags=re.MULTILINE)
+    path = tmp_path / "site.yaml"
+    path.write_text(text.replace('verified: ""', 'verified: "asked"'), "utf-8")
+    outcome = compute_resources(lines(), AS_OF, mappings=load_mappings([path]))
+    expected = yaml.safe_load((FOLDER / "expected.yaml").read_text("utf-8"))
+    assert {one["subject"]["reference"] for one in outcome.observations} == {
+        f"Patient/{patient}" for patient in expected
+    }
+    expect = {
+        f"{patient}/{key}": str(words)
+        for patient, keys in expected.items()
+        for key, words in keys.items()
+    }
+    wanted, got = compare_results(outcome, expect)
+    assert got != wanted
+
+
+def test_then_the_survey_shows_them_mapped(overlay, unknown):
+    known = surveyed(EXPORT, overlay)
+    assert known.candidates == []
+    mapped = {(row.name, meaning) for row in known.codes for meaning in row.mapped}
+    assert {(row.name, row.candidate.of) for row in unknown.codes if row.candidate} <= mapped
+    assert {one for row in known.forms for one in row.known_as} == {"iief-5", "qlq-c30-ql2"}
+    assert all(place.read for place in known.grades)
+    assert not [
+        one for row in known.codes for one in row.results if one.known is False and one.unit
+    ]
+
+
+def test_with_the_example_s_overlay_too():
+    known = surveyed(EXPORT, FOLDER / "site.yaml")
+    assert known.candidates == []
+
+
+# ------------------------------------------------------------------ data that nobody here wrote
+
+
+def test_synthea_s_sample():
+    """PSA and metastases are known; its biopsies are listed, and mapped where an overlay does."""
+    found = surveyed(ROOT / "examples" / "synthea" / "sample")
+    by_code = {row.code: row for row in found.codes}
+    assert by_code["2857-1"].mapped == {"psa": 71}
+    (unit,) = by_code["2857-1"].results
+    assert (unit.unit, unit.known, len(unit.quartiles)) == ("ng/mL", True, 3)
+    assert by_code["314994000"].mapped == {"metastasis": 3}
+    biopsies = [row for row in found.codes if "biopsy of prostate" in row.display.casefold()]
+    assert biopsies
+    assert all(not row.mapped for row in biopsies)
+    overlay = ROOT / "examples" / "synthea" / "biopsy.yaml"
+    with_overlay = surveyed(ROOT / "examples" / "synthea" / "sample", overlay)
+    mapped = {row.code for row in with_overlay.codes if "cryoablation" in row.mapped}
+    assert mapped & {row.code for row in biopsies}
+
+
+@pytest.mark.parametrize("name", ["bomers-2020", "hl7/sample", "synthea/sample"])
+def test_what_is_drafted_is_an_overlay_whatever_the_source(name, tmp_path):
+    source = ROOT / "examples" / name
+    draft = draft_of(surveyed(source), load_mappings())
+    assert yaml.safe_load(draft) is None
+    text = re.sub(r"^#(?!#)", "", draft, flags=re.MULTILINE).replace('""', '"asked"')
+    path = tmp_path / "site.yaml"
+    path.write_text(text, "utf-8")
+    if yaml.safe_load(text) is not None:
+        load_mappings([path])
