@@ -5,13 +5,14 @@ from typing import Annotated
 
 import typer
 
-from fhircryo.cli.options import Mappings, Source
+from fhircryo.cli.options import Exclude, Mappings, Source
 from fhircryo.errors import DONE, UNREADABLE
 
 
 def survey(
     source: Source,
     mappings: Mappings = None,
+    exclude: Exclude = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write all of it here, as JSON.")
     ] = None,
@@ -38,6 +39,7 @@ def survey(
     from fhircryo.cli.progress import progress
     from fhircryo.files import check_absent, write_whole
     from fhircryo.mapping.load import load_mappings
+    from fhircryo.patient_list import read_patient_list
     from fhircryo.settings import load_settings
     from fhircryo.survey.draft import draft_of
     from fhircryo.survey.read import survey as surveyed
@@ -47,8 +49,9 @@ def survey(
         if path is not None:
             check_absent(path, option, force=force)
     settings = load_settings(mappings=tuple(mappings) if mappings else None)
+    excluded = read_patient_list(exclude) if exclude else frozenset()
     with progress() as (_, advance):
-        found = surveyed(source, settings, pages, advance)
+        found = surveyed(source, settings, pages, excluded, advance)
     for line in show(found):
         typer.echo(line)
     if out is not None:

@@ -315,7 +315,7 @@ def _under(heading: str, lines: Iterable[str]) -> Lines:
 def _counted(row: CodeRow) -> str:
     span = f", {'-'.join(dict.fromkeys(row.years))}" if row.years else ""
     name = f" {quoted(row.display)}" if row.display else ""
-    return f"{row.resources} of {row.patients} patients{span}{name}"
+    return f"resources {row.resources}, patients {row.patients}{span}{name}"
 
 
 def _conditions(row: CodeRow) -> Lines:

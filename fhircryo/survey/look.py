@@ -73,12 +73,15 @@ KINDS = {
 
 
 class Look:
-    """Counts resources, one after another."""
+    """Counts resources, one after another; those of ``excluded`` patients only as such."""
 
-    def __init__(self, context: Context, suggester: Suggester) -> None:
+    def __init__(
+        self, context: Context, suggester: Suggester, excluded: frozenset[str] = frozenset()
+    ) -> None:
         self.tally = Tally()
         self._context = context
         self._suggester = suggester
+        self._excluded = excluded
 
     @property
     def bundle(self) -> dict[str, str]:
@@ -103,6 +106,9 @@ class Look:
             tally.set_aside["test data"] += 1
             return
         owner = self._context.patient(resource.subject)
+        if owner in self._excluded:
+            tally.set_aside["of patients who objected"] += 1
+            return
         number = tally.patients.setdefault(owner, len(tally.patients) + 1) if owner else 0
         year = _year(resource, way.dates)
         if kind == "QuestionnaireResponse":

@@ -30,8 +30,14 @@ _NOT_THERE = "not in its CapabilityStatement"
 Progress = Callable[[int, int], None]
 
 
-def survey(source: str, settings: Settings, pages: int, progress: Progress | None = None) -> Survey:
-    """What a source holds. ``pages``: read of each search on a server.
+def survey(
+    source: str,
+    settings: Settings,
+    pages: int,
+    exclude: frozenset[str] = frozenset(),
+    progress: Progress | None = None,
+) -> Survey:
+    """What a source holds. ``pages``: read of each search on a server; ``exclude``: who objected.
 
     Raises:
         SourceError: it is not there, or cannot be read.
@@ -40,17 +46,19 @@ def survey(source: str, settings: Settings, pages: int, progress: Progress | Non
     suggester = Suggester(mappings)
     if is_url(source):
         with open_client(source, settings.source) as client:
-            look = Look(_context(mappings, settings, client.base), suggester)
+            look = Look(_context(mappings, settings, client.base), suggester, exclude)
             searches = _Sampler(client, look, suggester, pages, progress).read()
             found = judge(look.tally, mappings, suggester, client.base)
             found.sample = True
             found.searches = searches
             found.requests = client.requests_made
             return found
-    look = Look(_context(mappings, settings), suggester)
+    look = Look(_context(mappings, settings), suggester, exclude)
     with no_garbage_collection():
-        _read_folder(Path(source), look, progress)
-    return judge(look.tally, mappings, suggester, source)
+        passed_over = _read_folder(Path(source), look, progress)
+    found = judge(look.tally, mappings, suggester, source)
+    found.passed_over = passed_over
+    return found
 
 
 def _context(mappings: Mappings, settings: Settings, server: str = "") -> Context:
@@ -58,8 +66,9 @@ def _context(mappings: Mappings, settings: Settings, server: str = "") -> Contex
     return Context(mappings, dates, test_data=settings.test_data, server=server)
 
 
-def _read_folder(folder: Path, look: Look, progress: Progress | None) -> None:
-    files, _ = input_files(folder)
+def _read_folder(folder: Path, look: Look, progress: Progress | None) -> list[str]:
+    """Count all files; the names of what is passed over."""
+    files, passed_over = input_files(folder)
     to_read = parts(files, _PART_SIZE)
     for number, part in enumerate(to_read, 1):
         try:
@@ -69,6 +78,7 @@ def _read_folder(folder: Path, look: Look, progress: Progress | None) -> None:
             look.tally.unreadable += 1
         if progress is not None:
             progress(number, len(to_read))
+    return passed_over
 
 
 def take(lines: Iterable[bytes], look: Look) -> None:

@@ -172,6 +172,7 @@ class Survey(_Part):
     grades: list[PlaceRow] = []
     forms: list[FormRow] = []
     set_aside: dict[str, int] = {}
+    passed_over: list[str] = []
     unreadable: int = 0
     requests: int = 0
     searches: list[SearchRow] = []

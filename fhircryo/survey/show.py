@@ -43,6 +43,8 @@ def show(survey: Survey) -> Lines:
     yield from _wrapped(", ".join([*counts, f"others {of_others}"]), "  ")
     if survey.sample:
         yield from _sample(survey)
+    for name in survey.passed_over:
+        yield f"  not read: {printable(name)}"
     for what, number in survey.set_aside.items():
         yield f"  not looked at: {number} ({what})"
     candidates = [row for row in survey.codes if row.candidate is not None]
@@ -132,10 +134,11 @@ def _maybe(candidate: Candidate) -> str:
 
 
 def _result(row: ResultRow) -> str:
-    words = f"{row.results} {row.how}"
+    words = row.how
     if row.how in ("numbers", "numbers as text"):
         words += f" in {printable(row.unit)!r}" if row.unit else " without unit"
         words += " (unit not known)" if row.known is False and row.unit else ""
+    words += f": {row.results}"
     if row.quartiles:
         words += f", quartiles {' '.join(f'{number:f}' for number in row.quartiles)}"
     return words
@@ -198,7 +201,7 @@ def _places(rows: list[PlaceRow]) -> Lines:
             meaning = _maybe(one.candidate) if one.candidate is not None else known
             yield from _wrapped(printable(f"{name} {one.resources}: {meaning}"))
         if row.others:
-            yield f"{_INDENT}{row.others} that are no grades"
+            yield f"{_INDENT}{row.others} values that are no grades"
 
 
 def _others(rows: Iterable[CodeRow], hidden: dict[str, int]) -> Lines:
@@ -206,7 +209,7 @@ def _others(rows: Iterable[CodeRow], hidden: dict[str, int]) -> Lines:
         listed = list(found)
         more = f", the {_MOST_OTHERS} most frequent" if len(listed) > _MOST_OTHERS else ""
         words = "COUNT WHATEVER THE CODE" if kind in _ANY_CODE else "NOT MAPPED"
-        yield from _heading(f"{words}: {kind}.{element}, {len(listed)} codes{more}")
+        yield from _heading(f"{words}: {kind}.{element}, {len(listed)} different{more}")
         for row in listed[:_MOST_OTHERS]:
             yield _line(row.name, row.resources, row.patients, row.years)
             words = f"{printable(row.display)!r}" if row.display else ""

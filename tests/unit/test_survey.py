@@ -283,7 +283,7 @@ def test_units_stand_with_the_quartiles_of_their_values(tmp_path):
     assert (second.unit, second.known) == ("nmol", False)
     assert first.quartiles == [3, 5, 7]
     assert second.quartiles == [3000, 5000, 7000]
-    assert "9 numbers in 'nmol' (unit not known), quartiles 3000 5000 7000" in " ".join(
+    assert "numbers in 'nmol' (unit not known): 9, quartiles 3000 5000 7000" in " ".join(
         line.strip() for line in show(result)
     )
 
@@ -333,6 +333,19 @@ def test_own_output_and_test_data_are_set_aside(tmp_path):
     )
     assert result.codes == []
     assert result.set_aside == {"own output": 1, "test data": 1}
+
+
+def test_who_objected_is_left_out_and_what_is_not_read_is_told(tmp_path):
+    resources = [coded("Observation", f"o-{of}", local("PSA"), of) for of in ("p1", "p2", "p3")]
+    source = folder(tmp_path / "in", {"x.ndjson": resources, "letters.pdf": b"x"})
+    (tmp_path / "objected.txt").write_text("p2\n", "utf-8")
+    arguments = ("--exclude", "objected.txt", "--out", "s.json")
+    done = cli("mappings", "survey", source, *arguments)
+    assert done.code == 0, done.err
+    (found,) = json.loads((tmp_path / "s.json").read_text("utf-8"))["codes"]
+    assert (found["resources"], found["patients"]) == (2, 2)
+    assert "not looked at: 1 (of patients who objected)" in done.out
+    assert "not read: letters.pdf" in done.out
 
 
 def test_what_cannot_be_read_is_counted_and_ends_with_4(tmp_path):
