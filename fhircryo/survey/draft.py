@@ -22,6 +22,7 @@ from fhircryo.survey.report import (
     PlaceRow,
     Survey,
 )
+from fhircryo.survey.tally import NOT_SHOWN
 
 Lines = Iterator[str]
 
@@ -139,7 +140,7 @@ class Draft:
         units: dict[str, str] = {}
         for row in self._survey.codes:
             for result in row.results:
-                if result.known is False and result.unit:
+                if result.known is False and result.unit not in ("", NOT_SHOWN):
                     units.setdefault(normal_unit(result.unit), result.unit)
         known: list[str] = []
         unknown: list[str] = []

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from fhircryo import __version__
 from fhircryo.mapping.load import Mappings
-from fhircryo.mapping.texts import normal_unit
+from fhircryo.mapping.texts import folded, normal_unit
 from fhircryo.survey.forms import form_rows
 from fhircryo.survey.grades import place_rows
 from fhircryo.survey.report import (
@@ -17,11 +17,25 @@ from fhircryo.survey.report import (
     Survey,
 )
 from fhircryo.survey.suggest import Suggester
-from fhircryo.survey.tally import FEW, Name, Result, Seen, SeenKey, Tally, Values
+from fhircryo.survey.tally import (
+    AS_NUMBER,
+    AS_TEXT,
+    FEW,
+    NOT_SHOWN,
+    Name,
+    Result,
+    Seen,
+    SeenKey,
+    Tally,
+    Values,
+    shortened,
+)
 from fhircryo.survey.words import Said
 
 #: Different units, and values of other elements, that are shown of one code.
 _MOST_SHOWN = 20
+#: How the labels of texts begin.
+_TEXT = "text: "
 
 
 class _Key(NamedTuple):
@@ -82,7 +96,7 @@ def _by_code(seen: dict[SeenKey, Seen]) -> dict[_Key, _Merged]:
 
 def _row(key: _Key, merged: _Merged, mappings: Mappings, suggester: Suggester) -> CodeRow:
     seen = [one for _, one in merged.seen]
-    label = f"{key.system}|{key.code}" if key.code else f"text: {key.text}"
+    label = f"{key.system}|{key.code}" if key.code else f"{_TEXT}{key.text}"
     years = sorted(year for one in seen for year in (one.first, one.last) if year)
     row = CodeRow(
         resource=key.kind,
@@ -106,7 +120,7 @@ def _row(key: _Key, merged: _Merged, mappings: Mappings, suggester: Suggester) -
         if row.candidate is not None and not row.display and key.code:
             row.display = next(filter(None, texts), "")
     is_psa = "psa" in row.mapped or (row.candidate is not None and row.candidate.of == "psa")
-    row.results = _results(seen, mappings if is_psa else None)
+    row.results = _results(seen, mappings, psa=is_psa)
     return row
 
 
@@ -116,7 +130,7 @@ def _set_meanings(row: CodeRow, seen: Iterable[Seen], label: str) -> int:
     unmapped = 0
     for one in seen:
         for means, number in one.means.items():
-            own = {meant.name for meant in means if meant.label.casefold() == label.casefold()}
+            own = {meant.name for meant in means if _same(meant.label, label)}
             if own:
                 mapped.update(dict.fromkeys(own, number))
             elif means:
@@ -125,6 +139,11 @@ def _set_meanings(row: CodeRow, seen: Iterable[Seen], label: str) -> int:
                 unmapped += number
     row.mapped = dict(sorted(mapped.items()))
     return unmapped
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two labels are of one code, or of texts that are compared as one."""
+    return one == other or (other.startswith(_TEXT) and folded(one) == folded(other))
 
 
 def _candidate(row: CodeRow, said: Said, suggester: Suggester) -> Candidate | None:
@@ -146,7 +165,8 @@ def _beside(seen: Iterable[Seen]) -> list[Beside]:
                     continue
                 # As a code, or as a text; a status is a text of its own.
                 is_code = isinstance(token, tuple)
-                values[(*token, "") if is_code else ("", "", str(token))] += number
+                text = "" if is_code else shortened(str(token))
+                values[(*token, "") if is_code else ("", "", text)] += number
     rows = []
     for element, values in sorted(found.items()):
         for (system, code, text), number in values.most_common(_MOST_SHOWN):
@@ -154,16 +174,24 @@ def _beside(seen: Iterable[Seen]) -> list[Beside]:
     return rows
 
 
-def _results(seen: Iterable[Seen], mappings: Mappings | None) -> list[ResultRow]:
-    """``mappings``: of results that are, or may be, PSA."""
-    found: dict[Result, Values] = {}
+def _results(seen: Iterable[Seen], mappings: Mappings, *, psa: bool) -> list[ResultRow]:
+    """``psa``: they are, or may be, PSA."""
+    merged: dict[Result, Values] = {}
     for one in seen:
         for result, values in one.results.items():
-            found.setdefault(result, Values()).merge(values)
+            merged.setdefault(result, Values()).merge(values)
+    found: dict[Result, Values] = {}
+    for result, values in merged.items():
+        said = result
+        if result.how == AS_TEXT and result.unit and values.of_few:
+            # What stands behind a number in a text is a unit, or whatever somebody wrote.
+            is_unit = normal_unit(result.unit) in mappings.units
+            said = result if is_unit else Result(AS_TEXT, NOT_SHOWN)
+        found.setdefault(said, Values()).merge(values)
     rows = []
     for result, values in sorted(found.items(), key=lambda one: (-one[1].count, one[0])):
         known = None
-        if mappings is not None and result.how in ("numbers", "numbers as text"):
+        if psa and result.how in (AS_NUMBER, AS_TEXT):
             known = normal_unit(result.unit) in mappings.units if result.unit else False
         quartiles = list(values.quartiles())
         rows.append(ResultRow(result.how, values.count, result.unit, known, quartiles))

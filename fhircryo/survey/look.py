@@ -22,7 +22,10 @@ from fhircryo.fhir.wire import (
 from fhircryo.mapping.concepts import CONCEPTS, CONDITIONS_OF, GRADINGS, SCORE
 from fhircryo.survey.suggest import Suggester
 from fhircryo.survey.tally import (
+    AS_NUMBER,
+    AS_TEXT,
     FEW,
+    LONGEST,
     Form,
     Link,
     Meant,
@@ -33,12 +36,10 @@ from fhircryo.survey.tally import (
     Seen,
     Tally,
     Values,
+    shortened,
 )
 from fhircryo.survey.words import Said
 
-#: Texts that are longer name nothing; they are counted together.
-LONGEST = 80
-LONG_TEXT = "(a longer text)"
 _GRADE_ELEMENTS = ("severity", "event", "category", "seriousness")
 
 
@@ -201,7 +202,7 @@ class Look:
         place = self._place(kind, what, patient)
         self._put(place, element.value_codeable_concept)
         if element.value_string:
-            place.values[_short(element.value_string)] += 1
+            place.values[shortened(element.value_string)] += 1
         numbers = [element.value_integer]
         if element.value_quantity is not None:
             numbers.append(element.value_quantity.value)
@@ -224,7 +225,7 @@ class Look:
                 self._put(place, CodeableConcept(coding=[extension.value_coding]))
             text = extension.value_string or extension.value_code
             if text:
-                place.values[_short(text)] += 1
+                place.values[shortened(text)] += 1
             if _is_number(extension.value_integer):
                 place.values[str(extension.value_integer)] += 1
 
@@ -241,7 +242,7 @@ class Look:
         for coding in _name(concept).codings:
             place.values[coding] += 1
         if concept.text:
-            place.values[_short(concept.text)] += 1
+            place.values[shortened(concept.text)] += 1
 
     # ------------------------------------------------------------------ forms
 
@@ -284,12 +285,7 @@ def _name(concept: CodeableConcept | None) -> Name:
             if one.code
         ]
     )
-    return Name(codings, "" if codings else _short(concept.text or ""))
-
-
-def _short(text: str) -> str:
-    words = " ".join(text.split())
-    return words if len(words) <= LONGEST else LONG_TEXT
+    return Name(codings, "" if codings else shortened(concept.text or ""))
 
 
 def _year(resource: Any, names: Iterable[str]) -> str:
@@ -315,7 +311,7 @@ def _result(element: Observation | Component) -> tuple[Result, Number | None]:
     if quantity is not None and _is_number(quantity.value):
         coded = quantity.code and (not quantity.system or quantity.system == UCUM)
         unit = (quantity.code if coded else quantity.unit or quantity.code) or ""
-        return Result("numbers", unit[:LONGEST]), quantity.value
+        return Result(AS_NUMBER, shortened(unit)), quantity.value
     if _is_number(element.value_integer):
         return Result("whole numbers"), element.value_integer
     if element.value_string is not None:
@@ -323,7 +319,7 @@ def _result(element: Observation | Component) -> tuple[Result, Number | None]:
         if match is None:
             return Result("texts"), None
         number = Decimal(match[2].replace(",", "."))
-        return Result("numbers as text", _short(match[3] or "")), number
+        return Result(AS_TEXT, shortened(match[3] or "")), number
     if element.value_codeable_concept is not None:
         return Result("coded"), None
     if isinstance(element, Observation) and bytes(element.component):

@@ -14,6 +14,7 @@ from fhircryo.survey.report import (
     ResultRow,
     Survey,
 )
+from fhircryo.survey.tally import AS_NUMBER, AS_TEXT
 
 _WIDTH = 100
 _NAME = 69
@@ -135,7 +136,7 @@ def _maybe(candidate: Candidate) -> str:
 
 def _result(row: ResultRow) -> str:
     words = row.how
-    if row.how in ("numbers", "numbers as text"):
+    if row.how in (AS_NUMBER, AS_TEXT):
         words += f" in {printable(row.unit)!r}" if row.unit else " without unit"
         words += " (unit not known)" if row.known is False and row.unit else ""
     words += f": {row.results}"

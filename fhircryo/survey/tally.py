@@ -11,11 +11,24 @@ from fhircryo.mapping.code_index import Token
 
 #: With results of fewer patients, or fewer results, nothing is said of the values.
 FEW = 5
+#: Texts that are longer name nothing; they are counted together.
+LONGEST = 120
+LONG_TEXT = "(a longer text)"
+#: In the place of what few patients have behind a number in a text.
+NOT_SHOWN = "(not shown)"
+AS_NUMBER = "numbers"
+AS_TEXT = "numbers as text"
 _MOST_KEPT = 20_000
 # What is larger or smaller by more than this many digits is no measurement.
 _DIGITS = 18
 
 Number = int | Decimal
+
+
+def shortened(text: str) -> str:
+    """A text on one line; a long one is not shown."""
+    words = " ".join(text.split())
+    return words if len(words) <= LONGEST else LONG_TEXT
 
 
 class Values:
@@ -43,9 +56,14 @@ class Values:
         if patient and len(self._patients) < FEW:
             self._patients.add(patient)
 
+    @property
+    def of_few(self) -> bool:
+        """Whether the numbers are of too few patients to be told of."""
+        return len(self._patients) < FEW
+
     def quartiles(self) -> tuple[Number, ...]:
         """The three, by the inclusive method; none of too few results or patients."""
-        if len(self._patients) < FEW or len(self._kept) < FEW:
+        if self.of_few or len(self._kept) < FEW:
             return ()
         numbers = [Decimal(number) for number in self._kept]
         return tuple(statistics.quantiles(numbers, n=4, method="inclusive"))

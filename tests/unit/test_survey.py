@@ -18,12 +18,12 @@ from fhircryo.mapping.concepts import CONCEPTS, SCALES
 from fhircryo.mapping.load import load_mappings
 from fhircryo.settings import Settings
 from fhircryo.survey.draft import draft_of, quoted
-from fhircryo.survey.look import KINDS, LONGEST
+from fhircryo.survey.look import KINDS
 from fhircryo.survey.read import survey
 from fhircryo.survey.report import CodeRow, Survey
 from fhircryo.survey.show import show
 from fhircryo.survey.suggest import Suggester
-from fhircryo.survey.tally import FEW, Values
+from fhircryo.survey.tally import FEW, LONGEST, NOT_SHOWN, Values
 from fhircryo.survey.words import Said, load_words, plain
 from tests.unit.inputs import HTEST, cli, condition, folder, patient, procedure, psa
 
@@ -492,6 +492,18 @@ def test_long_texts_are_never_shown(tmp_path):
     result = surveyed(tmp_path, *many)
     assert b"Example" not in result.as_json()
     assert row(result, "(a longer text)").resources == FEW
+
+
+def test_what_stands_behind_a_number_in_a_text_is_a_unit_or_not_shown(tmp_path):
+    def said(name: str, text: str, of: str = "p1") -> Any:
+        return coded("Observation", name, local("PSA"), of, valueString=text)
+
+    few = [said("a", "4.2 see Mr Example"), said("b", "4.2 ng/mL"), said("c", "0,1 foo")]
+    result = surveyed(tmp_path, *few, *(said(f"x{n}", "5 IE/l", f"p{n}") for n in range(FEW)))
+    units = {one.unit: one.results for one in row(result, "PSA").results}
+    assert units == {"IE/l": FEW, NOT_SHOWN: 2, "ng/mL": 1}
+    assert NOT_SHOWN not in draft_of(result, load_mappings())
+    assert '"IE/l": what is one of it' in draft_of(result, load_mappings())
 
 
 def test_values_of_few_are_never_shown(tmp_path):
