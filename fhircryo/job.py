@@ -11,9 +11,9 @@ from fhircryo.endpoints.catalogue import MAJOR_CLAVIEN, MAJOR_SIR
 from fhircryo.endpoints.compute import PatientEndpoints, compute
 from fhircryo.errors import UsageError
 from fhircryo.extract.context import Context
-from fhircryo.extract.medication import MEDICATED_TYPES
 from fhircryo.fhir.dates import DateReader
 from fhircryo.gather import Counted, type_of
+from fhircryo.mapping.concepts import MEDICATED_TYPES
 from fhircryo.mapping.load import Mappings, load_mappings, load_protocol
 from fhircryo.mapping.protocol import Protocol
 from fhircryo.model import Item, Lacking, Notice, NotUsed, PatientRecord, Reason, Therapy

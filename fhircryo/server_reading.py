@@ -12,13 +12,12 @@ import msgspec
 
 from fhircryo.errors import SourceError, UsageError
 from fhircryo.extract.context import Context
-from fhircryo.extract.medication import MEDICATED_TYPES
 from fhircryo.fhir.capability import Capabilities, capabilities
 from fhircryo.fhir.client import Client, HttpError
 from fhircryo.fhir.search import Params, Searcher
 from fhircryo.fhir.wire import Meta, Resource
 from fhircryo.gather import Shelf, Unreadable
-from fhircryo.mapping.concepts import GRADINGS, SCORE
+from fhircryo.mapping.concepts import GRADINGS, MEDICATED_TYPES, SCORE
 from fhircryo.mapping.load import Mappings
 from fhircryo.model import PatientFacts, Therapy
 from fhircryo.reading import (

@@ -9,11 +9,11 @@ from typing import IO
 import msgspec
 
 from fhircryo import __version__
-from fhircryo.extract.medication import MEDICATED_TYPES
 from fhircryo.fhir.client import without_query
 from fhircryo.fhir.wire import DECODERS
 from fhircryo.gather import Counted, Records, Shelf
 from fhircryo.job import Job, Slice
+from fhircryo.mapping.concepts import MEDICATED_TYPES
 from fhircryo.mapping.protocol import Protocol
 from fhircryo.model import Lacking, Notice, Reason
 from fhircryo.publish.outcome import outcome

@@ -24,11 +24,6 @@ BY_REFERENCE = "(by reference)"
 
 _MEDICATION = msgspec.json.Decoder(Medication)
 
-#: Of these one is enough to know of hormone therapy.
-MEDICATED_TYPES = frozenset(
-    {"MedicationRequest", "MedicationStatement", "MedicationAdministration"}
-)
-
 Dates = tuple[str | Period | None, ...]
 Medicated = MedicationRequest | MedicationStatement | MedicationAdministration
 

@@ -19,11 +19,25 @@ STATUSES_OF = {
 }
 
 
+#: The types that say that a medication was ordered, taken or given.
+MEDICATED_TYPES = frozenset(
+    {"MedicationRequest", "MedicationStatement", "MedicationAdministration"}
+)
+
+
 class Known(NamedTuple):
-    """Where a concept is looked for: a resource type, and an element of it."""
+    """Where a concept is looked for: a resource type, and an element of it.
+
+    ``also``: further types that are coded as it, under no conditions.
+    """
 
     resource: str
     element: str = "code"
+    also: frozenset[str] = frozenset()
+
+    def stands_in(self, resource: str, element: str) -> bool:
+        """Whether the concept is looked for there."""
+        return element == self.element and (resource == self.resource or resource in self.also)
 
     @property
     def conditions(self) -> frozenset[str]:
@@ -45,7 +59,7 @@ CONCEPTS = {
     "sir-grading": Known("Observation"),
     "ctcae-grading": Known("Observation"),
     "complication-grading": Known("Observation"),
-    "salvage-therapy": Known("Procedure"),
+    "salvage-therapy": Known("Procedure", also=MEDICATED_TYPES),
 }
 
 #: The grading scales that endpoints are computed on.

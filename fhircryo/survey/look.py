@@ -70,6 +70,13 @@ KINDS = {
         ("date", "occurrence_date_time", "occurrence_period", "detected"),
     ),
     "QuestionnaireResponse": Kind((), ("authored",)),
+    "MedicationRequest": Kind(("medication_codeable_concept",), ("authored_on",)),
+    "MedicationStatement": Kind(
+        ("medication_codeable_concept",), ("effective_date_time", "effective_period")
+    ),
+    "MedicationAdministration": Kind(
+        ("medication_codeable_concept",), ("effective_date_time", "effective_period")
+    ),
 }
 
 
@@ -272,7 +279,7 @@ def _counts(kind: str, element: str, concept: str) -> bool:
         return concept in GRADINGS
     if concept == SCORE:
         return (kind, element) == ("Observation", "code")
-    return CONCEPTS[concept] == (kind, element)
+    return CONCEPTS[concept].stands_in(kind, element)
 
 
 def _name(concept: CodeableConcept | None) -> Name:

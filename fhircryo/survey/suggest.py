@@ -32,8 +32,7 @@ class Suggester:
         place = (kind, "code" if element == "component" else element)
         found = []
         for key, listed in self.words.concepts.items():
-            known = CONCEPTS[key]
-            if (known.resource, known.element) == place:
+            if CONCEPTS[key].stands_in(*place):
                 found += _suggested(key, listed, said, score=False)
         if place == ("Observation", "code") and element != "component":
             for key, listed in self._scores.items():
