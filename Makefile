@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 SYNC = UV_PROJECT_ENVIRONMENT=$(VENV) $$(command -v uv || echo $(BIN)/uv) \
 	sync --quiet --locked --inexact --python $(PYTHON)
 
-.PHONY: demo demo-server test lint docs bench hapi real-input clean
+.PHONY: demo demo-server test lint docs bench hapi real-input clean kills demo-sync
 
 demo: $(READY)
 	$(BIN)/fhircryo demo
@@ -41,6 +41,14 @@ bench: $(READY)
 # A HAPI FHIR server with the 62 patients in it, until Ctrl-C.
 hapi: $(READY)
 	$(BIN)/python -m tests.server.run_hapi --load examples/bomers-2020
+
+# Three scheduled runs on a HAPI server: the first, one after a correction, one with nothing new.
+demo-sync: $(READY)
+	$(BIN)/python -m tests.server.demo_sync
+
+# kill -9 at 200 random moments of scheduled runs; the tests do 50.
+kills: $(READY)
+	TEST_KILLS=200 $(BIN)/pytest -q tests/server/test_sync_killed.py
 
 # Fetches Synthea, HL7's and mCODE's examples from the public registries, and computes them in full.
 real-input: $(READY)

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 from fhircryo.calendar import Span, add_months
 from fhircryo.mapping.protocol import Protocol
-from fhircryo.model import PatientRecord
+from fhircryo.model import PatientRecord, VagueTreatment
 
 _NEXT = timedelta(days=1)
 
@@ -31,6 +31,7 @@ def _spans(record: PatientRecord) -> Iterator[Span]:
     yield from (one.died for one in facts if one is not None and one.died is not None)
     for items in (
         record.treatments,
+        record.therapies,
         record.psa,
         record.findings,
         record.adverse_events,
@@ -38,6 +39,7 @@ def _spans(record: PatientRecord) -> Iterator[Span]:
         record.responses,
     ):
         yield from (item.when for item in items if item.when is not None)
+    yield from (item.when for item in record.not_used if isinstance(item, VagueTreatment))
     yield from (when for when in record.foreign_events.values() if when is not None)
 
 

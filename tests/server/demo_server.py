@@ -45,30 +45,30 @@ def _stop(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _heading(number: int, words: str) -> None:
+def heading(number: int, words: str) -> None:
     CONSOLE.print(f"\n[bold cyan]{number}  {words}[/]")
 
 
 @contextmanager
-def _server(port: int) -> Iterator[HapiServer]:
-    _heading(1, "A FHIR server")
+def serving(port: int) -> Iterator[HapiServer]:
+    heading(1, "A FHIR server")
     with CONSOLE.status("HAPI starts (the first time it is fetched: 400 MB) ..."):
         server = HapiServer.start(port=port)
     with server:
-        software = _get(f"{server.url}/metadata")["software"]
+        software = get(f"{server.url}/metadata")["software"]
         CONSOLE.print(f"{software['name']} {software['version']}, empty: {server.url}")
         yield server
     server.log.unlink()
 
 
-def _get(url: str) -> Any:
+def get(url: str) -> Any:
     response = requests.get(url, headers={"Accept": "application/fhir+json"}, timeout=60)
     response.raise_for_status()
     return response.json()
 
 
-def _load(url: str) -> None:
-    _heading(2, "A hospital's record: 62 synthetic patients")
+def load_cohort(url: str) -> None:
+    heading(2, "A hospital's record: 62 synthetic patients")
     with CONSOLE.status("loading ..."):
         loaded = load(url, COHORT)
     kinds = ", ".join(f"{number} {kind}" for kind, number in loaded.counts.items())
@@ -77,7 +77,7 @@ def _load(url: str) -> None:
 
 def _compute(url: str) -> int:
     """Run the command as a user would, but without his settings; its exit code."""
-    _heading(3, "Endpoints, from the server to the server")
+    heading(3, "Endpoints, from the server to the server")
     command = ["compute", url, url, "--as-of", str(DEMO_AS_OF)]
     CONSOLE.print(f"[bold]$ fhircryo {shlex.join(command)}[/]")
     environment = {key: one for key, one in os.environ.items() if not key.startswith("FHIRCRYO_")}
@@ -93,7 +93,7 @@ def _compute(url: str) -> int:
 
 
 def _table(url: str) -> bool:
-    _heading(4, "The paper's table, from the server")
+    heading(4, "The paper's table, from the server")
     job = demo_job()
     with CONSOLE.status("reading ..."):
         cohort = cohort_of(read_source(url, job), job)
@@ -102,7 +102,7 @@ def _table(url: str) -> bool:
 
 def _search(url: str) -> str:
     """Show what a search finds; the id of one endpoint of it."""
-    _heading(5, "Found again, by any FHIR client")
+    heading(5, "Found again, by any FHIR client")
     query = urlencode(
         {
             "code": f"{_BASE}/CodeSystem/endpoint|{DISEASE_FREE.key}",
@@ -110,20 +110,20 @@ def _search(url: str) -> str:
         },
         safe=":/|",
     )
-    found = _get(f"{url}/Observation?{query}&_total=accurate&_count=1")
+    found = get(f"{url}/Observation?{query}&_total=accurate&_count=1")
     CONSOLE.print(f"GET {url}/Observation?{query}")
     CONSOLE.print(f"[bold green]{found['total']} patients are disease-free at 12 months[/]")
     return str(found["entry"][0]["resource"]["id"])
 
 
 def _look(url: str, endpoint: str) -> None:
-    _heading(6, "Look at one of them, and at what made it")
+    heading(6, "Look at one of them, and at what made it")
     CONSOLE.print(f"endpoint    {url}/Observation/{endpoint}?_pretty=true")
     CONSOLE.print(f"provenance  {url}/Provenance?target=Observation/{endpoint}&_pretty=true")
 
 
 def _show(url: str, *, once: bool) -> int:
-    _load(url)
+    load_cohort(url)
     code = _compute(url)
     if code:
         return code
@@ -142,7 +142,7 @@ def main() -> int:
     options = _options()
     signal.signal(signal.SIGTERM, _stop)
     try:
-        with _server(options.port) as server:
+        with serving(options.port) as server:
             return _show(server.url, once=options.once)
     except HapiUnavailable as error:
         print(error, file=sys.stderr)

@@ -1,0 +1,75 @@
+"""Until the day that is said to be due, time alone changes nothing."""
+
+from datetime import date, timedelta
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fhircryo.endpoints.compute import compute
+from fhircryo.endpoints.due import next_due
+from fhircryo.endpoints.result import Result
+from fhircryo.gather import assemble
+from fhircryo.job import Job
+from fhircryo.mapping.protocol import Protocol
+from fhircryo.model import Lacking, PatientRecord
+from fhircryo.publish.wire import ENCODER
+from fhircryo.reading import ALL_PATIENTS, read_memory
+from fhircryo.settings import Settings
+from tests.property.strategies import AS_OF, D0, patients
+from tests.property.test_properties import MAPPINGS, protocols
+
+JOB = Job.of(Settings.model_construct(), AS_OF)
+
+
+def record_of(resources: list) -> PatientRecord:
+    lines = [one if isinstance(one, bytes) else ENCODER.encode(one) for one in resources]
+    reading = read_memory(lines, JOB.context(), ALL_PATIENTS)
+    (record,) = assemble(reading.shelf, reading.patients).records.values()
+    return record
+
+
+def results(record: PatientRecord, protocol: Protocol, as_of: date) -> list[Result]:
+    computed = compute(record, protocol, as_of, Lacking(), MAPPINGS.scales)
+    return [] if computed is None else computed.results
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    patients(),
+    st.integers(-60, 1200),
+    st.integers(0, 1 << 16),
+    protocols,
+)
+def test_nothing_changes_before_it_is_due(resources, start, later, protocol):
+    record = record_of(resources)
+    as_of = D0 + timedelta(days=start)
+    due = next_due(record, protocol, as_of)
+    last = D0 + timedelta(days=3000) if due is None else due - timedelta(days=1)
+    assert last >= as_of
+    between = as_of + timedelta(days=later % ((last - as_of).days + 1))
+    now = results(record, protocol, as_of)
+    assert results(record, protocol, last) == now
+    assert results(record, protocol, between) == now
+
+
+def test_a_due_day_can_change_something():
+    """The property would hold as well if every day were due; the days are few."""
+    record = record_of(
+        [
+            {
+                "resourceType": "Procedure",
+                "id": "x1",
+                "status": "completed",
+                "code": {"coding": [{"system": "http://www.ama-assn.org/go/cpt", "code": "55873"}]},
+                "subject": {"reference": "Patient/p1"},
+                "performedDateTime": "2015-03-31",
+            }
+        ]
+    )
+    days = []
+    day: date | None = date(2015, 1, 1)
+    while (day := next_due(record, JOB.protocol, day)) is not None:
+        days.append(day)
+    assert days[0] == date(2015, 3, 31)
+    assert date(2016, 3, 31) in days
+    assert len(days) < 20

@@ -1,0 +1,33 @@
+"""The demonstration of scheduled runs: all, two endpoints, none."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("hapi")  # skipped, or an error, where no server can be had
+def test_the_second_run_writes_two_endpoints_and_the_third_none():
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.server.demo_sync"],
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "100"},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=900,
+    )
+    shown = done.stdout
+    assert (done.returncode, done.stderr) == (0, ""), shown
+    counts = [
+        [int(number) for number in re.findall(rf"^{action} +(\d+)", shown, re.MULTILINE)]
+        for action in ("new", "changed", "retracted")
+    ]
+    assert counts == [[2055, 0], [0, 2], [0, 0]]
+    assert shown.count("nothing to write") == 1
