@@ -37,6 +37,8 @@ bench: $(READY)
 	$(BIN)/python benchmarks/folder.py
 	$(SYNC) --group bench
 	$(BIN)/python -m benchmarks.server
+	$(BIN)/python -m benchmarks.sync
+	$(BIN)/python -m benchmarks.sync --memory --few 100 --many 20000
 
 # A HAPI FHIR server with the 62 patients in it, until Ctrl-C.
 hapi: $(READY)
