@@ -17,7 +17,7 @@ from fhircryo.fhir.decode import decode
 from fhircryo.fhir.history import latest_of, version_of
 from fhircryo.fhir.search import Searcher, head_of
 from fhircryo.fhir.wire import DECODERS, Reference
-from fhircryo.model import Item, PatientFacts, Treatment
+from fhircryo.model import Dropped, Item, PatientFacts, Treatment
 from fhircryo.server_reading import OPTIONAL_TYPES, observation_searches
 from fhircryo.sync.state import State
 
@@ -145,7 +145,8 @@ class ChangeReader:
             if patient in self._known:
                 yield patient  # reading his record will tell of it
             return
-        if item is None:
+        # What only counts concerned somebody if it was of use before: that is known by its id.
+        if item is None or isinstance(item, Dropped):
             return
         if item.patient in self._known or isinstance(item, Treatment):
             yield item.patient

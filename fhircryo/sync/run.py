@@ -25,7 +25,7 @@ from fhircryo.fhir.history import version_of
 from fhircryo.fhir.search import Searcher
 from fhircryo.fhir.wire import DECODERS
 from fhircryo.job import Job
-from fhircryo.model import PatientFacts
+from fhircryo.model import PatientFacts, Treatment
 from fhircryo.publish.computed import Computed, identifiers_of
 from fhircryo.publish.wire import ENCODER
 from fhircryo.push import Permissions, Pushed, Scope, TargetServer, open_target, state_folder
@@ -244,11 +244,13 @@ class _Run:
             searcher.close()
         if stamp is None:
             raise NoIncrementError("the server does not say what time it is")
+        changes.patients -= self._job.selection.exclude
         concerned = {known.get(one, one) for one in changes.patients}
         concerned |= self._state.due(self._wanted.today)
         concerned |= {one.patient for one in self._state.pending()}
         concerned |= {known.get(one, one) for one in self._choice_changed()}
         self._done.changed = len(changes.resources)
+        LOG.debug("changed: %s", ", ".join(sorted(changes.resources)))
         LOG.info("%d resources changed, %d patients concerned", self._done.changed, len(concerned))
         why = self._of_patients(concerned, changes.patients, known) if concerned else ""
         if why or self._wanted.dry_run or self._done.stopped or self._done.held_back:
@@ -351,18 +353,30 @@ class _Run:
             if patient in pushed.rejected or patient in unsent:
                 continue
             found.published = set(by_patient.get(patient, ()))
-            record = read.records.records[patient]
-            found.due = next_due(record, self._job.protocol, self._job.as_of)
+            record = read.records.records.get(patient)
+            if record is not None:
+                found.due = next_due(record, self._job.protocol, self._job.as_of)
             state.remember(found)
             state.set_versions(_versions(read, found.refs))
         state.prune()
 
 
 def _of_everybody(read: SourceRead) -> dict[str, PatientState]:
-    """What each patient's endpoints stand on, or could; and his ids."""
-    current = read.reading.patients.current
-    found = {patient: PatientState(patient, aliases={patient}) for patient in read.records.records}
-    for ref, item in read.reading.shelf.kept.items():
+    """What each candidate's endpoints stand on, or could; and his ids.
+
+    Those of whom there is no record (labelled as test data, say) are followed as well: they may
+    come to have one.
+    """
+    patients = read.reading.patients
+    current = patients.current
+    kept = read.reading.shelf.kept
+    candidates = {current(item.patient) for item in kept.values() if isinstance(item, Treatment)}
+    found = {
+        patient: PatientState(patient, aliases={patient})
+        for patient in candidates
+        if patients.allowed(patient)
+    }
+    for ref, item in kept.items():
         whose = found.get(current(item.patient)) if item.patient else None
         if whose is not None:
             whose.refs.add(ref)

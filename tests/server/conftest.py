@@ -1,7 +1,7 @@
 """A HAPI server for the tests of this folder: one for all of them, started when first needed.
 
-With pytest-xdist say ``-p tests.server.scheduling --dist loadgroup``: all tests of this folder go
-to one worker then, and one server runs. Without it each worker would start its own (1 GB each).
+With pytest-xdist say ``-p tests.server.scheduling --dist loadgroup``: the tests of this folder go
+to two workers then, with servers of their own. Without it each worker would start some (1 GB each).
 
 Java and Maven missing: skipped, and said what to install; with ``CI=true``: an error.
 """
@@ -14,6 +14,7 @@ import pytest
 from tests.server.hapi import HapiServer, HapiUnavailable, reset
 
 _SMALL_PAGE = 5
+_LARGE_PAGE = 500
 
 
 @pytest.hookimpl(wrapper=True)
@@ -45,7 +46,7 @@ def _serve(request: pytest.FixtureRequest, **properties: int) -> Iterator[HapiSe
 @pytest.fixture(scope="session")
 def hapi(request: pytest.FixtureRequest) -> Iterator[HapiServer]:
     """The server of this session; it holds what the tests before left there."""
-    yield from _serve(request)
+    yield from _serve(request, max_page=_LARGE_PAGE)
 
 
 @pytest.fixture

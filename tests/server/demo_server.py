@@ -53,7 +53,7 @@ def heading(number: int, words: str) -> None:
 def serving(port: int) -> Iterator[HapiServer]:
     heading(1, "A FHIR server")
     with CONSOLE.status("HAPI starts (the first time it is fetched: 400 MB) ..."):
-        server = HapiServer.start(port=port)
+        server = HapiServer.start(port=port, max_page=500)
     with server:
         software = get(f"{server.url}/metadata")["software"]
         CONSOLE.print(f"{software['name']} {software['version']}, empty: {server.url}")

@@ -1,4 +1,6 @@
-"""Sends all tests of this folder to one worker: ``-p tests.server.scheduling --dist loadgroup``.
+"""Shares the tests of this folder out: ``-p tests.server.scheduling --dist loadgroup``.
+
+Tests share a server, so those of a file stay together; two groups of files go to two workers.
 
 pytest-xdist 3.8 does not see the groups under pytest 9.2: the group was told by a suffix of the
 test's id, which can no longer be set there. This goes by the folder instead.
@@ -11,16 +13,20 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 _FOLDER = PurePosixPath("tests/server")
+#: About half of the time that this folder takes.
+_SECOND = frozenset({"test_target.py", "test_doctor.py", "test_demo_server.py", "test_survey.py"})
 
 
-class ServerOnOneWorker(LoadScopeScheduling):
+class ServersOnTwoWorkers(LoadScopeScheduling):
     """Each test goes where there is room; those that share a server go together."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = PurePosixPath(nodeid.partition("::")[0])
-        return str(_FOLDER) if file.is_relative_to(_FOLDER) else nodeid
+        if not file.is_relative_to(_FOLDER):
+            return nodeid
+        return f"{_FOLDER} {'second' if file.name in _SECOND else 'first'}"
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ServerOnOneWorker | None:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ServersOnTwoWorkers | None:
     """Schedule in this way where groups were asked for."""
-    return ServerOnOneWorker(config, log) if config.getvalue("dist") == "loadgroup" else None
+    return ServersOnTwoWorkers(config, log) if config.getvalue("dist") == "loadgroup" else None

@@ -70,7 +70,9 @@ def test_killed_at_any_moment(empty_hapi: HapiServer, tmp_path: Path) -> None:
         for patient in chance.sample(PATIENTS, 2):
             name = f"psa-{chance.randint(1, 3)}"
             value = f"{chance.randint(1, 60) / 10}"
-            one = psa(patient, name, f"2015-{chance.randint(4, 12):02d}-01", value)
+            # A day of its own: of two results of one moment the later written counts.
+            day = f"2015-{chance.randint(4, 12):02d}-1{name[-1]}"
+            one = psa(patient, name, day, value)
             resources["Observation", one["id"]] = one
             site.put(one)
         if chance.random() < 0.15:
