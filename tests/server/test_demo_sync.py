@@ -26,7 +26,7 @@ def test_the_second_run_writes_two_endpoints_and_the_third_none():
     shown = done.stdout
     assert (done.returncode, done.stderr) == (0, ""), shown
     counts = [
-        [int(number) for number in re.findall(rf"^{action} +(\d+)", shown, re.MULTILINE)]
+        [int(number) for number in re.findall(rf"^{action} +(\d+)$", shown, re.MULTILINE)]
         for action in ("new", "changed", "retracted")
     ]
     assert counts == [[2070, 0], [0, 2], [0, 0]]

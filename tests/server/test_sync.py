@@ -23,13 +23,15 @@ from fhircryo.publish.lock import target_lock
 from fhircryo.reading import ALL_PATIENTS, Selection
 from fhircryo.settings import ServerSettings, Settings, SyncSettings, WriteSettings
 from fhircryo.sync import run as syncing
+from fhircryo.sync.forget import forget_patient
 from fhircryo.sync.run import Synced, Wanted, state_path
+from fhircryo.sync.state import open_state
 from tests.server import proxy as faults
 from tests.server.cohorts import coded, cohort, index, person, psa, record
 from tests.server.hapi import HapiServer
 from tests.server.loading import _ENCODER, load, post, transaction
 from tests.server.proxy import FaultProxy
-from tests.server.published import by_name, endpoints, said, statuses, versions
+from tests.server.published import by_name, endpoints, everything, said, statuses, versions
 
 TODAY = date(2016, 6, 1)
 FHIR_JSON = {"Content-Type": "application/fhir+json"}
@@ -329,6 +331,30 @@ def test_a_list_of_patients(site):
     assert done.full == ""
     assert statuses(site.url, "p1") == {"entered-in-error"}
     assert "entered-in-error" not in statuses(site.url, "p3")
+
+
+def test_a_patient_is_erased(site, proxied):
+    """From target and state; what cannot be deleted is named."""
+    site.sync()
+    job = site.job()
+    done = forget_patient(job, "p2")
+    assert done.left == {}
+    assert {who for who, _, _ in by_name(site.url)} == {"p1", "p3"}
+    assert len(everything(site.url, "Provenance")) == 2
+    with open_state(site.state_file) as state:
+        assert "p2" not in state.aliases()
+        assert "p2" not in state.published().values()
+    # On the list of who objected he stays away, else he comes back with the next change.
+    site.selection = Selection(exclude=frozenset({"p2"}))
+    site.sync(full=True)
+    assert {who for who, _, _ in by_name(site.url)} == {"p1", "p3"}
+    kept = faults.Refuse(405, text="no deleting", when=faults.of_method("DELETE"))
+    proxy = proxied(kept)
+    site.url = proxy.url
+    done = forget_patient(site.job(), "p1")
+    assert done.deleted == []
+    assert all("405" in why for why in done.left.values())
+    assert len(done.left) > 10
 
 
 def test_a_dry_run_remembers_nothing(site):
