@@ -3,6 +3,7 @@
 Written in one transaction after the target has acknowledged: a run that ends before is repeated.
 """
 
+import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -36,8 +37,24 @@ _MIGRATIONS = (
     """,
 )
 VERSION = len(_MIGRATIONS)
-#: A key in a set of values that a statement may have.
-_MANY = 500
+_FORGET = (
+    "DELETE FROM stands_on WHERE patient = ?",
+    "DELETE FROM published WHERE patient = ?",
+    "DELETE FROM due WHERE patient = ?",
+    "DELETE FROM pending WHERE patient = ?",
+    "DELETE FROM alias WHERE patient = ?",
+)
+_CLEAR = (
+    "DELETE FROM fact",
+    "DELETE FROM watermark",
+    "DELETE FROM version",
+    "DELETE FROM stands_on",
+    "DELETE FROM alias",
+    "DELETE FROM published",
+    "DELETE FROM due",
+    "DELETE FROM pending",
+    "DELETE FROM chosen",
+)
 
 
 @dataclass
@@ -96,11 +113,8 @@ class State:
 
     def versions(self, refs: Iterable[str]) -> dict[str, str]:
         """The versions that were seen of some resources."""
-        found: dict[str, str] = {}
-        for marks, batch in _batches(refs):
-            sql = f"SELECT ref, version FROM version WHERE ref IN ({marks})"  # noqa: S608  # nosec B608
-            found.update(self._connection.execute(sql, batch))
-        return found
+        sql = "SELECT ref, version FROM version WHERE ref IN (SELECT value FROM json_each(?))"
+        return dict(self._connection.execute(sql, _listed(refs)))
 
     def set_versions(self, versions: dict[str, str]) -> None:
         """Remember the versions that were seen."""
@@ -109,11 +123,8 @@ class State:
 
     def who_stands_on(self, refs: Iterable[str]) -> set[str]:
         """The patients whose endpoints stand, or could stand, on some resources."""
-        found: set[str] = set()
-        for marks, batch in _batches(refs):
-            sql = f"SELECT DISTINCT patient FROM stands_on WHERE ref IN ({marks})"  # noqa: S608  # nosec B608
-            found |= {str(row[0]) for row in self._connection.execute(sql, batch)}
-        return found
+        sql = "SELECT patient FROM stands_on WHERE ref IN (SELECT value FROM json_each(?))"
+        return {str(row[0]) for row in self._connection.execute(sql, _listed(refs))}
 
     # --- patients
 
@@ -125,11 +136,11 @@ class State:
         """The identifiers that were published, of some patients or all, with whose they are."""
         if patients is None:
             return dict(self._connection.execute("SELECT identifier, patient FROM published"))
-        found: dict[str, str] = {}
-        for marks, batch in _batches(patients):
-            sql = f"SELECT identifier, patient FROM published WHERE patient IN ({marks})"  # noqa: S608  # nosec B608
-            found.update(self._connection.execute(sql, batch))
-        return found
+        sql = (
+            "SELECT identifier, patient FROM published"
+            " WHERE patient IN (SELECT value FROM json_each(?))"
+        )
+        return dict(self._connection.execute(sql, _listed(patients)))
 
     def due(self, day: date) -> set[str]:
         """The patients of whom time alone changes something by a day."""
@@ -179,14 +190,13 @@ class State:
 
     def forget(self, patient: str) -> None:
         """Remember nothing of a patient."""
-        for table in ("stands_on", "published", "due", "pending", "alias"):
-            self._connection.execute(f"DELETE FROM {table} WHERE patient = ?", (patient,))  # noqa: S608  # nosec B608
+        for statement in _FORGET:
+            self._connection.execute(statement, (patient,))
 
     def clear(self) -> None:
         """Remember nothing at all."""
-        tables = ("fact", "watermark", "version", "stands_on", "alias", "published", "due")
-        for table in (*tables, "pending", "chosen"):
-            self._connection.execute(f"DELETE FROM {table}")  # noqa: S608  # nosec B608
+        for statement in _CLEAR:
+            self._connection.execute(statement)
 
     def prune(self) -> None:
         """Forget versions of resources that nobody stands on."""
@@ -223,11 +233,9 @@ class State:
             ) from None
 
 
-def _batches(values: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
-    wanted = sorted(set(values))
-    for start in range(0, len(wanted), _MANY):
-        batch = wanted[start : start + _MANY]
-        yield ",".join("?" * len(batch)), batch
+def _listed(values: Iterable[str]) -> tuple[str]:
+    """Values as the one parameter of a statement that takes a list of them."""
+    return (json.dumps(sorted(set(values))),)
 
 
 class DamagedStateError(Exception):
