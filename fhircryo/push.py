@@ -1,6 +1,6 @@
 """Computed endpoints to a FHIR server: what differs there is written, and nothing else."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -38,13 +38,13 @@ class Scope:
 
     ``patients``: ids of the source (None: all); ``known_as``: their identifiers, to match them;
     ``identifiers``: what was published of them, where that is known (None: all that stands on the
-    target is read); ``standing``: of how many patients something stands there, likewise.
+    target is read); ``standing``: tells of how many patients something stands there, likewise.
     """
 
     patients: frozenset[str] | None = None
     known_as: Mapping[str, str] = field(default_factory=dict)
     identifiers: frozenset[str] | None = None
-    standing: int | None = None
+    standing: Callable[[], int] | None = None
 
 
 @dataclass(frozen=True)
@@ -252,7 +252,7 @@ class TargetServer:
             if self._speaks_of(owner, scope, matched):
                 left = set(by_owner[owner])
                 found.append(changes_of(self._name(owner), None, left, stand, self._client.base))
-        return Difference(found, _active(stand) if scope.standing is None else scope.standing)
+        return Difference(found, scope.standing or (lambda: _active(stand)))
 
     def _stand(self, patients: list[Computed], scope: Scope) -> Stand:
         """What stands on the target; only what this run speaks of, where that is known."""
@@ -304,14 +304,12 @@ class TargetServer:
         """Far more retractions than usual are a fault of the source until a person says not."""
         limits = self._settings.write
         retracted = difference.retracted_patients()
-        usual = limits.retraction_share * difference.standing
-        if (
-            not self._allowed.allow_retractions
-            and retracted > limits.retraction_patients
-            and retracted > usual
-        ):
+        if self._allowed.allow_retractions or retracted <= limits.retraction_patients:
+            return
+        standing = difference.standing()
+        if retracted > limits.retraction_share * standing:
             raise TargetError(
-                f"{self._client.base}: endpoints of {retracted} of {difference.standing} patients"
+                f"{self._client.base}: endpoints of {retracted} of {standing} patients"
                 " would be retracted, more than usual, so nothing was written; look with --dry-run,"
                 " then --allow-retractions if it is right"
             )

@@ -1,7 +1,7 @@
 """What a run changes on a target: new, changed, retracted and unchanged endpoints, by patient."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -156,8 +156,8 @@ class Difference:
     """All that a run would change on a target."""
 
     patients: list[PatientChanges]
-    #: Patients with endpoints of this source and protocol on the target now.
-    standing: int
+    #: Tells how many patients have endpoints of this source and protocol on the target now.
+    standing: Callable[[], int]
 
     def counts(self) -> Counter[Action]:
         """How many endpoints, by what becomes of them."""

@@ -282,7 +282,7 @@ class _Run:
             patients=frozenset(ids),
             known_as=_known_as(read),
             identifiers=frozenset(published),
-            standing=len(set(self._state.published().values())),
+            standing=self._state.published_patients,
         )
         pushed = self._push(patients, scope)
         if self._wanted.dry_run:
@@ -349,6 +349,7 @@ class _Run:
         for patient in sorted(gone - pushed.rejected.keys() - unsent):
             if patient not in whole:
                 state.forget(patient)
+        refs: set[str] = set()
         for patient, found in whole.items():
             if patient in pushed.rejected or patient in unsent:
                 continue
@@ -357,8 +358,9 @@ class _Run:
             if record is not None:
                 found.due = next_due(record, self._job.protocol, self._job.as_of)
             state.remember(found)
-            state.set_versions(_versions(read, found.refs))
-        state.prune()
+            refs |= found.refs
+        # Last: what moved from one to another is forgotten with the one, and stays with the other.
+        state.set_versions(_versions(read, refs))
 
 
 def _of_everybody(read: SourceRead) -> dict[str, PatientState]:

@@ -38,6 +38,7 @@ _MIGRATIONS = (
 )
 VERSION = len(_MIGRATIONS)
 _FORGET = (
+    "DELETE FROM version WHERE ref IN (SELECT ref FROM stands_on WHERE patient = ?)",
     "DELETE FROM stands_on WHERE patient = ?",
     "DELETE FROM published WHERE patient = ?",
     "DELETE FROM due WHERE patient = ?",
@@ -142,6 +143,11 @@ class State:
         )
         return dict(self._connection.execute(sql, _listed(patients)))
 
+    def published_patients(self) -> int:
+        """Of how many patients anything was published."""
+        sql = "SELECT COUNT(DISTINCT patient) FROM published"
+        return int(self._connection.execute(sql).fetchone()[0])
+
     def due(self, day: date) -> set[str]:
         """The patients of whom time alone changes something by a day."""
         sql = "SELECT patient FROM due WHERE day <= ?"
@@ -197,10 +203,6 @@ class State:
         """Remember nothing at all."""
         for statement in _CLEAR:
             self._connection.execute(statement)
-
-    def prune(self) -> None:
-        """Forget versions of resources that nobody stands on."""
-        self._connection.execute("DELETE FROM version WHERE ref NOT IN (SELECT ref FROM stands_on)")
 
     def counts(self) -> dict[str, int]:
         """How much is remembered, for people."""

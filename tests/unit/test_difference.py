@@ -131,7 +131,7 @@ def test_doubles_are_named_and_nothing_else_is_written():
     found = changes_of("p1", fresh(endpoint("0.6")), (), there, URL)
     assert found.changes == []
     assert "Observation/17, Observation/e1" in found.problem
-    assert Difference([found], 1).counts() == {Action.UNCHANGED: 0}
+    assert Difference([found], lambda: 1).counts() == {Action.UNCHANGED: 0}
 
 
 def test_served_with_logical_references():
