@@ -65,7 +65,6 @@ def compute_resources(
     lacking = job.lacking(reading.present, graded=reading.graded)
     read = SourceRead("", [], [], reading, records, lacking)
     done = Outcome()
-    decode = msgspec.json.Decoder(float_hook=Decimal).decode
     publisher = Publisher(job, lacking, read.older)
     decode = msgspec.json.Decoder(float_hook=Decimal).decode
 

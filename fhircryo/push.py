@@ -3,11 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import msgspec
 import platformdirs
 
 from fhircryo.connect import open_client
@@ -26,10 +24,8 @@ from fhircryo.publish.server import Progress, ServerWriter, Stopped, Written
 from fhircryo.publish.standing import RETRACTED, Stand, all_standing, standing_of
 from fhircryo.publish.target_device import TargetDevice
 from fhircryo.publish.transaction import creation
-from fhircryo.publish.wire import ENCODER
+from fhircryo.publish.wire import DECODER, ENCODER
 from fhircryo.settings import ServerSettings, Settings
-
-_DECODER = msgspec.json.Decoder(float_hook=Decimal)
 
 
 @dataclass(frozen=True)
@@ -268,7 +264,7 @@ class TargetServer:
             return Matched()
         known_as = dict(scope.known_as)
         for computed in patients:
-            subject = _DECODER.decode(computed.observations[0])["subject"]
+            subject = DECODER.decode(computed.observations[0])["subject"]
             known_as[computed.patient] = (subject.get("identifier") or {}).get("value") or ""
         system = self._settings.write.subject_system or ""
         return match_patients(self._searcher, system, known_as)
@@ -285,10 +281,10 @@ class TargetServer:
         subject = references.to_subject(f"Patient/{computed.patient}", owner)
         observations = []
         for line in computed.observations:
-            resource = _DECODER.decode(line)
+            resource = DECODER.decode(line)
             content = ENCODER.encode(served(resource, references, subject, device))
             observations.append((str(resource["id"]), content))
-        provenance = _DECODER.decode(computed.provenance)
+        provenance = DECODER.decode(computed.provenance)
         for entity in provenance.get("entity", ()):
             entity["what"] = references.to_evidence(entity["what"]["reference"])
         return Fresh(computed.patient, owner, observations, provenance)

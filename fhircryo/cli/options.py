@@ -9,6 +9,8 @@ import typer
 
 if TYPE_CHECKING:
     from fhircryo.job import Job
+    from fhircryo.reading import Selection
+    from fhircryo.settings import Settings
 
 
 def _day(text: str) -> date:
@@ -58,20 +60,16 @@ def scheduled_job(
 ) -> "Job":
     """The job of a scheduled run, as of today: all of it stands in the settings."""
     from fhircryo.job import Job
-    from fhircryo.patient_list import read_patient_list
-    from fhircryo.reading import Selection
     from fhircryo.settings import load_settings
-    from fhircryo.source import patients_of
 
     settings = load_settings(config)
-    named = patients or settings.sync.patients
-    objected = exclude or settings.sync.exclude
-    source = settings.sync.source or ""
-    selection = Selection(
-        include=patients_of(source, named, settings.source) if named else None,
-        exclude=read_patient_list(objected) if objected else frozenset(),
+    chosen = _selection(
+        settings,
+        settings.sync.source or "",
+        patients or settings.sync.patients,
+        exclude or settings.sync.exclude,
     )
-    return Job.of(settings, date.today(), selection)
+    return Job.of(settings, date.today(), chosen)
 
 
 def job_of(
@@ -86,15 +84,23 @@ def job_of(
     # Imported here, like all that a command needs: --help shall not wait for it.
     from fhircryo.job import Job
     from fhircryo.logs import set_up_logs
-    from fhircryo.patient_list import read_patient_list
-    from fhircryo.reading import Selection
     from fhircryo.settings import load_settings
-    from fhircryo.source import patients_of
 
     settings = load_settings(protocol=protocol, mappings=tuple(mappings) if mappings else None)
     set_up_logs(settings)
-    selection = Selection(
+    chosen = _selection(settings, source, patients, exclude)
+    return Job.of(settings, as_of or date.today(), chosen)
+
+
+def _selection(
+    settings: "Settings", source: str, patients: str | None, exclude: Path | None
+) -> "Selection":
+    """Who is asked for, and who objected."""
+    from fhircryo.patient_list import read_patient_list
+    from fhircryo.reading import Selection
+    from fhircryo.source import patients_of
+
+    return Selection(
         include=patients_of(source, patients, settings.source) if patients else None,
         exclude=read_patient_list(exclude) if exclude else frozenset(),
     )
-    return Job.of(settings, as_of or date.today(), selection)

@@ -3,16 +3,15 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from decimal import Decimal
 from enum import StrEnum
 
 import msgspec
 
 from fhircryo.publish.served import Json, digest, name_of, value_of
 from fhircryo.publish.standing import RETRACTED, Stand, Standing
+from fhircryo.publish.wire import DECODER
 
 _FINAL, _AMENDED = "final", "amended"
-_DECODER = msgspec.json.Decoder(float_hook=Decimal)
 
 
 class Action(StrEnum):
@@ -115,7 +114,7 @@ def _compared(
     identifier: str, content: bytes, standing: Standing | None, base: str
 ) -> Change | None:
     """The change that brings the target to what was computed; None where it says so already."""
-    resource = _DECODER.decode(content)
+    resource = DECODER.decode(content)
     computed = resource["status"]
     if standing is None:
         action, status = Action.NEW, computed

@@ -1,7 +1,6 @@
 """What stands on a target: the endpoints that earlier runs published there."""
 
 from collections.abc import Iterable, Iterator
-from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -9,10 +8,10 @@ import msgspec
 from fhircryo.fhir.search import Params, Searcher
 from fhircryo.publish.origin import Origin
 from fhircryo.publish.served import Json, digest, name_of, owner, value_of
+from fhircryo.publish.wire import DECODER
 
 RETRACTED = "entered-in-error"
 
-_DECODER = msgspec.json.Decoder(float_hook=Decimal)
 #: Identifiers, or ids, in one search.
 _TOGETHER = 50
 
@@ -56,7 +55,7 @@ def contents(searcher: Searcher, ids: Iterable[str]) -> dict[str, Json]:
     found = {}
     for batch in _batches(sorted(ids)):
         for line in _lines(searcher, {"_id": ",".join(batch)}):
-            resource = _DECODER.decode(line)
+            resource = DECODER.decode(line)
             found[str(resource["id"])] = resource
     return found
 
@@ -65,7 +64,7 @@ def _found(searcher: Searcher, searches: Iterable[Params], origin: Origin, base:
     newest: dict[str, Standing] = {}
     for params in searches:
         for line in _lines(searcher, params):
-            standing = _standing(_DECODER.decode(line), origin, base)
+            standing = _standing(DECODER.decode(line), origin, base)
             if standing is not None:
                 # Read while others write, a resource may come in two versions: the later counts.
                 newest[standing.id] = standing

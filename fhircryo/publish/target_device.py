@@ -1,7 +1,6 @@
 """Our Device on a server, that endpoints name as what computed them."""
 
 import time
-from decimal import Decimal
 
 import msgspec
 
@@ -11,9 +10,8 @@ from fhircryo.fhir.search import Searcher
 from fhircryo.publish.observation import DEVICE_ID
 from fhircryo.publish.provenance import device
 from fhircryo.publish.served import Json
-from fhircryo.publish.wire import ENCODER
+from fhircryo.publish.wire import DECODER, ENCODER
 
-_DECODER = msgspec.json.Decoder(float_hook=Decimal)
 _CONFLICTS = frozenset({409, 412})
 _TRIES = 8
 
@@ -37,7 +35,7 @@ class TargetDevice:
         query = {"identifier": f"{self._base}/device|{DEVICE_ID}"}
         for page in self._searcher.search("Device", query):
             for line in page:
-                return {"reference": f"Device/{_DECODER.decode(line)['id']}"}
+                return {"reference": f"Device/{DECODER.decode(line)['id']}"}
         return None
 
     def write(self) -> Json | None:
@@ -48,7 +46,7 @@ class TargetDevice:
         """
         if not self._kept:
             return None
-        made = _DECODER.decode(ENCODER.encode(device(self._base)))
+        made = DECODER.decode(ENCODER.encode(device(self._base)))
         known = self.find()
         if known is None:
             del made["id"]
@@ -62,7 +60,7 @@ class TargetDevice:
 
     def _stands(self, url: str, wanted: Json) -> bool:
         try:
-            found = _DECODER.decode(self._client.request("GET", url).content)
+            found = DECODER.decode(self._client.request("GET", url).content)
         except HttpError as error:
             if error.status in (404, 410):
                 return False

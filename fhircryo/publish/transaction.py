@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import Decimal
 from typing import Literal
 from urllib.parse import urlencode
 
@@ -20,9 +19,8 @@ from fhircryo.publish.origin import Origin
 from fhircryo.publish.provenance import provenance, provenance_id
 from fhircryo.publish.served import Json
 from fhircryo.publish.validate import validate_line
-from fhircryo.publish.wire import ENCODER
+from fhircryo.publish.wire import DECODER, ENCODER
 
-_DECODER = msgspec.json.Decoder(float_hook=Decimal)
 #: What a server says of a version, which is not for us to send.
 _SERVERS_META = ("versionId", "lastUpdated", "source")
 
@@ -95,7 +93,7 @@ class EntryMaker:
                     key: value for key, value in meta.items() if key not in _SERVERS_META
                 }
             else:
-                resource = _DECODER.decode(change.content)
+                resource = DECODER.decode(change.content)
             resource["status"] = change.status
             standing_id = change.standing.id if change.standing is not None else ""
             version = change.standing.version if change.standing is not None else ""
@@ -126,7 +124,7 @@ class EntryMaker:
         if fresh is not None:
             made = dict(fresh.provenance)
         else:
-            made = _DECODER.decode(ENCODER.encode(provenance([], b"", (), self._origin)))
+            made = DECODER.decode(ENCODER.encode(provenance([], b"", (), self._origin)))
             made["activity"] = {"text": f"Retracted by protocol {self._origin.protocol_name}"}
         names = [change.identifier for change in write.changes.changes]
         made["id"] = provenance_id(names, contents)

@@ -11,6 +11,8 @@ import msgspec
 from msgspec import Raw
 
 ENCODER = msgspec.json.Encoder(decimal_format="number")
+#: Published resources read again, their numbers as decimals.
+DECODER = msgspec.json.Decoder(float_hook=Decimal)
 _CENT = Decimal("0.01")
 _LEAST_PLAIN = -6
 
