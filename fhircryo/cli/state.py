@@ -1,7 +1,7 @@
 """``fhircryo state``: what scheduled runs remember."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -27,6 +27,11 @@ def _place(config: Path | None) -> tuple[Path, str, Path]:
     return state_path(job, source, target), target, state_folder(job.settings)
 
 
+def _damaged(path: Path) -> NoReturn:
+    typer.echo(f"{path}: damaged; the next run puts it aside and is a full one")
+    raise typer.Exit(1)
+
+
 @app.command()
 def show(config: Config = None) -> None:
     """Show what is remembered: counts, watermarks, and patients who could not be written.
@@ -35,7 +40,7 @@ def show(config: Config = None) -> None:
     Example:
       fhircryo state show --config /etc/fhircryo.toml
     """
-    from fhircryo.sync.state import open_state
+    from fhircryo.sync.state import DamagedStateError, open_state
 
     path, target, _ = _place(config)
     typer.echo(f"state        {path}")
@@ -43,14 +48,17 @@ def show(config: Config = None) -> None:
     if not path.exists():
         typer.echo("nothing is remembered: the next run is a full one")
         return
-    with open_state(path) as state:
-        typer.echo(f"last full    {state.fact('last-full') or 'none'}")
-        for words, number in state.counts().items():
-            typer.echo(f"{words:<24} {number:>8}")
-        for kind, stamp in sorted(state.watermarks().items()):
-            typer.echo(f"read up to   {kind:<26} {stamp}")
-        for one in state.pending():
-            typer.echo(f"waiting      Patient/{one.patient} since {one.since}: {one.why}")
+    try:
+        with open_state(path) as state:
+            typer.echo(f"last full    {state.fact('last-full') or 'none'}")
+            for words, number in state.counts().items():
+                typer.echo(f"{words:<24} {number:>8}")
+            for kind, stamp in sorted(state.watermarks().items()):
+                typer.echo(f"read up to   {kind:<26} {stamp}")
+            for one in state.pending():
+                typer.echo(f"waiting      Patient/{one.patient} since {one.since}: {one.why}")
+    except DamagedStateError:
+        _damaged(path)
 
 
 @app.command()
@@ -68,11 +76,11 @@ def check(config: Config = None) -> None:
         typer.echo("nothing is remembered: the next run is a full one")
         return
     try:
-        with open_state(path):
-            typer.echo(f"{path}: sound")
+        with open_state(path) as state:
+            state.check()
     except DamagedStateError:
-        typer.echo(f"{path}: damaged; the next run puts it aside and is a full one")
-        raise typer.Exit(1) from None
+        _damaged(path)
+    typer.echo(f"{path}: sound")
 
 
 @app.command()

@@ -15,7 +15,6 @@ from fhircryo.publish.transaction import creation
 from fhircryo.push import state_folder
 
 _PART = "target"
-_JSON = {"Content-Type": "application/fhir+json"}
 _NO_RIGHT = frozenset({401, 403})
 #: A transaction without entries changes nothing, and is refused to whom transactions are.
 _EMPTY_TRANSACTION = b'{"resourceType":"Bundle","type":"transaction"}'
@@ -77,7 +76,7 @@ def _permission(client: Client, known: Capabilities) -> Finding:
         # No resource at all: refused for want of a right first, else for what it is.
         url, body = f"{client.base}/Observation", b"{}"
     try:
-        client.request("POST", url, body=body, headers=_JSON, budget=0)
+        client.request("POST", url, body=body, budget=0)
     except HttpError as error:
         if error.status in _NO_RIGHT:
             return failed(

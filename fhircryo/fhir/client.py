@@ -165,11 +165,15 @@ class Client:
     ) -> requests.Response:
         """Send a request; try again what may pass, within the budget (seconds).
 
+        ``body``: FHIR JSON; ``form``: the parameters of a search.
+
         Raises:
             HttpError: the server refuses.
             SourceError: it cannot be reached, or leads elsewhere.
         """
         deadline = time.monotonic() + (self.connection.budget if budget is None else budget)
+        if body is not None:
+            headers = {"Content-Type": _FHIR_JSON, **(headers or {})}
         renewed = False
         attempt = 0
         while True:

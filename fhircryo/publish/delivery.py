@@ -8,8 +8,6 @@ from fhircryo.fhir.capability import Capabilities
 from fhircryo.fhir.client import Client, HttpError, UnreachableError, outcome_text, without_query
 from fhircryo.publish.transaction import Entry, PatientWrite, transaction
 
-_JSON = {"Content-Type": "application/fhir+json"}
-
 
 class _Answered(msgspec.Struct):
     status: str | None = None
@@ -51,9 +49,7 @@ class Delivery:
 
     def _transaction(self, writes: list[PatientWrite]) -> None:
         url = self._client.base
-        response = self._client.request(
-            "POST", url, body=transaction(writes), headers=_JSON, budget=0
-        )
+        response = self._client.request("POST", url, body=transaction(writes), budget=0)
         try:
             answer = msgspec.json.decode(response.content, type=_Answer)
         except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -87,7 +83,7 @@ class Delivery:
 
     def _single(self, entry: Entry) -> str:
         """Send an entry; the reference to what it wrote."""
-        headers = dict(_JSON)
+        headers = {}
         if entry.if_match is not None:
             headers["If-Match"] = entry.if_match
         url = f"{self._client.base}/{entry.url}"

@@ -70,10 +70,9 @@ class TargetDevice:
         return all(found.get(key) == value for key, value in wanted.items())
 
     def _send(self, method: str, url: str, made: Json) -> None:
-        headers = {"Content-Type": "application/fhir+json"}
         for attempt in range(1, _TRIES + 1):
             try:
-                self._client.request(method, url, body=ENCODER.encode(made), headers=headers)
+                self._client.request(method, url, body=ENCODER.encode(made))
             except HttpError as error:
                 if error.status not in _CONFLICTS or attempt == _TRIES:
                     raise

@@ -1,7 +1,7 @@
 """What changed on a source since the last run, and whose endpoints that may concern."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -62,8 +62,8 @@ def _instant(when: datetime) -> str:
 class ChangeReader:
     """Asks one server once, type by type.
 
-    ``known``: ids of patients who are followed, whatever happened to them; ``overlap``: seconds
-    before the watermark that are read again.
+    ``state`` knows who is followed, whatever happened to him, and so are those ``listed``;
+    ``overlap``: seconds before the watermark that are read again.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class ChangeReader:
         can: Capabilities,
         context: Context,
         state: State,
-        known: Mapping[str, str],
+        listed: frozenset[str],
         overlap: float,
     ) -> None:
         self._client = client
@@ -81,7 +81,7 @@ class ChangeReader:
         self._can = can
         self._context = context
         self._state = state
-        self._known = known
+        self._listed = listed
         self._overlap = timedelta(seconds=overlap)
         self._found = Changes()
 
@@ -142,17 +142,20 @@ class ChangeReader:
                 item = extract(kind, resource, self._context)
         except (UnreadableResource, UnicodeDecodeError):
             patient = self._subject(line)
-            if patient in self._known:
+            if self._followed(patient):
                 yield patient  # reading his record will tell of it
             return
         # What only counts concerned somebody if it was of use before: that is known by its id.
         if item is None or isinstance(item, Dropped):
             return
-        if item.patient in self._known or isinstance(item, Treatment):
+        if isinstance(item, Treatment) or self._followed(item.patient):
             yield item.patient
-        if isinstance(item, PatientFacts) and item.replaced_by in self._known:
+        if isinstance(item, PatientFacts) and self._followed(item.replaced_by):
             yield item.patient
             yield item.replaced_by
+
+    def _followed(self, patient: str) -> bool:
+        return patient in self._listed or self._state.current(patient) is not None
 
     def _subject(self, line: bytes) -> str:
         try:

@@ -11,7 +11,8 @@ from fhircryo.job import Job
 from fhircryo.publish.lock import target_lock
 from fhircryo.publish.standing import all_standing
 from fhircryo.push import state_folder, target_settings
-from fhircryo.sync.run import places, state_of, state_path
+from fhircryo.sync.run import places, state_path, with_state
+from fhircryo.sync.state import State
 
 
 @dataclass
@@ -33,21 +34,23 @@ def forget_patient(job: Job, patient: str) -> Forgotten:
     done = Forgotten()
     with ExitStack() as stack:
         stack.enter_context(target_lock(target, state_folder(job.settings)))
-        state = stack.enter_context(state_of(state_path(job, source, target)))
-        known = state.aliases()
-        whose = known.get(patient, patient)
-        ids = {patient, whose, *(one for one, other in known.items() if other == whose)}
         connection = target_settings(source, target, job.settings)
         client = stack.enter_context(open_client(target, connection))
         searcher = Searcher(client)
         stack.callback(searcher.close)
-        try:
-            _delete(client, searcher, job, ids, done)
-        except SourceError as error:
-            raise TargetError(f"TARGET: {error}") from error
-        with state.transaction():
-            for one in ids:
-                state.forget(one)
+
+        def work(state: State) -> None:
+            whose = state.current(patient) or patient
+            ids = {patient, whose} | state.ids_of([whose])
+            try:
+                _delete(client, searcher, job, ids, done)
+            except SourceError as error:
+                raise TargetError(f"TARGET: {error}") from error
+            with state.transaction():
+                for one in ids:
+                    state.forget(one)
+
+        with_state(state_path(job, source, target), work)
     return done
 
 

@@ -1,14 +1,14 @@
 """What a scheduled run leaves for operations: a status file and metrics; ids and counts only."""
 
 import json
-import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from fhircryo import __version__
-from fhircryo.errors import UsageError
+from fhircryo.errors import TargetError, UsageError
+from fhircryo.files import PRIVATE, PUBLIC, write_whole
 from fhircryo.publish.difference import Action
 from fhircryo.sync.run import Synced
 
@@ -70,7 +70,7 @@ def write_status(path: Path, report: Report) -> None:
     before = read_status(path)
     succeeded = report.ended.isoformat(timespec="seconds") if not report.exit_code else None
     content["last_success"] = succeeded or (before or {}).get("last_success")
-    _write(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    _write(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n", PRIVATE)
 
 
 def read_status(path: Path) -> dict[str, Any] | None:
@@ -113,19 +113,12 @@ def write_metrics(path: Path, report: Report, last_success: str | None) -> None:
         lines += [f"# HELP {full} Endpoints written", f"# TYPE {full} gauge"]
         lines += [f'{full}{{action="{name}"}} {n}' for name, n in told["endpoints"].items()]
     # The collector runs as another user, and nothing in it is of a patient.
-    _write(path, "\n".join(lines) + "\n", mode=0o644)
+    _write(path, "\n".join(lines) + "\n", PUBLIC)
 
 
-def _write(path: Path, text: str, mode: int = 0o600) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def _write(path: Path, text: str, mode: int) -> None:
     try:
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(descriptor)
-        unfinished.chmod(mode)
-        unfinished.replace(path)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
+        write_whole(path, text.encode(), mode)
+    except TargetError as error:
+        # It is no TARGET: the settings name the place.
+        raise UsageError(str(error)) from None

@@ -6,11 +6,12 @@ repeated by the next, which finds nothing left to write.
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -43,6 +44,8 @@ from fhircryo.sync.state import (
 )
 
 LOG = logging.getLogger("fhircryo.sync")
+
+_T = TypeVar("_T")
 
 _FINGERPRINT, _LACKING, _LAST_FULL = "fingerprint", "lacking", "last-full"
 
@@ -105,16 +108,18 @@ def places(job: Job) -> tuple[str, str]:
     return source.rstrip("/"), target.rstrip("/")
 
 
-@contextmanager
-def state_of(path: Path) -> Iterator[State]:
-    """Open a state; a damaged one is put aside, and everything is read once."""
-    with ExitStack() as stack:
-        try:
-            state = stack.enter_context(open_state(path))
-        except DamagedStateError:
-            LOG.warning("%s: damaged, put aside as %s; a full run", path, set_aside(path).name)
-            state = stack.enter_context(open_state(path))
-        yield state
+def with_state(path: Path, work: Callable[[State], _T]) -> _T:
+    """Do something with a state; with an empty one where it turns out to be damaged.
+
+    What was done by then is done again: nothing is remembered of it, and it changes nothing.
+    """
+    try:
+        with open_state(path) as state:
+            return work(state)
+    except DamagedStateError:
+        LOG.warning("%s: damaged, put aside as %s; a full run", path, set_aside(path).name)
+    with open_state(path) as state:
+        return work(state)
 
 
 def sync(job: Job, wanted: Wanted) -> Synced:
@@ -130,11 +135,14 @@ def sync(job: Job, wanted: Wanted) -> Synced:
         writing = stack.enter_context(
             open_target(source, target, job.origin, job.settings, allowed, alone=True)
         )
-        state = stack.enter_context(state_of(state_path(job, source, target)))
         client = stack.enter_context(open_client(source, job.settings.source))
-        run = _Run(job, wanted, state, client, writing)
-        done = run.run()
-        done.pending = state.pending()
+
+        def work(state: State) -> Synced:
+            done = _Run(job, wanted, state, client, writing).run()
+            done.pending = state.pending()
+            return done
+
+        done = with_state(state_path(job, source, target), work)
         done.requests = client.requests_made + writing.requests_made
         return done
 
@@ -195,6 +203,7 @@ class _Run:
         done = self._done
         done.full = why
         LOG.info("full run: %s", why)
+        self._state.check()
         searcher = Searcher(self._client)
         try:
             capabilities(self._client)
@@ -227,17 +236,14 @@ class _Run:
 
     def _increment(self) -> str:
         """What changed, and whom it concerns; why everything has to be read, if it turns out so."""
-        known = self._state.aliases()
-        include = self._job.selection.include
-        followed = dict(known) if include is None else {one: one for one in include} | known
+        state = self._state
         searcher = Searcher(self._client)
         try:
             can = capabilities(self._client)
             context = self._job.context(server=self._client.base)
             overlap = self._job.settings.sync.overlap
-            reader = ChangeReader(
-                self._client, searcher, can, context, self._state, followed, overlap
-            )
+            listed = self._job.selection.include or frozenset()
+            reader = ChangeReader(self._client, searcher, can, context, state, listed, overlap)
             changes = reader.read()
             stamp = stamp_of(self._client, searcher)
         finally:
@@ -245,30 +251,28 @@ class _Run:
         if stamp is None:
             raise NoIncrementError("the server does not say what time it is")
         changes.patients -= self._job.selection.exclude
-        concerned = {known.get(one, one) for one in changes.patients}
-        concerned |= self._state.due(self._wanted.today)
-        concerned |= {one.patient for one in self._state.pending()}
-        concerned |= {known.get(one, one) for one in self._choice_changed()}
+        named = changes.patients | self._choice_changed()
+        concerned = {state.current(one) or one for one in named}
+        concerned |= state.due(self._wanted.today)
+        concerned |= {one.patient for one in state.pending()}
         self._done.changed = len(changes.resources)
         LOG.debug("changed: %s", ", ".join(sorted(changes.resources)))
         LOG.info("%d resources changed, %d patients concerned", self._done.changed, len(concerned))
-        why = self._of_patients(concerned, changes.patients, known) if concerned else ""
+        why = self._of_patients(concerned, changes.patients) if concerned else ""
         if why or self._wanted.dry_run or self._done.stopped or self._done.held_back:
             return why
-        with self._state.transaction():
-            self._state.set_watermarks(dict.fromkeys(DECODERS, stamp))
+        with state.transaction():
+            state.set_watermarks(dict.fromkeys(DECODERS, stamp))
             self._remember_choice()
         return ""
 
-    def _of_patients(self, concerned: set[str], named: set[str], known: dict[str, str]) -> str:
+    def _of_patients(self, concerned: set[str], named: set[str]) -> str:
         """Read the full records of some patients, compute them and write what differs."""
-        ids = concerned | named | {one for one, whose in known.items() if whose in concerned}
+        ids = concerned | named | self._state.ids_of(concerned)
         chosen = self._job.selection
         allowed = ids - chosen.exclude
         if chosen.include is not None:
-            allowed &= chosen.include | {
-                one for one, whose in known.items() if whose in chosen.include
-            }
+            allowed &= chosen.include | self._state.ids_of(chosen.include)
         job = replace(self._job, selection=Selection(frozenset(allowed), chosen.exclude))
         read = read_server(self._client, job, self._progress)
         if self._lacking(read) != self._state.fact(_LACKING):

@@ -129,9 +129,16 @@ class State:
 
     # --- patients
 
-    def aliases(self) -> dict[str, str]:
-        """Every id that is known, with the patient it belongs to."""
-        return dict(self._connection.execute("SELECT id, patient FROM alias"))
+    def current(self, patient: str) -> str | None:
+        """The patient whom an id belongs to; None where he is not followed."""
+        sql = "SELECT patient FROM alias WHERE id = ?"
+        row = self._connection.execute(sql, (patient,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def ids_of(self, patients: Iterable[str]) -> set[str]:
+        """Every id that is known of some patients."""
+        sql = "SELECT id FROM alias WHERE patient IN (SELECT value FROM json_each(?))"
+        return {str(row[0]) for row in self._connection.execute(sql, _listed(patients))}
 
     def published(self, patients: Iterable[str] | None = None) -> dict[str, str]:
         """The identifiers that were published, of some patients or all, with whose they are."""
@@ -204,6 +211,21 @@ class State:
         for statement in _CLEAR:
             self._connection.execute(statement)
 
+    def check(self) -> None:
+        """Read all of it; an increment reads what it needs, and finds damage there.
+
+        Raises:
+            DamagedStateError: it is not sound.
+        """
+        try:
+            sound = self._connection.execute("PRAGMA quick_check").fetchone()[0] == "ok"
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            sound = False
+        if not sound:
+            raise DamagedStateError(self.path)
+
     def counts(self) -> dict[str, int]:
         """How much is remembered, for people."""
         tables = {
@@ -244,18 +266,27 @@ class DamagedStateError(Exception):
     """A state file that is no longer one."""
 
 
+def is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Whether an error says that the file is damaged; its subclasses say other things."""
+    return type(error) is sqlite3.DatabaseError
+
+
 @contextmanager
 def open_state(path: Path) -> Iterator[State]:
     """Open a state, made where there is none.
 
     Raises:
         UsageError: the folder cannot be written, or a newer version made the state.
-        DamagedStateError: the file is damaged; see ``set_aside``.
+        DamagedStateError: the file is damaged, as found at any time; see ``set_aside``.
     """
     connection = _connect(path)
     try:
         _migrate(connection, path)
         yield State(connection, path)
+    except sqlite3.DatabaseError as error:
+        if is_damage(error):
+            raise DamagedStateError(path) from None
+        raise
     finally:
         with suppress(sqlite3.Error):
             connection.close()
@@ -272,15 +303,12 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        sound = connection.execute("PRAGMA quick_check").fetchone()[0] == "ok"
     except sqlite3.OperationalError as error:
         connection.close()
         raise UsageError(f"{path}: the state cannot be opened: {error} (state_folder)") from None
     except sqlite3.DatabaseError:
-        sound = False
-    if not sound:
         connection.close()
-        raise DamagedStateError(path)
+        raise DamagedStateError(path) from None
     return connection
 
 

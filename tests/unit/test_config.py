@@ -99,9 +99,10 @@ def test_a_state_that_is_not_there_damaged_and_removed(monkeypatch, tmp_path):
     assert "2026-01-01" in cli("state", "show").stdout
     assert "sound" in cli("state", "check").stdout
     path.write_bytes(b"no database at all" * 500)
-    damaged = cli("state", "check")
-    assert damaged.exit_code == 1
-    assert "damaged" in damaged.stdout
+    for command in ("check", "show"):
+        damaged = cli("state", command)
+        assert damaged.exit_code == 1
+        assert "damaged" in damaged.stdout
     assert "Remove" in CliRunner().invoke(app, ["state", "reset"], input="n\n").stdout
     assert path.exists()
     assert cli("state", "reset", "--yes").exit_code == 0
