@@ -91,7 +91,7 @@ class NotUsed(Item, tag="n"):
 
 
 class PatientFacts(Item, tag="pt"):
-    """Whether and when he died; ``replaced_by``: the patient that his resources pass to.
+    """When he was born, whether and when he died; ``replaced_by``: whom his resources pass to.
 
     ``identifier``: what another server knows him by, where a setting asks for it.
     """
@@ -101,6 +101,7 @@ class PatientFacts(Item, tag="pt"):
     replaced_by: str = ""
     test_data: bool = False
     identifier: str = ""
+    born: Span | None = None
 
 
 class Treatment(Item, tag="tr"):

@@ -195,6 +195,10 @@ class Settings(BaseSettings):
     write: Annotated[
         WriteSettings, Field(description="How endpoints are written to a FHIR server")
     ] = WriteSettings()
+    smallest_group: Annotated[
+        int,
+        Field(ge=2, description="Groups smaller than this are not shown with --aggregate-only"),
+    ] = 5
     sync: Annotated[SyncSettings, Field(description="What fhircryo sync does")] = SyncSettings()
     log_format: Annotated[
         Literal["text", "json"], Field(description="How log lines are written, on stderr")

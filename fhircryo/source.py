@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 
 from fhircryo.connect import open_client
-from fhircryo.endpoints.compute import PatientEndpoints
 from fhircryo.errors import UsageError
 from fhircryo.fhir.client import Client
 from fhircryo.fhir.folder import InputFile, input_files
@@ -108,13 +107,6 @@ def _assembled(
     records = assemble(reading.shelf, reading.patients)
     lacking = job.lacking(reading.present, graded=reading.graded)
     return SourceRead(name, files, passed_over, reading, records, lacking)
-
-
-def cohort_of(read: SourceRead, job: Job) -> list[PatientEndpoints]:
-    """The computed patients, by patient; those without an index procedure left out."""
-    records = sorted(read.records.records.values(), key=lambda record: record.patient)
-    computed = (job.endpoints(record, read.lacking) for record in records)
-    return [patient for patient in computed if patient is not None]
 
 
 @contextmanager

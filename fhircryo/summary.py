@@ -8,7 +8,6 @@ from typing import IO
 
 import msgspec
 
-from fhircryo import __version__
 from fhircryo.fhir.client import without_query
 from fhircryo.fhir.wire import DECODERS
 from fhircryo.gather import Counted, Records, Shelf
@@ -20,11 +19,12 @@ from fhircryo.publish.outcome import outcome
 from fhircryo.publish.wire import ENCODER
 from fhircryo.reading import Selection
 from fhircryo.source import SourceRead, is_url
+from fhircryo.version import __version__
 
 #: Settings that no result depends on, or that stand elsewhere; headers may be secrets.
 _NOT_OF_THE_RESULT = {
     *("protocol", "mappings", "source", "target", "write"),
-    *("state_folder", "sync", "log_format", "log_level"),
+    *("state_folder", "sync", "log_format", "log_level", "smallest_group"),
 }
 
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from fhircryo.push import Permissions
     from fhircryo.summary import Summary
 
-_BIG = 64 << 20
-
 
 def compute(
     source: Source,
@@ -97,6 +95,7 @@ def _to_folder(
     force: bool,
     narrowed: bool,
 ) -> None:
+    from fhircryo.cli.options import workers_for
     from fhircryo.cli.progress import progress
     from fhircryo.pipeline import compute_folder
 
@@ -105,7 +104,7 @@ def _to_folder(
             source,
             target,
             job,
-            workers=workers or _workers(source),
+            workers=workers or workers_for(source),
             validate=validate,
             force=force,
             progress=advance,
@@ -124,6 +123,7 @@ def _to_server(
     workers: int,
     narrowed: bool,
 ) -> None:
+    from fhircryo.cli.options import workers_for
     from fhircryo.cli.progress import progress
     from fhircryo.compute_server import compute_server
 
@@ -134,7 +134,7 @@ def _to_server(
             job,
             allowed,
             accept_unreadable=accept_unreadable,
-            workers=workers or _workers(source),
+            workers=workers or workers_for(source),
             progress=advance,
             stage=stage,
         )
@@ -147,18 +147,6 @@ def _to_server(
     else:
         print_pushed(run.pushed)
     raise typer.Exit(exit_code(run.pushed, run.summary.unreadable))
-
-
-def _workers(source: str) -> int:
-    import os
-
-    from fhircryo.parallel import CAN_FORK
-
-    folder = Path(source)
-    if not CAN_FORK or not folder.is_dir():
-        return 1
-    size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
-    return min(os.cpu_count() or 1, 1 + size // _BIG)
 
 
 def print_summary(summary: "Summary", *, narrowed: bool = False, listed: bool = True) -> None:

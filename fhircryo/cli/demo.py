@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from fhircryo.endpoints.compute import PatientEndpoints
     from fhircryo.job import Job
+    from fhircryo.research.cohort import Cohort
 
 DEMO_AS_OF = date(2017, 12, 31)
 
@@ -17,6 +17,10 @@ def demo(
     out: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Also write the computed endpoints here, as FHIR."),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Also write the cohort's tables and report here."),
     ] = None,
 ) -> None:
     """Compute the shipped cohort of 62 synthetic patients and print the paper's table.
@@ -29,14 +33,17 @@ def demo(
     """
     from fhircryo.data import shipped
     from fhircryo.pipeline import compute_folder
-    from fhircryo.source import cohort_of, read_source
+    from fhircryo.research.cohort import Wanted, pull
 
     source = shipped("examples/bomers-2020")
     job = demo_job()
-    same = print_table(cohort_of(read_source(source, job), job), job)
+    same = print_table(demo_cohort(source, job))
     if out is not None:
         compute_folder(source, out, job)
         typer.echo(f"written: {out}")
+    if report is not None:
+        pull(source, report, job, Wanted())
+        typer.echo(f"report: {report / 'report.html'}")
     raise typer.Exit(0 if same else 1)
 
 
@@ -48,14 +55,23 @@ def demo_job() -> "Job":
     return Job.of(Settings.model_construct(), DEMO_AS_OF)
 
 
-def print_table(cohort: "list[PatientEndpoints]", job: "Job") -> bool:
+def demo_cohort(source: str | Path, job: "Job") -> "Cohort":
+    """The demo's cohort, of a folder or a server that holds it."""
+    from fhircryo.research.cohort import cohort_of
+    from fhircryo.source import read_source
+
+    return cohort_of(read_source(source, job), job, str)
+
+
+def print_table(found: "Cohort") -> bool:
     """Print a cohort's table beside the publication's; whether every figure is the same."""
     from rich.console import Console
     from rich.table import Table
 
-    from fhircryo.cohort.results_table import results_table
+    from fhircryo.research.results_table import results_table
 
-    rows = results_table(cohort, job.protocol, job.mappings.instruments)
+    job = found.job
+    rows = results_table(found["patients"], job.protocol, job.mappings.instruments)
     typer.echo(f"{job.protocol.title}, as of {job.as_of}")
     table = Table()
     for heading in ("", "fhircryo", "published", ""):

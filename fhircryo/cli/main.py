@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from fhircryo import __version__
 from fhircryo.cli import config, mappings, protocols, state
+from fhircryo.cli.cohort import cohort
 from fhircryo.cli.compute import compute
 from fhircryo.cli.demo import demo
 from fhircryo.cli.doctor import doctor
@@ -16,6 +16,7 @@ from fhircryo.cli.forget import forget
 from fhircryo.cli.push import push
 from fhircryo.cli.sync import sync
 from fhircryo.errors import DONE, FhircryoError
+from fhircryo.version import __version__
 
 # Plain help: rich would double the time that --help takes.
 app = typer.Typer(
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 app.command()(compute)
 app.command()(push)
+app.command()(cohort)
 app.command()(sync)
 app.command()(explain)
 app.command()(forget)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from fhircryo.settings import Settings
 
 
-def _day(text: str) -> date:
+def parse_day(text: str) -> date:
+    """A calendar date as written on the command line."""
     # Other ISO 8601 forms are no FHIR dates.
     if text[4:5] == text[7:8] == "-":
         with suppress(ValueError):
@@ -36,7 +37,7 @@ Source = Annotated[
 AsOf = Annotated[
     date | None,
     typer.Option(
-        parser=_day,
+        parser=parse_day,
         metavar="DATE",
         help="Data cut-off; nothing dated after it exists. [default: today]",
     ),
@@ -53,6 +54,23 @@ Exclude = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Patients who objected: neither computed nor named."),
 ]
+
+
+#: A folder of so many bytes is worth another process.
+_BIG = 64 << 20
+
+
+def workers_for(source: str) -> int:
+    """How many processes a source is worth."""
+    import os
+
+    from fhircryo.parallel import CAN_FORK
+
+    folder = Path(source)
+    if not CAN_FORK or not folder.is_dir():
+        return 1
+    size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+    return min(os.cpu_count() or 1, 1 + size // _BIG)
 
 
 def scheduled_job(

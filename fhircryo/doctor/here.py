@@ -6,12 +6,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from fhircryo import __version__
 from fhircryo.doctor.finding import Finding, failed, ok, warning
 from fhircryo.errors import UsageError
 from fhircryo.job import Job
 from fhircryo.push import state_folder
 from fhircryo.settings import CONFIG_FILE, Settings
+from fhircryo.version import __version__
 
 _PART = "here"
 _OTHERS = 0o077

@@ -16,6 +16,10 @@ class ValueType(StrEnum):
     SCORE = "score"
 
 
+#: UCUM units of the values that have one.
+UNITS = {ValueType.PSA: "ng/mL", ValueType.DAYS: "d", ValueType.SCORE: "{score}"}
+
+
 class Endpoint(msgspec.Struct, frozen=True, gc=False):
     """An entry of the catalogue; ``scale``: the grading scale that it is about."""
 

@@ -39,11 +39,16 @@ _MAJOR = (MAJOR_CLAVIEN, MAJOR_SIR)
 
 
 class Complication(msgspec.Struct, gc=False):
-    """An attributed event with all its grades, (scale, grade)."""
+    """An attributed event with all its grades, (scale, grade).
+
+    ``vague``: of one that is not attributed, why nobody knows whether it should be (None: it
+    should not).
+    """
 
     ref: str
     when: Span | None
     grades: tuple[tuple[str, str], ...]
+    vague: Reason | None = None
 
     def evidence(self, grade: str = "") -> Evidence:
         """This complication as evidence."""
@@ -67,6 +72,8 @@ class Complications(msgspec.Struct):
     graded: list[Complication]
     possible_events: list[Reason]
     possible: list[Reason]
+    #: What is not attributed; gradings that share an adverse event's fate left out.
+    others: list[Complication]
     #: The last day of the window.
     end: date
 
@@ -79,7 +86,7 @@ class Complications(msgspec.Struct):
 def complications(line: Timeline) -> Complications:
     """The patient's complications; what is not attributed is told to the time line."""
     end = add_months(line.d0, line.protocol.complications.window_months)
-    found = Complications([], [], [], [], end)
+    found = Complications([], [], [], [], [], end)
     events = sorted(line.record.adverse_events, key=lambda event: event.ref)
     # Of an adverse event after as-of nothing is known, not even that it is there.
     held: dict[str, Complication | None] = {
@@ -123,7 +130,7 @@ def _place_event(
         return
     if vague is not None:
         found.possible_events.append(vague)
-    _tell_unattributed(event.ref, vague, line, found)
+    _tell_unattributed(Complication(event.ref, when, event.grades, vague), line, found)
 
 
 def _place_grading(
@@ -157,17 +164,16 @@ def _place_grading(
     if attributed:
         found.graded.append(Complication(grading.ref, when, grading.grades))
     else:
-        _tell_unattributed(grading.ref, vague, line, found)
+        _tell_unattributed(Complication(grading.ref, when, grading.grades, vague), line, found)
 
 
-def _tell_unattributed(
-    ref: str, vague: Reason | None, line: Timeline, found: Complications
-) -> None:
-    if vague is None:
-        line.tell(ref, Reason.NOT_ATTRIBUTED)
+def _tell_unattributed(other: Complication, line: Timeline, found: Complications) -> None:
+    found.others.append(other)
+    if other.vague is None:
+        line.tell(other.ref, Reason.NOT_ATTRIBUTED)
     else:
-        found.possible.append(vague)
-        line.tell(ref, vague, "a possible complication")
+        found.possible.append(other.vague)
+        line.tell(other.ref, other.vague, "a possible complication")
 
 
 def _to_index(procedures: tuple[str, ...], when: Span | None, line: Timeline) -> bool:

@@ -1,4 +1,4 @@
-"""Patients: whether and when they died, and whose resources pass to whom."""
+"""Patients: when they were born and died, and whose resources pass to whom."""
 
 from fhircryo.extract.context import Context, Named
 from fhircryo.fhir.wire import Patient
@@ -27,5 +27,6 @@ def patient(resource: Patient, ref: str, context: Context) -> Item:
         replaced_by="" if replaced_by == named.patient else replaced_by,
         test_data=context.is_test(resource.meta),
         identifier=context.known_as(resource.identifier),
+        born=context.dates.read(resource.birth_date) if resource.birth_date else None,
         **named.fields(),
     )

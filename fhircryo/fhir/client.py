@@ -15,9 +15,9 @@ from urllib.parse import urljoin, urlsplit
 import msgspec
 import requests
 
-from fhircryo import __version__
 from fhircryo.errors import SourceError
 from fhircryo.fhir.auth import Auth, NoAuth
+from fhircryo.version import __version__
 
 LOG = logging.getLogger("fhircryo.http")
 

@@ -357,6 +357,16 @@ class Score(Written):
     multiply: Annotated[Decimal, Field(gt=0)] = Decimal(1)
 
 
+class ImportantDifference(Written):
+    """The smallest change of a score that patients find important, in its points.
+
+    Where a publication gives a range, its upper end: a change is then important by all of it.
+    """
+
+    points: Annotated[Decimal, Field(gt=0)]
+    source: Text
+
+
 class Domain(Written):
     """A score of some of a questionnaire's items; published as an instrument of its own."""
 
@@ -368,6 +378,7 @@ class Domain(Written):
     score: Score
     total: Total | None = None
     observations: tuple[ScoreCode, ...] = ()
+    minimal_important_difference: ImportantDifference | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -399,6 +410,7 @@ class Questionnaire(Written):
     score: Score | None = None
     total: Total | None = None
     observations: tuple[ScoreCode, ...] = ()
+    minimal_important_difference: ImportantDifference | None = None
     domains: tuple[Domain, ...] = ()
 
     @model_validator(mode="after")
@@ -423,7 +435,10 @@ class Questionnaire(Written):
         for key in keys:
             if keys.count(key) > 1:
                 raise ValueError(f"the item {key} stands twice")
-        for name in ("worse", "minimum_answered", "score", "total", "observations"):
+        for name in (
+            *("worse", "minimum_answered", "score", "total", "observations"),
+            "minimal_important_difference",
+        ):
             if getattr(self, name):
                 raise ValueError(f"{name} stands with each domain")
         for domain in self.domains:
@@ -444,6 +459,7 @@ class Questionnaire(Written):
             score=self.score,
             total=self.total,
             observations=self.observations,
+            minimal_important_difference=self.minimal_important_difference,
         )
 
     @property
@@ -473,6 +489,7 @@ class Questionnaire(Written):
                 minimum_answered=score.minimum_answered,
                 score=score.score,
                 total=score.total,
+                minimal_important_difference=score.minimal_important_difference,
             )
             for score in self.scores
         )
@@ -488,6 +505,7 @@ class Instrument(Written):
     minimum_answered: int
     score: Score
     total: Total | None = None
+    minimal_important_difference: ImportantDifference | None = None
 
 
 class InstrumentFile(Written):

@@ -26,8 +26,12 @@ _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
 
-def check_target(target: Path, source: Path | None, *, force: bool) -> None:
+def check_target(
+    target: Path, source: Path | None, *, force: bool = False, own: frozenset[str] = FILES
+) -> None:
     """Refuse a target that would lose something.
+
+    ``own``: what an earlier run can have written there.
 
     Raises:
         UsageError: it is the source, a file, or a folder that holds something else (not with
@@ -41,19 +45,19 @@ def check_target(target: Path, source: Path | None, *, force: bool) -> None:
         return
     if not target.is_dir():
         raise UsageError(f"{target}: TARGET is a file; name a folder")
-    others = _others(target)
+    others = _others(target, own)
     if others and not force:
+        beside = ", or --force to write beside it" if own is FILES else ""
         raise UsageError(
             f"{target}: TARGET holds something else ({', '.join(others[:3])}"
-            f"{', ...' if len(others) > 3 else ''}); name an empty or new folder, or --force to"
-            " write beside it"
+            f"{', ...' if len(others) > 3 else ''}); name an empty or new folder{beside}"
         )
 
 
-def _others(target: Path) -> list[str]:
+def _others(target: Path, own: frozenset[str]) -> list[str]:
     """What a folder holds that no earlier run of ours wrote."""
     names = {entry.name for entry in target.iterdir()}
-    ours = names & FILES if _is_ours(target / MANIFEST) else set()
+    ours = names & own if _is_ours(target / MANIFEST) else set()
     return sorted(names - ours)
 
 
@@ -66,8 +70,10 @@ def _is_ours(manifest: Path) -> bool:
 
 
 @contextmanager
-def writing_to(target: Path) -> Iterator[Path]:
+def writing_to(target: Path, own: frozenset[str] = FILES) -> Iterator[Path]:
     """A private folder to write to, that takes the target's place when all is written.
+
+    ``own``: what is replaced in the target, if it is there; everything else stays.
 
     Raises:
         TargetError: the folder cannot be written.
@@ -83,7 +89,7 @@ def writing_to(target: Path) -> Iterator[Path]:
             )
         )
         yield work
-        _take_place(work, target)
+        _take_place(work, target, own)
     except OSError as error:
         raise TargetError(f"{target}: cannot be written: {error.strerror or error}") from error
     finally:
@@ -115,14 +121,14 @@ def _is_alive(process: int) -> bool:
     return True
 
 
-def _take_place(work: Path, target: Path) -> None:
-    for entry in work.iterdir():
-        entry.chmod(0o600)
+def _take_place(work: Path, target: Path, own: frozenset[str]) -> None:
+    for entry in work.rglob("*"):
+        entry.chmod(0o700 if entry.is_dir() else 0o600)
         _sync(entry)
     _sync(work)
     if target.exists():
-        for name in _others(target):
-            if name not in FILES:
+        for name in _others(target, own):
+            if name not in own:
                 _link(target / name, work / name)
         _exchange(work, target)
     else:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from msgspec import Raw
 
 from fhircryo.calendar import Span
-from fhircryo.endpoints.catalogue import ValueType
+from fhircryo.endpoints.catalogue import UNITS
 from fhircryo.endpoints.result import Absent, Component, Part, Result
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.protocol import Protocol
@@ -37,7 +37,6 @@ DATA_ABSENT = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
 DEVICE_ID = "fhircryo"
 
-_UNITS = {ValueType.PSA: "ng/mL", ValueType.DAYS: "d", ValueType.SCORE: "{score}"}
 _PART_UNITS = {
     Part.NADIR: "ng/mL",
     Part.THRESHOLD: "ng/mL",
@@ -156,7 +155,7 @@ class ObservationMaker:
                 raw(OutConcept([coding], result.endpoint.words)),
                 self._survey_category if result.instrument else self._category,
                 f"\x1e{result.code}\x1f{result.time_point}".encode(),
-                _UNITS.get(result.endpoint.value_type, ""),
+                UNITS.get(result.endpoint.value_type, ""),
             )
             return shape
 

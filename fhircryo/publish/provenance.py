@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterable
 
-from fhircryo import __version__
 from fhircryo.publish.observation import DEVICE_ID
 from fhircryo.publish.origin import Origin
 from fhircryo.publish.wire import (
@@ -17,6 +16,7 @@ from fhircryo.publish.wire import (
     OutReference,
     OutVersion,
 )
+from fhircryo.version import __version__
 
 
 def provenance(

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from fhircryo import __version__
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.texts import folded, normal_unit
 from fhircryo.survey.forms import form_rows
@@ -31,6 +30,7 @@ from fhircryo.survey.tally import (
     shortened,
 )
 from fhircryo.survey.words import Said
+from fhircryo.version import __version__
 
 #: Different units, and values of other elements, that are shown of one code.
 _MOST_SHOWN = 20

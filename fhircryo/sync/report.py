@@ -6,11 +6,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from fhircryo import __version__
 from fhircryo.errors import TargetError, UsageError
 from fhircryo.files import PRIVATE, PUBLIC, write_whole
 from fhircryo.publish.difference import Action
 from fhircryo.sync.run import Synced
+from fhircryo.version import __version__
 
 
 @dataclass(frozen=True)

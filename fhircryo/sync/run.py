@@ -15,7 +15,6 @@ from typing import TypeVar
 
 import msgspec
 
-from fhircryo import __version__
 from fhircryo.compute_server import computed
 from fhircryo.connect import open_client
 from fhircryo.endpoints.due import next_due
@@ -42,6 +41,7 @@ from fhircryo.sync.state import (
     open_state,
     set_aside,
 )
+from fhircryo.version import __version__
 
 LOG = logging.getLogger("fhircryo.sync")
 

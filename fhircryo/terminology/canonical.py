@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fhircryo import __version__
+from fhircryo.version import __version__
 
 Resource = dict[str, Any]
 

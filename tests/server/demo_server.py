@@ -21,10 +21,9 @@ from urllib.parse import urlencode
 import requests
 from rich.console import Console
 
-from fhircryo.cli.demo import DEMO_AS_OF, demo_job, print_table
+from fhircryo.cli.demo import DEMO_AS_OF, demo_cohort, demo_job, print_table
 from fhircryo.endpoints.catalogue import DISEASE_FREE
 from fhircryo.publish.observation import YES_NO
-from fhircryo.source import cohort_of, read_source
 from tests.server.hapi import HapiServer, HapiUnavailable
 from tests.server.loading import load
 
@@ -96,8 +95,8 @@ def _table(url: str) -> bool:
     heading(4, "The paper's table, from the server")
     job = demo_job()
     with CONSOLE.status("reading ..."):
-        cohort = cohort_of(read_source(url, job), job)
-    return print_table(cohort, job)
+        found = demo_cohort(url, job)
+    return print_table(found)
 
 
 def _search(url: str) -> str:

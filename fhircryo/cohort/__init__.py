@@ -1,1 +1,0 @@
-"""What researchers get of a cohort."""

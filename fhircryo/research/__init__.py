@@ -1,0 +1,1 @@
+"""What researchers get of a cohort: tables, de-identified, with statistics and a report."""

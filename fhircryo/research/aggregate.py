@@ -1,0 +1,169 @@
+"""The numbers of a cohort with everything hidden that would tell of a few people.
+
+What is shown together adds up: a share is shown only where yes, no and the unknown are all enough;
+of cells with a known total as many are hidden as it takes; a curve is read off only where the
+patients who had an event or left since the last reading are none or enough.
+"""
+
+from msgspec.structs import replace
+
+from fhircryo.research.analysis import (
+    Absence,
+    Analysis,
+    Evaluable,
+    Grades,
+    NotUsedCount,
+    Prom,
+    PromChange,
+    PromPoint,
+    Survival,
+)
+from fhircryo.research.flow import Flow, Lost
+from fhircryo.research.results_table import Row
+from fhircryo.research.statistics.distribution import Distribution
+from fhircryo.research.statistics.paired import Paired
+from fhircryo.research.statistics.proportions import Proportion
+from fhircryo.research.statistics.responders import Responders
+from fhircryo.research.statistics.suppress import hides_table, is_small, suppress_partition
+from fhircryo.research.statistics.survival import Estimate
+
+_KNOWN = "known"
+
+
+def aggregated(found: Analysis, threshold: int) -> Analysis:
+    """An analysis that shows no group of 1 to below the threshold, and no single patient."""
+    return _Aggregator(found.flow.cohort, threshold).all(found)
+
+
+class _Aggregator:
+    def __init__(self, cohort: int, threshold: int) -> None:
+        self._cohort = cohort
+        self._threshold = threshold
+
+    def all(self, found: Analysis) -> Analysis:
+        return Analysis(
+            flow=self._flow(found.flow),
+            table=tuple(self._row(row) for row in found.table),
+            survival=tuple(self._survival(one) for one in found.survival),
+            nadir=self._distribution(found.nadir),
+            nadir_days=self._distribution(found.nadir_days),
+            proms=tuple(self._prom(one) for one in found.proms),
+            grades=self._grades(found.grades),
+            evaluable=tuple(self._evaluable(one) for one in found.evaluable),
+            not_used=tuple(self._not_used(one) for one in found.not_used),
+            salvaged=self._proportion(found.salvaged),
+            salvage=None,
+        )
+
+    def _any_small(self, *counts: int) -> bool:
+        return any(is_small(count, self._threshold) for count in counts)
+
+    def _flow(self, flow: Flow) -> Flow:
+        parts = {one.words: one.patients or 0 for one in flow.lost} | {_KNOWN: flow.cohort}
+        shown = suppress_partition(parts, self._threshold)
+        hidden = any(count is None for count in shown.values())
+        return replace(
+            flow,
+            # With the cohort's size it would tell how many were lost.
+            candidates=None if hidden else flow.candidates,
+            lost=[Lost(one.words, None if hidden else one.patients) for one in flow.lost],
+            procedures={
+                reason: None if self._any_small(count or 0) else count
+                for reason, count in flow.procedures.items()
+            },
+        )
+
+    def _proportion(self, one: Proportion | None) -> Proportion | None:
+        if one is None:
+            return None
+        parts = (one.successes, one.n - one.successes, self._cohort - one.n)
+        return None if self._any_small(*parts) else one
+
+    def _row(self, row: Row) -> Row:
+        hidden = replace(row, ours=f"fewer than {self._threshold}", counted=None, change=None)
+        if row.counted is not None:
+            return row if self._proportion(row.counted) is not None else hidden
+        if row.change is not None:
+            words = row.words.rpartition(",")[0]
+            paired = self._paired(row.change)
+            return row if paired is not None else replace(hidden, words=words)
+        return row if not self._any_small(self._cohort) else hidden
+
+    def _survival(self, one: Survival) -> Survival:
+        curve = one.curve
+        if curve is None or not curve.n or self._any_small(curve.n, self._cohort - curve.n):
+            return Survival(one.endpoint, None, None, ())
+        shown: list[Estimate] = []
+        before = (0, 0)
+        total = (curve.n_events, curve.n - curve.n_events)
+        for estimate in one.landmarks:
+            gone = sum(
+                count
+                for day, count in zip(curve.days, curve.censored, strict=True)
+                if day < estimate.day
+            )
+            at = (curve.n - gone - estimate.at_risk, gone)
+            steps = [now - then for now, then in zip(at, before, strict=True)]
+            left = [end - now for end, now in zip(total, at, strict=True)]
+            now = estimate.events - at[0]  # on the day itself
+            if self._any_small(*steps, *left, estimate.at_risk, now, left[0] - now):
+                continue
+            shown.append(estimate)
+            before = at
+        small = self._any_small(*total)
+        return Survival(
+            one.endpoint,
+            curve.n,
+            None if small else curve.n_events,
+            () if small else tuple(shown),
+        )
+
+    def _distribution(self, one: Distribution | None) -> Distribution | None:
+        """Quartiles of twice the threshold or more; never the extremes, which are somebody's."""
+        if one is None or one.n < 2 * self._threshold or self._any_small(self._cohort - one.n):
+            return None
+        return replace(one, minimum=None, maximum=None)
+
+    def _paired(self, one: Paired | None) -> Paired | None:
+        if one is None:
+            return None
+        change = self._distribution(one.change)
+        if change is None or self._any_small(one.changed, one.n - one.changed):
+            return None
+        return replace(one, change=change)
+
+    def _prom(self, prom: Prom) -> Prom:
+        points = []
+        for point in prom.points:
+            complete = self._proportion(point.completeness)
+            scores = self._distribution(point.scores) if complete is not None else None
+            points.append(PromPoint(point.time_point, complete, scores))
+        changes = []
+        for change in prom.changes:
+            paired = self._paired(change.paired)
+            counted = None if paired is None else self._responders(change.responders)
+            changes.append(PromChange(change.time_point, paired, counted))
+        return replace(prom, points=tuple(points), changes=tuple(changes))
+
+    def _responders(self, one: Responders | None) -> Responders | None:
+        if one is None:
+            return None
+        same = one.better.n - one.better.successes - one.worse.successes
+        parts = (one.better.successes, one.worse.successes, same)
+        return None if self._any_small(*parts) else one
+
+    def _grades(self, grades: Grades) -> Grades:
+        cells = grades.cells or ()
+        columns = zip(*cells, strict=True)
+        margins = [[sum(row) for row in cells], [sum(column) for column in columns]]
+        small = hides_table([*cells, *margins], self._threshold)
+        return Grades((), (), None) if small else grades
+
+    def _evaluable(self, one: Evaluable) -> Evaluable:
+        parts = {f"-{each.reason}": each.patients or 0 for each in one.absent}
+        shown = suppress_partition({_KNOWN: one.patients or 0} | parts, self._threshold)
+        absent = tuple(Absence(each.reason, shown[f"-{each.reason}"]) for each in one.absent)
+        return replace(one, patients=shown[_KNOWN], absent=absent)
+
+    def _not_used(self, one: NotUsedCount) -> NotUsedCount:
+        return one if not self._any_small(one.count or 0) else replace(one, count=None)

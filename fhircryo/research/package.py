@@ -1,0 +1,99 @@
+"""The tables described: a Frictionless data package for programs, a dictionary for people."""
+
+import csv
+import io
+from collections.abc import Iterable
+from typing import Any
+
+from fhircryo.research.columns import PATIENT, Column, Table, Type
+
+#: https://specs.frictionlessdata.io/table-schema/#types-and-formats
+_TYPES = {
+    Type.TEXT: "string",
+    Type.INTEGER: "integer",
+    Type.NUMBER: "number",
+    Type.BOOLEAN: "boolean",
+    Type.CATEGORY: "string",
+    Type.DATE: "date",
+}
+_PATIENTS = "patients"
+_PROFILE = "tabular-data-package"
+_RESOURCE = "tabular-data-resource"
+
+
+def data_package(
+    tables: Iterable[Table], name: str, title: str, formats: frozenset[str]
+) -> dict[str, Any]:
+    """A data package of the tables, each as ``NAME.csv``, else as ``NAME.parquet``.
+
+    Source: https://specs.frictionlessdata.io/data-package/, table-schema, tabular-data-resource.
+    """
+    resources = [_resource(table, formats) for table in tables]
+    found: dict[str, Any] = {"name": name, "title": title, "resources": resources}
+    return {"profile": _PROFILE} | found if "csv" in formats else found
+
+
+def _resource(table: Table, formats: frozenset[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": table.name, "title": table.words}
+    if "csv" in formats:
+        found |= {
+            "path": f"{table.name}.csv",
+            "profile": _RESOURCE,
+            "format": "csv",
+            "mediatype": "text/csv",
+            "encoding": "utf-8",
+            "dialect": {"delimiter": ",", "quoteChar": '"', "doubleQuote": True, "header": True},
+        }
+        if "parquet" in formats:
+            found["parquet"] = f"{table.name}.parquet"
+    else:
+        found |= {
+            "path": f"{table.name}.parquet",
+            "format": "parquet",
+            "mediatype": "application/vnd.apache.parquet",
+        }
+    schema: dict[str, Any] = {
+        "fields": [_field(column) for column in table.columns],
+        "missingValues": [""],
+        "primaryKey": list(table.key),
+    }
+    if table.name != _PATIENTS and PATIENT in table.names():
+        reference = {"resource": _PATIENTS, "fields": PATIENT}
+        schema["foreignKeys"] = [{"fields": PATIENT, "reference": reference}]
+    return found | {"schema": schema}
+
+
+def _field(column: Column) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "name": column.name,
+        "type": _TYPES[column.type],
+        "description": column.words,
+    }
+    if column.unit:
+        found["unit"] = column.unit
+    if column.type is Type.BOOLEAN:
+        found |= {"trueValues": ["true"], "falseValues": ["false"]}
+    constraints: dict[str, Any] = {}
+    if column.required:
+        constraints["required"] = True
+    if column.levels:
+        constraints["enum"] = list(column.levels)
+        # Of the second version of the standard, which the first lets stand.
+        found |= {"categories": list(column.levels), "categoriesOrdered": column.ordered}
+    if constraints:
+        found["constraints"] = constraints
+    return found
+
+
+def dictionary(tables: Iterable[Table]) -> str:
+    """The columns of all tables as CSV."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("table", "column", "type", "unit", "values", "description"))
+    for table in tables:
+        for column in table.columns:
+            values = " | ".join(column.levels)
+            kind = "ordered category" if column.ordered else str(column.type)
+            row = (table.name, column.name, kind, column.unit, values, column.words)
+            rows.writerow(row)
+    return text.getvalue()

@@ -1,0 +1,73 @@
+"""Pseudonyms: keyed hashes of patient ids. Whoever has the key can tell whose they are."""
+
+import base64
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+
+from fhircryo.errors import UsageError
+from fhircryo.files import PRIVATE
+
+_KEY_BYTES = 32
+_OTHERS = 0o077
+#: Of 80 bits two of a million patients are the same once in two million million cohorts.
+_PSEUDONYM_BYTES = 10
+
+
+class Pseudonyms:
+    """Pseudonyms of one key: the same patient has the same one in every table and run of it.
+
+    HMAC with SHA-256 (RFC 2104), so that nobody without the key can try ids out.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self.key = key
+
+    @classmethod
+    def at_random(cls) -> "Pseudonyms":
+        """Pseudonyms of a key that nobody keeps."""
+        return cls(secrets.token_bytes(_KEY_BYTES))
+
+    def of(self, patient: str) -> str:
+        """The pseudonym of a patient."""
+        digest = hmac.new(self.key, patient.encode(), hashlib.sha256).digest()
+        return "P" + base64.b32encode(digest[:_PSEUDONYM_BYTES]).decode().lower()
+
+
+def read_key(path: Path) -> Pseudonyms:
+    """The pseudonyms of a key file.
+
+    Raises:
+        UsageError: it cannot be read, others can read it, or it holds no key.
+    """
+    try:
+        mode = path.stat().st_mode
+        text = path.read_text(encoding="ascii").strip()
+        key = bytes.fromhex(text)
+    except OSError as error:
+        raise UsageError(f"{path}: the key cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise UsageError(f"{path}: no key that fhircryo cohort made; name another --key") from None
+    if mode & _OTHERS and os.name == "posix":
+        raise UsageError(f"{path}: others can read this key: chmod 600 {path}")
+    if len(key) != _KEY_BYTES:
+        raise UsageError(f"{path}: no key that fhircryo cohort made; name another --key")
+    return Pseudonyms(key)
+
+
+def write_key(path: Path, pseudonyms: Pseudonyms) -> None:
+    """Keep a key in a new file that is its owner's alone.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(pseudonyms.key.hex() + "\n")
+            file.flush()
+            os.fsync(descriptor)
+    except OSError as error:
+        raise UsageError(f"{path}: the key cannot be written: {error.strerror} (--key)") from None

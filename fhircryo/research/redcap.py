@@ -1,0 +1,153 @@
+"""The tables as a REDCap project: its data dictionary, and files to import.
+
+One record per patient; PSA, events, adverse events and questionnaires are repeating instruments,
+to be made such in the project's setup. Source of both formats: REDCap's Help & FAQ, "Data
+Dictionary" (columns and their order) and "Data Import Tool"; repeating instruments are imported
+with ``redcap_repeat_instrument`` and ``redcap_repeat_instance``.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from fhircryo.files import PRIVATE, write_whole
+from fhircryo.research.columns import PATIENT, Column, Table, Type
+
+RECORD = "record_id"
+DICTIONARY = "redcap_data_dictionary.csv"
+PATIENTS = "patients"
+REPEATING = ("psa", "events", "adverse_events", "questionnaires")
+
+_HEADING = (
+    "Variable / Field Name",
+    "Form Name",
+    "Section Header",
+    "Field Type",
+    "Field Label",
+    "Choices, Calculations, OR Slider Labels",
+    "Field Note",
+    "Text Validation Type OR Show Slider Number",
+    "Text Validation Min",
+    "Text Validation Max",
+    "Identifier?",
+    "Branching Logic (Show field only if...)",
+    "Required Field?",
+    "Custom Alignment",
+    "Question Number (surveys only)",
+    "Matrix Group Name",
+    "Matrix Ranking?",
+    "Field Annotation",
+)
+_VALIDATION = {Type.INTEGER: "integer", Type.NUMBER: "number", Type.DATE: "date_ymd"}
+#: What REDCap says of a form whose data are all there.
+_COMPLETE = "2"
+#: A field's name is a variable of the whole project.
+_PREFIX = {"psa": "psa", "events": "event", "adverse_events": "ae", "questionnaires": "prom"}
+_NUMBER = "number"
+
+
+def file_of(table: str) -> str:
+    """The import file of a table."""
+    return f"redcap_{table}.csv"
+
+
+#: All files that are written.
+FILES = frozenset({DICTIONARY, file_of(PATIENTS), *(file_of(name) for name in REPEATING)})
+
+
+def write_redcap(schemas: dict[str, Table], tables: dict[str, pa.Table], folder: Path) -> None:
+    """Write the dictionary and an import file per table."""
+    wanted = [schemas[name] for name in (PATIENTS, *REPEATING)]
+    _write(folder / DICTIONARY, _dictionary(wanted))
+    for table in wanted:
+        _write(folder / file_of(table.name), _records(table, tables[table.name]))
+
+
+def _write(path: Path, rows: Iterable[tuple[str, ...]]) -> None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    write_whole(path, text.getvalue().encode(), PRIVATE)
+
+
+def _field(table: Table, column: Column) -> str:
+    prefix = _PREFIX.get(table.name)
+    if prefix is None or column.name.startswith(f"{prefix}_"):
+        return column.name
+    return f"{prefix}_{column.name}"
+
+
+def _columns(table: Table) -> list[Column]:
+    """The columns that become fields: a record's id and a row's number stand elsewhere."""
+    return [column for column in table.columns if column.name not in (PATIENT, _NUMBER)]
+
+
+def _dictionary(tables: list[Table]) -> Iterator[tuple[str, ...]]:
+    yield _HEADING
+    yield _line(RECORD, PATIENTS, "text", "Patient", "", "", "", identifier=False)
+    for table in tables:
+        for column in _columns(table):
+            kind, choices, validation = "text", "", _VALIDATION.get(column.type, "")
+            if column.type is Type.BOOLEAN:
+                kind = "yesno"
+            elif column.type is Type.CATEGORY:
+                kind = "dropdown"
+                choices = " | ".join(
+                    f"{number}, {level}" for number, level in enumerate(column.levels, 1)
+                )
+            yield _line(
+                _field(table, column),
+                table.name,
+                kind,
+                column.words,
+                choices,
+                column.unit,
+                validation,
+                identifier=column.identifying,
+            )
+
+
+def _line(
+    name: str,
+    form: str,
+    kind: str,
+    label: str,
+    choices: str,
+    note: str,
+    validation: str,
+    *,
+    identifier: bool,
+) -> tuple[str, ...]:
+    left = (name, form, "", kind, label, choices, note, validation, "", "")
+    return (*left, "y" if identifier else "", "", "", "", "", "", "", "")
+
+
+def _records(table: Table, rows: pa.Table) -> Iterator[tuple[str, ...]]:
+    columns = _columns(table)
+    repeats = table.name in REPEATING
+    heading = [RECORD]
+    if repeats:
+        heading += ["redcap_repeat_instrument", "redcap_repeat_instance"]
+    yield (*heading, *(_field(table, column) for column in columns), f"{table.name}_complete")
+    for batch in rows.to_batches():
+        for row in batch.to_pylist():
+            found = [row[PATIENT]]
+            if repeats:
+                found += [table.name, str(row[_NUMBER])]
+            yield (*found, *(_value(column, row[column.name]) for column in columns), _COMPLETE)
+
+
+def _value(column: Column, value: Any) -> str:
+    if value is None:
+        return ""
+    if column.type is Type.CATEGORY:
+        return str(column.levels.index(value) + 1)
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, datetime):
+        return value.date().isoformat()
+    return value.isoformat() if isinstance(value, date) else str(value)

@@ -1,0 +1,85 @@
+"""A figure: drawn as SVG, the same from the same numbers, with its data and what it shows in words.
+
+matplotlib is imported where it draws: it takes longer to load than most commands take to run.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+
+#: Colours that are told apart without seeing red and green: Okabe and Ito 2008.
+BLUE, ORANGE, GREEN, GREY, BLACK = "#0072b2", "#d55e00", "#009e73", "#8c8c8c", "#222222"
+
+Cells = list[tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure. ``alt``: what it shows in a sentence; ``heading`` and ``rows``: its data."""
+
+    name: str
+    title: str
+    alt: str
+    svg: bytes
+    heading: tuple[str, ...]
+    rows: Cells
+
+    def data(self) -> str:
+        """The data as CSV; what is missing is empty."""
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(self.heading)
+        rows.writerows(self.rows)
+        return text.getvalue()
+
+
+class Drawing:
+    """A canvas in the making."""
+
+    def __init__(self, canvas: "Canvas") -> None:
+        self.canvas = canvas
+        self.svg = b""
+
+    def finish(self) -> None:
+        """Draw it."""
+        sink = io.BytesIO()
+        # No date and no version: the same numbers give the same file.
+        self.canvas.savefig(sink, format="svg", metadata={"Date": None, "Creator": None})
+        self.svg = sink.getvalue()
+
+
+@contextmanager
+def drawing(name: str, width: float, height: float) -> Iterator[Drawing]:
+    """A canvas of a size in inches, drawn at the end."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure as Canvas
+
+    style: dict[Any, Any] = {
+        "svg.hashsalt": name,
+        "svg.fonttype": "none",
+        "font.size": 9.0,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.edgecolor": BLACK,
+        "axes.labelcolor": BLACK,
+        "axes.grid": True,
+        "grid.color": "#e6e6e6",
+        "axes.axisbelow": True,
+    }
+    with mpl.rc_context(style):
+        made = Drawing(Canvas(figsize=(width, height), layout="constrained"))
+        yield made
+        made.finish()
+
+
+def whole(rows: Iterable[tuple[Any, ...]]) -> Cells:
+    """Rows as a list, numbers rounded to what a figure can show."""
+    return [
+        tuple(round(cell, 6) if isinstance(cell, float) else cell for cell in row) for row in rows
+    ]

@@ -1,0 +1,87 @@
+"""The report: one HTML file, its figures within it."""
+
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fhircryo.job import Job
+from fhircryo.research.analysis import MONTH, Analysis
+from fhircryo.research.report import words
+from fhircryo.research.report.charts import (
+    completeness_figure,
+    flow_figure,
+    grades_figure,
+    prom_figure,
+)
+from fhircryo.research.report.curves import psa_figure, survival_figure
+from fhircryo.research.report.figure import Figure
+from fhircryo.version import __version__
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The figures of a report by where they stand; None where nothing may or can be drawn."""
+
+    flow: Figure
+    survival: list[Figure | None]
+    psa: Figure | None
+    proms: list[Figure | None]
+    completeness: Figure | None
+    grades: Figure | None
+
+    @property
+    def all(self) -> list[Figure]:
+        """Those that were drawn."""
+        found = [self.flow, *self.survival, self.psa, *self.proms, self.completeness, self.grades]
+        return [one for one in found if one is not None]
+
+
+def figures_of(found: Analysis, psa: "pd.DataFrame | None") -> Figures:
+    """Draw the figures; ``psa``: the table of PSA results, None where no one may be shown."""
+    return Figures(
+        flow=flow_figure(found.flow),
+        survival=[survival_figure(one) for one in found.survival],
+        psa=None if psa is None else psa_figure(psa),
+        proms=[prom_figure(one) for one in found.proms],
+        completeness=completeness_figure(found.proms),
+        grades=grades_figure(found.grades),
+    )
+
+
+def page(found: Analysis, figures: Figures, job: Job, methods: str, kind: str) -> str:
+    """The report as HTML; ``kind``: identified, pseudonymised or aggregate-only."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["embedded"] = _embedded
+    environment.filters["months"] = lambda days: str(round(days / MONTH))
+    template = environment.get_template("report.html.j2")
+    paragraphs = [part for part in methods.split("\n\n") if not part.startswith("#")]
+    text: str = template.render(
+        found=found,
+        figures=figures,
+        job=job,
+        kind=kind,
+        methods=[part.strip() for part in paragraphs],
+        words=words,
+        version=__version__,
+        style=(_HERE / "report.css").read_text(encoding="utf-8"),
+    )
+    return text
+
+
+def _embedded(figure: Figure) -> str:
+    """A figure as the address of an image that holds it."""
+    return "data:image/svg+xml;base64," + base64.b64encode(figure.svg).decode()
