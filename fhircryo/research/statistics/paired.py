@@ -25,6 +25,8 @@ class Paired(msgspec.Struct, frozen=True):
 def wilcoxon_paired(changes: Iterable[float]) -> Paired:
     """Test whether changes centre on zero; two-sided, zeros left out as Wilcoxon did.
 
+    Exact of few pairs; else by the normal approximation without continuity correction (scipy).
+
     Effect size: (sum of the ranks that rose - of those that fell) / their total, Kerby, Compr
     Psychol 2014;3:11.IT.3.1.
     """
