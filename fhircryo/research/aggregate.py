@@ -28,6 +28,7 @@ from fhircryo.research.statistics.suppress import hides_table, is_small, suppres
 from fhircryo.research.statistics.survival import Estimate
 
 _KNOWN = "known"
+NOT_SHOWN = "not shown"
 
 
 def aggregated(found: Analysis, threshold: int) -> Analysis:
@@ -80,7 +81,7 @@ class _Aggregator:
         return None if self._any_small(*parts) else one
 
     def _row(self, row: Row) -> Row:
-        hidden = replace(row, ours=f"fewer than {self._threshold}", counted=None, change=None)
+        hidden = replace(row, ours=NOT_SHOWN, counted=None, change=None)
         if row.counted is not None:
             return row if self._proportion(row.counted) is not None else hidden
         if row.change is not None:

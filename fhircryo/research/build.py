@@ -17,6 +17,7 @@ from fhircryo.parallel import in_parallel
 from fhircryo.reading import Progress
 from fhircryo.research.arrow import decode, encode, joined, to_arrow
 from fhircryo.research.columns import (
+    NO_CODE,
     PATIENT,
     Table,
     optional_columns,
@@ -253,7 +254,7 @@ def _not_used(
         total[Reason.UNREADABLE, kind, ""] += 1
     order = {str(reason): number for number, reason in enumerate(Reason)}
     rows = [
-        {"reason": reason, "resource_type": kind, "code": code, "count": count}
+        {"reason": reason, "resource_type": kind, "code": code or NO_CODE, "count": count}
         for (reason, kind, code), count in sorted(
             total.items(), key=lambda pair: (order[pair[0][0]], *pair[0][1:])
         )

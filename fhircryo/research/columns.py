@@ -102,6 +102,8 @@ class Certainty(StrEnum):
 #: What the judgement of the baseline PSA is called.
 BASELINE_PSA = "baseline"
 COMPARATORS = ("<", ">")
+#: Of what nothing is told but its type.
+NO_CODE = "-"
 YES, NO = "Y", "N"
 FINAL, PRELIMINARY = "final", "preliminary"
 
@@ -481,7 +483,13 @@ def _not_used() -> Table:
     columns = (
         Column("reason", Type.CATEGORY, "Why", levels=_REASONS, required=True),
         Column("resource_type", Type.TEXT, "Type of the resources", required=True),
-        Column("code", Type.TEXT, "What they are coded as", identifying=True, required=True),
+        Column(
+            "code",
+            Type.TEXT,
+            f"What they are coded as; {NO_CODE} where that is not told",
+            identifying=True,
+            required=True,
+        ),
         Column("count", Type.INTEGER, "How many resources", required=True),
     )
     words = "What was read and not used"

@@ -19,9 +19,9 @@ def write_parquet(frame: "pd.DataFrame", path: Path) -> None:
 
 
 def write_csv(table: pa.Table, columns: Table, path: Path) -> None:
-    """Write a table as UTF-8, commas, quotes where needed, ``true`` and ``false``, ISO dates.
+    """Write a table as UTF-8, commas, texts in quotes, ``true`` and ``false``, ISO dates.
 
-    What is missing is empty.
+    What is missing is empty, without quotes.
     """
     from pyarrow import csv
 
@@ -33,5 +33,4 @@ def write_csv(table: pa.Table, columns: Table, path: Path) -> None:
         elif column.type is Type.DATE:
             values = values.cast(pa.date32())
         plain.append(values)
-    options = csv.WriteOptions(quoting_style="needed")
-    csv.write_csv(pa.table(plain, names=columns.names()), path, options)
+    csv.write_csv(pa.table(plain, names=columns.names()), path)

@@ -53,7 +53,7 @@ def endpoint_rows(computed: PatientEndpoints) -> Iterator[Row]:
             "reason": result.reason,
             "date_first": result.start,
             "date_last": result.end,
-            "resource": " ".join(evidence.ref for evidence in result.evidence),
+            "resource": " ".join(evidence.ref for evidence in result.evidence) or None,
         }
 
 

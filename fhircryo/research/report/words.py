@@ -1,12 +1,12 @@
 """Numbers as a journal prints them."""
 
+from fhircryo.research.aggregate import NOT_SHOWN
 from fhircryo.research.results_table import p_words
 from fhircryo.research.statistics.distribution import Distribution
 from fhircryo.research.statistics.paired import Paired
 from fhircryo.research.statistics.proportions import Proportion
 from fhircryo.research.statistics.survival import Estimate
 
-NOT_SHOWN = "not shown"
 NONE = "–"  # a dash, as tables have it
 
 
