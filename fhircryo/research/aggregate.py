@@ -1,12 +1,14 @@
 """The numbers of a cohort with everything hidden that would tell of a few people.
 
-What is shown together adds up: a share is shown only where yes, no and the unknown are all enough;
-of cells with a known total as many are hidden as it takes; a curve is read off only where the
-patients who had an event or left since the last reading are none or enough.
+No small count can be had as a difference either: a share is shown only where yes, no and the
+unknown are none or enough; reasons of few are pooled; a paired change is shown only where those who
+lack the other score are none or enough; a curve is read off only where those are who had an event
+or left since the last reading.
 """
 
 from msgspec.structs import replace
 
+from fhircryo.mapping.protocol import BASELINE
 from fhircryo.research.analysis import (
     Absence,
     Analysis,
@@ -24,10 +26,9 @@ from fhircryo.research.statistics.distribution import Distribution
 from fhircryo.research.statistics.paired import Paired
 from fhircryo.research.statistics.proportions import Proportion
 from fhircryo.research.statistics.responders import Responders
-from fhircryo.research.statistics.suppress import hides_table, is_small, suppress_partition
+from fhircryo.research.statistics.suppress import hides_table, is_small, pool_small
 from fhircryo.research.statistics.survival import Estimate
 
-_KNOWN = "known"
 NOT_SHOWN = "not shown"
 
 
@@ -40,15 +41,18 @@ class _Aggregator:
     def __init__(self, cohort: int, threshold: int) -> None:
         self._cohort = cohort
         self._threshold = threshold
+        #: Changes that may be shown.
+        self._changes: list[Paired] = []
 
     def all(self, found: Analysis) -> Analysis:
+        proms = tuple(self._prom(one) for one in found.proms)
         return Analysis(
             flow=self._flow(found.flow),
             table=tuple(self._row(row) for row in found.table),
             survival=tuple(self._survival(one) for one in found.survival),
             nadir=self._distribution(found.nadir),
             nadir_days=self._distribution(found.nadir_days),
-            proms=tuple(self._prom(one) for one in found.proms),
+            proms=proms,
             grades=self._grades(found.grades),
             evaluable=tuple(self._evaluable(one) for one in found.evaluable),
             not_used=tuple(self._not_used(one) for one in found.not_used),
@@ -60,18 +64,16 @@ class _Aggregator:
         return any(is_small(count, self._threshold) for count in counts)
 
     def _flow(self, flow: Flow) -> Flow:
-        parts = {one.words: one.patients or 0 for one in flow.lost} | {_KNOWN: flow.cohort}
-        shown = suppress_partition(parts, self._threshold)
-        hidden = any(count is None for count in shown.values())
+        lost = {one.words: one.patients or 0 for one in flow.lost}
+        procedures = {reason: count or 0 for reason, count in flow.procedures.items()}
+        small = self._any_small(sum(lost.values()), flow.cohort)
+        shown = {} if small else pool_small(lost, self._threshold)
         return replace(
             flow,
             # With the cohort's size it would tell how many were lost.
-            candidates=None if hidden else flow.candidates,
-            lost=[Lost(one.words, None if hidden else one.patients) for one in flow.lost],
-            procedures={
-                reason: None if self._any_small(count or 0) else count
-                for reason, count in flow.procedures.items()
-            },
+            candidates=None if small else flow.candidates,
+            lost=[Lost(words, count) for words, count in shown.items()],
+            procedures=dict(pool_small(procedures, self._threshold)),
         )
 
     def _proportion(self, one: Proportion | None) -> Proportion | None:
@@ -86,8 +88,7 @@ class _Aggregator:
             return row if self._proportion(row.counted) is not None else hidden
         if row.change is not None:
             words = row.words.rpartition(",")[0]
-            paired = self._paired(row.change)
-            return row if paired is not None else replace(hidden, words=words)
+            return row if row.change in self._changes else replace(hidden, words=words)
         return row if not self._any_small(self._cohort) else hidden
 
     def _survival(self, one: Survival) -> Survival:
@@ -139,9 +140,19 @@ class _Aggregator:
             complete = self._proportion(point.completeness)
             scores = self._distribution(point.scores) if complete is not None else None
             points.append(PromPoint(point.time_point, complete, scores))
+        scored = {one.time_point: one.scores.n for one in prom.points if one.scores is not None}
         changes = []
         for change in prom.changes:
             paired = self._paired(change.paired)
+            if change.paired is not None:
+                single = (
+                    scored.get(point, 0) - change.paired.n
+                    for point in (BASELINE, change.time_point)
+                )
+                if self._any_small(*single):
+                    paired = None
+                if paired is not None:
+                    self._changes.append(change.paired)
             counted = None if paired is None else self._responders(change.responders)
             changes.append(PromChange(change.time_point, paired, counted))
         return replace(prom, points=tuple(points), changes=tuple(changes))
@@ -161,10 +172,14 @@ class _Aggregator:
         return Grades((), (), None) if small else grades
 
     def _evaluable(self, one: Evaluable) -> Evaluable:
-        parts = {f"-{each.reason}": each.patients or 0 for each in one.absent}
-        shown = suppress_partition({_KNOWN: one.patients or 0} | parts, self._threshold)
-        absent = tuple(Absence(each.reason, shown[f"-{each.reason}"]) for each in one.absent)
-        return replace(one, patients=shown[_KNOWN], absent=absent)
+        known = one.patients or 0
+        if self._any_small(known, self._cohort - known):
+            return replace(one, patients=None, absent=())
+        reasons = pool_small(
+            {each.reason: each.patients or 0 for each in one.absent}, self._threshold
+        )
+        absent = tuple(Absence(reason, count) for reason, count in reasons.items())
+        return replace(one, absent=absent)
 
     def _not_used(self, one: NotUsedCount) -> NotUsedCount:
         return one if not self._any_small(one.count or 0) else replace(one, count=None)
