@@ -11,7 +11,7 @@ SYNC = UV_PROJECT_ENVIRONMENT=$(VENV) $$(command -v uv || echo $(BIN)/uv) \
 .PHONY: demo demo-server test lint docs bench hapi real-input clean kills demo-sync
 
 demo: $(READY)
-	$(BIN)/fhircryo demo
+	$(BIN)/fhircryo demo --report out
 
 # The same on a real FHIR server: HAPI, with the 62 patients in it and their endpoints written back.
 demo-server: $(READY)
@@ -35,6 +35,7 @@ docs: $(READY)
 # The second needs a HAPI server, as the tests do, and the clients that it compares with.
 bench: $(READY)
 	$(BIN)/python benchmarks/folder.py
+	$(BIN)/python benchmarks/cohort.py
 	$(SYNC) --group bench
 	$(BIN)/python -m benchmarks.server
 	$(BIN)/python -m benchmarks.sync

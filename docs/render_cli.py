@@ -1,4 +1,4 @@
-"""Renders what follows from the code: commands, exit codes, reasons; the overlays' JSON Schema.
+"""Renders what follows from the code: commands, exit codes, reasons, columns, a JSON Schema.
 
     python docs/render_cli.py            writes the pages
     python docs/render_cli.py --check    compares them; exit 1 where one is stale
@@ -25,9 +25,11 @@ import fhircryo
 from fhircryo import errors
 from fhircryo.cli.main import app
 from fhircryo.explain import WHY
+from fhircryo.mapping.load import DEFAULT_PROTOCOL, load_mappings, load_protocol
 from fhircryo.mapping.overlay import json_schema
 from fhircryo.model import Reason
 from fhircryo.publish.outcome import WORDS
+from fhircryo.research.columns import tables
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 SCHEMA = Path(__file__).resolve().parents[1] / "mappings" / "overlay.schema.json"
@@ -213,12 +215,40 @@ def reasons_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def columns_page() -> str:
+    """The columns of a cohort's tables, with all that they can have."""
+    lines = [
+        "# Columns",
+        "",
+        GENERATED,
+        "The tables that `fhircryo cohort` writes, with the shipped mappings and the protocol"
+        f" `{DEFAULT_PROTOCOL}`.",
+        "Columns marked *identified* are only in tables that were asked for with `--identified`.",
+        "Days are days from the index procedure. See [Pull a cohort](../how-to/pull-a-cohort.md).",
+    ]
+    for table in tables(load_mappings(), load_protocol()).values():
+        lines += ["", f"## {table.name}", "", f"{table.words}. Key: {', '.join(table.key)}.", ""]
+        lines += ["| column | type | unit | what it is |", "|---|---|---|---|"]
+        for column in table.columns:
+            kind = f"ordered {column.type}" if column.ordered else str(column.type)
+            marked = ", *identified*" if column.identifying else ""
+            values = ""
+            if column.levels and not column.name.endswith("reason"):
+                values = "; one of " + ", ".join(f"`{level}`" for level in column.levels)
+            unit = f"`{column.unit}`" if column.unit else ""
+            words = column.words.replace("|", "\\|")
+            lines.append(f"| `{column.name}` | {kind}{marked} | {unit} | {words}{values} |")
+    lines += ["", "Reasons are explained in [Reasons](reasons.md).", ""]
+    return "\n".join(lines)
+
+
 def pages() -> dict[Path, str]:
     """All rendered pages."""
     return {
         REFERENCE / "cli.md": cli_page(),
         REFERENCE / "exit-codes.md": exit_codes_page(),
         REFERENCE / "reasons.md": reasons_page(),
+        REFERENCE / "columns.md": columns_page(),
         SCHEMA: json_schema(),
     }
 

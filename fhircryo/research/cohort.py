@@ -169,19 +169,15 @@ def pull(
             workers=workers,
             progress=progress,
         )
+    made = manifest(
+        read, job, wanted.between, found.flow, kind=wanted.kind, formats=[*wanted.formats]
+    )
+    del read  # the records are not needed any more, and most of the memory is theirs
     tell("writing")
     if wanted.kind == "pseudonymised" and not place.exists():
         place.parent.mkdir(parents=True, exist_ok=True)
         write_key(place, pseudonyms)
     with writing_to(folder, OWN) as work:
-        made = manifest(
-            read,
-            job,
-            wanted.between,
-            found.flow,
-            kind=wanted.kind,
-            formats=[*wanted.formats],
-        )
         _write_json(work / MANIFEST, made)
         _write_folder(work, found, wanted)
     return found
@@ -224,7 +220,7 @@ def _write_report(work: Path, found: Cohort, shown: Analysis, text: str, kind: s
     folder.mkdir()
     for figure in figures.all:
         (folder / f"{figure.name}.svg").write_bytes(figure.svg)
-        (folder / f"{figure.name}.csv").write_text(figure.data(), encoding="utf-8")
+        (folder / f"{figure.name}.csv").write_text(figure.data, encoding="utf-8")
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from fhircryo.research.columns import PATIENT, Column, Table, Type
+from fhircryo.research.files import NO, YES
 
 #: https://specs.frictionlessdata.io/table-schema/#types-and-formats
 _TYPES = {
@@ -72,7 +73,7 @@ def _field(column: Column) -> dict[str, Any]:
     if column.unit:
         found["unit"] = column.unit
     if column.type is Type.BOOLEAN:
-        found |= {"trueValues": ["true"], "falseValues": ["false"]}
+        found |= {"trueValues": [YES], "falseValues": [NO]}
     constraints: dict[str, Any] = {}
     if column.required:
         constraints["required"] = True

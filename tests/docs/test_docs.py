@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -24,7 +25,11 @@ ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = "examples/bomers-2020"
 AS_OF = "2017-12-31"
 #: Written by hand, for users: what they show is run.
-FOR_USERS = [ROOT / "README.md", *sorted((ROOT / "docs" / "how-to").glob("*.md"))]
+FOR_USERS = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs" / "how-to").glob("*.md")),
+    *sorted((ROOT / "docs" / "tutorial").glob("*.md")),
+]
 _NOT_OURS = {"out", "out2", "dist", "build", "__pycache__", "node_modules"}
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^(`{3,})(\w*)\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
@@ -96,7 +101,9 @@ def test_generated_pages_are_fresh():
     assert (done.returncode, done.stderr) == (0, ""), "run make docs"
 
 
-@pytest.mark.parametrize("page", ["cli.md", "exit-codes.md", "reasons.md", "overlay.schema.json"])
+@pytest.mark.parametrize(
+    "page", ["cli.md", "exit-codes.md", "reasons.md", "columns.md", "overlay.schema.json"]
+)
 def test_a_stale_page_is_found(page, tmp_path, monkeypatch):
     module = renderer()
     monkeypatch.setattr(module, "REFERENCE", tmp_path)
@@ -334,6 +341,36 @@ def test_every_setting_option_and_exit_code_is_described():
             assert re.search(rf"^\| `{option}\b", text, re.MULTILINE), option
     for code in renderer().exit_code_words():
         assert f"| {code} | " in text
+
+
+def test_every_option_and_file_of_a_cohort_is_described(tmp_path):
+    text = (ROOT / "docs/how-to/pull-a-cohort.md").read_text(encoding="utf-8")
+    for parameter in commands()[("cohort",)].params:
+        for option in parameter.opts:
+            if option.startswith("--") and option not in ("--report", "--yes"):
+                assert re.search(rf"^\| .*`{option}\b", text, re.MULTILINE), option
+    done = run("-m", "fhircryo", "cohort", EXAMPLE, str(tmp_path / "out"), "--format", "csv,redcap")
+    assert done.returncode == 0, done.stderr
+    for path in (tmp_path / "out").iterdir():
+        name = path.name if path.is_file() else f"{path.name}/"
+        assert f"`{name}`" in text or f"`{path.stem}`" in text, name
+
+
+@pytest.mark.skipif(shutil.which("Rscript") is None, reason="no R: the page on R was not tried")
+def test_the_page_on_r_is_true(tmp_path):
+    page = (ROOT / "docs/how-to/read-it-in-r.md").read_text(encoding="utf-8")
+    script = next(match[3] for match in _FENCE.finditer(page) if match[2] == "r")
+    done = run("-m", "fhircryo", "cohort", EXAMPLE, str(tmp_path / "cohort"), "--as-of", AS_OF)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "read.R").write_text(script, encoding="utf-8")
+    ran = subprocess.run(
+        ["Rscript", "read.R"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert re.search(r"FALSE\s+TRUE\s+<NA>\s*\n\s*21\s+36\s+5", ran.stdout), ran.stdout
+    assert re.search(r"none\s+I\s+II\s+IIIa", ran.stdout), ran.stdout
+    # The report's figure at a year: 0.80 (0.68 to 0.88).
+    assert re.search(r"365\s+\d+\s+12\s+0\.80\S*\s+\S+\s+0\.67\S*\s+0\.88", ran.stdout), ran.stdout
 
 
 # --------------------------------------------------------------------------- pages

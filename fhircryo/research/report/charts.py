@@ -12,8 +12,8 @@ from fhircryo.research.report.figure import (
     GREY,
     ORANGE,
     Figure,
+    as_csv,
     drawing,
-    whole,
 )
 from fhircryo.research.report.words import count, median
 
@@ -21,14 +21,21 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def flow_figure(flow: Flow) -> Figure:
-    """From the source to the cohort, in boxes."""
-    steps = [
+def flow_rows(flow: Flow) -> list[tuple[str, str]]:
+    """The steps from the source to the cohort, and how many patients are left or lost."""
+    return [
         ("Patients read", str(flow.patients_read)),
         ("With a procedure that can be the index", count(flow.candidates)),
+        *((one.words.capitalize(), count(one.patients)) for one in flow.lost),
         ("In the cohort", str(flow.cohort)),
     ]
-    lost = [f"{one.words}: {count(one.patients)}" for one in flow.lost]
+
+
+def flow_figure(flow: Flow) -> Figure:
+    """From the source to the cohort, in boxes."""
+    rows = flow_rows(flow)
+    steps = [*rows[:2], rows[-1]]
+    lost = [f"{words}: {number}" for words, number in rows[2:-1]]
     height = 3.1 + 0.25 * len(lost)
     with drawing("flow", 6.4, height) as made:
         plot = made.canvas.add_subplot()
@@ -49,9 +56,8 @@ def flow_figure(flow: Flow) -> Figure:
         plot.annotate(
             "", (0.47, 0.36), xytext=(0.3, 0.36), arrowprops={"arrowstyle": "->", "color": BLACK}
         )
-    rows = [*steps[:2], *((one.words, count(one.patients)) for one in flow.lost), steps[2]]
     alt = "; ".join(f"{words}: {number}" for words, number in rows)
-    return Figure("flow", "Flow of patients", alt, made.svg, ("step", "patients"), list(rows))
+    return Figure("flow", "Flow of patients", alt, made.svg, as_csv(("step", "patients"), rows))
 
 
 def _box(plot: "Axes", x: float, y: float, words: str) -> None:
@@ -94,7 +100,7 @@ def prom_figure(prom: Prom) -> Figure | None:
     read = [f"{one.time_point} {median(one.scores)}" for one in shown]
     alt = f"{prom.words}, median (quartiles): {'; '.join(read)}"
     heading = ("time_point", "n", "median", "q1", "q3")
-    return Figure(name, prom.words, alt, made.svg, heading, whole(rows))
+    return Figure(name, prom.words, alt, made.svg, as_csv(heading, rows))
 
 
 def completeness_figure(proms: Sequence[Prom]) -> Figure | None:
@@ -133,7 +139,7 @@ def completeness_figure(proms: Sequence[Prom]) -> Figure | None:
     alt = f"Completeness of {len(names)} instruments at {', '.join(points)}, in per cent"
     heading = ("instrument", "time_point", "expected", "scored", "percent")
     title = "Completeness of questionnaires"
-    return Figure("completeness", title, alt, made.svg, heading, whole(rows))
+    return Figure("completeness", title, alt, made.svg, as_csv(heading, rows))
 
 
 def grades_figure(grades: Grades) -> Figure | None:
@@ -164,4 +170,4 @@ def grades_figure(grades: Grades) -> Figure | None:
     )
     heading = ("clavien_dindo", "sir", "patients")
     title = "Complications by Clavien-Dindo and SIR"
-    return Figure("complications", title, alt, made.svg, heading, whole(rows))
+    return Figure("complications", title, alt, made.svg, as_csv(heading, rows))

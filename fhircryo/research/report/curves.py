@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from fhircryo.research.analysis import MONTH, Survival
 from fhircryo.research.columns import PATIENT
-from fhircryo.research.report.figure import BLACK, BLUE, GREY, ORANGE, Figure, drawing, whole
+from fhircryo.research.report.figure import BLACK, BLUE, GREY, ORANGE, Figure, as_csv, drawing
 from fhircryo.research.report.words import survival as survival_words
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def survival_figure(found: Survival) -> Figure | None:
         curve.censored,
         strict=True,
     )
-    return Figure(name, title, "; ".join([alt, *read]), made.svg, _CURVE, whole(rows))
+    return Figure(name, title, "; ".join([alt, *read]), made.svg, as_csv(_CURVE, rows))
 
 
 def _read_off(name: str, title: str, found: Survival) -> Figure:
@@ -96,7 +96,7 @@ def _read_off(name: str, title: str, found: Survival) -> Figure:
         for one in found.landmarks
     )
     alt = f"Kaplan-Meier estimates of {found.patients} patients: {'; '.join(read)}"
-    return Figure(name, title, alt, made.svg, _READ_OFF, whole(rows))
+    return Figure(name, title, alt, made.svg, as_csv(_READ_OFF, rows))
 
 
 def psa_figure(psa: "pd.DataFrame") -> Figure | None:
@@ -151,5 +151,5 @@ def psa_figure(psa: "pd.DataFrame") -> Figure | None:
         f" {failed} biochemical failures are marked"
     )
     columns = [PATIENT, "days", "psa", "failure"]
-    rows = whole(psa[columns].astype(object).itertuples(index=False, name=None))
-    return Figure("psa-courses", "PSA courses", alt, made.svg, tuple(columns), rows)
+    data = psa[columns].to_csv(index=False, lineterminator="\n")
+    return Figure("psa-courses", "PSA courses", alt, made.svg, data)

@@ -16,27 +16,16 @@ if TYPE_CHECKING:
 #: Colours that are told apart without seeing red and green: Okabe and Ito 2008.
 BLUE, ORANGE, GREEN, GREY, BLACK = "#0072b2", "#d55e00", "#009e73", "#8c8c8c", "#222222"
 
-Cells = list[tuple[Any, ...]]
-
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure. ``alt``: what it shows in a sentence; ``heading`` and ``rows``: its data."""
+    """A figure. ``alt``: what it shows in a sentence; ``data``: its data as CSV."""
 
     name: str
     title: str
     alt: str
     svg: bytes
-    heading: tuple[str, ...]
-    rows: Cells
-
-    def data(self) -> str:
-        """The data as CSV; what is missing is empty."""
-        text = io.StringIO()
-        rows = csv.writer(text, lineterminator="\n")
-        rows.writerow(self.heading)
-        rows.writerows(self.rows)
-        return text.getvalue()
+    data: str
 
 
 class Drawing:
@@ -78,8 +67,11 @@ def drawing(name: str, width: float, height: float) -> Iterator[Drawing]:
         made.finish()
 
 
-def whole(rows: Iterable[tuple[Any, ...]]) -> Cells:
-    """Rows as a list, numbers rounded to what a figure can show."""
-    return [
-        tuple(round(cell, 6) if isinstance(cell, float) else cell for cell in row) for row in rows
-    ]
+def as_csv(heading: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> str:
+    """Data as CSV, numbers rounded to what a figure can show; what is missing is empty."""
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(heading)
+    for row in rows:
+        lines.writerow(round(cell, 6) if isinstance(cell, float) else cell for cell in row)
+    return text.getvalue()

@@ -11,6 +11,7 @@ from fhircryo.research.report import words
 from fhircryo.research.report.charts import (
     completeness_figure,
     flow_figure,
+    flow_rows,
     grades_figure,
     prom_figure,
 )
@@ -72,6 +73,7 @@ def page(found: Analysis, figures: Figures, job: Job, methods: str, kind: str) -
     text: str = template.render(
         found=found,
         figures=figures,
+        steps=flow_rows(found.flow),
         job=job,
         kind=kind,
         methods=[part.strip() for part in paragraphs],
