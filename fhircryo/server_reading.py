@@ -14,6 +14,7 @@ from fhircryo.errors import SourceError, UsageError
 from fhircryo.extract.context import Context
 from fhircryo.fhir.capability import Capabilities, capabilities
 from fhircryo.fhir.client import Client, HttpError
+from fhircryo.fhir.kept import KeptPages
 from fhircryo.fhir.search import Params, Searcher
 from fhircryo.fhir.wire import Meta, Resource
 from fhircryo.gather import Shelf, Unreadable
@@ -119,7 +120,7 @@ def code_searches(mappings: Mappings, concepts: Iterable[str]) -> list[dict[str,
 
 
 class ServerReader:
-    """Reads one server for one run."""
+    """Reads one server for one run; ``kept``: pages of one that broke off."""
 
     def __init__(
         self,
@@ -127,12 +128,13 @@ class ServerReader:
         context: Context,
         selection: Selection,
         progress: Progress | None = None,
+        kept: KeptPages | None = None,
     ) -> None:
         self._client = client
         self._context = context
         self._selection = selection
         self._progress = progress
-        self._searcher = Searcher(client)
+        self._searcher = Searcher(client, kept)
         self._shelf = Shelf(
             grading_labels(context),
             told_in_full=context.told_in_full,

@@ -11,6 +11,7 @@ from fhircryo.connect import open_client
 from fhircryo.errors import UsageError
 from fhircryo.fhir.client import Client
 from fhircryo.fhir.folder import InputFile, input_files
+from fhircryo.fhir.kept import KeptPages
 from fhircryo.gather import Records, assemble
 from fhircryo.job import Job
 from fhircryo.model import Lacking, Notice, Reason
@@ -71,15 +72,18 @@ def read_source(
     workers: int = 1,
     progress: Progress | None = None,
     told_in_full: str = "",
+    work: Path | None = None,
 ) -> SourceRead:
     """Read a source into records; of one patient also what only counts may be kept.
+
+    ``work``: a folder in which a server's pages are kept while they are read.
 
     Raises:
         SourceError: it is not there, refuses to be read, or holds nothing to read.
     """
     if is_url(str(source)):
         with open_client(str(source), job.settings.source) as client:
-            return read_server(client, job, progress, told_in_full)
+            return read_server(client, job, progress, told_in_full, work)
     with no_garbage_collection():
         files, passed_over = input_files(Path(source))
         context = job.context(told_in_full)
@@ -88,16 +92,21 @@ def read_source(
 
 
 def read_server(
-    client: Client, job: Job, progress: Progress | None = None, told_in_full: str = ""
+    client: Client,
+    job: Job,
+    progress: Progress | None = None,
+    told_in_full: str = "",
+    work: Path | None = None,
 ) -> SourceRead:
-    """Read a server that is open already.
+    """Read a server that is open already; ``work``: as ``read_source``.
 
     Raises:
         SourceError: it refuses, or does not give all it has.
     """
     with no_garbage_collection():
         context = job.context(told_in_full, server=client.base)
-        reading = ServerReader(client, context, job.selection, progress).read()
+        kept = None if work is None else KeptPages(work)
+        reading = ServerReader(client, context, job.selection, progress, kept).read()
         return _assembled(client.base, reading, job, [], [])
 
 

@@ -1,6 +1,8 @@
 """``fhircryo cohort``: a source's cohort as tables, statistics and a report."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +17,7 @@ from fhircryo.cli.options import (
     Source,
     parse_day,
 )
-from fhircryo.errors import DONE, UNREADABLE, UsageError
+from fhircryo.errors import DONE, UNREADABLE, SourceError, UsageError
 
 if TYPE_CHECKING:
     from fhircryo.research.cohort import Cohort, Kind
@@ -108,7 +110,7 @@ def cohort(
     wanted = Wanted(
         kind, chosen, report, Between(index_from, index_to), job.settings.smallest_group
     )
-    with progress() as (stage, advance):
+    with progress() as (stage, advance), _kept(folder):
         found = pull(
             source,
             folder,
@@ -129,6 +131,25 @@ def cohort(
     if kind == "pseudonymised":
         typer.echo(f"key of the pseudonyms, keep it apart: {key or f'{folder}.key'}")
     raise typer.Exit(UNREADABLE if found.flow.unreadable else DONE)
+
+
+@contextmanager
+def _kept(folder: Path) -> Iterator[None]:
+    """Say what is kept of a run that breaks off."""
+    from fhircryo.work_folder import OLDEST, work_folder_of
+
+    try:
+        yield
+    except (SourceError, KeyboardInterrupt):
+        work = work_folder_of(folder.resolve())
+        if work.is_dir():
+            hours = int(OLDEST.total_seconds() // 3600)
+            print(
+                f"What was read is kept in {work} for {hours} hours: run it again to go on from"
+                " there, or remove that folder",
+                file=sys.stderr,
+            )
+        raise
 
 
 def _kind(identified: bool, aggregate_only: bool) -> "Kind":

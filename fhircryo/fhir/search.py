@@ -11,6 +11,7 @@ import requests
 from fhircryo.calendar import moment
 from fhircryo.errors import SourceError
 from fhircryo.fhir.client import Client, HttpError, without_query
+from fhircryo.fhir.kept import KeptPage, KeptPages, KeptSearch
 
 _NO_POST = frozenset({404, 405, 415})
 _EXPIRED = frozenset({404, 410})
@@ -87,6 +88,18 @@ class _Match(NamedTuple):
     head: Head | None
 
 
+class _Turned(NamedTuple):
+    """A page of a search: its total (0: none stated), its matches, and where the next one is."""
+
+    total: int
+    matches: list[_Match]
+    link: str | None
+
+    def to_keep(self) -> KeptPage:
+        """As it is kept on disk."""
+        return KeptPage([match.line for match in self.matches], self.total, self.link)
+
+
 class Sample(NamedTuple):
     """The first pages of a search; ``total``: as the server states it; ``whole``: that was all."""
 
@@ -103,11 +116,13 @@ class _ExpiredError(Exception):
 class Searcher:
     """Searches by POST, so that codes and ids stay out of access logs; by GET where it must.
 
-    The next page is asked for while the one before it is being read.
+    The next page is asked for while the one before it is being read. ``kept``: pages of a run that
+    broke off, which are not asked for again.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, kept: KeptPages | None = None) -> None:
         self._client = client
+        self._kept = kept
         self._by_post = True
         self._totals = True
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix="fhircryo-page")
@@ -159,7 +174,8 @@ class Searcher:
         for read in range(1, pages + 1):
             page = self._page(response)
             total = page.total if total is None else total
-            lines += _unseen(kind, _matches(page), seen)
+            for unseen in _unseen(kind, _matches(page), seen):
+                lines += unseen
             link = self._next(page, response.url, visited)
             if link is None or read == pages:
                 break
@@ -174,35 +190,45 @@ class Searcher:
             SourceError: a page is not what it must be; matches are missing.
         """
         seen: set[_Key] = set()
-        found = expected = 0
-        for attempt in range(1, _TRIES + 1):
-            expected = 0
-            try:
-                for total, matches in self._pages(kind, params):
-                    expected = max(expected, total)
-                    lines = _unseen(kind, matches, seen)
-                    if lines:
-                        yield lines
-            except _ExpiredError:
-                if attempt == 1:
-                    continue
-                raise SourceError(
-                    f"{self._client.base}/{kind}: the server forgot the search while its pages were"
-                    " read, twice; ask for fewer or larger pages (setting page_size)"
-                ) from None
-            # While others write, pages shift; what a count shows to be missing is read again.
-            found = len({name for name, _, _ in seen})
-            if found >= expected:
+        found = expected = missing = 0
+        link: str | None = None
+        kept = None if self._kept is None else self._kept.of(self._client.base, kind, params)
+        if kept is not None:
+            for page in kept.pages():
+                expected, link = max(expected, page.total), page.link
+                yield from _unseen(kind, [_Match(line, head_of(line)) for line in page.lines], seen)
+            if kept.any and link is None and _names(seen) >= expected:
                 return
+        for attempt in range(1, _TRIES + 1):
+            if kept is not None and link is None:
+                kept.forget()
+            try:
+                for turned in self._pages(kind, params, link, kept):
+                    expected = max(expected, turned.total)
+                    yield from _unseen(kind, turned.matches, seen)
+            except _ExpiredError:
+                if attempt > 1:
+                    raise SourceError(
+                        f"{self._client.base}/{kind}: the server forgot the search while its pages"
+                        " were read, twice; ask for fewer or larger pages (setting page_size)"
+                    ) from None
+            else:
+                # While others write, pages shift; what a count shows to be missing is read again.
+                found, missing = _names(seen), expected
+                if found >= expected:
+                    return
+            expected, link = 0, None
         raise SourceError(
-            f"{self._client.base}/{kind}: the server counts {expected} matches and gives {found},"
+            f"{self._client.base}/{kind}: the server counts {missing} matches and gives {found},"
             f" {_TRIES} times"
         )
 
-    def _pages(self, kind: str, params: Params) -> Iterator[tuple[int, list[_Match]]]:
-        """The pages of a search: the total that each states (0: none), and its matches."""
+    def _pages(
+        self, kind: str, params: Params, link: str | None, kept: KeptSearch | None
+    ) -> Iterator[_Turned]:
+        """The pages of a search; ``link``: where it goes on (None: from its beginning)."""
         sized = {**params, "_count": str(self._client.connection.page_size)}
-        response = self._counted(kind, sized)
+        response = self._counted(kind, sized) if link is None else self._continued(link)
         visited: set[str] = set()
         met: set[_Key] = set()
         idle = 0
@@ -221,7 +247,10 @@ class Searcher:
                     f"{self._client.base}/{kind}: {idle} pages in a row with nothing new: the"
                     " server's pages go round in a circle"
                 )
-            yield page.total or 0, matches
+            turned = _Turned(page.total or 0, matches, link)
+            if kept is not None:
+                kept.keep(turned.to_keep())
+            yield turned
             if link is None or upcoming is None:
                 return
             try:
@@ -230,6 +259,16 @@ class Searcher:
                 if error.status in _EXPIRED:
                     raise _ExpiredError from None
                 raise
+
+    def _continued(self, link: str) -> requests.Response:
+        """The page that a run which broke off would have read next."""
+        try:
+            return self._client.request("GET", link)
+        except HttpError as error:
+            # Servers differ in what they say of a search that they no longer know.
+            if error.status in _EXPIRED | _NOT_TAKEN:
+                raise _ExpiredError from None
+            raise
 
     def _counted(self, kind: str, params: Params) -> requests.Response:
         """The first page, with an exact total where the server knows how."""
@@ -306,6 +345,11 @@ def head_of(line: bytes) -> Head | None:
         return None
 
 
+def _names(seen: set[_Key]) -> int:
+    """How many resources were seen, in whatever versions."""
+    return len({name for name, _, _ in seen})
+
+
 def _matches(page: _Page) -> list[_Match]:
     """The matches of a page; what was only included with them left out."""
     found = []
@@ -317,8 +361,8 @@ def _matches(page: _Page) -> list[_Match]:
     return found
 
 
-def _unseen(kind: str, matches: list[_Match], seen: set[_Key]) -> list[bytes]:
-    """The matches of the type asked for that are new, noted as seen."""
+def _unseen(kind: str, matches: list[_Match], seen: set[_Key]) -> Iterator[list[bytes]]:
+    """The matches of the type asked for that are new, noted as seen; nothing where none is."""
     found = []
     for line, head in matches:
         if head is not None and head.resource_type != kind:
@@ -329,7 +373,8 @@ def _unseen(kind: str, matches: list[_Match], seen: set[_Key]) -> list[bytes]:
                 seen.add(key)
             # What cannot be read is given, too: reading it says what is wrong.
             found.append(line)
-    return found
+    if found:
+        yield found
 
 
 def _key(head: Head | None) -> _Key:

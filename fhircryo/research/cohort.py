@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow as pa
 
 from fhircryo.errors import UsageError
+from fhircryo.fhir.client import without_query
 from fhircryo.job import Job
 from fhircryo.publish.folder import check_target, writing_to
 from fhircryo.reading import Progress
@@ -26,6 +28,7 @@ from fhircryo.research.methods import methods
 from fhircryo.research.package import data_package, dictionary
 from fhircryo.research.pseudonyms import Pseudonyms, read_key, write_key
 from fhircryo.source import SourceRead, is_url, no_garbage_collection, read_source
+from fhircryo.work_folder import work_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -156,7 +159,11 @@ def pull(
         raise UsageError(f"{place}: the key would lie with the tables; name another --key")
     pseudonyms = read_key(place) if place.exists() else Pseudonyms.at_random()
     tell("reading")
-    read = read_source(source, job, workers, progress)
+    with ExitStack() as stack:
+        work = None
+        if is_url(str(source)):
+            work = stack.enter_context(work_folder(folder, without_query(str(source))))
+        read = read_source(source, job, workers, progress, work=work)
     tell("computing")
     identified = wanted.kind == "identified"
     with no_garbage_collection():
