@@ -119,7 +119,7 @@ class _Builder:
             "patients": iter(
                 [patient_row(computed, self.job.protocol, identified=self.identified)]
             ),
-            "endpoints": endpoint_rows(computed),
+            "endpoints": endpoint_rows(computed, identified=self.identified),
             "psa": psa_rows(computed),
             "events": event_rows(computed),
             "adverse_events": adverse_event_rows(computed, self.job.mappings.scales),

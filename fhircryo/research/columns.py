@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from enum import StrEnum
+from functools import cache
 
 import msgspec
 
@@ -111,11 +112,13 @@ _REASONS = tuple(str(reason) for reason in Reason)
 _DAYS = "d"
 
 
+@cache
 def snake(key: str) -> str:
     """A key as the name of a column."""
     return key.replace("-", "_")
 
 
+@cache
 def score_column(instrument: str, time_point: str, *, change: bool = False) -> str:
     """The column of a score, or of its change since baseline, in the table of patients."""
     middle = "change_" if change else ""

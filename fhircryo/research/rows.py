@@ -32,12 +32,12 @@ from fhircryo.research.columns import (
 from fhircryo.research.patient_row import Row, as_float, days_of, part_of
 
 
-def endpoint_rows(computed: PatientEndpoints) -> Iterator[Row]:
-    """A row per endpoint."""
+def endpoint_rows(computed: PatientEndpoints, *, identified: bool) -> Iterator[Row]:
+    """A row per endpoint; dates and what it stands on only where ``identified``."""
     line = computed.line
     for result in computed.results:
         number = as_float(result.value)
-        yield {
+        row: Row = {
             PATIENT: line.record.patient,
             "endpoint": result.code,
             "time_point": result.time_point or FOLLOW_UP,
@@ -51,10 +51,11 @@ def endpoint_rows(computed: PatientEndpoints) -> Iterator[Row]:
             "status": FINAL if result.final else PRELIMINARY,
             "absent": result.absent,
             "reason": result.reason,
-            "date_first": result.start,
-            "date_last": result.end,
-            "resource": " ".join(evidence.ref for evidence in result.evidence) or None,
         }
+        if identified:
+            row["date_first"], row["date_last"] = result.start, result.end
+            row["resource"] = " ".join(evidence.ref for evidence in result.evidence) or None
+        yield row
 
 
 def _text(result: Result) -> str | None:
