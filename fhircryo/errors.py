@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 a bug; 2 usage or settings; 3 source unreachable or refuse
 """
 
 DONE = 0
+BUG = 1
 UNREADABLE = 4
 REJECTED = 5
 
@@ -12,7 +13,7 @@ REJECTED = 5
 class FhircryoError(Exception):
     """What a user can mend: the message says what, where and what to do."""
 
-    exit_code = 1
+    exit_code = BUG
 
 
 class UsageError(FhircryoError):
@@ -25,6 +26,10 @@ class SourceError(FhircryoError):
     """The source is not there or refuses to be read."""
 
     exit_code = 3
+
+
+class SignInError(SourceError):
+    """The server, or its token endpoint, does not let us in."""
 
 
 class TargetError(FhircryoError):

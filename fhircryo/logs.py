@@ -5,11 +5,19 @@ import logging
 import sys
 from datetime import UTC, datetime
 
+from fhircryo.masking import masked
 from fhircryo.settings import Settings
 
 
+class _TextLines(logging.Formatter):
+    """A line of text for each; what is secret is masked."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return masked(super().format(record))
+
+
 class _JsonLines(logging.Formatter):
-    """One JSON object per line."""
+    """One JSON object per line; what is secret is masked."""
 
     def __init__(self, run: str) -> None:
         super().__init__()
@@ -20,12 +28,12 @@ class _JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": masked(record.getMessage()),
         }
         if self._run:
             content["run"] = self._run
         if record.exc_info:
-            content["exception"] = self.formatException(record.exc_info)
+            content["exception"] = masked(self.formatException(record.exc_info))
         return json.dumps(content, ensure_ascii=False)
 
 
@@ -40,9 +48,7 @@ def set_up_logs(settings: Settings, run: str = "") -> None:
         handler.setFormatter(_JsonLines(run))
     else:
         named = f" {run}" if run else ""
-        handler.setFormatter(
-            logging.Formatter(f"%(asctime)s %(levelname)s{named} %(name)s: %(message)s")
-        )
+        handler.setFormatter(_TextLines(f"%(asctime)s %(levelname)s{named} %(name)s: %(message)s"))
     logger = logging.getLogger("fhircryo")
     logger.handlers[:] = [handler]
     logger.setLevel(level.upper())

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
-from fhircryo.connect import open_client
+from fhircryo.connect import COMPARING, MATCHING, WRITING, open_client
 from fhircryo.errors import SourceError, TargetError, UsageError
 from fhircryo.fhir.capability import Capabilities, capabilities
 from fhircryo.fhir.client import Client
@@ -115,7 +115,10 @@ def open_target(
         if alone:
             stack.enter_context(target_lock(target.rstrip("/"), state_folder(settings)))
         with _as_target():
-            client = stack.enter_context(open_client(target, connection))
+            needs = dict(COMPARING if allowed.dry_run else WRITING)
+            if references.subject == "match":
+                needs |= MATCHING
+            client = stack.enter_context(open_client(target, connection, needs))
             known = _writable(client)
         if creation(known) != "own-id" and not allowed.dry_run and not alone:
             stack.enter_context(target_lock(client.base, state_folder(settings)))

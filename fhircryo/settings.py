@@ -3,12 +3,13 @@
 import difflib
 import json
 import os
+import re
 import tomllib
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -22,6 +23,8 @@ from fhircryo.errors import UsageError
 from fhircryo.mapping.load import DEFAULT_BASE, DEFAULT_PROTOCOL
 
 CONFIG_FILE = "fhircryo.toml"
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 ReadType = Literal[
     "Patient",
@@ -39,10 +42,11 @@ ReadType = Literal[
 class ServerSettings(BaseModel):
     """How a FHIR server is reached; times in seconds. Secrets stand in files or the environment."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     auth: Annotated[
-        Literal["none", "basic", "bearer"], Field(description="How requests say who asks")
+        Literal["none", "basic", "bearer", "oauth2", "smart-backend"],
+        Field(description="How requests say who asks"),
     ] = "none"
     user: Annotated[str | None, Field(description="For auth = basic")] = None
     password_env: Annotated[
@@ -55,7 +59,48 @@ class ServerSettings(BaseModel):
     token_file: Annotated[
         Path | None, Field(description="File with the bearer token; read again after a 401")
     ] = None
-    headers: Annotated[dict[str, str], Field(description="Sent with every request")] = {}
+    token_command: Annotated[
+        tuple[str, ...],
+        Field(description="Command and arguments that print the bearer token; run again likewise"),
+    ] = ()
+    client_id: Annotated[
+        str | None, Field(description="For oauth2 and smart-backend: as we are registered")
+    ] = None
+    key_file: Annotated[
+        Path | None, Field(description="Private key that signs us in: PEM or JWK, of mode 0600")
+    ] = None
+    key_id: Annotated[
+        str | None, Field(description="What the key is registered as; unset: its thumbprint")
+    ] = None
+    client_secret_env: Annotated[
+        str | None, Field(description="Environment variable that holds the client's secret")
+    ] = None
+    client_secret_file: Annotated[
+        Path | None, Field(description="File with the client's secret")
+    ] = None
+    client_authentication: Annotated[
+        Literal["client_secret_basic", "client_secret_post", "private_key_jwt"] | None,
+        Field(
+            description="For oauth2: how the client proves who it is; unset: private_key_jwt with"
+            " key_file, else client_secret_basic"
+        ),
+    ] = None
+    token_url: Annotated[
+        str | None,
+        Field(description="The token endpoint; for smart-backend unset: the server names it"),
+    ] = None
+    token_origins: Annotated[
+        tuple[str, ...],
+        Field(description="Other origins at which the server may name its token endpoint"),
+    ] = ()
+    scopes: Annotated[
+        tuple[str, ...],
+        Field(description="Scopes to ask for; for smart-backend unset: what the command needs"),
+    ] = ()
+    assertion_audience: Annotated[
+        str | None, Field(description="Whom assertions are for; unset: the token endpoint's URL")
+    ] = None
+    headers: Annotated[dict[str, SecretStr], Field(description="Sent with every request")] = {}
     connect_timeout: Annotated[float, Field(gt=0, description="To reach the server")] = 10.0
     read_timeout: Annotated[float, Field(gt=0, description="Between two bytes of an answer")] = (
         120.0
@@ -68,11 +113,37 @@ class ServerSettings(BaseModel):
         True
     )
     ca_bundle: Annotated[Path | None, Field(description="PEM file of trusted authorities")] = None
-    client_certificate: Annotated[Path | None, Field(description="PEM file")] = None
+    client_certificate: Annotated[
+        Path | None, Field(description="PEM or PKCS#12 file, for mutual TLS")
+    ] = None
     client_key: Annotated[Path | None, Field(description="PEM file, where it is its own")] = None
+    client_key_password_env: Annotated[
+        str | None, Field(description="Environment variable that holds its password")
+    ] = None
+    client_key_password_file: Annotated[
+        Path | None, Field(description="File with the password of client_key, or of PKCS#12")
+    ] = None
     origins: Annotated[
         tuple[str, ...], Field(description="Other origins that links and redirects may lead to")
     ] = ()
+    max_response_mb: Annotated[
+        int, Field(ge=1, description="Megabytes of an answer, unpacked; more is refused")
+    ] = 256
+    max_depth: Annotated[
+        int, Field(ge=10, le=500, description="Levels of an answer's JSON; more is refused")
+    ] = 100
+
+    @field_validator("headers")
+    @classmethod
+    def _one_line_each(cls, headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        """What requests would refuse, with the value in its words."""
+        for name, value in headers.items():
+            text = value.get_secret_value()
+            if not _HEADER_NAME.fullmatch(name):
+                raise ValueError("not the name of a header")
+            if text != text.strip() or not text.isprintable():
+                raise ValueError(f"{name}: begins or ends with a space, or is of several lines")
+        return headers
 
 
 class WriteSettings(BaseModel):
@@ -152,6 +223,7 @@ class Settings(BaseSettings):
         toml_file=CONFIG_FILE,
         extra="forbid",
         frozen=True,
+        hide_input_in_errors=True,
     )
 
     base: Annotated[

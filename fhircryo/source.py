@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from fhircryo.connect import open_client
+from fhircryo.connect import READING_A_GROUP, open_client
 from fhircryo.errors import UsageError
 from fhircryo.fhir.client import Client
 from fhircryo.fhir.folder import InputFile, input_files
@@ -62,7 +62,7 @@ def patients_of(source: str, patients: str, settings: ServerSettings) -> frozens
         return read_patient_list(Path(patients))
     if not is_url(source):
         raise UsageError(f"--patients {patients}: a Group needs a FHIR server as SOURCE")
-    with open_client(source, settings) as client:
+    with open_client(source, settings, READING_A_GROUP) as client:
         return read_group(client, patients)
 
 

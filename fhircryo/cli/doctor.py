@@ -53,7 +53,7 @@ def doctor(
 
 
 def _findings(source: str | None, target: str | None, job: "Job") -> "Iterator[Finding]":
-    from fhircryo.connect import open_client
+    from fhircryo.connect import WRITING, open_client
     from fhircryo.doctor.folder import look_at_source_folder, look_at_target_folder
     from fhircryo.doctor.here import look_here
     from fhircryo.doctor.source import look_at_source
@@ -69,7 +69,7 @@ def _findings(source: str | None, target: str | None, job: "Job") -> "Iterator[F
         yield from look_at_source_folder(Path(source), job)
     if target is not None and is_url(target):
         server = source if source is not None and is_url(source) else None
-        with open_client(target, target_settings(server, target, job.settings)) as client:
+        with open_client(target, target_settings(server, target, job.settings), WRITING) as client:
             yield from look_at_target(client, job)
     elif target is not None:
         folder = Path(source) if source is not None and not is_url(source) else None

@@ -15,7 +15,8 @@ from fhircryo.cli.explain import explain
 from fhircryo.cli.forget import forget
 from fhircryo.cli.push import push
 from fhircryo.cli.sync import sync
-from fhircryo.errors import DONE, FhircryoError
+from fhircryo.errors import BUG, DONE, FhircryoError
+from fhircryo.masking import masked
 from fhircryo.version import __version__
 
 # Plain help: rich would double the time that --help takes.
@@ -73,7 +74,7 @@ def run() -> None:
     try:
         app()
     except FhircryoError as error:
-        print(f"fhircryo: {error}", file=sys.stderr)
+        print(f"fhircryo: {masked(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except SystemExit as stop:
         if not isinstance(stop.__context__, BrokenPipeError):
@@ -81,3 +82,9 @@ def run() -> None:
         # The reader of our output has gone, as `| head` does: that is no error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(DONE)
+    except Exception:
+        # A bug: what Python would print, but for secrets.
+        import traceback
+
+        print(masked(traceback.format_exc()), end="", file=sys.stderr)
+        sys.exit(BUG)

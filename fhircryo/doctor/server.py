@@ -8,10 +8,9 @@ from urllib.parse import urlsplit
 from fhircryo.doctor.finding import Finding, failed, ok, warning
 from fhircryo.errors import SourceError
 from fhircryo.fhir.capability import Capabilities, capabilities
-from fhircryo.fhir.client import Client
+from fhircryo.fhir.client import Client, is_loopback
 
 _CLOCK_SECONDS = 60
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Reached:
@@ -53,7 +52,7 @@ class Reached:
             )
         if parts.scheme == "https":
             return ok(self.part, "TLS", "verified")
-        if parts.hostname in _LOOPBACK:
+        if is_loopback(parts.hostname):
             return ok(self.part, "TLS", "none; the server is on this machine")
         return warning(
             self.part,

@@ -4,20 +4,22 @@ No query and no token ever stands in a message or a log.
 """
 
 import email.utils
+import ipaddress
 import logging
 import random
+import re
 import time
-from dataclasses import dataclass, field
+from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import msgspec
 import requests
 
 from fhircryo.errors import SourceError
-from fhircryo.fhir.auth import Auth, NoAuth
-from fhircryo.version import __version__
+from fhircryo.fhir.connection import Connection, session
+from fhircryo.fhir.limits import check_kind, read_whole
+from fhircryo.masking import masked
 
 LOG = logging.getLogger("fhircryo.http")
 
@@ -28,43 +30,32 @@ _MOST_REDIRECTS = 5
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 60.0
 _SHOWN = 300
-_FHIR_JSON = "application/fhir+json"
-
-
-@dataclass(frozen=True)
-class Connection:
-    """How a server is reached. Times in seconds.
-
-    ``budget``: how long one request may be tried again in all; ``origins``: besides the server's
-    own, where links and redirects may lead.
-    """
-
-    url: str
-    auth: Auth = field(default_factory=NoAuth)
-    headers: dict[str, str] = field(default_factory=dict)
-    connect_timeout: float = 10.0
-    read_timeout: float = 120.0
-    budget: float = 300.0
-    page_size: int = 500
-    verify_tls: bool = True
-    ca_bundle: Path | None = None
-    client_certificate: Path | None = None
-    client_key: Path | None = None
-    origins: frozenset[str] = frozenset()
+_CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 
 
 class HttpError(SourceError):
     """A server's answer that is no success.
 
-    ``outcome``: what its OperationOutcome says; ``retry_after``: seconds that it asks to wait.
+    ``outcome``: what its OperationOutcome says; ``retry_after``: seconds that it asks to wait;
+    ``body``: all of it; ``date``: what time the server says that it was.
     """
 
     def __init__(
-        self, method: str, url: str, status: int, outcome: str, retry_after: float | None = None
+        self,
+        method: str,
+        url: str,
+        status: int,
+        outcome: str,
+        retry_after: float | None = None,
+        *,
+        body: bytes = b"",
+        date: datetime | None = None,
     ) -> None:
         self.status = status
         self.outcome = outcome
         self.retry_after = retry_after
+        self.body = body
+        self.date = date
         super().__init__(f"{method} {url}: {status}{_ADVICE.get(status, '')}{_said(outcome)}")
 
 
@@ -104,6 +95,13 @@ def origin(url: str) -> str:
     return f"{parts.scheme}://{(parts.hostname or '').lower()}:{port}"
 
 
+def is_loopback(host: str | None) -> bool:
+    """Whether a host is this machine itself: nobody on the way reads what is sent there."""
+    with suppress(ValueError):
+        return ipaddress.ip_address(host or "").is_loopback
+    return host == "localhost"
+
+
 def without_query(url: str) -> str:
     """A URL as it may be shown: no query, no user, no fragment."""
     parts = urlsplit(url)
@@ -124,26 +122,7 @@ class Client:
         #: What time the server said that it was in its first answer; None: it does not say.
         self.first_answered: datetime | None = None
         self._allowed = {origin(self.base), *map(origin, connection.origins)}
-        self._session = requests.Session()
-        # A proxy of the environment stays in use; credentials of a .netrc file never are.
-        self._session.auth = _no_netrc
-        self._session.verify = (
-            str(connection.ca_bundle)
-            if connection.ca_bundle and connection.verify_tls
-            else connection.verify_tls
-        )
-        if connection.client_certificate is not None:
-            pair = (connection.client_certificate, connection.client_key)
-            self._session.cert = (
-                (str(pair[0]), str(pair[1])) if pair[1] is not None else str(pair[0])
-            )
-        self._session.headers.update(
-            {
-                "Accept": _FHIR_JSON,
-                "User-Agent": f"fhircryo/{__version__}",
-                **connection.headers,
-            }
-        )
+        self._session = session(connection)
 
     def close(self) -> None:
         """Close the connections."""
@@ -200,13 +179,20 @@ class Client:
             if status < 400:
                 return response
             retry_after = _seconds(response.headers.get("Retry-After"))
-            if status == 401 and not renewed and self.connection.auth.renew():
+            if status == 401 and not renewed and self.connection.auth.renew(response.request):
                 renewed = True
                 continue
             if status in PASSING and self._wait(attempt, deadline, retry_after):
                 continue
-            said = outcome_text(response.content)
-            raise HttpError(method, without_query(url), status, said, retry_after)
+            raise HttpError(
+                method,
+                without_query(url),
+                status,
+                outcome_text(response.content) or _challenge(response),
+                retry_after,
+                body=response.content,
+                date=_date(response.headers.get("Date")),
+            )
 
     def _send(
         self,
@@ -232,6 +218,7 @@ class Client:
             settings = self._session.merge_environment_settings(
                 request.url or url, {}, None, None, None
             )
+            settings["stream"] = True
             settings["verify"] = (
                 self._session.verify if self._session.verify is not True else (settings["verify"])
             )
@@ -241,6 +228,7 @@ class Client:
                 allow_redirects=False,
                 **settings,
             )
+            read_whole(response, self.connection.limits, without_query(url))
             LOG.debug(
                 "%s %s %d %.3f s",
                 method,
@@ -252,6 +240,8 @@ class Client:
                 self.first_answered = _date(response.headers.get("Date"))
             location = response.headers.get("Location")
             if response.status_code not in _REDIRECTS or not location:
+                if response.status_code < 400:
+                    check_kind(response, self.connection.limits, without_query(url))
                 return response
             url = urljoin(url, location)
             if response.status_code == 303:
@@ -272,10 +262,6 @@ def backoff(attempt: int) -> float:
     """Seconds to wait after a failed attempt (1, 2, ...): longer each time, with some chance."""
     wait: float = min(_FIRST_WAIT * 2 ** (attempt - 1), _LONGEST_WAIT)
     return wait * (0.5 + random.random() / 2)  # noqa: S311  # nosec B311
-
-
-def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
 
 
 def _seconds(retry_after: str | None) -> float | None:
@@ -316,15 +302,24 @@ def _is_unknown_host(problem: str) -> bool:
     return problem.startswith(("NameResolutionError", "gaierror"))
 
 
+def _challenge(response: requests.Response) -> str:
+    """What a server says of the token that it refuses. Source: RFC 6750 section 3."""
+    header = response.headers.get("WWW-Authenticate", "")
+    found = dict(_CHALLENGE.findall(header)) if header.lower().startswith("bearer") else {}
+    said = [found[name] for name in ("error", "error_description", "scope") if found.get(name)]
+    return masked(": ".join(said))[:_SHOWN]
+
+
 def outcome_text(content: bytes) -> str:
     """What an OperationOutcome says, shortened; empty where the content is none."""
     try:
         outcome = msgspec.json.decode(content, type=_Outcome)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return ""
     texts = []
     for issue in outcome.issue or ():
         text = issue.diagnostics or (issue.details or {}).get("text")
         if text:
             texts.append(str(text))
-    return "; ".join(texts)[:_SHOWN]
+    # Masked before it is cut: a half of a token is no secret that anybody knows.
+    return masked("; ".join(texts))[:_SHOWN]

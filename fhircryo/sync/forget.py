@@ -3,7 +3,7 @@
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from fhircryo.connect import open_client
+from fhircryo.connect import ERASING, open_client
 from fhircryo.errors import SourceError, TargetError
 from fhircryo.fhir.client import Client, HttpError
 from fhircryo.fhir.search import Searcher, head_of
@@ -35,7 +35,7 @@ def forget_patient(job: Job, patient: str) -> Forgotten:
     with ExitStack() as stack:
         stack.enter_context(target_lock(target, state_folder(job.settings)))
         connection = target_settings(source, target, job.settings)
-        client = stack.enter_context(open_client(target, connection))
+        client = stack.enter_context(open_client(target, connection, ERASING))
         searcher = Searcher(client)
         stack.callback(searcher.close)
 

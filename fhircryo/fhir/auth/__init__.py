@@ -1,0 +1,1 @@
+"""How a request says who asks: by nothing, a password, a token, or a token that a key earns."""
