@@ -69,8 +69,7 @@ def _load_pkcs12(context: ssl.SSLContext, path: Path, content: bytes, password: 
         bundle = load_pkcs12(content, password.encode() if password is not None else None)
     except ValueError:
         raise UsageError(
-            f"{path}: client certificate: neither PEM, nor PKCS#12 that opens with"
-            f" {_with(password)}"
+            f"{path}: client certificate: neither PEM, nor PKCS#12 that opens {_with(password)}"
         ) from None
     if bundle.key is None or bundle.cert is None:
         raise UsageError(f"{path}: client certificate: no certificate with its key in it")
@@ -100,10 +99,12 @@ def _load(
         context.load_cert_chain(file, key, password or "")
     except (OSError, ValueError):
         raise UsageError(
-            f"{named}: client certificate: it does not fit its key, or the key does not open with"
+            f"{named}: client certificate: it does not fit its key, or the key does not open"
             f" {_with(password)}"
         ) from None
 
 
 def _with(password: str | None) -> str:
-    return "no password (client_key_password_file)" if password is None else "this password"
+    return (
+        "without a password: set client_key_password_file" if password is None else "with this one"
+    )
