@@ -23,7 +23,7 @@ from fhircryo.settings import ServerSettings
 
 # What signs and asks for tokens is imported where that is done: others shall not wait for it.
 if TYPE_CHECKING:
-    from fhircryo.fhir.auth.assertion import ClientAuthentication
+    from fhircryo.fhir.auth.assertion import ClientAuthentication, PrivateKeyJwt
     from fhircryo.fhir.auth.oauth2 import Grant
 
 
@@ -72,11 +72,10 @@ def grant(connection: Connection, settings: ServerSettings, needs: Needs) -> "Gr
     """
     from fhircryo.fhir.auth.oauth2 import ClientCredentials, SmartBackend
 
-    proof = _proof(settings)
     if settings.auth == "smart-backend":
         return SmartBackend(
             connection,
-            proof,
+            _signature(settings),
             needs,
             scopes=settings.scopes,
             token_url=settings.token_url,
@@ -84,35 +83,46 @@ def grant(connection: Connection, settings: ServerSettings, needs: Needs) -> "Gr
         )
     if settings.token_url is None:
         raise UsageError("auth = oauth2: token_url is needed")
-    return ClientCredentials(settings.token_url, connection, proof, settings.scopes)
+    return ClientCredentials(settings.token_url, connection, _proof(settings), settings.scopes)
+
+
+def _client_id(settings: ServerSettings) -> str:
+    if settings.client_id is None:
+        raise UsageError(f"auth = {settings.auth}: client_id is needed")
+    return settings.client_id
+
+
+def _signature(settings: ServerSettings) -> "PrivateKeyJwt":
+    from fhircryo.fhir.auth.assertion import PrivateKeyJwt
+    from fhircryo.fhir.auth.keys import load_key
+
+    client_id = _client_id(settings)
+    method = settings.client_authentication
+    if method not in (None, "private_key_jwt"):
+        raise UsageError(
+            f"auth = {settings.auth}: it knows no {method}; use auth = oauth2, or remove"
+            " client_authentication"
+        )
+    if settings.key_file is None:
+        raise UsageError(
+            f"auth = {settings.auth}: key_file is needed; `fhircryo auth keygen` makes one"
+        )
+    key = load_key(settings.key_file, settings.key_id)
+    return PrivateKeyJwt(client_id, key, settings.assertion_audience)
 
 
 def _proof(settings: ServerSettings) -> "ClientAuthentication":
-    from fhircryo.fhir.auth.assertion import ClientSecret, PrivateKeyJwt
-    from fhircryo.fhir.auth.keys import load_key
+    from fhircryo.fhir.auth.assertion import ClientSecret
 
-    if settings.client_id is None:
-        raise UsageError(f"auth = {settings.auth}: client_id is needed")
+    client_id = _client_id(settings)
     method = settings.client_authentication
-    if settings.auth == "smart-backend":
-        if method not in (None, "private_key_jwt"):
-            raise UsageError(
-                f"auth = smart-backend: it knows no {method}; use auth = oauth2, or remove"
-                " client_authentication"
-            )
-        method = "private_key_jwt"
     if method is None:
         method = "private_key_jwt" if settings.key_file is not None else "client_secret_basic"
     if method == "private_key_jwt":
-        if settings.key_file is None:
-            raise UsageError(
-                f"auth = {settings.auth}: key_file is needed; `fhircryo auth keygen` makes one"
-            )
-        key = load_key(settings.key_file, settings.key_id)
-        return PrivateKeyJwt(settings.client_id, key, settings.assertion_audience)
+        return _signature(settings)
     found = secret(settings.client_secret_env, settings.client_secret_file, "client_secret")
     found = _needed(found, settings, "client_secret")
-    return ClientSecret(settings.client_id, found, in_header=method == "client_secret_basic")
+    return ClientSecret(client_id, found, in_header=method == "client_secret_basic")
 
 
 def _needed(found: str | None, settings: ServerSettings, name: str) -> str:

@@ -4,7 +4,9 @@ import logging
 import os
 import shlex
 import stat
+import struct
 from pathlib import Path
+from typing import NamedTuple
 
 from fhircryo.errors import UsageError
 
@@ -12,6 +14,11 @@ LOG = logging.getLogger("fhircryo")
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _EVERYBODY_READS = stat.S_IROTH
+#: Where Linux keeps a file's access list, and the tags of entries of a user and of groups in it.
+#: Source: linux/posix_acl_xattr.h
+_ACL = "system.posix_acl_access"
+_USER = 0x02
+_GROUPS = frozenset({0x04, 0x08})
 
 
 def read_private(path: Path, what: str) -> bytes:
@@ -21,7 +28,7 @@ def read_private(path: Path, what: str) -> bytes:
         UsageError: it cannot be read, or others can do so too.
     """
     content, mode = _read(path, what)
-    if os.name == "posix" and mode & _OTHERS:
+    if mode & _OTHERS:
         raise UsageError(
             f"{path}: {what}: others than its owner may use this file (mode {mode:04o}), so it is"
             f" not used; if nobody has had it yet: chmod 600 {shlex.quote(str(path))}"
@@ -36,7 +43,7 @@ def read_secret(path: Path, what: str) -> str:
         UsageError: it cannot be read.
     """
     content, mode = _read(path, what)
-    if os.name == "posix" and mode & _EVERYBODY_READS:
+    if mode & _EVERYBODY_READS:
         LOG.warning(
             "%s: %s: everybody on this machine can read it: chmod 600 %s",
             path,
@@ -50,10 +57,41 @@ def read_secret(path: Path, what: str) -> str:
 
 
 def _read(path: Path, what: str) -> tuple[bytes, int]:
-    """Content and permissions of the same file, whatever is put in its place meanwhile."""
+    """Content and permissions of the same file, whatever is put in its place meanwhile.
+
+    On systems without such permissions they are as if all were well.
+    """
     try:
         with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            mode = _mode(file.fileno()) if os.name == "posix" else stat.S_IRUSR
             return file.read(), mode
     except OSError as error:
         raise UsageError(f"{path}: {what}: cannot be read: {error.strerror or error}") from None
+
+
+def _mode(descriptor: int) -> int:
+    """The permissions of a file; those of its group without what an access list gives to us alone.
+
+    systemd hands credentials over in this way: of mode 0440, but only for the service's user.
+    """
+    mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+    try:
+        entries = _acl(os.getxattr(descriptor, _ACL))
+    except (AttributeError, OSError, struct.error):
+        return mode
+    us = {0, os.geteuid()}
+    others = [
+        one for one in entries if one.tag in _GROUPS or (one.tag == _USER and one.whose not in us)
+    ]
+    return mode if any(one.rights for one in others) else mode & ~stat.S_IRWXG
+
+
+class _Entry(NamedTuple):
+    tag: int
+    rights: int
+    whose: int
+
+
+def _acl(content: bytes) -> list[_Entry]:
+    """An access list as Linux keeps it: a version, then tag, rights and id of each entry."""
+    return [_Entry(*fields) for fields in struct.iter_unpack("<HHI", content[4:])]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fhircryo.cli import config, mappings, protocols, state
+from fhircryo.cli import auth, config, mappings, protocols, state
 from fhircryo.cli.cohort import cohort
 from fhircryo.cli.compute import compute
 from fhircryo.cli.demo import demo
@@ -34,6 +34,7 @@ app.command()(explain)
 app.command()(forget)
 app.command()(doctor)
 app.command()(demo)
+app.add_typer(auth.app, name="auth")
 app.add_typer(mappings.app, name="mappings")
 app.add_typer(protocols.app, name="protocols")
 app.add_typer(state.app, name="state")

@@ -10,6 +10,7 @@ import http.client
 import json
 import logging
 import os
+import struct
 import subprocess
 import sys
 import traceback
@@ -464,3 +465,26 @@ def test_a_password_file_that_everybody_can_read_is_told(tmp_path, caplog):
         with open_client("https://fhir.hospital.example", settings):
             pass
         assert (f"chmod 600 {path}" in caplog.text) is told
+
+
+@pytest.mark.parametrize(
+    "user, group, refused",
+    [("us", 0, False), ("another", 0, True), ("us", 4, True)],
+)
+def test_a_key_that_an_access_list_gives_to_us_alone(user, group, refused, key_file):
+    """As systemd hands credentials over: its mode says 0440, and only we can read it."""
+    whose = os.geteuid() if user == "us" else 12345
+    none = 0xFFFFFFFF
+    entries = [(1, 4, none), (2, 4, whose), (4, group, none), (0x10, 4, none), (0x20, 0, none)]
+    acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *one) for one in entries)
+    key_file.chmod(0o400)
+    try:
+        os.setxattr(key_file, "system.posix_acl_access", acl)
+    except (AttributeError, OSError) as error:
+        pytest.skip(f"no access lists here: {error}")
+    assert key_file.stat().st_mode & 0o777 == 0o440
+    if refused:
+        with pytest.raises(UsageError, match="mode 0440"):
+            keys.load_key(key_file)
+    else:
+        assert keys.load_key(key_file).algorithm == "ES384"

@@ -10,9 +10,9 @@ from typing import Protocol
 
 import requests
 
-from fhircryo.fhir.auth.assertion import ClientAuthentication
+from fhircryo.fhir.auth.assertion import ClientAuthentication, PrivateKeyJwt
 from fhircryo.fhir.auth.credentials import bearer
-from fhircryo.fhir.auth.discovery import date_of, discover, endpoint_of
+from fhircryo.fhir.auth.discovery import SmartConfiguration, date_of, discover, endpoint_of
 from fhircryo.fhir.auth.scopes import Needs, missing, scopes_for
 from fhircryo.fhir.auth.token_endpoint import (
     Token,
@@ -36,6 +36,10 @@ _AGAIN = 5.0
 class Grant(Protocol):
     """A way to a token."""
 
+    @property
+    def authentication(self) -> ClientAuthentication:
+        """How the client proves who it is."""
+
     def endpoint(self) -> TokenEndpoint:
         """Where tokens are asked for; found the first time.
 
@@ -55,6 +59,7 @@ class ClientCredentials:
         scopes: tuple[str, ...],
     ) -> None:
         check_token_url(token_url, "token_url")
+        self.authentication = authentication
         self._endpoint = TokenEndpoint(
             token_url, connection, authentication, scopes, lambda: date_of(connection)
         )
@@ -74,7 +79,7 @@ class SmartBackend:
     def __init__(
         self,
         connection: Connection,
-        authentication: ClientAuthentication,
+        authentication: PrivateKeyJwt,
         needs: Needs,
         *,
         scopes: tuple[str, ...] = (),
@@ -84,12 +89,25 @@ class SmartBackend:
         if token_url is not None:
             check_token_url(token_url, "token_url")
         self._connection = connection
-        self._authentication = authentication
+        self.authentication = authentication
         self._needs = needs
         self._scopes = scopes
         self._token_url = token_url
         self._origins = origins
         self._found: TokenEndpoint | None = None
+        self._configuration: SmartConfiguration | None = None
+        self._asked = False
+
+    def configuration(self) -> SmartConfiguration | None:
+        """What the server says of signing in; read the first time, None where it says nothing.
+
+        Raises:
+            SourceError: as ``discover``.
+        """
+        if not self._asked:
+            self._configuration = discover(self._connection)
+            self._asked = True
+        return self._configuration
 
     def endpoint(self) -> TokenEndpoint:
         """Where tokens are asked for; found the first time."""
@@ -101,13 +119,13 @@ class SmartBackend:
         connection = self._connection
         known = None
         if self._token_url is None or not self._scopes:
-            known = discover(connection)
+            known = self.configuration()
         url = self._token_url or endpoint_of(known, connection, self._origins)
         check_token_url(url, "token_url" if self._token_url else "")
         version = known.scopes_version if known is not None else "v2"
         scopes = self._scopes or scopes_for(self._needs, version)
         return TokenEndpoint(
-            url, connection, self._authentication, scopes, lambda: date_of(connection)
+            url, connection, self.authentication, scopes, lambda: date_of(connection)
         )
 
 
