@@ -81,9 +81,10 @@ def grant(connection: Connection, settings: ServerSettings, needs: Needs) -> "Gr
             token_url=settings.token_url,
             origins=frozenset(settings.token_origins),
         )
+    proof = _proof(settings)
     if settings.token_url is None:
         raise UsageError("auth = oauth2: token_url is needed")
-    return ClientCredentials(settings.token_url, connection, _proof(settings), settings.scopes)
+    return ClientCredentials(settings.token_url, connection, proof, settings.scopes)
 
 
 def _client_id(settings: ServerSettings) -> str:

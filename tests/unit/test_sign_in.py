@@ -498,6 +498,25 @@ def test_each_refusal_says_what_to_do(error, description, words, hospital, one_k
     assert len(hospital.asked("/token")) == 1, "a refusal is not tried again"
 
 
+def test_oracle_says_what_is_wrong_in_a_url(hospital, one_key, tmp_path):
+    """As in public reports: no description, but an error_uri with the reason in it."""
+    uri = (
+        "https://authorization.cerner.com/errors/urn%3Acerner%3Aerror%3Aauthorization-server%3A"
+        "client-assertion%3Ajwt-bearer%3Ainvalid-signature/instances/8?client=unknown&tenant=e"
+    )
+    hospital.refusal = Reply(400, {"error": "invalid_client", "error_uri": uri})
+    with pytest.raises(SignInError, match="is not that of our key_file") as caught:
+        ask(hospital.base, backend(one_key, tmp_path))
+    assert "jwt-bearer:invalid-signature" in str(caught.value)
+    assert "tenant=" not in str(caught.value)
+
+
+def test_epic_says_nothing(hospital, one_key, tmp_path):
+    hospital.refusal = Reply(400, {"error": "invalid_client", "error_description": None})
+    with pytest.raises(SignInError, match="not known there, or is disabled or revoked"):
+        ask(hospital.base, backend(one_key, tmp_path))
+
+
 def test_refusals_of_a_secret(hospital, monkeypatch):
     monkeypatch.setenv("CLIENT_SECRET", "s3cr3t")
     for error, words in [

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -47,6 +47,12 @@ class _Answer(msgspec.Struct):
 class _Error(msgspec.Struct):
     error: str | None = None
     error_description: str | None = None
+    error_uri: str | None = None
+
+    def words(self) -> str:
+        """What is said beside the error's name; Oracle Health says it in the URL only."""
+        uri = unquote(without_query(self.error_uri)) if self.error_uri else ""
+        return masked(" ".join(part for part in (self.error_description, uri) if part))[:_SHOWN]
 
 
 @dataclass(frozen=True)
@@ -186,7 +192,7 @@ class TokenEndpoint:
             said = _Error()
         proof = self.authentication
         signs = isinstance(proof, PrivateKeyJwt)
-        description = masked(said.error_description or "")[:_SHOWN]
+        description = said.words()
         refusal = Refusal(
             error.status,
             said.error or "",
