@@ -12,6 +12,7 @@ from collections.abc import Generator, Iterator
 import pytest
 
 from tests.server.hapi import HapiServer, HapiUnavailable, reset
+from tests.server.keycloak import Keycloak
 
 _SMALL_PAGE = 5
 _LARGE_PAGE = 500
@@ -25,8 +26,9 @@ def pytest_runtest_makereport(
     report = yield
     if report.failed:
         for server in getattr(item, "funcargs", {}).values():
-            if isinstance(server, HapiServer):
-                report.sections.append((f"HAPI's log ({server.log})", server.log_end()))
+            if isinstance(server, HapiServer | Keycloak):
+                name = type(server).__name__
+                report.sections.append((f"log of {name} ({server.log})", server.log_end()))
     return report
 
 
@@ -67,3 +69,18 @@ def empty_hapi_small_pages(hapi_small_pages: HapiServer) -> HapiServer:
     """The second server, emptied."""
     reset(hapi_small_pages.url)
     return hapi_small_pages
+
+
+@pytest.fixture(scope="session")
+def keycloak(request: pytest.FixtureRequest) -> Iterator[Keycloak]:
+    """An OAuth 2.0 server; each test has clients of its own there."""
+    try:
+        server = Keycloak.start()
+    except HapiUnavailable as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"no Keycloak, so nothing of this was tested: {error}")
+    with server:
+        yield server
+    if not request.session.testsfailed:
+        server.log.unlink()
