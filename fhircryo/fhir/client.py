@@ -17,7 +17,7 @@ import msgspec
 import requests
 
 from fhircryo.errors import SourceError
-from fhircryo.fhir.connection import Connection, session
+from fhircryo.fhir.connection import FHIR_JSON, Connection, session
 from fhircryo.fhir.limits import check_kind, read_whole
 from fhircryo.masking import masked
 
@@ -152,7 +152,7 @@ class Client:
         """
         deadline = time.monotonic() + (self.connection.budget if budget is None else budget)
         if body is not None:
-            headers = {"Content-Type": _FHIR_JSON, **(headers or {})}
+            headers = {"Content-Type": FHIR_JSON, **(headers or {})}
         renewed = False
         attempt = 0
         while True:

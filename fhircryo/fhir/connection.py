@@ -11,11 +11,11 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.poolmanager import PoolManager, ProxyManager
 
-from fhircryo.version import __version__
 from fhircryo.fhir.auth.credentials import Auth, NoAuth
 from fhircryo.fhir.limits import Limits
+from fhircryo.version import __version__
 
-_FHIR_JSON = "application/fhir+json"
+FHIR_JSON = "application/fhir+json"
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def session(connection: Connection) -> requests.Session:
     made.mount("http://", _Adapter())
     made.mount("https://", _Adapter(connection.client_context))
     made.headers.update(
-        {"Accept": _FHIR_JSON, "User-Agent": f"fhircryo/{__version__}", **connection.headers}
+        {"Accept": FHIR_JSON, "User-Agent": f"fhircryo/{__version__}", **connection.headers}
     )
     return made
 
