@@ -26,6 +26,7 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/bandit -q -c pyproject.toml -r fhircryo
+	$(BIN)/python -m tests.audit
 	$(BIN)/fhircryo mappings check
 
 docs: $(READY)
