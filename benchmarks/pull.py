@@ -42,9 +42,9 @@ def asked(url: str, job: Job, patient: str) -> Params:
     return {key: value for key, value in searched.params if key != "patient"}
 
 
-def ours(url: str, job: Job, query: Params) -> int:
+def ours(url: str, job: Job, query: Params, settings: ServerSettings | None = None) -> int:
     """As ``server_reading`` does: search, decode, extract, put on a shelf."""
-    with open_client(url, ServerSettings()) as client:
+    with open_client(url, settings or ServerSettings()) as client:
         context = job.context(server=client.base)
         shelf = Shelf(grading_labels(context))
         searcher = Searcher(client)

@@ -20,6 +20,7 @@ import write_back
 from generate import generate
 from replay import record, replayed
 from rounds import alternate, print_table
+from sign_in import print_share
 
 from fhircryo.job import Job
 from fhircryo.pipeline import compute_folder
@@ -52,6 +53,7 @@ def pulled(server: HapiServer, job: Job, folder: Path, patients: int, rounds: in
     query = pull.asked(server.url, job, "pat-000000")
     found = alternate(pull.contenders(server.url, job, query), rounds, results)
     print_table(f"PSA pull: {results} Observations in pages of {PAGE}", found)
+    print_share(server.url, job, query)
     with replayed(server.url, record(server.url, query)) as url:
         found = alternate(pull.contenders(url, job, query), rounds, results)
     print_table("The same pages from a server that gives them at once: the client alone", found)

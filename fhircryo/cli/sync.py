@@ -49,6 +49,7 @@ def sync(
 
     from fhircryo.cli.options import scheduled_job
     from fhircryo.logs import set_up_logs
+    from fhircryo.masking import masked
     from fhircryo.sync.report import (
         Report,
         read_status,
@@ -74,7 +75,7 @@ def sync(
     )
     done, error = _run(job, wanted)
     code = error.exit_code if error is not None else _exit_code(done)
-    report = Report(run_id, started, datetime.now(UTC), code, str(error or ""), done)
+    report = Report(run_id, started, datetime.now(UTC), code, masked(str(error or "")), done)
     # Who found the lock taken did not run: the report of who did stays.
     if not dry_run and code != _LOCKED:
         write_status(place, report)

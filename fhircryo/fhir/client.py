@@ -89,10 +89,21 @@ class _Outcome(msgspec.Struct, rename="camel"):
 
 
 def origin(url: str) -> str:
-    """Scheme, host and port of a URL."""
-    parts = urlsplit(url)
-    port = parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)
+    """Scheme, host and port of a URL; empty where it is none, and so nobody's."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)
+    except ValueError:
+        return ""
     return f"{parts.scheme}://{(parts.hostname or '').lower()}:{port}"
+
+
+def joined(base: str, link: str) -> str:
+    """A link as a URL, where it may be relative; empty where none can be made of it."""
+    try:
+        return urljoin(base, link)
+    except ValueError:
+        return ""
 
 
 def is_loopback(host: str | None) -> bool:
@@ -104,7 +115,10 @@ def is_loopback(host: str | None) -> bool:
 
 def without_query(url: str) -> str:
     """A URL as it may be shown: no query, no user, no fragment."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "(no URL)"
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}{parts.path}"
 
@@ -204,14 +218,12 @@ class Client:
     ) -> requests.Response:
         """One request and the redirects that it meets, none of them to a foreign origin."""
         for _ in range(_MOST_REDIRECTS):
-            if not self.allowed(url):
-                raise SourceError(
-                    f"{without_query(url)}: the server leads to another origin; not followed"
-                    " (setting origins allows it)"
-                )
+            self._check_allowed(url)
             request = self._session.prepare_request(
                 requests.Request(method, url, data=form if body is None else body, headers=headers)
             )
+            # What is connected to is what requests makes of it, and of some URLs that is another.
+            self._check_allowed(request.url or "")
             self.connection.auth.apply(request)
             self.requests_made += 1
             started = time.monotonic()
@@ -243,10 +255,17 @@ class Client:
                 if response.status_code < 400:
                     check_kind(response, self.connection.limits, without_query(url))
                 return response
-            url = urljoin(url, location)
+            url = joined(url, location)
             if response.status_code == 303:
                 method, form, body = "GET", None, None
         raise SourceError(f"{without_query(url)}: too many redirects")
+
+    def _check_allowed(self, url: str) -> None:
+        if not self.allowed(url):
+            raise SourceError(
+                f"{without_query(url)}: the server leads to another origin; not followed"
+                " (setting origins allows it)"
+            )
 
     def _wait(self, attempt: int, deadline: float, retry_after: float | None) -> bool:
         """Wait before the next try; False where the budget does not allow it."""

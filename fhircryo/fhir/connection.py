@@ -88,9 +88,17 @@ def _silence(manager: PoolManager) -> None:
     manager.pool_classes_by_scheme = dict(_POOLS)
 
 
+class _Session(requests.Session):
+    """Leaves redirects to the client; requests would read all of their bodies to look ahead."""
+
+    def get_redirect_target(self, _: requests.Response, /) -> None:
+        """Nowhere."""
+        return
+
+
 def session(connection: Connection) -> requests.Session:
     """A session by a connection's settings; no credentials are in it."""
-    made = requests.Session()
+    made = _Session()
     # A proxy of the environment stays in use; credentials of a .netrc file never are.
     made.auth = _no_netrc
     made.verify = (

@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
-from urllib.parse import urljoin
 
 import msgspec
 import requests
 
 from fhircryo.calendar import moment
 from fhircryo.errors import SourceError
-from fhircryo.fhir.client import Client, HttpError, without_query
+from fhircryo.fhir.client import Client, HttpError, joined, without_query
 from fhircryo.fhir.kept import KeptPage, KeptPages, KeptSearch
 
 _NO_POST = frozenset({404, 405, 415})
@@ -325,7 +324,7 @@ class Searcher:
         )
         if link is None:
             return None
-        link = urljoin(url, link)
+        link = joined(url, link)
         if not self._client.allowed(link):
             raise SourceError(
                 f"{without_query(link)}: a next page at another origin; not followed"

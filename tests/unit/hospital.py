@@ -89,6 +89,7 @@ class Stub:
         self.date = ""
         self.server = ThreadingHTTPServer((host, 0), Handler)
         self.server.daemon_threads = True
+        self.server.handle_error = lambda *_: None  # who breaks off is what is tested
         self.origin = f"http://{host}:{self.server.server_port}"
         self._thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
 

@@ -72,6 +72,19 @@ def test_a_bomb_goes_off_nowhere(server):
         assert peak < 64 * MEGABYTE
 
 
+def test_a_bomb_in_a_redirect_or_a_refusal(server):
+    pack = zlib.compressobj(9, wbits=31)
+    bomb = b"".join(pack.compress(bytes(MEGABYTE)) for _ in range(512)) + pack.flush()
+    for status in (302, 400, 401):
+        headers = {"Content-Encoding": "gzip", "Location": "/fhir/metadata"}
+        tracemalloc.start()
+        with pytest.raises(SourceError, match="more than 8 MB"):
+            version(server, Reply(status, bomb, headers), max_response_mb=8)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 64 * MEGABYTE
+
+
 def test_what_is_announced_too_large_is_not_read(server):
     headers = {**JSON, "Content-Length": str(2 << 40)}
     with pytest.raises(SourceError, match="more than 256 MB"):

@@ -357,6 +357,41 @@ def test_a_token_endpoint_sends_no_secret_elsewhere(way, status, hospital, key_f
     assert elsewhere.seen == []
 
 
+NO_URLS = ["http://[::1", "https://x.example:abc/", "//[", "data:x"]
+
+
+@pytest.mark.parametrize("link", NO_URLS)
+def test_what_is_no_url_leads_nowhere(link, hospital, key_file):
+    """A redirect or a token endpoint that cannot be understood is an error with a message."""
+    settings = ways(hospital, key_file)["smart-backend"]
+    hospital.configuration["token_endpoint"] = link
+    with pytest.raises(SignInError, match="another origin"):
+        ask(hospital.base, **settings)
+    hospital.configuration["token_endpoint"] = hospital.token_url
+    hospital.routes["/fhir/metadata"] = leads(302, link)
+    with pytest.raises(SourceError, match="another origin"):
+        ask(hospital.base, **settings)
+
+
+TWO_HOSTS = ["http://{evil}\\@{good}/x", "http://{evil}\\\\@{good}/x", "http://{evil}#@{good}/x"]
+
+
+@pytest.mark.parametrize("link", TWO_HOSTS)
+def test_a_url_that_is_read_in_two_ways_leads_nowhere(link, hospital, key_file, elsewhere):
+    """For one parser its host is ours, for the one that connects it is another's."""
+    good, evil = (one.origin.removeprefix("http://") for one in (hospital, elsewhere))
+    url = link.format(good=good, evil=evil)
+    settings = ways(hospital, key_file)["smart-backend"]
+    hospital.configuration["token_endpoint"] = url
+    with pytest.raises(SourceError, match="another origin"):
+        ask(hospital.base, **settings)
+    hospital.configuration["token_endpoint"] = hospital.token_url
+    hospital.routes["/fhir/metadata"] = leads(302, url)
+    with pytest.raises(SourceError, match="another origin"):
+        ask(hospital.base, **settings)
+    assert elsewhere.seen == []
+
+
 def test_discovery_leads_nowhere_else(hospital, key_file, elsewhere):
     place = "/fhir/.well-known/smart-configuration"
     hospital.routes[place] = leads(302, f"{elsewhere.origin}{place}")

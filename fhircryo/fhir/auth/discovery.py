@@ -5,14 +5,13 @@ Source: https://hl7.org/fhir/smart-app-launch/conformance.html
 
 from dataclasses import replace
 from datetime import datetime
-from urllib.parse import urljoin
 
 import msgspec
 
 from fhircryo.errors import SignInError, SourceError
 from fhircryo.fhir.auth.credentials import NoAuth
 from fhircryo.fhir.auth.scopes import Version, version_of
-from fhircryo.fhir.client import Client, HttpError, origin, without_query
+from fhircryo.fhir.client import Client, HttpError, joined, origin, without_query
 from fhircryo.fhir.connection import Connection
 
 PLACE = ".well-known/smart-configuration"
@@ -75,7 +74,7 @@ def endpoint_of(
             f"{without_query(place)}: the server names no token endpoint there; ask its team for"
             " its URL, and set token_url"
         )
-    url = urljoin(place, configuration.token_endpoint)
+    url = joined(place, configuration.token_endpoint)
     if origin(url) not in {origin(connection.url), *map(origin, origins)}:
         raise SignInError(
             f"{without_query(place)}: the server names a token endpoint of another origin,"

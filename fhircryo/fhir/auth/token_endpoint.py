@@ -41,7 +41,7 @@ class _Answer(msgspec.Struct):
     access_token: str | None = None
     token_type: str | None = None
     expires_in: float | str | None = None
-    scope: str | None = None
+    scope: str | list[str] | None = None
 
 
 class _Error(msgspec.Struct):
@@ -182,8 +182,7 @@ class TokenEndpoint:
                 f" {masked(answer.token_type or '')[:40]!r}; only bearer tokens are understood"
             )
         LOG.info("a new token, for %s s", answer.expires_in or f"{_LIFETIME:.0f} (not said)")
-        scopes = tuple(answer.scope.split()) if answer.scope is not None else None
-        return Token(answer.access_token, _seconds(answer.expires_in), asked, scopes)
+        return Token(answer.access_token, _seconds(answer.expires_in), asked, _scopes(answer.scope))
 
     def _refused(self, error: HttpError) -> SignInError:
         try:
@@ -217,6 +216,13 @@ class TokenEndpoint:
         """Seconds that our clock is ahead of theirs; None where nobody says what time it is."""
         theirs = error.date or self._server_date()
         return None if theirs is None else time.time() - theirs.astimezone(UTC).timestamp()
+
+
+def _scopes(scope: str | list[str] | None) -> tuple[str, ...] | None:
+    """The scopes granted; some servers write them as a list."""
+    if scope is None:
+        return None
+    return tuple(scope.split() if isinstance(scope, str) else scope)
 
 
 def _seconds(expires_in: float | str | None) -> float:
