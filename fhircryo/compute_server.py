@@ -1,16 +1,22 @@
 """The way through the house, to a FHIR server: a source's endpoints, written where they differ."""
 
+import hashlib
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from fhircryo.bulk_source import Bulk
+from fhircryo.fhir.client import without_query
 from fhircryo.job import Job, Publisher
 from fhircryo.model import Notice, PatientFacts
 from fhircryo.publish.computed import Computed
-from fhircryo.push import Permissions, Pushed, Scope, open_target
+from fhircryo.push import Permissions, Pushed, Scope, open_target, state_folder
 from fhircryo.reading import Progress
+from fhircryo.settings import Settings
 from fhircryo.source import SourceRead, is_url, no_garbage_collection, read_source
 from fhircryo.summary import Summary, sum_up
+from fhircryo.work_folder import work_folder
 
 
 @dataclass(frozen=True)
@@ -31,8 +37,11 @@ def compute_server(
     workers: int = 1,
     progress: Progress | None = None,
     stage: Callable[[str], None] | None = None,
+    bulk: Bulk | None = None,
 ) -> ServerRun:
     """Compute a source and write what differs to a FHIR server.
+
+    ``bulk``: read a server by bulk export, into the folder of states.
 
     Raises:
         SourceError, UsageError, TargetError, LockedError: as the messages say.
@@ -42,13 +51,24 @@ def compute_server(
     # The target first: nobody wants to read for an hour and then learn that it is not there.
     with open_target(server, target, job.origin, job.settings, allowed) as writing:
         tell("reading")
-        read = read_source(source, job, workers, progress)
+        with ExitStack() as stack:
+            work = None
+            if bulk is not None:
+                place = bulk_place(job.settings, str(source), target)
+                work = stack.enter_context(work_folder(place, without_query(str(source))))
+            read = read_source(source, job, workers, progress, work=work, bulk=bulk)
         tell("computing")
         patients, summary = computed(read, job)
         if summary.unreadable and not (accept_unreadable or allowed.dry_run):
             return ServerRun(summary, None)
         tell("writing")
         return ServerRun(summary, writing.push(patients, _scope(read, job), progress))
+
+
+def bulk_place(settings: Settings, source: str, target: str) -> Path:
+    """What a run to a server works beside, for want of a folder as target."""
+    digest = hashlib.sha256(f"{source}\x1f{target}".encode()).hexdigest()[:16]
+    return state_folder(settings) / f"bulk-{digest}"
 
 
 def _nobody(words: str) -> None:

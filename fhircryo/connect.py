@@ -70,7 +70,7 @@ def connection_to(url: str, settings: ServerSettings) -> Connection:
         ca_bundle=_file(settings.ca_bundle, "ca_bundle"),
         client_context=_client_context(settings),
         origins=frozenset(settings.origins),
-        limits=Limits(settings.max_response_mb, settings.max_depth),
+        limits=Limits(settings.max_response_mb, settings.max_depth, settings.max_file_gb),
     )
 
 

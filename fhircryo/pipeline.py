@@ -8,6 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+from fhircryo.bulk_source import Bulk
+from fhircryo.fhir.client import without_query
 from fhircryo.job import Job, Publisher, Slice
 from fhircryo.model import Reason
 from fhircryo.parallel import in_parallel
@@ -26,6 +28,7 @@ from fhircryo.publish.wire import ENCODER
 from fhircryo.reading import Progress
 from fhircryo.source import SourceRead, is_url, no_garbage_collection, read_source
 from fhircryo.summary import Summary, issue_writer, sum_up, write_manifest, write_other_issues
+from fhircryo.work_folder import work_folder
 
 # Fewer patients than this are computed before a second process has started.
 _PATIENTS_PER_WORKER = 200
@@ -54,10 +57,12 @@ def compute_folder(
     force: bool = False,
     progress: Progress | None = None,
     stage: Callable[[str], None] | None = None,
+    bulk: Bulk | None = None,
 ) -> Summary:
     """Compute a source (a folder, or a server by its URL) into a folder: all its files or none.
 
-    ``stage`` is told what is being done, ``progress`` how far it is.
+    ``stage`` is told what is being done, ``progress`` how far it is. ``bulk``: read a server by
+    bulk export.
 
     Raises:
         SourceError, UsageError, TargetError: as the messages say.
@@ -65,7 +70,11 @@ def compute_folder(
     check_target(target, None if is_url(str(source)) else Path(source), force=force)
     if stage is not None:
         stage("reading")
-    read = read_source(source, job, workers, progress)
+    with ExitStack() as stack:
+        work = None
+        if bulk is not None:
+            work = stack.enter_context(work_folder(target, without_query(str(source))))
+        read = read_source(source, job, workers, progress, work=work, bulk=bulk)
     if stage is not None:
         stage("computing")
     with writing_to(target) as work, no_garbage_collection():

@@ -237,20 +237,11 @@ class ServerReader:
     def _deleted(self, wanted: frozenset[str]) -> frozenset[str]:
         """Of the candidates, those whose Patient was there and is deleted: as if they objected."""
         met = {item.patient for item in self._shelf.kept.values() if type(item) is PatientFacts}
-        gone = set()
-        for patient in sorted(wanted - met):
-            try:
-                self._client.request("GET", f"{self._client.base}/Patient/{patient}")
-            except HttpError as error:
-                if error.status == _GONE:
-                    gone.add(patient)
-                elif error.status not in _NOT_TAKEN:
-                    raise
+        gone = deleted_patients(self._client, wanted - met)
         if gone:
-            LOG.info("%d patients are deleted on the server, and left out", len(gone))
             chosen = self._selection
             self._selection = replace(chosen, exclude=chosen.exclude | gone)
-        return frozenset(gone)
+        return gone
 
     def _of_patients(self, patients: list[str], known: Capabilities) -> None:
         """Everything that is read of the patients, type after type."""
@@ -313,31 +304,55 @@ class ServerReader:
 
     def _present(self) -> frozenset[str]:
         """The types that the server holds; asked for where none was met."""
-        found = set(present_types(self._shelf))
-        for kinds in (("AdverseEvent",), ("Condition",), sorted(MEDICATED_TYPES)):
-            if found.isdisjoint(kinds):
-                asked = (kind for kind in kinds if kind not in self._absent)
-                found.update(next(((kind,) for kind in asked if self._any(kind, {})), ()))
-        return frozenset(found - self._absent)
+        return types_held(self._searcher, present_types(self._shelf), frozenset(self._absent))
 
     def _graded(self) -> frozenset[str]:
         """The scales of which there are Observations that grade; asked for where none was met."""
-        found = set(self._shelf.graded)
-        for concept, scale in GRADINGS.items():
-            if not scale or scale in found:
-                continue
-            if any(
-                self._any("Observation", one)
-                for one in code_searches(self._context.mappings, (concept,))
-            ):
-                found.add(scale)
-        return frozenset(found)
+        return graded_scales(self._searcher, self._context.mappings, frozenset(self._shelf.graded))
 
-    def _any(self, kind: str, params: dict[str, str]) -> bool:
-        """Whether there is a resource at all that a search finds."""
+
+def deleted_patients(client: Client, patients: Iterable[str]) -> frozenset[str]:
+    """Of patients without a Patient resource, those who had one that was deleted."""
+    gone = set()
+    for patient in sorted(patients):
         try:
-            return self._searcher.any(kind, params)
+            client.request("GET", f"{client.base}/Patient/{patient}")
         except HttpError as error:
-            if error.status in _NOT_TAKEN:
-                return False
-            raise
+            if error.status == _GONE:
+                gone.add(patient)
+            elif error.status not in _NOT_TAKEN:
+                raise
+    if gone:
+        LOG.info("%d patients are deleted on the server, and left out", len(gone))
+    return frozenset(gone)
+
+
+def types_held(searcher: Searcher, met: frozenset[str], absent: frozenset[str]) -> frozenset[str]:
+    """The types that a server holds: those that were ``met``, and what it is asked for besides."""
+    found = set(met)
+    for kinds in (("AdverseEvent",), ("Condition",), sorted(MEDICATED_TYPES)):
+        if found.isdisjoint(kinds):
+            asked = (kind for kind in kinds if kind not in absent)
+            found.update(next(((kind,) for kind in asked if _any(searcher, kind, {})), ()))
+    return frozenset(found - absent)
+
+
+def graded_scales(searcher: Searcher, mappings: Mappings, met: frozenset[str]) -> frozenset[str]:
+    """The scales of which a server holds Observations that grade, likewise."""
+    found = set(met)
+    for concept, scale in GRADINGS.items():
+        if not scale or scale in found:
+            continue
+        if any(_any(searcher, "Observation", one) for one in code_searches(mappings, (concept,))):
+            found.add(scale)
+    return frozenset(found)
+
+
+def _any(searcher: Searcher, kind: str, params: dict[str, str]) -> bool:
+    """Whether there is a resource at all that a search finds."""
+    try:
+        return searcher.any(kind, params)
+    except HttpError as error:
+        if error.status in _NOT_TAKEN:
+            return False
+        raise

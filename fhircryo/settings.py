@@ -133,6 +133,13 @@ class ServerSettings(BaseModel):
         int, Field(ge=10, le=500, description="Levels of an answer's JSON; more is refused")
     ] = 100
 
+    max_file_gb: Annotated[
+        int, Field(ge=1, description="Gigabytes of a file of a bulk export; more is refused")
+    ] = 64
+    bulk_patience: Annotated[
+        float, Field(gt=0, description="How many seconds a bulk export may take in all")
+    ] = 24 * 3600.0
+
     @field_validator("headers")
     @classmethod
     def _one_line_each(cls, headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
@@ -200,6 +207,10 @@ class SyncSettings(BaseModel):
         str | None, Field(description="File or Group/ID: who is followed; unset: who has an index")
     ] = None
     exclude: Annotated[Path | None, Field(description="File of patients who objected")] = None
+    bulk: Annotated[
+        str | None,
+        Field(description="Read by bulk export: system, patient or Group/ID; unset: by searches"),
+    ] = None
     overlap: Annotated[
         float, Field(ge=0, description="Seconds before the last run that are read again")
     ] = 300.0

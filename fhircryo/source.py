@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from fhircryo.connect import READING_A_GROUP, open_client
+from fhircryo.bulk_source import Bulk, read_bulk
+from fhircryo.connect import READING, READING_A_GROUP, open_client
 from fhircryo.errors import UsageError
 from fhircryo.fhir.client import Client
 from fhircryo.fhir.folder import InputFile, input_files
@@ -73,17 +74,20 @@ def read_source(
     progress: Progress | None = None,
     told_in_full: str = "",
     work: Path | None = None,
+    bulk: Bulk | None = None,
 ) -> SourceRead:
     """Read a source into records; of one patient also what only counts may be kept.
 
-    ``work``: a folder in which a server's pages are kept while they are read.
+    ``work``: a folder in which a server's pages, or an export's files, are kept while they are
+    read. ``bulk``: read a server by bulk export, which needs one.
 
     Raises:
         SourceError: it is not there, refuses to be read, or holds nothing to read.
     """
     if is_url(str(source)):
-        with open_client(str(source), job.settings.source) as client:
-            return read_server(client, job, progress, told_in_full, work)
+        needs = READING if bulk is None else {**READING, **READING_A_GROUP}
+        with open_client(str(source), job.settings.source, needs) as client:
+            return read_server(client, job, progress, told_in_full, work, bulk, workers)
     with no_garbage_collection():
         files, passed_over = input_files(Path(source))
         context = job.context(told_in_full)
@@ -97,13 +101,18 @@ def read_server(
     progress: Progress | None = None,
     told_in_full: str = "",
     work: Path | None = None,
+    bulk: Bulk | None = None,
+    workers: int = 1,
 ) -> SourceRead:
-    """Read a server that is open already; ``work``: as ``read_source``.
+    """Read a server that is open already; the arguments are those of ``read_source``.
 
     Raises:
         SourceError: it refuses, or does not give all it has.
     """
     with no_garbage_collection():
+        if bulk is not None and work is not None:
+            reading = read_bulk(client, job, bulk, work, workers=workers, progress=progress)
+            return _assembled(client.base, reading, job, [], [])
         context = job.context(told_in_full, server=client.base)
         kept = None if work is None else KeptPages(work)
         reading = ServerReader(client, context, job.selection, progress, kept).read()

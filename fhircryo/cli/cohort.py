@@ -11,7 +11,9 @@ import typer
 
 from fhircryo.cli.options import (
     AsOf,
+    BulkLevel,
     Exclude,
+    Keep,
     Mappings,
     Protocol,
     Source,
@@ -81,6 +83,8 @@ def cohort(
         int,
         typer.Option(min=0, help="Processes to share the work; 0: as many as the size is worth."),
     ] = 0,
+    bulk: BulkLevel = None,
+    keep: Keep = False,
 ) -> None:
     """Write the cohort of SOURCE as tables, with statistics and a report; pseudonymised.
 
@@ -90,7 +94,7 @@ def cohort(
       fhircryo cohort https://fhir.hospital.example/r4 cohort/ --from 2011-01-01 --to 2016-12-31
       fhircryo cohort export/ figures/ --aggregate-only
     """
-    from fhircryo.cli.options import job_of, workers_for
+    from fhircryo.cli.options import bulk_of, job_of, workers_for
     from fhircryo.cli.progress import progress
     from fhircryo.research.aggregate import aggregated
     from fhircryo.research.build import Between
@@ -120,6 +124,7 @@ def cohort(
             workers=workers or workers_for(source),
             progress=advance,
             stage=stage,
+            bulk=bulk_of(bulk, keep, source, folder.resolve(), stage),
         )
     flow = found.flow
     if aggregate_only:

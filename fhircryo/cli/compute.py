@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fhircryo.cli.options import AsOf, Exclude, Mappings, Protocol, Source
+from fhircryo.cli.options import AsOf, BulkLevel, Exclude, Keep, Mappings, Protocol, Source
 from fhircryo.cli.writing import (
     AcceptUnreadable,
     AllowRetractions,
@@ -57,6 +57,8 @@ def compute(
     dry_run: DryRun = False,
     allow_retractions: AllowRetractions = False,
     accept_unreadable: AcceptUnreadable = False,
+    bulk: BulkLevel = None,
+    keep: Keep = False,
 ) -> None:
     """Compute the endpoints of every patient in SOURCE and write them to TARGET as FHIR.
 
@@ -76,14 +78,14 @@ def compute(
             raise UsageError("--force and --validate are for a folder as TARGET")
         job = job_of(as_of, protocol, mappings, source, patients, exclude)
         allowed = Permissions(dry_run, allow_retractions)
-        _to_server(source, target, job, allowed, accept_unreadable, workers, narrowed)
+        _to_server(source, target, job, allowed, accept_unreadable, workers, narrowed, bulk, keep)
         return
     if dry_run or allow_retractions or accept_unreadable:
         raise UsageError(
             "--dry-run, --allow-retractions and --accept-unreadable are for a FHIR server as TARGET"
         )
     job = job_of(as_of, protocol, mappings, source, patients, exclude)
-    _to_folder(source, Path(target), job, workers, validate, force, narrowed)
+    _to_folder(source, Path(target), job, workers, validate, force, narrowed, bulk, keep)
 
 
 def _to_folder(
@@ -94,8 +96,10 @@ def _to_folder(
     validate: bool,
     force: bool,
     narrowed: bool,
+    bulk: str | None,
+    keep: bool,
 ) -> None:
-    from fhircryo.cli.options import workers_for
+    from fhircryo.cli.options import bulk_of, workers_for
     from fhircryo.cli.progress import progress
     from fhircryo.pipeline import compute_folder
 
@@ -109,6 +113,7 @@ def _to_folder(
             force=force,
             progress=advance,
             stage=stage,
+            bulk=bulk_of(bulk, keep, source, target.resolve(), stage),
         )
     print_summary(summary, narrowed=narrowed)
     raise typer.Exit(UNREADABLE if summary.unreadable else DONE)
@@ -122,10 +127,12 @@ def _to_server(
     accept_unreadable: bool,
     workers: int,
     narrowed: bool,
+    bulk: str | None,
+    keep: bool,
 ) -> None:
-    from fhircryo.cli.options import workers_for
+    from fhircryo.cli.options import bulk_of, workers_for
     from fhircryo.cli.progress import progress
-    from fhircryo.compute_server import compute_server
+    from fhircryo.compute_server import bulk_place, compute_server
 
     with progress() as (stage, advance):
         run = compute_server(
@@ -137,6 +144,7 @@ def _to_server(
             workers=workers or workers_for(source),
             progress=advance,
             stage=stage,
+            bulk=bulk_of(bulk, keep, source, bulk_place(job.settings, source, target), stage),
         )
     print_summary(run.summary, narrowed=narrowed, listed=False)
     if run.pushed is None:

@@ -12,6 +12,7 @@ from fhircryo.cli.compute import compute
 from fhircryo.cli.demo import demo
 from fhircryo.cli.doctor import doctor
 from fhircryo.cli.explain import explain
+from fhircryo.cli.export import export
 from fhircryo.cli.forget import forget
 from fhircryo.cli.push import push
 from fhircryo.cli.sync import sync
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.command()(compute)
 app.command()(push)
 app.command()(cohort)
+app.command()(export)
 app.command()(sync)
 app.command()(explain)
 app.command()(forget)

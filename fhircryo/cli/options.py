@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fhircryo.errors import UsageError
+
 if TYPE_CHECKING:
+    from fhircryo.bulk_source import Bulk
+    from fhircryo.cli.progress import Stage
     from fhircryo.job import Job
     from fhircryo.reading import Selection
     from fhircryo.settings import Settings
@@ -56,6 +60,37 @@ Exclude = Annotated[
 ]
 
 
+BulkLevel = Annotated[
+    str | None,
+    typer.Option(
+        "--bulk",
+        metavar="system|patient|Group/ID",
+        help="Read the server by bulk export of this level.",
+    ),
+]
+Keep = Annotated[
+    bool, typer.Option("--keep", help="Keep the files of --bulk, in TARGET.bulk beside it.")
+]
+
+
+def bulk_of(
+    level: str | None, keep: bool, source: str, place: Path, stage: "Stage | None"
+) -> "Bulk | None":
+    """How a server is to be read by bulk export, if it is; ``place``: of the target."""
+    from fhircryo.bulk_source import Bulk, check_keep, level_of
+    from fhircryo.fhir.bulk.export import Watch
+    from fhircryo.source import is_url
+
+    if level is None:
+        if keep:
+            raise UsageError("--keep is for the files of --bulk")
+        return None
+    if not is_url(source):
+        raise UsageError("--bulk needs a FHIR server as SOURCE; a folder is read as it is")
+    watch = Watch() if stage is None else Watch(tell=stage)
+    return Bulk(level_of(level), watch, check_keep(place) if keep else None)
+
+
 #: A folder of so many bytes is worth another process.
 _BIG = 64 << 20
 
@@ -74,13 +109,21 @@ def workers_for(source: str) -> int:
 
 
 def scheduled_job(
-    config: Path | None, patients: str | None = None, exclude: Path | None = None
+    config: Path | None,
+    patients: str | None = None,
+    exclude: Path | None = None,
+    bulk: str | None = None,
 ) -> "Job":
     """The job of a scheduled run, as of today: all of it stands in the settings."""
     from fhircryo.job import Job
     from fhircryo.settings import load_settings
 
     settings = load_settings(config)
+    if bulk is not None:
+        from fhircryo.bulk_source import level_of
+
+        chosen_way = settings.sync.model_copy(update={"bulk": level_of(bulk)})
+        settings = settings.model_copy(update={"sync": chosen_way})
     chosen = _selection(
         settings,
         settings.sync.source or "",

@@ -30,6 +30,12 @@ def sync(
         Path | None,
         typer.Option(metavar="FILE", help="Patients who objected. [default: setting]"),
     ] = None,
+    bulk: Annotated[
+        str | None,
+        typer.Option(
+            metavar="system|patient|Group/ID", help="Read by bulk export. [default: setting]"
+        ),
+    ] = None,
     allow_retractions: AllowRetractions = False,
     accept_unreadable: AcceptUnreadable = False,
     status: Annotated[
@@ -60,7 +66,7 @@ def sync(
     from fhircryo.sync.run import Wanted, places, state_path
 
     run_id = uuid.uuid4().hex[:12]
-    job = scheduled_job(config, patients, exclude)
+    job = scheduled_job(config, patients, exclude, bulk)
     set_up_logs(job.settings, run_id)
     place = status_path(state_path(job, *places(job)))
     if status:

@@ -151,6 +151,7 @@ class Client:
         method: str,
         url: str,
         *,
+        params: dict[str, str] | None = None,
         form: dict[str, str] | None = None,
         body: bytes | None = None,
         headers: dict[str, str] | None = None,
@@ -158,7 +159,7 @@ class Client:
     ) -> requests.Response:
         """Send a request; try again what may pass, within the budget (seconds).
 
-        ``body``: FHIR JSON; ``form``: the parameters of a search.
+        ``params``: of the URL's query; ``form``: those of a search; ``body``: FHIR JSON.
 
         Raises:
             HttpError: the server refuses.
@@ -167,6 +168,8 @@ class Client:
         deadline = time.monotonic() + (self.connection.budget if budget is None else budget)
         if body is not None:
             headers = {"Content-Type": FHIR_JSON, **(headers or {})}
+        if params is not None:
+            url = requests.Request("GET", url, params=params).prepare().url or url
         renewed = False
         attempt = 0
         while True:
@@ -192,7 +195,7 @@ class Client:
             status = response.status_code
             if status < 400:
                 return response
-            retry_after = _seconds(response.headers.get("Retry-After"))
+            retry_after = retry_after_of(response)
             if status == 401 and not renewed and self.connection.auth.renew(response.request):
                 renewed = True
                 continue
@@ -283,8 +286,9 @@ def backoff(attempt: int) -> float:
     return wait * (0.5 + random.random() / 2)  # noqa: S311  # nosec B311
 
 
-def _seconds(retry_after: str | None) -> float | None:
-    """What a Retry-After header asks for: seconds, or a date."""
+def retry_after_of(response: requests.Response) -> float | None:
+    """How many seconds an answer asks to wait, in seconds or by a date; None: it does not say."""
+    retry_after = response.headers.get("Retry-After")
     if not retry_after:
         return None
     if retry_after.strip().isdecimal():

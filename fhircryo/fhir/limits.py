@@ -13,10 +13,11 @@ _NOT_STRUCTURE = bytes(set(range(256)).difference(b'{}[]"'))
 
 
 class Limits(NamedTuple):
-    """``megabytes`` of an answer, unpacked; ``depth`` of its JSON."""
+    """``megabytes`` of an answer, unpacked; ``depth`` of its JSON; of an export's file on disk."""
 
     megabytes: int = 256
     depth: int = 100
+    file_gigabytes: int = 64
 
 
 class LimitError(SourceError):

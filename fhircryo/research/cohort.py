@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
+from fhircryo.bulk_source import Bulk
 from fhircryo.errors import UsageError
 from fhircryo.fhir.client import without_query
 from fhircryo.job import Job
@@ -143,8 +144,11 @@ def pull(
     workers: int = 1,
     progress: Progress | None = None,
     stage: Callable[[str], None] | None = None,
+    bulk: Bulk | None = None,
 ) -> Cohort:
     """Write a source's cohort to a folder: all its files or none.
+
+    ``bulk``: read a server by bulk export.
 
     ``key``: of the pseudonyms; made where it is not there. Without one it stands beside the folder.
     ``stage`` is told what is being done, ``progress`` how far it is.
@@ -163,7 +167,7 @@ def pull(
         work = None
         if is_url(str(source)):
             work = stack.enter_context(work_folder(folder, without_query(str(source))))
-        read = read_source(source, job, workers, progress, work=work)
+        read = read_source(source, job, workers, progress, work=work, bulk=bulk)
     tell("computing")
     identified = wanted.kind == "identified"
     with no_garbage_collection():

@@ -11,9 +11,10 @@ from fhircryo.calendar import moment
 from fhircryo.errors import UnreadableResource
 from fhircryo.extract.context import Context
 from fhircryo.extract.extractor import extract
+from fhircryo.fhir.bulk.export import Exported, lines
 from fhircryo.fhir.capability import Capabilities
 from fhircryo.fhir.client import Client, HttpError
-from fhircryo.fhir.decode import decode
+from fhircryo.fhir.decode import decode, kind_of
 from fhircryo.fhir.history import latest_of, version_of
 from fhircryo.fhir.search import Searcher, head_of
 from fhircryo.fhir.wire import DECODERS, Reference
@@ -101,6 +102,32 @@ class ChangeReader:
             since = _instant(moment(watermarks[kind]) - self._overlap)
             self._changed(kind, since)
             self._gone(kind, since)
+        return self._found
+
+    def since(self) -> str:
+        """From when on a bulk export has to tell: the overlap before the oldest watermark.
+
+        Raises:
+            NoIncrementError: nothing is remembered.
+        """
+        watermarks = self._state.watermarks()
+        if not watermarks:
+            raise NoIncrementError("nothing was read before")
+        return _instant(min(map(moment, watermarks.values())) - self._overlap)
+
+    def read_export(self, exported: Exported) -> Changes:
+        """What a bulk export since then says: what changed, and what was deleted."""
+        for path in sorted(exported.files.iterdir()):
+            by_kind: dict[str, list[bytes]] = {}
+            for line in lines(path):
+                by_kind.setdefault(kind_of(line), []).append(line)
+            for kind, found in by_kind.items():
+                if kind in DECODERS:
+                    self._take(kind, found)
+        patients = self._state.who_stands_on(exported.deleted)
+        if patients:
+            self._found.resources.update(exported.deleted)
+            self._found.patients |= patients
         return self._found
 
     def _changed(self, kind: str, since: str) -> None:

@@ -6,8 +6,8 @@ repeated by the next, which finds nothing left to write.
 
 import hashlib
 import logging
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -15,11 +15,14 @@ from typing import TypeVar
 
 import msgspec
 
+from fhircryo.bulk_source import Bulk, asked_for, level_of
 from fhircryo.compute_server import computed
 from fhircryo.connect import open_client
 from fhircryo.endpoints.due import next_due
 from fhircryo.errors import UsageError
-from fhircryo.fhir.capability import capabilities
+from fhircryo.fhir.bulk.export import Watch, export
+from fhircryo.fhir.bulk.job import cancel
+from fhircryo.fhir.capability import Capabilities, capabilities
 from fhircryo.fhir.client import Client
 from fhircryo.fhir.history import version_of
 from fhircryo.fhir.search import Searcher
@@ -32,7 +35,7 @@ from fhircryo.push import Permissions, Pushed, Scope, TargetServer, open_target,
 from fhircryo.reading import Selection
 from fhircryo.source import SourceRead, is_url, read_server
 from fhircryo.summary import Summary
-from fhircryo.sync.changes import ChangeReader, NoIncrementError, stamp_of
+from fhircryo.sync.changes import ChangeReader, Changes, NoIncrementError, stamp_of
 from fhircryo.sync.state import (
     DamagedStateError,
     PatientState,
@@ -42,6 +45,7 @@ from fhircryo.sync.state import (
     set_aside,
 )
 from fhircryo.version import __version__
+from fhircryo.work_folder import work_folder
 
 LOG = logging.getLogger("fhircryo.sync")
 
@@ -211,7 +215,7 @@ class _Run:
             stamp = stamp_of(self._client, searcher)
         finally:
             searcher.close()
-        read = read_server(self._client, self._job, self._progress)
+        read = self._read_all()
         patients = self._compute(read)
         if self._holds_back():
             return
@@ -232,6 +236,27 @@ class _Run:
             self._state.set_fact(_LACKING, self._lacking(read))
             self._remember_choice()
 
+    def _read_all(self) -> SourceRead:
+        """Everything, by searches or by bulk export."""
+        level = self._job.settings.sync.bulk
+        if level is None:
+            return read_server(self._client, self._job, self._progress)
+        bulk = Bulk(level_of(level), Watch(stopped=self._wanted.stopped))
+        with self._exporting() as work:
+            return read_server(self._client, self._job, self._progress, work=work, bulk=bulk)
+
+    @contextmanager
+    def _exporting(self) -> Iterator[Path]:
+        """A folder for an export's files; one that is stopped is cancelled on the server."""
+        place = self._state.path.with_suffix("")
+        try:
+            with work_folder(place, self._client.base) as work:
+                yield work
+        except KeyboardInterrupt:
+            if self._wanted.stopped():
+                raise StoppedError from None
+            raise
+
     # --- an increment
 
     def _increment(self) -> str:
@@ -244,8 +269,11 @@ class _Run:
             overlap = self._job.settings.sync.overlap
             listed = self._job.selection.include or frozenset()
             reader = ChangeReader(self._client, searcher, can, context, state, listed, overlap)
-            changes = reader.read()
-            stamp = stamp_of(self._client, searcher)
+            if self._job.settings.sync.bulk is None:
+                changes = reader.read()
+                stamp = stamp_of(self._client, searcher)
+            else:
+                changes, stamp = self._exported_changes(reader, can)
         finally:
             searcher.close()
         if stamp is None:
@@ -265,6 +293,20 @@ class _Run:
             state.set_watermarks(dict.fromkeys(DECODERS, stamp))
             self._remember_choice()
         return ""
+
+    def _exported_changes(
+        self, reader: ChangeReader, can: Capabilities
+    ) -> tuple[Changes, str | None]:
+        """What changed by a bulk export since the last run, and the server's time of it."""
+        level = level_of(self._job.settings.sync.bulk or "")
+        asked = asked_for(level, self._job.mappings, can, reader.since())
+        patience = self._job.settings.source.bulk_patience
+        watch = Watch(stopped=self._wanted.stopped)
+        with self._exporting() as work:
+            exported = export(self._client, asked, work, patience, watch)
+            changes = reader.read_export(exported)
+            cancel(self._client, exported.status_url)
+        return changes, exported.at
 
     def _of_patients(self, concerned: set[str], named: set[str]) -> str:
         """Read the full records of some patients, compute them and write what differs."""

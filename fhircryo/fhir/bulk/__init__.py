@@ -1,0 +1,4 @@
+"""Bulk export: a server's resources as files.
+
+Source: https://hl7.org/fhir/uv/bulkdata/export.html
+"""

@@ -1,0 +1,209 @@
+"""Downloads the files of an export: in parallel, going on where a connection broke."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+
+from fhircryo.errors import SourceError, TargetError
+from fhircryo.fhir.auth.credentials import NoAuth
+from fhircryo.fhir.bulk.job import ExportLostError
+from fhircryo.fhir.client import (
+    PASSING,
+    Client,
+    HttpError,
+    backoff,
+    is_loopback,
+    joined,
+    without_query,
+)
+from fhircryo.fhir.connection import session
+
+LOG = logging.getLogger("fhircryo.bulk")
+
+_GONE = frozenset({404, 410})
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MOST_REDIRECTS = 5
+_PARTIAL = 206
+_UNSATISFIABLE = 416
+_CHUNK = 1 << 20
+_GIGABYTE = 1 << 30
+_GZIP = b"\x1f\x8b"
+_NDJSON = "application/fhir+ndjson"
+
+
+class _Answer(NamedTuple):
+    response: requests.Response
+    offset: int
+
+
+class Downloader:
+    """Fetches files; each thread that uses it has connections of its own.
+
+    ``with_token``: whether the files need the credentials of the server. Credentials, headers and
+    certificates of a site go to the server's own origin, and those that were allowed, only.
+    """
+
+    def __init__(self, client: Client, *, with_token: bool) -> None:
+        self._client = client
+        self._with_token = with_token
+        self._local = threading.local()
+
+    def fetch(self, url: str, path: Path, stopped: Callable[[], bool]) -> Path:
+        """Fetch a file to ``path``, with ``.gz`` added where it is packed; its place.
+
+        Raises:
+            ExportLostError: the server has it no more.
+            SourceError: it cannot be had.
+            TargetError: it cannot be written.
+        """
+        budget = self._client.connection.budget
+        deadline = time.monotonic() + budget
+        attempt = 0
+        part = path.with_name(f"{path.name}.part")
+        tag: str | None = None
+        while True:
+            attempt += 1
+            before = part.stat().st_size if part.exists() else 0
+            try:
+                answer = self._ask(url, before if tag else 0, tag)
+                tag = answer.response.headers.get("ETag", "") or None
+                if tag is not None and tag.startswith("W/"):
+                    tag = None
+                with answer.response:
+                    self._write(answer, part, stopped)
+                return _named(part, path)
+            except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+                problem = type(error).__name__
+            except HttpError as error:
+                if error.status in _GONE:
+                    raise ExportLostError from None
+                if error.status not in PASSING:
+                    raise
+                problem = str(error.status)
+            got = part.stat().st_size if part.exists() else 0
+            if got > before:
+                attempt, deadline = 1, time.monotonic() + budget
+            wait = backoff(attempt)
+            if time.monotonic() + wait > deadline:
+                raise SourceError(f"{without_query(url)}: cannot be downloaded: {problem}")
+            LOG.info("a download broke off (%s); going on in %.1f s", problem, wait)
+            time.sleep(wait)
+
+    def _ask(self, url: str, offset: int, tag: str | None) -> _Answer:
+        """The answer for a file from an offset on, and the offset that it begins at."""
+        headers = {"Accept": _NDJSON, "Accept-Encoding": "gzip"}
+        if offset and tag:
+            headers |= {"Range": f"bytes={offset}-", "If-Range": tag}
+        renewed = False
+        for _ in range(_MOST_REDIRECTS):
+            response = self._send(url, headers)
+            status = response.status_code
+            location = response.headers.get("Location")
+            if status in _REDIRECTS and location:
+                response.close()
+                url = joined(url, location)
+                continue
+            if (
+                status == 401
+                and not renewed
+                and self._client.connection.auth.renew(response.request)
+            ):
+                response.close()
+                renewed = True
+                continue
+            if status == _UNSATISFIABLE:
+                response.close()
+                headers = {"Accept": _NDJSON, "Accept-Encoding": "gzip"}
+                continue
+            if status >= 400:
+                response.close()
+                raise HttpError("GET", without_query(url), status, "")
+            return _Answer(response, offset if status == _PARTIAL else 0)
+        raise SourceError(f"{without_query(url)}: too many redirects")
+
+    def _send(self, url: str, headers: dict[str, str]) -> requests.Response:
+        connection = self._client.connection
+        own = self._client.allowed(url)
+        if not own:
+            self._check_foreign(url)
+        used = self._session(own=own)
+        request = used.prepare_request(requests.Request("GET", url, headers=headers))
+        # What is connected to is what requests makes of it, and of some URLs that is another.
+        if self._client.allowed(request.url or "") != own:
+            raise SourceError(f"{without_query(url)}: two servers in one URL; not followed")
+        if own and self._with_token:
+            connection.auth.apply(request)
+        self._client.requests_made += 1
+        settings = used.merge_environment_settings(request.url or url, {}, None, None, None)
+        settings["stream"] = True
+        if used.verify is not True:
+            settings["verify"] = used.verify
+        return used.send(
+            request,
+            timeout=(connection.connect_timeout, connection.read_timeout),
+            allow_redirects=False,
+            **settings,
+        )
+
+    def _check_foreign(self, url: str) -> None:
+        """Files may lie with another: then without a token, and encrypted."""
+        parts = urlsplit(url)
+        if self._with_token:
+            raise SourceError(
+                f"{without_query(url)}: a file of the export at another origin that wants the"
+                " token; not followed (setting origins allows it)"
+            )
+        if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
+            raise SourceError(
+                f"{without_query(url)}: a file of the export at another origin, unencrypted; not"
+                " followed (setting origins allows it)"
+            )
+
+    def _session(self, *, own: bool) -> requests.Session:
+        name = "own" if own else "foreign"
+        found: requests.Session | None = getattr(self._local, name, None)
+        if found is None:
+            connection = self._client.connection
+            if not own:
+                connection = replace(connection, headers={}, auth=NoAuth(), client_context=None)
+            found = session(connection)
+            setattr(self._local, name, found)
+        return found
+
+    def _write(self, answer: _Answer, part: Path, stopped: Callable[[], bool]) -> None:
+        most = self._client.connection.limits.file_gigabytes * _GIGABYTE
+        size = answer.offset
+        try:
+            with part.open("ab" if answer.offset else "wb") as file:
+                part.chmod(0o600)
+                for piece in answer.response.raw.stream(_CHUNK, decode_content=False):
+                    size += len(piece)
+                    if size > most:
+                        raise SourceError(
+                            f"a file of the export has more than {most // _GIGABYTE} GB, and is not"
+                            " read; raise max_file_gb if it is right"
+                        )
+                    file.write(piece)
+                    if stopped():
+                        raise KeyboardInterrupt
+        except OSError as error:
+            if isinstance(error, requests.RequestException):
+                raise
+            raise TargetError(f"{part}: cannot be written: {error.strerror or error}") from error
+
+
+def _named(part: Path, path: Path) -> Path:
+    """Give a whole file its name by what it is: servers differ in saying that it is packed."""
+    with part.open("rb") as file:
+        packed = file.read(2) == _GZIP
+    found = path.with_name(f"{path.name}.gz") if packed else path
+    part.rename(found)
+    return found
