@@ -141,6 +141,20 @@ def test_a_file_with_less_than_the_manifest_says_is_never_the_whole(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_types_of_which_there_is_nothing_may_have_a_file(expected, tmp_path):
+    empty = {"Medication": b"", "MedicationRequest": gzip.compress(b"\n")}
+    with BulkServer({**files_of(RESOURCES), **empty}) as bulk:
+        assert compute(bulk, tmp_path / "out").code == 0
+    assert same(tmp_path / "out", expected)
+
+
+def test_a_packed_file_that_is_cut_off_is_refused(tmp_path):
+    cut = gzip.compress(files_of(RESOURCES)["Observation"])[:-20]
+    with BulkServer({**files_of(RESOURCES), "Observation": cut}, counts={"Observation": 3}) as bulk:
+        ran = compute(bulk, tmp_path / "out")
+    assert (ran.code, "cannot be unpacked" in ran.err) == (3, True)
+
+
 TOKEN = "the-token"
 
 

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 
 import msgspec
@@ -177,8 +177,10 @@ class _Job:
             if not _is_there(path):
                 part = path.with_name(f"new-{path.name}")
                 got = downloader.fetch(file.url, part, stopped)
-                self._check(got, file)
-                got.rename(path.with_name(got.name.removeprefix("new-")))
+                if self._check(got, file):
+                    got.rename(path.with_name(got.name.removeprefix("new-")))
+                else:
+                    got.unlink()  # nothing of this type: no file of it is needed
             self._watch.progress(next(done), len(wanted))
 
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="fhircryo-bulk") as pool:
@@ -201,21 +203,25 @@ class _Job:
             _errors(self._work / _ERRORS),
         )
 
-    def _check(self, path: Path, file: OutputFile) -> None:
-        """Compare a file with the number of resources that the manifest states."""
-        if file.count is None:
-            return
+    def _check(self, path: Path, file: OutputFile) -> bool:
+        """Whether a file holds anything; as many resources as the manifest states, where it does.
+
+        Raises:
+            SourceError: it does not.
+        """
         try:
-            found = sum(1 for line in lines(path) if line.strip())
+            filled = (line for line in lines(path) if line.strip())
+            found = sum(1 for _ in (filled if file.count is not None else islice(filled, 1)))
         except (OSError, EOFError, zlib.error) as error:
             path.unlink(missing_ok=True)
             raise SourceError(f"a file of the export cannot be unpacked: {error}") from None
-        if found != file.count:
+        if file.count is not None and found != file.count:
             path.unlink(missing_ok=True)
             raise SourceError(
                 f"{self._client.base}: the export's manifest says {file.count} {file.type} in a"
                 f" file, and {found} are in it"
             )
+        return found > 0
 
 
 def _is_there(path: Path) -> bool:

@@ -1,5 +1,6 @@
 package fhircryo;
 
+import ca.uhn.fhir.batch2.api.IJobMaintenanceService;
 import ca.uhn.fhir.batch2.jobs.export.BulkDataExportProvider;
 import ca.uhn.fhir.context.FhirContext;
 import ca.uhn.fhir.context.support.IValidationSupport;
@@ -63,7 +64,9 @@ public final class HapiServer {
     /** Whether references to other servers may be written. */
     EXTERNAL_REFERENCES("false"),
     /** Whether a search is answered from the same one of the last minute, as HAPI does by default. */
-    REUSE_SEARCHES("false");
+    REUSE_SEARCHES("false"),
+    /** Whether jobs, exports among them, are looked after every second and not every minute. */
+    HURRY_JOBS("false");
 
     private final String initial;
 
@@ -110,6 +113,7 @@ public final class HapiServer {
       case EXTERNAL_REFERENCES -> storage.setAllowExternalReferences(on);
       // Off, since tests write and look.
       case REUSE_SEARCHES -> storage.setReuseCachedSearchResultsForMillis(on ? 60_000L : null);
+      case HURRY_JOBS -> {} // looked at by who hurries them
     }
     current.put(which, value);
     statement = null;
@@ -208,6 +212,29 @@ public final class HapiServer {
     connection.disconnect();
   }
 
+  /** Looks after the jobs while that is switched on. */
+  private void hurryJobs(IJobMaintenanceService jobs) {
+    Thread hurrier =
+        new Thread(
+            () -> {
+              while (true) {
+                try {
+                  Thread.sleep(1000);
+                  if (isOn(Switch.HURRY_JOBS)) {
+                    jobs.runMaintenancePass();
+                  }
+                } catch (InterruptedException ended) {
+                  return;
+                } catch (RuntimeException failed) {
+                  // The next pass is a second away.
+                }
+              }
+            },
+            "hurry jobs");
+    hurrier.setDaemon(true);
+    hurrier.start();
+  }
+
   /** Ends with the process that started it, even where that one is killed. */
   private static void endWithStdin() {
     Thread watcher =
@@ -246,6 +273,8 @@ public final class HapiServer {
         new HapiServer(
             beans.getBean(JpaStorageSettings.class),
             beans.getBean(DatabaseBackedPagingProvider.class));
+
+    hapi.hurryJobs(beans.getBean(IJobMaintenanceService.class));
 
     Server jetty = new Server();
     ServerConnector connector = new ServerConnector(jetty);
