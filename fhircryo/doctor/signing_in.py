@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fhircryo.connect import connection_to
 from fhircryo.credentials import grant, signed_in
 from fhircryo.doctor.finding import Finding, failed, ok, warning
-from fhircryo.errors import SourceError
+from fhircryo.errors import SignInError, SourceError
 from fhircryo.fhir.auth.credentials import BearerAuth
 from fhircryo.fhir.auth.scopes import Needs, missing, scopes_for
 from fhircryo.fhir.client import Client, HttpError, without_query
@@ -107,8 +107,14 @@ class _Steps:
         self.connection = replace(self._plain, auth=BearerAuth(lambda: token.value))
 
     def _discovered(self, way: "SmartBackend") -> Iterator[Finding]:
-        known = way.configuration()
         place = ".well-known/smart-configuration"
+        try:
+            known = way.configuration()
+        except SignInError as error:
+            if self._settings.token_url is None:
+                raise
+            yield warning(_PART, "discovery", str(error), "nothing to do, if it works")
+            return
         if known is None:
             words = "token_url is set" if self._settings.token_url else "none"
             yield warning(_PART, "discovery", f"no {place} ({words})", "nothing to do, if it works")

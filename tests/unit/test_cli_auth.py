@@ -190,6 +190,16 @@ def test_what_the_server_does_not_list_is_a_warning(hospital):
     assert "system/Observation.rs" in done.output.split("missing: ")[1]
 
 
+def test_without_a_configuration_the_set_endpoint_is_used(hospital):
+    backend(hospital, token_url=hospital.token_url)
+    place = "/fhir/.well-known/smart-configuration"
+    for reply in (Reply(404), Reply(content=b"<html/>")):
+        hospital.routes[place] = lambda _, it=reply: it
+        done = cli("test", hospital.base)
+        assert done.exit_code == 0, done.output
+        assert "warning  discovery" in done.stdout
+
+
 def test_a_token_that_the_server_does_not_take(hospital):
     backend(hospital)
     hospital.routes["/fhir/AdverseEvent"] = lambda _: Reply(

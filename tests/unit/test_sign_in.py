@@ -583,6 +583,9 @@ def test_a_configuration_that_is_none(hospital, one_key, tmp_path):
         )
         with pytest.raises(SignInError, match="not a SMART configuration"):
             ask(hospital.base, backend(one_key, tmp_path))
+        # Where the endpoint is set, it is not needed.
+        settings = backend(one_key, tmp_path, token_url=hospital.token_url)
+        assert ask(hospital.base, settings) == 200
 
 
 def test_what_the_fhir_server_says_of_a_token_is_told(hospital, one_key, tmp_path):

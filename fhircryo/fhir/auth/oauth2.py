@@ -10,6 +10,7 @@ from typing import Protocol
 
 import requests
 
+from fhircryo.errors import SignInError
 from fhircryo.fhir.auth.assertion import ClientAuthentication, PrivateKeyJwt
 from fhircryo.fhir.auth.credentials import bearer
 from fhircryo.fhir.auth.discovery import SmartConfiguration, date_of, discover, endpoint_of
@@ -109,6 +110,15 @@ class SmartBackend:
             self._asked = True
         return self._configuration
 
+    def _configuration_if_any(self) -> SmartConfiguration | None:
+        """What is only of use for the version of scopes, and so may be none, or no JSON."""
+        if self._scopes:
+            return None
+        try:
+            return self.configuration()
+        except SignInError:
+            return None
+
     def endpoint(self) -> TokenEndpoint:
         """Where tokens are asked for; found the first time."""
         if self._found is None:
@@ -117,11 +127,13 @@ class SmartBackend:
 
     def _find(self) -> TokenEndpoint:
         connection = self._connection
-        known = None
-        if self._token_url is None or not self._scopes:
+        if self._token_url is None:
             known = self.configuration()
-        url = self._token_url or endpoint_of(known, connection, self._origins)
-        check_token_url(url, "token_url" if self._token_url else "")
+            url = endpoint_of(known, connection, self._origins)
+            check_token_url(url, "")
+        else:
+            known = self._configuration_if_any()
+            url = self._token_url
         version = known.scopes_version if known is not None else "v2"
         scopes = self._scopes or scopes_for(self._needs, version)
         return TokenEndpoint(
