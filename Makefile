@@ -37,6 +37,7 @@ docs: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/folder.py
 	$(BIN)/python benchmarks/cohort.py
+	$(BIN)/python -m benchmarks.bulk
 	$(SYNC) --group bench
 	$(BIN)/python -m benchmarks.server
 	$(BIN)/python -m benchmarks.sync
