@@ -11,7 +11,7 @@ SYNC = UV_PROJECT_ENVIRONMENT=$(VENV) $$(command -v uv || echo $(BIN)/uv) \
 .PHONY: demo demo-server test lint docs bench hapi real-input clean kills demo-sync
 
 demo: $(READY)
-	$(BIN)/fhircryo demo --report out
+	$(BIN)/fhircryo demo --report build/demo
 
 # The same on a real FHIR server: HAPI, with the 62 patients in it and their endpoints written back.
 demo-server: $(READY)

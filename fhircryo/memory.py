@@ -40,6 +40,15 @@ class Outcome:
     counted: dict[tuple[str, str, str], int] = field(default_factory=dict)
 
 
+def read_resources(resources: Iterable[dict[str, Any] | bytes], job: Job) -> SourceRead:
+    """Read resources in memory, as a source is read."""
+    lines = [line if isinstance(line, bytes) else ENCODER.encode(line) for line in resources]
+    reading = read_memory(lines, job.context(), job.selection)
+    records = assemble(reading.shelf, reading.patients)
+    lacking = job.lacking(reading.present, graded=reading.graded)
+    return SourceRead("", [], [], reading, records, lacking)
+
+
 def compute_resources(
     resources: Iterable[dict[str, Any] | bytes],
     as_of: date,
@@ -57,15 +66,10 @@ def compute_resources(
         settings,
         selection,
     )
-    context = job.context()
-    lines = [line if isinstance(line, bytes) else ENCODER.encode(line) for line in resources]
-    reading = read_memory(lines, context, selection)
-    shelf, patients = reading.shelf, reading.patients
-    records = assemble(shelf, patients)
-    lacking = job.lacking(reading.present, graded=reading.graded)
-    read = SourceRead("", [], [], reading, records, lacking)
+    read = read_resources(resources, job)
+    reading, records, shelf = read.reading, read.records, read.reading.shelf
     done = Outcome()
-    publisher = Publisher(job, lacking, read.older)
+    publisher = Publisher(job, read.lacking, read.older)
     decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
     def tell(notice: Notice, patient: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from fhircryo.bulk_source import Bulk
 from fhircryo.cli.main import app
 from fhircryo.connect import ERASING, READING, WRITING, open_client
 from fhircryo.errors import FhircryoError, SignInError
@@ -149,6 +150,25 @@ def test_a_cohort_is_read_by_what_the_key_signs(
     assert len(guard.tokens) == 1, "one token for all requests"
     assert {one.status for one in guard.passed} == {200}
     assert guard.scopes_of(settings.client_id) == set(READ)
+
+
+@pytest.mark.parametrize("level", ["system", "patient"])
+def test_a_first_load_by_bulk_export(
+    level, hapi, loaded, guarded, guard, clients, expected, monkeypatch, tmp_path
+):
+    """Tokens of five seconds end while the server still works, and while files are fetched."""
+    asleep = time.sleep
+    monkeypatch.setattr("fhircryo.fhir.bulk.job.time.sleep", lambda wait: asleep(min(wait, 2)))
+    settings = clients.backend(lasts=5)
+    job = Job.of(Settings.model_construct(source=settings), AS_OF)
+    target = tmp_path / "out"
+    with hapi.switched(hurry_jobs=True):
+        compute_folder(guarded.url, target, job, bulk=Bulk(level))
+    assert (target / "Observation.ndjson").read_bytes() == expected
+    files = [one for one in guard.passed if one.asked.kind == "Binary"]
+    assert len(files) > 4
+    assert {one.status for one in guard.passed} == {200}
+    assert len(guard.tokens) > 1
 
 
 def test_without_a_token_there_is_no_way_in(loaded, guarded):

@@ -407,12 +407,10 @@ def test_methods_carry_the_protocols_numbers(pseudonymised):
 
 def test_redcap_files_fit_their_dictionary(identified):
     """Every field is in the dictionary, every value among its choices or of its format."""
-    fields = {
-        row["Variable / Field Name"]: row
-        for row in csv.DictReader(
-            io.StringIO((identified / "redcap_data_dictionary.csv").read_text())
-        )
-    }
+    text = (identified / "redcap_data_dictionary.csv").read_text()
+    listed = list(csv.DictReader(io.StringIO(text)))
+    fields = {row["Variable / Field Name"]: row for row in listed}
+    assert len(fields) == len(listed), "a name stands once in the whole project"
     first = next(iter(fields))
     assert first == "record_id"
     for name, row in fields.items():
