@@ -280,6 +280,19 @@ def test_a_file_is_not_larger_than_it_may_be(monkeypatch, tmp_path):
     assert (ran.code, "max_file_gb" in ran.err) == (3, True)
 
 
+@pytest.mark.parametrize(
+    ("name", "words"), [("_GIGABYTE", "max_file_gb"), ("_MEGABYTE", "max_response_mb")]
+)
+def test_what_unpacks_to_more_than_is_read_is_refused(name, words, monkeypatch, tmp_path):
+    """A bomb: little on the way, and much of it, or all of it one line."""
+    monkeypatch.setattr(f"fhircryo.fhir.bulk.export.{name}", 1 << 12)
+    bomb = gzip.compress(b" " * (4 << 20))
+    with BulkServer({**files_of(RESOURCES), "Observation": bomb}) as bulk:
+        ran = compute(bulk, tmp_path / "out")
+    assert (ran.code, words in ran.err) == (3, True)
+    assert not (tmp_path / "out").exists()
+
+
 def test_files_are_kept_where_that_is_wanted(expected, tmp_path):
     with server() as bulk:
         ran = compute(bulk, tmp_path / "out", "--keep")

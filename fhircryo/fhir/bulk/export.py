@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count, islice
 from pathlib import Path
+from typing import IO, cast
 
 import msgspec
 
@@ -30,6 +31,9 @@ _FILES = "files"
 _ERRORS = "errors"
 _DELETED = "deleted"
 _AT_ONCE = 3
+_CHUNK = 1 << 20
+_MEGABYTE = 1 << 20
+_GIGABYTE = 1 << 30
 _OTHER_TYPE = "Other"
 
 
@@ -207,14 +211,18 @@ class _Job:
         """Whether a file holds anything; as many resources as the manifest states, where it does.
 
         Raises:
-            SourceError: it does not.
+            SourceError: it does not, or is more than is read.
         """
         try:
+            self._check_size(path)
             filled = (line for line in lines(path) if line.strip())
             found = sum(1 for _ in (filled if file.count is not None else islice(filled, 1)))
         except (OSError, EOFError, zlib.error) as error:
             path.unlink(missing_ok=True)
             raise SourceError(f"a file of the export cannot be unpacked: {error}") from None
+        except SourceError:
+            path.unlink(missing_ok=True)
+            raise
         if file.count is not None and found != file.count:
             path.unlink(missing_ok=True)
             raise SourceError(
@@ -223,6 +231,26 @@ class _Job:
             )
         return found > 0
 
+    def _check_size(self, path: Path) -> None:
+        """A packed file may unpack to anything, and a line is read as a whole."""
+        limits = self._client.connection.limits
+        size = line = 0
+        with unpacked(path) as file:
+            while chunk := file.read(_CHUNK):
+                size += len(chunk)
+                end = chunk.rfind(b"\n")
+                line = line + len(chunk) if end < 0 else len(chunk) - end - 1
+                if size > limits.file_gigabytes * _GIGABYTE:
+                    raise SourceError(
+                        f"a file of the export has more than {limits.file_gigabytes} GB unpacked,"
+                        " and is not read; raise max_file_gb if it is right"
+                    )
+                if line > limits.megabytes * _MEGABYTE:
+                    raise SourceError(
+                        f"a line of the export has more than {limits.megabytes} MB, and is not"
+                        " read; raise max_response_mb if it is right"
+                    )
+
 
 def _is_there(path: Path) -> bool:
     return path.exists() or path.with_name(f"{path.name}.gz").exists()
@@ -230,8 +258,15 @@ def _is_there(path: Path) -> bool:
 
 def lines(path: Path) -> Iterator[bytes]:
     """The lines of a file of an export, unpacked."""
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+    with unpacked(path) as file:
         yield from file
+
+
+def unpacked(path: Path) -> IO[bytes]:
+    """A file of an export, opened so that it reads as it is unpacked."""
+    if path.suffix == ".gz":
+        return cast("IO[bytes]", gzip.open(path, "rb"))
+    return path.open("rb")
 
 
 class _Issue(msgspec.Struct):
