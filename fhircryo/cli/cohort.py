@@ -15,8 +15,10 @@ from fhircryo.cli.options import (
     Exclude,
     Keep,
     Mappings,
+    Patients,
     Protocol,
     Source,
+    Workers,
     parse_day,
 )
 from fhircryo.errors import DONE, UNREADABLE, SourceError, UsageError
@@ -49,12 +51,7 @@ def cohort(
         date | None,
         typer.Option("--to", parser=parse_day, metavar="DATE", help="Last index date."),
     ] = None,
-    patients: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE|Group/ID", help="Only these patients: a file, one id a line; or a Group."
-        ),
-    ] = None,
+    patients: Patients = None,
     exclude: Exclude = None,
     formats: Annotated[
         str,
@@ -79,10 +76,7 @@ def cohort(
     report: Annotated[
         bool, typer.Option("--report/--no-report", help="Write report.html and its figures.")
     ] = True,
-    workers: Annotated[
-        int,
-        typer.Option(min=0, help="Processes to share the work; 0: as many as the size is worth."),
-    ] = 0,
+    workers: Workers = 0,
     bulk: BulkLevel = None,
     keep: Keep = False,
 ) -> None:

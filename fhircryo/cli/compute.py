@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fhircryo.cli.options import AsOf, BulkLevel, Exclude, Keep, Mappings, Protocol, Source
+from fhircryo.cli.options import (
+    AsOf,
+    BulkLevel,
+    Exclude,
+    Keep,
+    Mappings,
+    Patients,
+    Protocol,
+    Source,
+    Workers,
+)
 from fhircryo.cli.writing import (
     AcceptUnreadable,
     AllowRetractions,
@@ -35,17 +45,9 @@ def compute(
     as_of: AsOf = None,
     protocol: Protocol = None,
     mappings: Mappings = None,
-    patients: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE|Group/ID", help="Only these patients: a file, one id a line; or a Group."
-        ),
-    ] = None,
+    patients: Patients = None,
     exclude: Exclude = None,
-    workers: Annotated[
-        int,
-        typer.Option(min=0, help="Processes to share the work; 0: as many as the size is worth."),
-    ] = 0,
+    workers: Workers = 0,
     validate: Annotated[
         bool,
         typer.Option("--validate", help="Check every written resource with FHIR R4B's models."),

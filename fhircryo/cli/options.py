@@ -54,6 +54,15 @@ Mappings = Annotated[
     list[Path] | None,
     typer.Option(metavar="FILE", help="Site overlay, laid over the shipped mappings; repeatable."),
 ]
+Patients = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|Group/ID", help="Only these patients: a file, one id a line; or a Group."
+    ),
+]
+Workers = Annotated[
+    int, typer.Option(min=0, help="Processes to share the work; 0: as many as the size is worth.")
+]
 Exclude = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Patients who objected: neither computed nor named."),

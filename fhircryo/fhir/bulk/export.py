@@ -31,6 +31,7 @@ _FILES = "files"
 _ERRORS = "errors"
 _DELETED = "deleted"
 _AT_ONCE = 3
+_SHOWN = 300
 _CHUNK = 1 << 20
 _MEGABYTE = 1 << 20
 _GIGABYTE = 1 << 30
@@ -292,6 +293,12 @@ class _Bundle(msgspec.Struct):
     entry: list[_Entry] = []
 
 
+def _records(folder: Path) -> Iterator[bytes]:
+    """All lines of a folder's files that hold something."""
+    for path in sorted(folder.iterdir()):
+        yield from (line for line in lines(path) if line.strip())
+
+
 def _deleted(folder: Path) -> list[str]:
     """The references that the Bundles of deletions name.
 
@@ -299,37 +306,29 @@ def _deleted(folder: Path) -> list[str]:
         SourceError: one of them cannot be read: what it says would be missed.
     """
     found: list[str] = []
-    for path in sorted(folder.iterdir()):
-        for line in lines(path):
-            if not line.strip():
-                continue
-            try:
-                bundle = msgspec.json.decode(line, type=_Bundle)
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                raise SourceError(
-                    f"the export's list of deletions cannot be read: {error}"
-                ) from None
-            for entry in bundle.entry:
-                request = entry.request
-                if request is not None and request.method == "DELETE" and request.url:
-                    found.append("/".join(request.url.split("/")[-2:]))
+    for line in _records(folder):
+        try:
+            bundle = msgspec.json.decode(line, type=_Bundle)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise SourceError(f"the export's list of deletions cannot be read: {error}") from None
+        for entry in bundle.entry:
+            request = entry.request
+            if request is not None and request.method == "DELETE" and request.url:
+                found.append("/".join(request.url.split("/")[-2:]))
     return found
 
 
 def _errors(folder: Path) -> list[str]:
     """What the server says went wrong, a line each."""
     found: list[str] = []
-    for path in sorted(folder.iterdir()):
-        for line in lines(path):
-            if not line.strip():
-                continue
-            try:
-                outcome = msgspec.json.decode(line, type=_Outcome)
-            except (msgspec.MsgspecError, UnicodeDecodeError):
-                found.append("(cannot be read)")
-                continue
-            for issue in outcome.issue:
-                text = issue.diagnostics or (issue.details or {}).get("text") or "(no words)"
-                words = "".join(sign for sign in str(text) if sign.isprintable())
-                found.append(words[:300])
+    for line in _records(folder):
+        try:
+            outcome = msgspec.json.decode(line, type=_Outcome)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            found.append("(cannot be read)")
+            continue
+        for issue in outcome.issue:
+            text = issue.diagnostics or (issue.details or {}).get("text") or "(no words)"
+            words = "".join(sign for sign in str(text) if sign.isprintable())
+            found.append(words[:_SHOWN])
     return found
