@@ -5,11 +5,30 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 
 # Forked children see the records without copying or pickling them; elsewhere one process works.
 CAN_FORK = sys.platform.startswith("linux")
+
+
+_MEMORY = Path("/proc/meminfo")
+#: Of a container; source: https://docs.kernel.org/admin-guide/cgroup-v2.html#memory
+_CONTAINER = Path("/sys/fs/cgroup/memory.max")
+
+
+def available_memory() -> int | None:
+    """Bytes that processes may take before the machine, or the container, is out of memory."""
+    found = []
+    with suppress(OSError, ValueError, StopIteration):
+        lines = _MEMORY.read_text().splitlines()
+        told = next(line for line in lines if line.startswith("MemAvailable:"))
+        found.append(int(told.split()[1]) * 1024)
+    with suppress(OSError, ValueError):
+        found.append(int(_CONTAINER.read_text()))
+    return min(found, default=None)
 
 
 class WorkerError(Exception):
