@@ -5,8 +5,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from fhircryo.connect import READING, READING_A_GROUP
 from fhircryo.errors import UsageError
 from fhircryo.extract.context import Context
+from fhircryo.fhir.auth.scopes import Needs
 from fhircryo.fhir.bulk.export import Watch, export
 from fhircryo.fhir.bulk.job import Asked, cancel
 from fhircryo.fhir.capability import Capabilities, capabilities
@@ -20,13 +22,14 @@ from fhircryo.mapping.load import Mappings
 from fhircryo.model import PatientFacts, Therapy, Treatment
 from fhircryo.reading import Progress, Reading, read_folder, read_lines
 from fhircryo.server_reading import (
+    GROUP,
     deleted_patients,
     graded_scales,
     observation_searches,
     types_held,
 )
 
-SYSTEM, PATIENT, GROUP = "system", "patient", "Group/"
+SYSTEM, PATIENT = "system", "patient"
 
 LOG = logging.getLogger("fhircryo.bulk")
 
@@ -53,6 +56,11 @@ def level_of(text: str) -> str:
     if text in (SYSTEM, PATIENT) or (text.startswith(GROUP) and len(text) > len(GROUP)):
         return text
     raise UsageError(f"--bulk {text}: one of system, patient and Group/ID is needed")
+
+
+def needs_of(level: str) -> Needs:
+    """What is done at a server that is read by an export of a level."""
+    return {**READING, **READING_A_GROUP} if level.startswith(GROUP) else READING
 
 
 def asked_for(

@@ -35,6 +35,8 @@ LOG = logging.getLogger("fhircryo.source")
 
 #: What a server that does not know a type, or keeps it from us, answers.
 _NOT_THERE = frozenset({403, 404})
+#: How a list of patients that the server itself keeps is named.
+GROUP = "Group/"
 #: What servers answer to a parameter, or a list of values, that they do not take.
 _NOT_TAKEN = frozenset({400, 403, 404, 414, 422, 501})
 

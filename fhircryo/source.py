@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from fhircryo.bulk_source import Bulk, read_bulk
+from fhircryo.bulk_source import Bulk, needs_of, read_bulk
 from fhircryo.connect import READING, READING_A_GROUP, open_client
 from fhircryo.errors import UsageError
 from fhircryo.fhir.client import Client
@@ -18,11 +18,8 @@ from fhircryo.job import Job
 from fhircryo.model import Lacking, Notice, Reason
 from fhircryo.patient_list import read_patient_list
 from fhircryo.reading import Progress, Reading, read_folder
-from fhircryo.server_reading import ServerReader, read_group
+from fhircryo.server_reading import GROUP, ServerReader, read_group
 from fhircryo.settings import ServerSettings
-
-#: How a list of patients that the server itself keeps is named.
-GROUP = "Group/"
 
 
 @dataclass(frozen=True)
@@ -85,7 +82,7 @@ def read_source(
         SourceError: it is not there, refuses to be read, or holds nothing to read.
     """
     if is_url(str(source)):
-        needs = READING if bulk is None else {**READING, **READING_A_GROUP}
+        needs = READING if bulk is None else needs_of(bulk.level)
         with open_client(str(source), job.settings.source, needs) as client:
             return read_server(client, job, progress, told_in_full, work, bulk, workers)
     with no_garbage_collection():

@@ -35,10 +35,10 @@ def export(
       fhircryo export https://fhir.hospital.example/r4 export/
       fhircryo compute export/ endpoints/
     """
-    from fhircryo.bulk_source import GROUP, asked_for, level_of
+    from fhircryo.bulk_source import asked_for, level_of, needs_of
     from fhircryo.cli.options import job_of
     from fhircryo.cli.progress import progress
-    from fhircryo.connect import READING, READING_A_GROUP, open_client
+    from fhircryo.connect import open_client
     from fhircryo.fhir.bulk.export import Watch
     from fhircryo.fhir.bulk.export import export as run
     from fhircryo.fhir.bulk.job import cancel
@@ -54,11 +54,10 @@ def export(
     check_target(folder, None, own=frozenset())
     level = level_of(level)
     job = job_of(None, None, mappings)
-    needs = {**READING, **READING_A_GROUP} if level.startswith(GROUP) else READING
     with (
         progress() as (stage, advance),
         work_folder(folder, without_query(source)) as work,
-        open_client(source, job.settings.source, needs) as client,
+        open_client(source, job.settings.source, needs_of(level)) as client,
     ):
         asked = asked_for(level, job.mappings, capabilities(client))
         watch = Watch()

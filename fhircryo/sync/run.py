@@ -15,9 +15,9 @@ from typing import TypeVar
 
 import msgspec
 
-from fhircryo.bulk_source import Bulk, asked_for, level_of
+from fhircryo.bulk_source import Bulk, asked_for, level_of, needs_of
 from fhircryo.compute_server import computed
-from fhircryo.connect import open_client
+from fhircryo.connect import READING, open_client
 from fhircryo.endpoints.due import next_due
 from fhircryo.errors import UsageError
 from fhircryo.fhir.bulk.export import Watch, export
@@ -139,7 +139,9 @@ def sync(job: Job, wanted: Wanted) -> Synced:
         writing = stack.enter_context(
             open_target(source, target, job.origin, job.settings, allowed, alone=True)
         )
-        client = stack.enter_context(open_client(source, job.settings.source))
+        level = job.settings.sync.bulk
+        needs = READING if level is None else needs_of(level_of(level))
+        client = stack.enter_context(open_client(source, job.settings.source, needs))
 
         def work(state: State) -> Synced:
             done = _Run(job, wanted, state, client, writing).run()
