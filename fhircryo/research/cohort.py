@@ -201,7 +201,7 @@ def _write_folder(work: Path, found: Cohort, wanted: Wanted) -> None:
     else:
         _write_tables(work, found, wanted.formats)
     _write_json(work / _FLOW, _flow(shown))
-    text = methods(found.job, found.flow, wanted.between, identified=wanted.kind == "identified")
+    text = methods(found.job, found.flow, wanted.between, wanted.kind)
     (work / _METHODS).write_text(text, encoding="utf-8")
     if wanted.report:
         _write_report(work, found, shown, text, wanted.kind)

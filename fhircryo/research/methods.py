@@ -1,5 +1,6 @@
 """A draft of the methods paragraph: the protocol's numbers in words."""
 
+from fhircryo.endpoints.catalogue import MAJOR_CLAVIEN, MAJOR_SIR
 from fhircryo.job import Job
 from fhircryo.mapping.protocol import BASELINE
 from fhircryo.research.build import Between
@@ -21,7 +22,7 @@ _SALVAGE = {
 }
 
 
-def methods(job: Job, flow: Flow, between: Between, *, identified: bool) -> str:
+def methods(job: Job, flow: Flow, between: Between, kind: str) -> str:
     """A paragraph of Markdown for a paper's methods section, to be edited by its authors."""
     return (
         "\n\n".join(
@@ -33,7 +34,7 @@ def methods(job: Job, flow: Flow, between: Between, *, identified: bool) -> str:
                 _complications(job),
                 _questionnaires(job),
                 _statistics(),
-                _versions(job, identified=identified),
+                _versions(job, kind),
             )
         )
         + "\n"
@@ -92,14 +93,16 @@ def _disease(job: Job) -> str:
 
 def _complications(job: Job) -> str:
     rules = job.protocol.complications
-    major = " and ".join(f"{scale} {grade}" for scale, grade in rules.major.items())
+    scales = [job.mappings.scales[endpoint.scale] for endpoint in (MAJOR_CLAVIEN, MAJOR_SIR)]
+    named = " and ".join(f"{scale.words} ({scale.source})" for scale in scales)
+    major = " and ".join(
+        f"{job.mappings.scales[name].words} {grade}" for name, grade in rules.major.items()
+    )
     ungraded = "were taken as minor" if rules.ungraded_means_minor else "were never taken as minor"
     return (
         "Adverse events that named the index procedure as a suspect, or named none and were dated"
         f" from D0 to D0 + {rules.window_months} months, were attributed to it. The worst grade"
-        " counted, by Clavien-Dindo (Dindo et al., Ann Surg 2004;240(2):205-13) and SIR (Sacks et"
-        f" al., J Vasc Interv Radiol 2003;14(9 Pt 2):S199-202). Major were {major} or worse;"
-        f" ungraded events {ungraded}."
+        f" counted, by {named}. Major were {major} or worse; ungraded events {ungraded}."
     )
 
 
@@ -128,10 +131,14 @@ def _statistics() -> str:
     )
 
 
-def _versions(job: Job, *, identified: bool) -> str:
-    ids = "identified" if identified else "pseudonymised"
+def _versions(job: Job, kind: str) -> str:
+    tables = {
+        "identified": "the tables are identified",
+        "pseudonymised": "the tables are pseudonymised",
+    }
+    hidden = f"groups smaller than {job.settings.smallest_group} are not shown"
     return (
         f"Endpoints were computed with fhircryo {__version__}, protocol {job.protocol.id}"
         f" {job.protocol.version} ({job.protocol.source}), mappings SHA-256"
-        f" {job.mappings.sha256[:16]}; the tables are {ids}."
+        f" {job.mappings.sha256[:16]}; {tables.get(kind, hidden)}."
     )
