@@ -102,7 +102,8 @@ def _run(job: "Job", wanted: "Wanted") -> "tuple[Synced | None, FhircryoError | 
     import threading
     from dataclasses import replace
 
-    from fhircryo.sync.run import StoppedError, sync
+    from fhircryo.sync.exports import StoppedError
+    from fhircryo.sync.run import sync
 
     asked = threading.Event()
     before = {

@@ -6,8 +6,8 @@ repeated by the next, which finds nothing left to write.
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -15,47 +15,39 @@ from typing import TypeVar
 
 import msgspec
 
-from fhircryo.bulk_source import Bulk, asked_for, level_of, needs_of
+from fhircryo.bulk_source import level_of, needs_of
 from fhircryo.compute_server import computed
 from fhircryo.connect import READING, open_client
 from fhircryo.endpoints.due import next_due
 from fhircryo.errors import UsageError
-from fhircryo.fhir.bulk.export import Watch, export
-from fhircryo.fhir.bulk.job import cancel
-from fhircryo.fhir.capability import Capabilities, capabilities
+from fhircryo.fhir.capability import capabilities
 from fhircryo.fhir.client import Client
-from fhircryo.fhir.history import version_of
 from fhircryo.fhir.search import Searcher
 from fhircryo.fhir.wire import DECODERS
 from fhircryo.job import Job
-from fhircryo.model import PatientFacts, Treatment
 from fhircryo.publish.computed import Computed, identifiers_of
 from fhircryo.publish.wire import ENCODER
 from fhircryo.push import Permissions, Pushed, Scope, TargetServer, open_target, state_folder
 from fhircryo.reading import Selection
 from fhircryo.source import SourceRead, is_url, read_server
 from fhircryo.summary import Summary
-from fhircryo.sync.changes import ChangeReader, Changes, NoIncrementError, stamp_of
+from fhircryo.sync.changes import ChangeReader, NoIncrementError, stamp_of
+from fhircryo.sync.exports import Exports, StoppedError
+from fhircryo.sync.followed import known_as, of_everybody, versions_of
 from fhircryo.sync.state import (
     DamagedStateError,
-    PatientState,
     Pending,
     State,
     open_state,
     set_aside,
 )
 from fhircryo.version import __version__
-from fhircryo.work_folder import work_folder
 
 LOG = logging.getLogger("fhircryo.sync")
 
 _T = TypeVar("_T")
 
 _FINGERPRINT, _LACKING, _LAST_FULL = "fingerprint", "lacking", "last-full"
-
-
-class StoppedError(Exception):
-    """Somebody asked the run to end, before anything was written."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +158,11 @@ class _Run:
         self._writing = writing
         self._accept = wanted.accept_unreadable or job.settings.sync.accept_unreadable
         self._done = Synced()
+        level = job.settings.sync.bulk
+        self._exports: Exports | None = None
+        if level is not None:
+            work = state.path.with_suffix("")
+            self._exports = Exports(client, job, level_of(level), work, wanted.stopped)
 
     def run(self) -> Synced:
         """A full run where one is due, else an increment."""
@@ -240,24 +237,9 @@ class _Run:
 
     def _read_all(self) -> SourceRead:
         """Everything, by searches or by bulk export."""
-        level = self._job.settings.sync.bulk
-        if level is None:
-            return read_server(self._client, self._job, self._progress)
-        bulk = Bulk(level_of(level), Watch(stopped=self._wanted.stopped))
-        with self._exporting() as work:
-            return read_server(self._client, self._job, self._progress, work=work, bulk=bulk)
-
-    @contextmanager
-    def _exporting(self) -> Iterator[Path]:
-        """A folder for an export's files; one that is stopped is cancelled on the server."""
-        place = self._state.path.with_suffix("")
-        try:
-            with work_folder(place, self._client.base) as work:
-                yield work
-        except KeyboardInterrupt:
-            if self._wanted.stopped():
-                raise StoppedError from None
-            raise
+        if self._exports is not None:
+            return self._exports.everything(self._progress)
+        return read_server(self._client, self._job, self._progress)
 
     # --- an increment
 
@@ -271,11 +253,11 @@ class _Run:
             overlap = self._job.settings.sync.overlap
             listed = self._job.selection.include or frozenset()
             reader = ChangeReader(self._client, searcher, can, context, state, listed, overlap)
-            if self._job.settings.sync.bulk is None:
+            if self._exports is None:
                 changes = reader.read()
                 stamp = stamp_of(self._client, searcher)
             else:
-                changes, stamp = self._exported_changes(reader, can)
+                changes, stamp = self._exports.changes(reader, can)
         finally:
             searcher.close()
         if stamp is None:
@@ -296,20 +278,6 @@ class _Run:
             self._remember_choice()
         return ""
 
-    def _exported_changes(
-        self, reader: ChangeReader, can: Capabilities
-    ) -> tuple[Changes, str | None]:
-        """What changed by a bulk export since the last run, and the server's time of it."""
-        level = level_of(self._job.settings.sync.bulk or "")
-        asked = asked_for(level, self._job.mappings, can, reader.since())
-        patience = self._job.settings.source.bulk_patience
-        watch = Watch(stopped=self._wanted.stopped)
-        with self._exporting() as work:
-            exported = export(self._client, asked, work, patience, watch)
-            changes = reader.read_export(exported)
-            cancel(self._client, exported.status_url)
-        return changes, exported.at
-
     def _of_patients(self, concerned: set[str], named: set[str]) -> str:
         """Read the full records of some patients, compute them and write what differs."""
         ids = concerned | named | self._state.ids_of(concerned)
@@ -328,7 +296,7 @@ class _Run:
         published = self._state.published(ids)
         scope = Scope(
             patients=frozenset(ids),
-            known_as=_known_as(read),
+            known_as=known_as(read),
             identifiers=frozenset(published),
             standing=self._state.published_patients,
         )
@@ -391,7 +359,7 @@ class _Run:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         unsent = pushed.unsent()
         by_patient = {one.patient: identifiers_of(one) for one in patients}
-        whole = _of_everybody(read)
+        whole = of_everybody(read)
         for patient, why in pushed.rejected.items():
             state.set_pending(patient, why, now)
         for patient in sorted(gone - pushed.rejected.keys() - unsent):
@@ -408,46 +376,4 @@ class _Run:
             state.remember(found)
             refs |= found.refs
         # Last: what moved from one to another is forgotten with the one, and stays with the other.
-        state.set_versions(_versions(read, refs))
-
-
-def _of_everybody(read: SourceRead) -> dict[str, PatientState]:
-    """What each candidate's endpoints stand on, or could; and his ids.
-
-    Those of whom there is no record (labelled as test data, say) are followed as well: they may
-    come to have one.
-    """
-    patients = read.reading.patients
-    current = patients.current
-    kept = read.reading.shelf.kept
-    candidates = {current(item.patient) for item in kept.values() if isinstance(item, Treatment)}
-    found = {
-        patient: PatientState(patient, aliases={patient})
-        for patient in candidates
-        if patients.allowed(patient)
-    }
-    for ref, item in kept.items():
-        whose = found.get(current(item.patient)) if item.patient else None
-        if whose is not None:
-            whose.refs.add(ref)
-            whose.aliases.add(item.patient)
-            medication = getattr(item, "medication", "")
-            if medication:
-                whose.refs.add(medication)
-    for patient, record in read.records.records.items():
-        found[patient].refs.update(record.foreign_events)
-        found[patient].refs.add(f"Patient/{patient}")
-    return found
-
-
-def _versions(read: SourceRead, refs: set[str]) -> dict[str, str]:
-    kept = read.reading.shelf.kept
-    return {ref: version_of(kept[ref].version, kept[ref].updated) for ref in refs if ref in kept}
-
-
-def _known_as(read: SourceRead) -> dict[str, str]:
-    return {
-        item.patient: item.identifier
-        for item in read.reading.shelf.kept.values()
-        if isinstance(item, PatientFacts)
-    }
+        state.set_versions(versions_of(read, refs))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fhircryo.sync.run import StoppedError
+from fhircryo.sync.exports import StoppedError
 from tests.server.cohorts import psa, record
 from tests.server.demo_server import load_cohort
 from tests.server.exporting import Exports

@@ -251,6 +251,28 @@ def test_a_run_that_was_killed_picks_its_export_up(expected, monkeypatch, tmp_pa
     assert not work.exists()
 
 
+def test_files_of_another_export_are_not_taken_for_this_ones(expected, monkeypatch, tmp_path):
+    """Killed after the download; the next run asks for something else."""
+
+    class Killed(BaseException):
+        pass
+
+    def kill(*_: object) -> None:
+        raise Killed
+
+    old = [inputs.patient("p9"), inputs.procedure("x9", "2016-01-10", "p9")]
+    with BulkServer(files_of(old)) as bulk:
+        monkeypatch.setattr("fhircryo.bulk_source.read_folder", kill)
+        with pytest.raises(Killed):
+            compute(bulk, tmp_path / "out")
+        monkeypatch.undo()
+        quick_again(monkeypatch, tmp_path)
+        bulk.files = files_of(RESOURCES)
+        assert compute(bulk, tmp_path / "out", level="patient").code == 0
+    assert bulk.exports == 2
+    assert same(tmp_path / "out", expected)
+
+
 def quick_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FHIRCRYO_SOURCE__RETRY_BUDGET", "3")
     monkeypatch.setenv("FHIRCRYO_STATE_FOLDER", str(tmp_path / "state"))

@@ -110,6 +110,7 @@ class _Job:
 
     def run(self) -> Exported:
         if self._mark is None:
+            self.begin_again()  # what lies here is of another export
             self._watch.tell("asking for an export")
             self._mark = _Mark(self._client.base, self._digest(), start(self._client, self._asked))
             self._remember()
