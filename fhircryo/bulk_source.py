@@ -120,7 +120,9 @@ def read_bulk(
         exported.files.rename(bulk.keep)
     place = reading.place
     return replace(
-        reading, place=lambda one: "export" if one.part == _OF_THE_EXPORT else place(one)
+        reading,
+        place=lambda one: "export" if one.part == _OF_THE_EXPORT else place(one),
+        at=exported.at,
     )
 
 

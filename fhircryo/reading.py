@@ -120,7 +120,7 @@ class Reading:
     """What reading a source gave: the shelf, who is who, and how to name what was unreadable.
 
     ``present``: the types that the source holds; ``graded``: the scales of which it holds
-    Observations that grade.
+    Observations that grade; ``at``: the server's time, where one bulk export told all of it.
     """
 
     shelf: Shelf
@@ -128,6 +128,7 @@ class Reading:
     place: Callable[[Unreadable], str]
     present: frozenset[str]
     graded: frozenset[str]
+    at: str | None = None
 
 
 def present_types(shelf: Shelf) -> frozenset[str]:

@@ -215,6 +215,8 @@ class _Run:
         finally:
             searcher.close()
         read = self._read_all()
+        if self._exports is not None:
+            stamp = read.reading.at  # an export that an earlier run began is older than this one
         patients = self._compute(read)
         if self._holds_back():
             return

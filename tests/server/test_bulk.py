@@ -72,6 +72,33 @@ def test_scheduled_runs_by_export(exporting, tmp_path: Path):
     assert list(site.state.glob("*.work")) == []
 
 
+def test_what_changed_after_an_export_that_is_picked_up_is_not_lost(
+    exporting, monkeypatch, tmp_path: Path
+):
+    """Killed with the files there; meanwhile a result is corrected."""
+    site, exports, _ = exporting
+    monkeypatch.setattr("fhircryo.bulk_source.read_folder", kill)
+    with pytest.raises(Killed):
+        site.sync()
+    monkeypatch.undo()
+    time.sleep(4)
+    site.put(psa("p1", "psa-3", "2016-03-01", "6.2", status="corrected"))
+    first = site.sync()
+    assert first.full == "nothing is remembered"
+    assert len(exports.kick_offs) == 1
+    second = site.sync()
+    assert (second.full, second.patients) == ("", 1)
+    assert same(site.standing(), site.expected(tmp_path / "out"))
+
+
+class Killed(BaseException):
+    """As kill -9: nothing of ours runs any more."""
+
+
+def kill(*_: object) -> None:
+    raise Killed
+
+
 def test_a_scheduled_run_that_is_stopped_cancels_its_export(exporting):
     site, exports, proxy = exporting
     with pytest.raises(StoppedError):

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from fhircryo.bulk_source import asked_for
+from fhircryo.errors import SourceError
+from fhircryo.fhir.bulk.manifest import read_manifest
 from fhircryo.fhir.capability import Capabilities
 from fhircryo.mapping.load import load_mappings
 from tests.unit import inputs
@@ -370,3 +372,21 @@ def test_codes_with_their_descendants_are_filtered_here_and_not_there():
     asked = asked_for("system", load_mappings(), known, since=TIME)
     assert asked.since == TIME
     assert all(one.startswith("Observation?") for one in asked.filters)
+
+
+@pytest.mark.parametrize(
+    ("content", "at"),
+    [
+        (b'{"transactionTime": "2026-11-01T03:00:00+01:00"}', "2026-11-01T03:00:00+01:00"),
+        (b'{"transactionTime": "last night"}', None),
+        (b"{}", None),
+    ],
+)
+def test_a_manifest_whose_time_cannot_be_read_has_none(content, at):
+    assert read_manifest(content, "https://fhir.hospital.example/r4").transaction_time == at
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"output": [{}]}', b"\xff"])
+def test_what_is_no_manifest_is_refused(content):
+    with pytest.raises(SourceError, match="no manifest of an export"):
+        read_manifest(content, "https://fhir.hospital.example/r4")

@@ -5,6 +5,7 @@ Source: https://hl7.org/fhir/uv/bulkdata/export.html#response---complete-status
 
 import msgspec
 
+from fhircryo.calendar import moment
 from fhircryo.errors import SourceError
 from fhircryo.fhir.client import joined, without_query
 
@@ -37,6 +38,8 @@ def read_manifest(content: bytes, url: str) -> BulkManifest:
         found = msgspec.json.decode(content, type=BulkManifest)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise SourceError(f"{without_query(url)}: no manifest of an export: {error}") from None
+    if found.transaction_time and moment(found.transaction_time).year == 1:
+        found.transaction_time = None  # no time that can be read: nothing can go on from it
     for files in (found.output, found.deleted, found.error):
         for file in files:
             file.url = joined(url, file.url)
