@@ -161,7 +161,8 @@ def pull(
     place = key or folder.with_name(f"{folder.name}.key")
     if folder.resolve() in place.resolve().parents:
         raise UsageError(f"{place}: the key would lie with the tables; name another --key")
-    pseudonyms = read_key(place) if place.exists() else Pseudonyms.at_random()
+    kept = wanted.kind == "pseudonymised" and place.exists()
+    pseudonyms = read_key(place) if kept else Pseudonyms.at_random()
     tell("reading")
     with ExitStack() as stack:
         work = None

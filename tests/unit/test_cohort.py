@@ -631,6 +631,12 @@ def test_a_key_that_others_can_read_is_refused(tmp_path):
     assert "lie with the tables" in cli("cohort", COHORT, tmp_path / "out", "--key", inside).err
 
 
+def test_a_key_is_looked_at_only_where_there_are_pseudonyms(tmp_path):
+    (tmp_path / "out.key").write_text("somebody else's")
+    pull(tmp_path / "out", "--aggregate-only", "--no-report")
+    assert cli("cohort", COHORT, tmp_path / "out", "--as-of", AS_OF).code == 2
+
+
 # --------------------------------------------------------------------------- aggregate only
 
 
