@@ -28,9 +28,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from generate import generate
 
 from fhircryo.fhir.wire import DECODERS
-from fhircryo.job import Job
-from fhircryo.pipeline import compute_folder
-from fhircryo.publish.wire import (
+from fhircryo.publish.shapes import (
     ENCODER,
     OutCoding,
     OutComponent,
@@ -42,6 +40,8 @@ from fhircryo.publish.wire import (
     OutReference,
     raw,
 )
+from fhircryo.runs.run_config import RunConfig
+from fhircryo.runs.to_folder import compute_folder
 from fhircryo.settings import Settings
 
 AS_OF = date(2019, 12, 31)
@@ -104,7 +104,7 @@ def timed(work: Callable[[], object]) -> float:
 
 def compare(folder: Path, rounds: int) -> None:
     """Print the ratios of ``compute`` with one and two workers to the reference."""
-    job = Job.of(Settings.model_construct(), AS_OF)
+    job = RunConfig.of(Settings.model_construct(), AS_OF)
     with tempfile.TemporaryDirectory() as out:
         target = Path(out) / "endpoints"
         summary = compute_folder(folder, target, job)

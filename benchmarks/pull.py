@@ -12,13 +12,13 @@ from functools import partial
 import requests
 from rounds import Contender
 
-from fhircryo.connect import open_client
+from fhircryo.fhir.connect import open_client
 from fhircryo.fhir.search import Searcher
-from fhircryo.gather import Shelf
-from fhircryo.job import Job
-from fhircryo.reading import Selection, grading_labels, read_lines
+from fhircryo.record.collector import RecordCollector
+from fhircryo.runs.run_config import RunConfig
 from fhircryo.settings import ServerSettings
-from fhircryo.source import read_source
+from fhircryo.sources.read_result import read_source
+from fhircryo.sources.reading import Selection, grading_labels, read_lines
 from tests.server.proxy import FaultProxy, searches
 
 GOAL = 0.95
@@ -29,7 +29,7 @@ _NO_CACHE = {"Cache-Control": "no-cache"}
 Params = dict[str, str]
 
 
-def asked(url: str, job: Job, patient: str) -> Params:
+def asked(url: str, job: RunConfig, patient: str) -> Params:
     """The search for Observations that computing one patient makes, but of all patients.
 
     ``compute`` asks for 25 patients at a time. HAPI's database for tests (H2) finds a list of codes
@@ -42,11 +42,11 @@ def asked(url: str, job: Job, patient: str) -> Params:
     return {key: value for key, value in searched.params if key != "patient"}
 
 
-def ours(url: str, job: Job, query: Params, settings: ServerSettings | None = None) -> int:
+def ours(url: str, job: RunConfig, query: Params, settings: ServerSettings | None = None) -> int:
     """As ``server_reading`` does: search, decode, extract, put on a shelf."""
     with open_client(url, settings or ServerSettings()) as client:
         context = job.context(server=client.base)
-        shelf = Shelf(grading_labels(context))
+        shelf = RecordCollector(grading_labels(context))
         searcher = Searcher(client)
         for matches in searcher.search("Observation", {"code": query["code"]}):
             read_lines(matches, shelf, context, part=0)
@@ -112,7 +112,7 @@ def _rows(bundle: object) -> dict[str, list[dict[str, object]]]:
     return {"Observation": rows}
 
 
-def contenders(url: str, job: Job, query: Params) -> list[Contender]:
+def contenders(url: str, job: RunConfig, query: Params) -> list[Contender]:
     """Ours, the bare loop and the clients."""
     return [
         Contender("fhircryo", partial(ours, url, job, query)),

@@ -22,9 +22,9 @@ from replay import record, replayed
 from rounds import alternate, print_table
 from sign_in import print_share
 
-from fhircryo.job import Job
-from fhircryo.pipeline import compute_folder
 from fhircryo.publish.computed import read_computed
+from fhircryo.runs.run_config import RunConfig
+from fhircryo.runs.to_folder import compute_folder
 from fhircryo.settings import Settings
 from tests.server.hapi import HapiServer
 from tests.server.loading import load
@@ -45,7 +45,7 @@ def psa_cohort(folder: Path) -> Iterator[dict]:
             yield from (json.loads(line) for line in lines if f'"{code}"' in line or not code)
 
 
-def pulled(server: HapiServer, job: Job, folder: Path, patients: int, rounds: int) -> None:
+def pulled(server: HapiServer, job: RunConfig, folder: Path, patients: int, rounds: int) -> None:
     """Load a cohort and time its pull."""
     generate(folder, patients)
     loaded = load(server.url, psa_cohort(folder))
@@ -59,7 +59,7 @@ def pulled(server: HapiServer, job: Job, folder: Path, patients: int, rounds: in
     print_table("The same pages from a server that gives them at once: the client alone", found)
 
 
-def written(server: HapiServer, job: Job, folder: Path, rounds: int) -> None:
+def written(server: HapiServer, job: RunConfig, folder: Path, rounds: int) -> None:
     """Compute a cohort and time its write-back."""
     generate(folder / "cohort", WRITTEN)
     summary = compute_folder(folder / "cohort", folder / "endpoints", job)
@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=667, help="twelve PSA results each")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    job = Job.of(Settings.model_construct(), AS_OF)
+    job = RunConfig.of(Settings.model_construct(), AS_OF)
     with tempfile.TemporaryDirectory() as out, HapiServer.start(max_page=PAGE) as server:
         pulled(server, job, Path(out) / "pull", options.patients, options.rounds)
         written(server, job, Path(out) / "write", options.rounds)

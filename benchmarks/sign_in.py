@@ -11,7 +11,7 @@ import pull
 import requests
 
 from fhircryo.fhir.auth import keys, oauth2
-from fhircryo.job import Job
+from fhircryo.runs.run_config import RunConfig
 from fhircryo.settings import ServerSettings
 from tests.unit.hospital import Hospital
 
@@ -20,7 +20,7 @@ GOAL = 0.01
 _LASTS = 5
 
 
-def share(url: str, job: Job, query: pull.Params) -> tuple[float, float, int]:
+def share(url: str, job: RunConfig, query: pull.Params) -> tuple[float, float, int]:
     """Pull once with tokens: seconds in all, seconds for tokens, and how many there were."""
     with tempfile.TemporaryDirectory() as folder, Hospital() as issuer:
         issuer.granted["expires_in"] = _LASTS
@@ -52,7 +52,7 @@ def share(url: str, job: Job, query: pull.Params) -> tuple[float, float, int]:
             oauth2.OAuth2.apply = apply
 
 
-def print_share(url: str, job: Job, query: pull.Params) -> None:
+def print_share(url: str, job: RunConfig, query: pull.Params) -> None:
     """The share, and whether it is as small as it shall be."""
     share(url, job, query)  # what is imported once is no cost of a token
     seconds, spent, tokens = share(url, job, query)

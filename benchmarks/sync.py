@@ -22,10 +22,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from memory_server import memory_server
 
-from fhircryo.job import Job
-from fhircryo.publish import server as publishing
+from fhircryo.publish import server_writer as publishing
+from fhircryo.runs.run_config import RunConfig
+from fhircryo.runs.sync.run import Synced, Wanted, sync
 from fhircryo.settings import ServerSettings, Settings, SyncSettings, WriteSettings
-from fhircryo.sync.run import Synced, Wanted, sync
 from tests.server.cohorts import cohort, psa
 from tests.server.hapi import HapiServer
 from tests.server.loading import post, transaction
@@ -46,7 +46,7 @@ def run(url: str, state: Path) -> Synced:
         write=WriteSettings(bundle_size=500),
         state_folder=state,
     )
-    job = Job.of(settings, TODAY)
+    job = RunConfig.of(settings, TODAY)
     return sync(job, Wanted(today=TODAY))
 
 

@@ -6,7 +6,7 @@ import requests
 from rounds import Contender
 
 from fhircryo.publish.computed import ComputedFolder
-from fhircryo.push import Permissions, Scope, open_target
+from fhircryo.publish.target_server import Permissions, Scope, open_target
 from fhircryo.settings import Settings
 from tests.server.hapi import reset
 from tests.server.proxy import Asked, FaultProxy

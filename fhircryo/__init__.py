@@ -5,11 +5,12 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fhircryo.version import __version__
-
 if TYPE_CHECKING:
-    from fhircryo.research.cohort import Cohort
+    from fhircryo.research.pull import Cohort
     from fhircryo.settings import Settings
+
+#: The version of the package; ``pyproject.toml`` reads it from here.
+__version__ = "0.1.0"
 
 __all__ = ["__version__", "cohort"]
 

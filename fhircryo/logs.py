@@ -1,12 +1,52 @@
-"""Log lines on stderr, where nobody watches: text or JSON. Ids and counts, never values."""
+"""Log lines on stderr (text or JSON), and the masking of secrets in whatever people see.
+
+Log lines carry ids and counts, never clinical values. A server may repeat a secret in an error
+message, and a bug may print one. Whoever holds a secret therefore registers it with
+``keep_secret``, and whoever writes text passes it through ``masked``.
+"""
 
 import json
 import logging
+import re
 import sys
+from collections import deque
 from datetime import UTC, datetime
+from typing import NamedTuple
 
-from fhircryo.masking import masked
-from fhircryo.settings import Settings
+MASK = "********"
+
+#: Shorter ones would be found in ordinary words.
+_SHORTEST = 4
+#: A JSON Web Token, whosever it is. https://www.rfc-editor.org/rfc/rfc7515#section-7.1
+_TOKEN = re.compile(r"\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?")
+
+
+class _Kept(NamedTuple):
+    lasting: set[str]
+    #: Tokens are renewed for as long as a run lasts; the old ones are worth nothing.
+    fleeting: deque[str]
+
+
+_KEPT = _Kept(set(), deque(maxlen=64))
+
+
+def keep_secret(secret: str, *, fleeting: bool = False) -> str:
+    """Have a secret masked from now on; ``fleeting``: it is worth nothing soon. Gives it back."""
+    if len(secret) >= _SHORTEST:
+        if fleeting:
+            _KEPT.fleeting.append(secret)
+        else:
+            _KEPT.lasting.add(secret)
+    return secret
+
+
+def masked(text: str) -> str:
+    """A text with every secret in it masked."""
+    # The longest first: one may be a part of another.
+    for secret in sorted({*_KEPT.lasting, *_KEPT.fleeting}, key=len, reverse=True):
+        if secret in text:
+            text = text.replace(secret, MASK)
+    return _TOKEN.sub(MASK, text)
 
 
 class _TextLines(logging.Formatter):
@@ -37,14 +77,14 @@ class _JsonLines(logging.Formatter):
         return json.dumps(content, ensure_ascii=False)
 
 
-def set_up_logs(settings: Settings, run: str = "") -> None:
+def set_up_logs(level: str | None, log_format: str, run: str = "") -> None:
     """Have our log lines written as the settings say; ``run`` tells runs apart.
 
     On a terminal, where a bar shows the progress, only warnings are, unless a level is set.
     """
-    level = settings.log_level or ("warning" if sys.stderr.isatty() else "info")
+    level = level or ("warning" if sys.stderr.isatty() else "info")
     handler = logging.StreamHandler(sys.stderr)
-    if settings.log_format == "json":
+    if log_format == "json":
         handler.setFormatter(_JsonLines(run))
     else:
         named = f" {run}" if run else ""

@@ -20,9 +20,11 @@ from pydantic_settings import (
 )
 
 from fhircryo.errors import UsageError
-from fhircryo.mapping.load import DEFAULT_BASE, DEFAULT_PROTOCOL
 
 CONFIG_FILE = "fhircryo.toml"
+#: The base of our own canonicals and identifier systems.
+DEFAULT_BASE = "https://w3id.org/fhircryo"
+DEFAULT_PROTOCOL = "bomers-2020"
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 

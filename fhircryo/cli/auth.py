@@ -75,18 +75,18 @@ def sign_in(
     Example:
       fhircryo auth test https://fhir.hospital.example/r4
     """
-    from fhircryo.connect import READING, WRITING
-    from fhircryo.doctor.finding import exit_code
-    from fhircryo.doctor.signing_in import look_at_sign_in
     from fhircryo.errors import UsageError
+    from fhircryo.fhir.connect import READING, WRITING
     from fhircryo.logs import set_up_logs
     from fhircryo.settings import load_settings
-    from fhircryo.source import is_url
+    from fhircryo.setup.doctor.check import exit_code
+    from fhircryo.setup.doctor.check_sign_in import look_at_sign_in
+    from fhircryo.sources.read_result import is_url
 
     if not is_url(source):
         raise UsageError(f"{source}: SOURCE is the base URL of a FHIR server")
     settings = load_settings(config)
-    set_up_logs(settings)
+    set_up_logs(settings.log_level, settings.log_format)
     server = (settings.target or settings.source) if target else settings.source
     findings = []
     for finding in look_at_sign_in(source, server, WRITING if target else READING):

@@ -24,8 +24,8 @@ from fhircryo.cli.options import (
 from fhircryo.errors import DONE, UNREADABLE, SourceError, UsageError
 
 if TYPE_CHECKING:
-    from fhircryo.research.cohort import Cohort, Kind
     from fhircryo.research.flow import Flow
+    from fhircryo.research.pull import Cohort, Kind
 
 _DEFAULT_FORMATS = "csv,parquet"
 
@@ -92,7 +92,7 @@ def cohort(
     from fhircryo.cli.progress import progress
     from fhircryo.research.aggregate import aggregated
     from fhircryo.research.build import Between
-    from fhircryo.research.cohort import Wanted, pull
+    from fhircryo.research.pull import Wanted, pull
 
     kind = _kind(identified, aggregate_only)
     if index_from is not None and index_to is not None and index_to < index_from:
@@ -135,7 +135,7 @@ def cohort(
 @contextmanager
 def _kept(folder: Path) -> Iterator[None]:
     """Say what is kept of a run that breaks off."""
-    from fhircryo.work_folder import OLDEST, work_folder_of
+    from fhircryo.storage.work_folder import OLDEST, work_folder_of
 
     try:
         yield
@@ -160,7 +160,7 @@ def _kind(identified: bool, aggregate_only: bool) -> "Kind":
 
 
 def _formats(text: str) -> tuple[str, ...]:
-    from fhircryo.research.cohort import FORMATS
+    from fhircryo.research.pull import FORMATS
 
     chosen = tuple(dict.fromkeys(one.strip() for one in text.split(",") if one.strip()))
     for one in chosen:

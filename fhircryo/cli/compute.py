@@ -27,9 +27,9 @@ from fhircryo.cli.writing import (
 from fhircryo.errors import DONE, UNREADABLE, UsageError
 
 if TYPE_CHECKING:
-    from fhircryo.job import Job
-    from fhircryo.push import Permissions
-    from fhircryo.summary import Summary
+    from fhircryo.publish.target_server import Permissions
+    from fhircryo.runs.run_config import RunConfig
+    from fhircryo.runs.summary import Summary
 
 
 def compute(
@@ -71,8 +71,8 @@ def compute(
       fhircryo compute https://fhir.hospital.example/r4 https://fhir.hospital.example/r4 --dry-run
     """
     from fhircryo.cli.options import job_of
-    from fhircryo.push import Permissions
-    from fhircryo.source import is_url
+    from fhircryo.publish.target_server import Permissions
+    from fhircryo.sources.read_result import is_url
 
     narrowed = patients is not None or exclude is not None
     if is_url(target):
@@ -93,7 +93,7 @@ def compute(
 def _to_folder(
     source: str,
     target: Path,
-    job: "Job",
+    job: "RunConfig",
     workers: int,
     validate: bool,
     force: bool,
@@ -103,7 +103,7 @@ def _to_folder(
 ) -> None:
     from fhircryo.cli.options import bulk_of, workers_for
     from fhircryo.cli.progress import progress
-    from fhircryo.pipeline import compute_folder
+    from fhircryo.runs.to_folder import compute_folder
 
     with progress() as (stage, advance):
         summary = compute_folder(
@@ -124,7 +124,7 @@ def _to_folder(
 def _to_server(
     source: str,
     target: str,
-    job: "Job",
+    job: "RunConfig",
     allowed: "Permissions",
     accept_unreadable: bool,
     workers: int,
@@ -134,7 +134,7 @@ def _to_server(
 ) -> None:
     from fhircryo.cli.options import bulk_of, workers_for
     from fhircryo.cli.progress import progress
-    from fhircryo.compute_server import bulk_place, compute_server
+    from fhircryo.runs.to_server import bulk_place, compute_server
 
     with progress() as (stage, advance):
         run = compute_server(

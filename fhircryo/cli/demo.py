@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from fhircryo.job import Job
-    from fhircryo.research.cohort import Cohort
+    from fhircryo.research.pull import Cohort
+    from fhircryo.runs.run_config import RunConfig
 
 DEMO_AS_OF = date(2017, 12, 31)
 
@@ -31,9 +31,9 @@ def demo(
     Example:
       fhircryo demo --out endpoints/
     """
-    from fhircryo.data import shipped
-    from fhircryo.pipeline import compute_folder
-    from fhircryo.research.cohort import Wanted, pull
+    from fhircryo.research.pull import Wanted, pull
+    from fhircryo.runs.to_folder import compute_folder
+    from fhircryo.storage.shipped_files import shipped
 
     source = shipped("examples/bomers-2020")
     job = demo_job()
@@ -47,18 +47,18 @@ def demo(
     raise typer.Exit(0 if same else 1)
 
 
-def demo_job() -> "Job":
+def demo_job() -> "RunConfig":
     """What the demo computes with: a site's fhircryo.toml does not change the paper's table."""
-    from fhircryo.job import Job
+    from fhircryo.runs.run_config import RunConfig
     from fhircryo.settings import Settings
 
-    return Job.of(Settings.model_construct(), DEMO_AS_OF)
+    return RunConfig.of(Settings.model_construct(), DEMO_AS_OF)
 
 
-def demo_cohort(source: str | Path, job: "Job") -> "Cohort":
+def demo_cohort(source: str | Path, job: "RunConfig") -> "Cohort":
     """The demo's cohort, of a folder or a server that holds it."""
-    from fhircryo.research.cohort import cohort_of
-    from fhircryo.source import read_source
+    from fhircryo.research.pull import cohort_of
+    from fhircryo.sources.read_result import read_source
 
     return cohort_of(read_source(source, job), job, str)
 

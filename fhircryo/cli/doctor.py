@@ -9,8 +9,8 @@ import typer
 from fhircryo.cli.options import Mappings, Protocol
 
 if TYPE_CHECKING:
-    from fhircryo.doctor.finding import Finding
-    from fhircryo.job import Job
+    from fhircryo.runs.run_config import RunConfig
+    from fhircryo.setup.doctor.check import Finding
 
 
 def doctor(
@@ -39,7 +39,7 @@ def doctor(
     from dataclasses import asdict
 
     from fhircryo.cli.options import job_of
-    from fhircryo.doctor.finding import exit_code
+    from fhircryo.setup.doctor.check import exit_code
 
     job = job_of(None, protocol, mappings)
     findings = []
@@ -52,14 +52,14 @@ def doctor(
     raise typer.Exit(exit_code(findings))
 
 
-def _findings(source: str | None, target: str | None, job: "Job") -> "Iterator[Finding]":
-    from fhircryo.connect import WRITING, open_client
-    from fhircryo.doctor.folder import look_at_source_folder, look_at_target_folder
-    from fhircryo.doctor.here import look_here
-    from fhircryo.doctor.source import look_at_source
-    from fhircryo.doctor.target import look_at_target
-    from fhircryo.push import target_settings
-    from fhircryo.source import is_url
+def _findings(source: str | None, target: str | None, job: "RunConfig") -> "Iterator[Finding]":
+    from fhircryo.fhir.connect import WRITING, open_client
+    from fhircryo.publish.target_server import target_settings
+    from fhircryo.setup.doctor.check_folder import look_at_source_folder, look_at_target_folder
+    from fhircryo.setup.doctor.check_installation import look_here
+    from fhircryo.setup.doctor.check_source import look_at_source
+    from fhircryo.setup.doctor.check_target import look_at_target
+    from fhircryo.sources.read_result import is_url
 
     yield from look_here(job.settings, job)
     if source is not None and is_url(source):

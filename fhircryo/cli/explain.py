@@ -8,7 +8,7 @@ from fhircryo.cli.options import AsOf, Exclude, Mappings, Protocol, Source
 from fhircryo.errors import DONE, UNREADABLE, UsageError
 
 if TYPE_CHECKING:
-    from fhircryo.explain import Story
+    from fhircryo.setup.explanation import Story
 
 
 def explain(
@@ -42,7 +42,7 @@ def explain(
     import json
 
     from fhircryo.cli.options import job_of
-    from fhircryo.explain import explain_folder
+    from fhircryo.setup.explanation import explain_folder
 
     if (patient is None) == (patients is None):
         raise UsageError("name one PATIENT, or several with --patients")

@@ -35,19 +35,19 @@ def export(
       fhircryo export https://fhir.hospital.example/r4 export/
       fhircryo compute export/ endpoints/
     """
-    from fhircryo.bulk_source import asked_for, level_of, needs_of
+    from fhircryo import __version__
     from fhircryo.cli.options import job_of
     from fhircryo.cli.progress import progress
-    from fhircryo.connect import open_client
-    from fhircryo.fhir.bulk.export import Watch
-    from fhircryo.fhir.bulk.export import export as run
-    from fhircryo.fhir.bulk.job import cancel
+    from fhircryo.fhir.bulk.export_job import cancel
+    from fhircryo.fhir.bulk.exporting import Watch
+    from fhircryo.fhir.bulk.exporting import export as run
     from fhircryo.fhir.capability import capabilities
     from fhircryo.fhir.client import without_query
-    from fhircryo.publish.folder import check_target, writing_to
-    from fhircryo.source import is_url
-    from fhircryo.version import __version__
-    from fhircryo.work_folder import work_folder
+    from fhircryo.fhir.connect import open_client
+    from fhircryo.publish.folder_target import check_target, writing_to
+    from fhircryo.sources.bulk_source import asked_for, level_of, needs_of
+    from fhircryo.sources.read_result import is_url
+    from fhircryo.storage.work_folder import work_folder
 
     if not is_url(source):
         raise UsageError(f"{source}: SOURCE is the base URL of a FHIR server")

@@ -25,7 +25,7 @@ def forget(
       fhircryo forget 2029487 --config /etc/fhircryo.toml
     """
     from fhircryo.cli.options import scheduled_job
-    from fhircryo.sync.forget import forget_patient
+    from fhircryo.runs.sync.erasure import forget_patient
 
     job = scheduled_job(config)
     name = patient.removeprefix("Patient/")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from fhircryo import __version__
 from fhircryo.cli import auth, config, mappings, protocols, state
 from fhircryo.cli.cohort import cohort
 from fhircryo.cli.compute import compute
@@ -17,8 +18,7 @@ from fhircryo.cli.forget import forget
 from fhircryo.cli.push import push
 from fhircryo.cli.sync import sync
 from fhircryo.errors import BUG, DONE, FhircryoError
-from fhircryo.masking import masked
-from fhircryo.version import __version__
+from fhircryo.logs import masked
 
 # Plain help: rich would double the time that --help takes.
 app = typer.Typer(

@@ -63,7 +63,7 @@ def show(
     Example:
       fhircryo mappings show psa --mappings site.yaml
     """
-    from fhircryo.mapping.show import show as lines
+    from fhircryo.mapping.mapping_text import show as lines
 
     for line in lines(_loaded(mappings).layers, name):
         typer.echo(line)
@@ -98,8 +98,8 @@ def export(
     """
     from fhircryo.mapping.load import load_protocol
     from fhircryo.settings import load_settings
-    from fhircryo.terminology.export import export as write
-    from fhircryo.terminology.export import terminology
+    from fhircryo.setup.terminology.terminology_folder import export as write
+    from fhircryo.setup.terminology.terminology_folder import terminology
 
     protocol = load_protocol(load_settings().protocol)
     written = write(terminology(_loaded(mappings), protocol), fhir)

@@ -10,11 +10,11 @@ import typer
 from fhircryo.errors import UsageError
 
 if TYPE_CHECKING:
-    from fhircryo.bulk_source import Bulk
     from fhircryo.cli.progress import Stage
-    from fhircryo.job import Job
-    from fhircryo.reading import Selection
+    from fhircryo.runs.run_config import RunConfig
     from fhircryo.settings import Settings
+    from fhircryo.sources.bulk_source import Bulk
+    from fhircryo.sources.reading import Selection
 
 
 def parse_day(text: str) -> date:
@@ -87,9 +87,9 @@ def bulk_of(
     level: str | None, keep: bool, source: str, place: Path, stage: "Stage | None"
 ) -> "Bulk | None":
     """How a server is to be read by bulk export, if it is; ``place``: of the target."""
-    from fhircryo.bulk_source import Bulk, check_keep, level_of
-    from fhircryo.fhir.bulk.export import Watch
-    from fhircryo.source import is_url
+    from fhircryo.fhir.bulk.exporting import Watch
+    from fhircryo.sources.bulk_source import Bulk, check_keep, level_of
+    from fhircryo.sources.read_result import is_url
 
     if level is None:
         if keep:
@@ -113,7 +113,7 @@ def workers_for(source: str) -> int:
     """How many processes a source is worth, as far as the memory of the machine goes."""
     import os
 
-    from fhircryo.parallel import CAN_FORK, available_memory
+    from fhircryo.runs.processes import CAN_FORK, available_memory
 
     folder = Path(source)
     if not CAN_FORK or not folder.is_dir():
@@ -135,14 +135,14 @@ def scheduled_job(
     patients: str | None = None,
     exclude: Path | None = None,
     bulk: str | None = None,
-) -> "Job":
+) -> "RunConfig":
     """The job of a scheduled run, as of today: all of it stands in the settings."""
-    from fhircryo.job import Job
+    from fhircryo.runs.run_config import RunConfig
     from fhircryo.settings import load_settings
 
     settings = load_settings(config)
     if bulk is not None:
-        from fhircryo.bulk_source import level_of
+        from fhircryo.sources.bulk_source import level_of
 
         chosen_way = settings.sync.model_copy(update={"bulk": level_of(bulk)})
         settings = settings.model_copy(update={"sync": chosen_way})
@@ -152,7 +152,7 @@ def scheduled_job(
         patients or settings.sync.patients,
         exclude or settings.sync.exclude,
     )
-    return Job.of(settings, date.today(), chosen)
+    return RunConfig.of(settings, date.today(), chosen)
 
 
 def job_of(
@@ -162,26 +162,26 @@ def job_of(
     source: str = "",
     patients: str | None = None,
     exclude: Path | None = None,
-) -> "Job":
+) -> "RunConfig":
     """The job that options and settings describe."""
     # Imported here, like all that a command needs: --help shall not wait for it.
-    from fhircryo.job import Job
     from fhircryo.logs import set_up_logs
+    from fhircryo.runs.run_config import RunConfig
     from fhircryo.settings import load_settings
 
     settings = load_settings(protocol=protocol, mappings=tuple(mappings) if mappings else None)
-    set_up_logs(settings)
+    set_up_logs(settings.log_level, settings.log_format)
     chosen = _selection(settings, source, patients, exclude)
-    return Job.of(settings, as_of or date.today(), chosen)
+    return RunConfig.of(settings, as_of or date.today(), chosen)
 
 
 def _selection(
     settings: "Settings", source: str, patients: str | None, exclude: Path | None
 ) -> "Selection":
     """Who is asked for, and who objected."""
-    from fhircryo.patient_list import read_patient_list
-    from fhircryo.reading import Selection
-    from fhircryo.source import patients_of
+    from fhircryo.record.patient_list import read_patient_list
+    from fhircryo.sources.read_result import patients_of
+    from fhircryo.sources.reading import Selection
 
     return Selection(
         include=patients_of(source, patients, settings.source) if patients else None,

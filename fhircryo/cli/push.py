@@ -42,16 +42,16 @@ def push(
     """
     from fhircryo.cli.progress import progress
     from fhircryo.logs import set_up_logs
-    from fhircryo.patient_list import read_patient_list
     from fhircryo.publish.computed import read_computed
-    from fhircryo.push import Permissions, Scope, open_target
+    from fhircryo.publish.target_server import Permissions, Scope, open_target
+    from fhircryo.record.patient_list import read_patient_list
     from fhircryo.settings import load_settings
-    from fhircryo.source import is_url
+    from fhircryo.sources.read_result import is_url
 
     if not is_url(target):
         raise UsageError(f"{target}: TARGET is the base URL of a FHIR server")
     settings = load_settings()
-    set_up_logs(settings)
+    set_up_logs(settings.log_level, settings.log_format)
     computed = read_computed(folder)
     if computed.unreadable and not (accept_unreadable or dry_run):
         print(

@@ -19,8 +19,8 @@ def _state() -> None:
 def _place(config: Path | None) -> tuple[Path, str, Path]:
     """The state file, its target, and the folder of locks."""
     from fhircryo.cli.options import scheduled_job
-    from fhircryo.push import state_folder
-    from fhircryo.sync.run import places, state_path
+    from fhircryo.publish.target_server import state_folder
+    from fhircryo.runs.sync.run import places, state_path
 
     job = scheduled_job(config)
     source, target = places(job)
@@ -40,7 +40,7 @@ def show(config: Config = None) -> None:
     Example:
       fhircryo state show --config /etc/fhircryo.toml
     """
-    from fhircryo.sync.state import DamagedStateError, open_state
+    from fhircryo.runs.sync.state_database import DamagedStateError, open_state
 
     path, target, _ = _place(config)
     typer.echo(f"state        {path}")
@@ -69,7 +69,7 @@ def check(config: Config = None) -> None:
     Example:
       fhircryo state check
     """
-    from fhircryo.sync.state import DamagedStateError, open_state
+    from fhircryo.runs.sync.state_database import DamagedStateError, open_state
 
     path, _, _ = _place(config)
     if not path.exists():
@@ -94,8 +94,8 @@ def reset(
     Example:
       fhircryo state reset --yes
     """
-    from fhircryo.publish.lock import target_lock
-    from fhircryo.sync.state import remove
+    from fhircryo.publish.target_lock import target_lock
+    from fhircryo.runs.sync.state_database import remove
 
     path, target, folder = _place(config)
     if not yes and not typer.confirm(f"Remove {path}?"):

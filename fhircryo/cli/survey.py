@@ -37,13 +37,13 @@ def survey(
       fhircryo mappings survey export/ --out survey.json --draft site.yaml
     """
     from fhircryo.cli.progress import progress
-    from fhircryo.files import check_absent, write_whole
     from fhircryo.mapping.load import load_mappings
-    from fhircryo.patient_list import read_patient_list
+    from fhircryo.record.patient_list import read_patient_list
     from fhircryo.settings import load_settings
-    from fhircryo.survey.draft import draft_of
-    from fhircryo.survey.read import survey as surveyed
-    from fhircryo.survey.show import show
+    from fhircryo.setup.survey.draft import draft_of
+    from fhircryo.setup.survey.run_survey import survey as surveyed
+    from fhircryo.setup.survey.survey_text import show
+    from fhircryo.storage.atomic import check_absent, write_whole
 
     for option, path in (("--out", out), ("--draft", draft)):
         if path is not None:

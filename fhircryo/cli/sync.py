@@ -12,8 +12,8 @@ from fhircryo.cli.writing import AcceptUnreadable, AllowRetractions, DryRun, pri
 from fhircryo.errors import DONE, REJECTED, UNREADABLE, FhircryoError
 
 if TYPE_CHECKING:
-    from fhircryo.job import Job
-    from fhircryo.sync.run import Synced, Wanted
+    from fhircryo.runs.run_config import RunConfig
+    from fhircryo.runs.sync.run import Synced, Wanted
 
 
 def sync(
@@ -54,20 +54,19 @@ def sync(
     import uuid
 
     from fhircryo.cli.options import scheduled_job
-    from fhircryo.logs import set_up_logs
-    from fhircryo.masking import masked
-    from fhircryo.sync.report import (
+    from fhircryo.logs import masked, set_up_logs
+    from fhircryo.runs.sync.run import Wanted, places, state_path
+    from fhircryo.runs.sync.status_file import (
         Report,
         read_status,
         status_path,
         write_metrics,
         write_status,
     )
-    from fhircryo.sync.run import Wanted, places, state_path
 
     run_id = uuid.uuid4().hex[:12]
     job = scheduled_job(config, patients, exclude, bulk)
-    set_up_logs(job.settings, run_id)
+    set_up_logs(job.settings.log_level, job.settings.log_format, run_id)
     place = status_path(state_path(job, *places(job)))
     if status:
         _tell_status(place)
@@ -96,14 +95,14 @@ def sync(
 _LOCKED = 6
 
 
-def _run(job: "Job", wanted: "Wanted") -> "tuple[Synced | None, FhircryoError | None]":
+def _run(job: "RunConfig", wanted: "Wanted") -> "tuple[Synced | None, FhircryoError | None]":
     """The run, ended in good order where a signal asks for it."""
     import signal
     import threading
     from dataclasses import replace
 
-    from fhircryo.sync.exports import StoppedError
-    from fhircryo.sync.run import sync
+    from fhircryo.runs.sync.exports import StoppedError
+    from fhircryo.runs.sync.run import sync
 
     asked = threading.Event()
     before = {
@@ -161,7 +160,7 @@ def _tell(done: "Synced") -> None:
 def _tell_status(place: Path) -> None:
     import json
 
-    from fhircryo.sync.report import read_status
+    from fhircryo.runs.sync.status_file import read_status
 
     content = read_status(place)
     if content is None:

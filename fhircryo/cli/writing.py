@@ -9,7 +9,7 @@ from fhircryo.errors import DONE, REJECTED, UNREADABLE
 
 if TYPE_CHECKING:
     from fhircryo.publish.difference import Change, PatientChanges
-    from fhircryo.push import Pushed
+    from fhircryo.publish.target_server import Pushed
 
 DryRun = Annotated[
     bool,

@@ -29,7 +29,7 @@ from fhircryo.endpoints.result import (
 )
 from fhircryo.endpoints.timeline import Timeline
 from fhircryo.mapping.schema import Scale
-from fhircryo.model import AdverseEvent, Grading, Lacking
+from fhircryo.record.items import AdverseEvent, Grading, Lacking
 
 #: Published where no complication is attributed.
 NO_COMPLICATION = "none"

@@ -9,7 +9,7 @@ from fhircryo.endpoints.psa import PsaCourse
 from fhircryo.endpoints.recurrence import ClinicalEvents, Event, vague_reason
 from fhircryo.endpoints.result import Absent, Evidence, Reason, Result, Role, absent
 from fhircryo.endpoints.timeline import Timeline
-from fhircryo.model import Kind, Lacking
+from fhircryo.record.items import Kind, Lacking
 
 
 def disease_free(

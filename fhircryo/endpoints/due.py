@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 from fhircryo.calendar import Span, add_months
 from fhircryo.mapping.protocol import Protocol
-from fhircryo.model import PatientRecord, VagueTreatment
+from fhircryo.record.items import PatientRecord, VagueTreatment
 
 _NEXT = timedelta(days=1)
 

@@ -16,7 +16,7 @@ from fhircryo.endpoints.result import (
     absent,
 )
 from fhircryo.endpoints.timeline import Timeline
-from fhircryo.model import Kind, Lacking
+from fhircryo.record.items import Kind, Lacking
 
 
 def psa_evidence(role: Role, point: SeriesPoint) -> Evidence:

@@ -10,7 +10,7 @@ from fhircryo.endpoints.catalogue import PROM_CHANGE, PROM_SCORE
 from fhircryo.endpoints.result import Component, Evidence, Part, Result, Role
 from fhircryo.endpoints.timeline import Timeline
 from fhircryo.mapping.protocol import BASELINE, Protocol
-from fhircryo.model import Notice, Reason, Response, Score
+from fhircryo.record.items import Issue, Reason, Response, Score
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -201,15 +201,15 @@ def _tell_unchosen(line: Timeline, points: list[Window], chosen: set[str]) -> No
                 line.tell(response.ref, score.problem, detail, used=True)
 
 
-def _why_unchosen(response: Response, points: list[Window]) -> Notice:
+def _why_unchosen(response: Response, points: list[Window]) -> Issue:
     failed = [score for score in response.scores if score.problem is not None]
     if len(failed) == len(response.scores):
         worst = min(failed, key=lambda score: score.problem is not Reason.INVALID_ITEM)
         detail = f"{worst.instrument}: {worst.detail}"
-        return Notice(response.ref, worst.problem or Reason.INVALID_ITEM, detail)
+        return Issue(response.ref, worst.problem or Reason.INVALID_ITEM, detail)
     day = response.when.first
     for window in points:
         if window.first <= day <= window.last:
             detail = f"another response is the one of {window.name}"
-            return Notice(response.ref, Reason.SUPERSEDED, detail)
-    return Notice(response.ref, Reason.OUTSIDE_WINDOW, "in no time point's window")
+            return Issue(response.ref, Reason.SUPERSEDED, detail)
+    return Issue(response.ref, Reason.OUTSIDE_WINDOW, "in no time point's window")

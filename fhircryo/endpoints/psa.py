@@ -14,7 +14,7 @@ import msgspec
 from fhircryo.calendar import add_days, moment
 from fhircryo.endpoints.recurrence import ClinicalEvents, Event
 from fhircryo.endpoints.timeline import Timeline
-from fhircryo.model import PsaResult, Reason
+from fhircryo.record.items import PsaResult, Reason
 
 # Wide enough for any sum of two results as they are read; a lost digit raises.
 _EXACT = Context(prec=120, traps=[Inexact, InvalidOperation])

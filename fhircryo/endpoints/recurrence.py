@@ -8,7 +8,7 @@ from fhircryo.calendar import ANY_DAY, Span, add_days
 from fhircryo.endpoints.catalogue import LOCAL_RECURRENCE, METASTASIS, Endpoint
 from fhircryo.endpoints.result import Absent, Evidence, Result, Role, absent
 from fhircryo.endpoints.timeline import Timeline
-from fhircryo.model import Finding, Kind, Lacking, Reason
+from fhircryo.record.items import Finding, Kind, Lacking, Reason
 
 
 class Event(msgspec.Struct, gc=False, frozen=True):

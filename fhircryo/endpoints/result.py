@@ -10,7 +10,7 @@ import msgspec
 
 from fhircryo.calendar import Span
 from fhircryo.endpoints.catalogue import Endpoint
-from fhircryo.model import Reason
+from fhircryo.record.items import Reason
 
 __all__ = ["Absent", "Component", "Evidence", "Part", "Reason", "Result", "Role", "absent"]
 

@@ -12,7 +12,7 @@ from fhircryo.calendar import ANY_DAY, Span
 from fhircryo.endpoints.recurrence import ClinicalEvents, Event
 from fhircryo.endpoints.result import Component, Part, Result, Role
 from fhircryo.endpoints.timeline import Timeline
-from fhircryo.model import Kind, Reason, Therapy, VagueTreatment
+from fhircryo.record.items import Kind, Reason, Therapy, VagueTreatment
 
 _PSA = frozenset({Role.NADIR, Role.FAILING_PSA, Role.CLEAR_PSA, Role.LAST_PSA})
 

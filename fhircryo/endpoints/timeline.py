@@ -10,7 +10,7 @@ import msgspec
 
 from fhircryo.calendar import Span, add_days
 from fhircryo.mapping.protocol import Protocol
-from fhircryo.model import Notice, PatientRecord, Reason, Treatment, VagueTreatment
+from fhircryo.record.items import Issue, PatientRecord, Reason, Treatment, VagueTreatment
 
 
 class Timeline(msgspec.Struct):
@@ -31,7 +31,7 @@ class Timeline(msgspec.Struct):
     repeats: tuple[Treatment, ...]
     died: Span | None
     died_undated: bool
-    notices: list[Notice]
+    notices: list[Issue]
     #: The precise day, after D0, from which on nothing more can happen to him.
     day_of_death: date | None = None
 
@@ -62,16 +62,16 @@ class Timeline(msgspec.Struct):
 
     def tell(self, ref: str, reason: Reason, detail: str = "", *, used: bool = False) -> None:
         """Note that a resource is not used, or used with something to say of it."""
-        self.notices.append(Notice(ref, reason, detail, used))
+        self.notices.append(Issue(ref, reason, detail, used))
 
 
 def timeline(record: PatientRecord, protocol: Protocol, as_of: date) -> Timeline | None:
     """The time line of a patient; None where he has no index procedure by as-of."""
-    notices: list[Notice] = []
+    notices: list[Issue] = []
     candidates = []
     for candidate in record.treatments:
         if candidate.when.first > as_of:
-            notices.append(Notice(candidate.ref, Reason.AFTER_AS_OF))
+            notices.append(Issue(candidate.ref, Reason.AFTER_AS_OF))
         else:
             candidates.append(candidate)
     if not candidates:
@@ -83,7 +83,7 @@ def timeline(record: PatientRecord, protocol: Protocol, as_of: date) -> Timeline
     treatment = tuple(candidate for candidate in candidates if candidate.when.first <= last)
     for item in record.not_used:
         if not isinstance(item, VagueTreatment):
-            notices.append(Notice(item.ref, item.reason, item.detail))
+            notices.append(Issue(item.ref, item.reason, item.detail))
     died, undated = _death(record, d0, as_of, notices)
     ends = died is not None and died.precise and died.first > d0
     return Timeline(
@@ -102,7 +102,7 @@ def timeline(record: PatientRecord, protocol: Protocol, as_of: date) -> Timeline
 
 
 def _death(
-    record: PatientRecord, d0: date, as_of: date, notices: list[Notice]
+    record: PatientRecord, d0: date, as_of: date, notices: list[Issue]
 ) -> tuple[Span | None, bool]:
     facts = record.facts
     if facts is None:
@@ -110,13 +110,13 @@ def _death(
     died = facts.died
     if died is None:
         if facts.died_undated:
-            notices.append(Notice(facts.ref, Reason.NO_USABLE_DATE, "died, undated", used=True))
+            notices.append(Issue(facts.ref, Reason.NO_USABLE_DATE, "died, undated", used=True))
         return None, facts.died_undated
     if died.first > as_of:
-        notices.append(Notice(facts.ref, Reason.AFTER_AS_OF, "the death", used=True))
+        notices.append(Issue(facts.ref, Reason.AFTER_AS_OF, "the death", used=True))
         return None, False
     if died.last < d0:
         detail = "a death before the index procedure"
-        notices.append(Notice(facts.ref, Reason.VALUE, detail, used=True))
+        notices.append(Issue(facts.ref, Reason.VALUE, detail, used=True))
         return None, False
     return died, False

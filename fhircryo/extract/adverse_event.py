@@ -6,7 +6,7 @@ from fhircryo.extract.context import Context, Named, label_of, resolved
 from fhircryo.extract.grades import Stated, by_extensions, grades_of
 from fhircryo.fhir.wire import AdverseEvent as Resource
 from fhircryo.fhir.wire import Reference
-from fhircryo.model import AdverseEvent, Item, Reason
+from fhircryo.record.items import AdverseEvent, Item, Reason
 
 _ENTERED_IN_ERROR = "entered-in-error"  # R5 has a status, R4 none
 

@@ -3,7 +3,7 @@
 from fhircryo.calendar import Span
 from fhircryo.extract.context import Context, Named, label_of
 from fhircryo.fhir.wire import Condition
-from fhircryo.model import Finding, Item, Kind, Reason
+from fhircryo.record.items import Finding, Item, Kind, Reason
 
 _KINDS = {"metastasis": Kind.METASTASIS, "local-recurrence": Kind.LOCAL_RECURRENCE}
 

@@ -20,7 +20,7 @@ from fhircryo.fhir.wire import (
 from fhircryo.mapping.code_index import CodeEntry
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.texts import folded, normal_unit
-from fhircryo.model import Dropped, NotUsed, Reason
+from fhircryo.record.items import Dropped, NotUsed, Reason
 
 #: Security label of test data: https://terminology.hl7.org/CodeSystem-v3-ActReason.html
 TEST_LABEL = ("http://terminology.hl7.org/CodeSystem/v3-ActReason", "HTEST")
@@ -63,7 +63,7 @@ class Context:
     """The mappings and settings of one run, with what speeds up looking them up.
 
     ``bundle``: full URLs of the Bundle being read, each with the reference it stands for.
-    ``told_in_full``: a patient of whom also what only counts is kept. ``server``: the base of the
+    ``trace_patient``: a patient of whom also what only counts is kept. ``server``: the base of the
     server that is read; what an absolute reference of another base names is not known there.
     ``subject_system``: of the patient identifiers by which a target matches.
     ``overlays_met``: the numbers of the overlays of which something was met.
@@ -75,7 +75,7 @@ class Context:
         dates: DateReader,
         *,
         test_data: bool = False,
-        told_in_full: str = "",
+        trace_patient: str = "",
         server: str = "",
         subject_system: str = "",
     ) -> None:
@@ -83,7 +83,7 @@ class Context:
         self.dates = dates
         self.own_system = f"{mappings.base}/endpoint"
         self.bundle: dict[str, str] = {}
-        self.told_in_full = told_in_full
+        self.trace_patient = trace_patient
         self.server = server
         self.subject_system = subject_system
         self._take_test_data = test_data
@@ -206,7 +206,7 @@ class Context:
 
     def owner(self, reference: Reference | None) -> str:
         """Whose a resource is that only counts; looked up where somebody is told in full."""
-        return self.patient(reference) if self.told_in_full else ""
+        return self.patient(reference) if self.trace_patient else ""
 
     def first_date(self, *texts: str | Period | None) -> tuple[str | None, Span | None]:
         """The first of the date elements that is there, as written and as read."""

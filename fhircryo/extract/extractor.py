@@ -17,7 +17,7 @@ from fhircryo.extract.observation import observation
 from fhircryo.extract.patient import patient
 from fhircryo.extract.procedure import procedure
 from fhircryo.extract.questionnaire import questionnaire_response
-from fhircryo.model import Item
+from fhircryo.record.items import Item
 
 _EXTRACTORS: dict[str, Callable[[Any, str, Context], Item]] = {
     "Patient": patient,

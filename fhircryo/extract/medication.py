@@ -15,7 +15,7 @@ from fhircryo.fhir.wire import (
     Period,
 )
 from fhircryo.mapping.code_index import CodeEntry
-from fhircryo.model import Drug, Item, Reason, Therapy
+from fhircryo.record.items import Drug, Item, Reason, Therapy
 
 SALVAGE = "salvage-therapy"
 

@@ -17,7 +17,17 @@ from fhircryo.extract.grades import by_components, by_value, grades_of
 from fhircryo.fhir.wire import Observation, Quantity
 from fhircryo.mapping.code_index import CodeEntry
 from fhircryo.mapping.concepts import GRADINGS, SCORE
-from fhircryo.model import Finding, Grading, Item, Kind, NotUsed, PsaResult, Reason, Response, Score
+from fhircryo.record.items import (
+    Finding,
+    Grading,
+    Item,
+    Kind,
+    NotUsed,
+    PsaResult,
+    Reason,
+    Response,
+    Score,
+)
 
 UCUM = "http://unitsofmeasure.org"
 

@@ -2,7 +2,7 @@
 
 from fhircryo.extract.context import Context, Named
 from fhircryo.fhir.wire import Patient
-from fhircryo.model import Item, PatientFacts, Reason
+from fhircryo.record.items import Item, PatientFacts, Reason
 
 _REPLACED_BY = "replaced-by"
 

@@ -4,7 +4,7 @@ from fhircryo.extract.context import Context, Named, date_problem, label_of
 from fhircryo.extract.medication import SALVAGE, Dates, therapy
 from fhircryo.fhir.wire import Procedure
 from fhircryo.mapping.code_index import CodeEntry
-from fhircryo.model import Item, Reason, Treatment, VagueTreatment
+from fhircryo.record.items import Item, Reason, Treatment, VagueTreatment
 
 # The first of these that a Procedure is coded as decides what it is.
 _PRECEDENCE = ("cryoablation", SALVAGE)

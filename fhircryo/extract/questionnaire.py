@@ -6,7 +6,7 @@ from decimal import Decimal
 from fhircryo.extract.context import Context, Named, date_problem, number
 from fhircryo.extract.scoring import Answers, Codes, Number, ReadyInstrument
 from fhircryo.fhir.wire import Answer, Coding, QuestionnaireResponse, ResponseItem
-from fhircryo.model import Item, Reason, Response, Score
+from fhircryo.record.items import Item, Reason, Response, Score
 
 #: https://hl7.org/fhir/R4/extension-ordinalvalue.html
 ORDINAL_VALUE = "http://hl7.org/fhir/StructureDefinition/ordinalValue"

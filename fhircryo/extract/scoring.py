@@ -7,7 +7,7 @@ from fractions import Fraction
 from fhircryo.fhir.wire import Answer
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.schema import Instrument, Item
-from fhircryo.model import Reason, Score
+from fhircryo.record.items import Reason, Score
 
 Number = int | Decimal
 #: The answers of a response by linkId.

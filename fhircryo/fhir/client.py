@@ -19,7 +19,7 @@ import requests
 from fhircryo.errors import SourceError
 from fhircryo.fhir.connection import FHIR_JSON, Connection, session
 from fhircryo.fhir.limits import check_kind, read_whole
-from fhircryo.masking import masked
+from fhircryo.logs import masked
 
 LOG = logging.getLogger("fhircryo.http")
 

@@ -11,9 +11,9 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.poolmanager import PoolManager, ProxyManager
 
+from fhircryo import __version__
 from fhircryo.fhir.auth.credentials import Auth, NoAuth
 from fhircryo.fhir.limits import Limits
-from fhircryo.version import __version__
 
 FHIR_JSON = "application/fhir+json"
 

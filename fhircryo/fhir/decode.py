@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from fhircryo.errors import UnreadableResource
-from fhircryo.fhir.types import KNOWN_TYPES
+from fhircryo.fhir.resource_names import KNOWN_TYPES
 from fhircryo.fhir.wire import BUNDLE, DECODERS, HEAD, Bundle
 
 _BEGINNING = b'{"resourceType":"'

@@ -10,7 +10,7 @@ import requests
 from fhircryo.calendar import moment
 from fhircryo.errors import SourceError
 from fhircryo.fhir.client import Client, HttpError, joined, without_query
-from fhircryo.fhir.kept import KeptPage, KeptPages, KeptSearch
+from fhircryo.fhir.page_cache import KeptPage, KeptPages, KeptSearch
 
 _NO_POST = frozenset({404, 405, 415})
 _EXPIRED = frozenset({404, 410})

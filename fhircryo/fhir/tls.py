@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 from urllib3.util.ssl_ import create_urllib3_context
 
 from fhircryo.errors import UsageError
-from fhircryo.masking import keep_secret
-from fhircryo.private_file import read_private
+from fhircryo.logs import keep_secret
+from fhircryo.storage.private_files import read_private
 
 _PEM = b"-----BEGIN "
 _PRIVATE = b"PRIVATE KEY-----"

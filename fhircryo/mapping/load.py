@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
-from fhircryo.data import shipped
 from fhircryo.errors import UsageError
 from fhircryo.mapping.code_index import CodeEntry, Pair, Prefix, index_codes
 from fhircryo.mapping.concepts import SCORE
@@ -34,9 +33,8 @@ from fhircryo.mapping.schema import (
     UnitsFile,
 )
 from fhircryo.mapping.yamlfile import Document, read_document, validate, with_base
-
-DEFAULT_BASE = "https://w3id.org/fhircryo"
-DEFAULT_PROTOCOL = "bomers-2020"
+from fhircryo.settings import DEFAULT_BASE, DEFAULT_PROTOCOL
+from fhircryo.storage.shipped_files import shipped
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 

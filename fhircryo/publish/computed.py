@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from fhircryo.errors import UsageError
-from fhircryo.publish.folder import MANIFEST, OBSERVATIONS, PROVENANCES
+from fhircryo.publish.folder_target import MANIFEST, OBSERVATIONS, PROVENANCES
 from fhircryo.publish.origin import Origin
 
 

@@ -7,9 +7,9 @@ from enum import StrEnum
 
 import msgspec
 
-from fhircryo.publish.served import Json, digest, name_of, value_of
-from fhircryo.publish.standing import RETRACTED, Stand, Standing
-from fhircryo.publish.wire import DECODER
+from fhircryo.publish.as_on_server import Json, digest, name_of, value_of
+from fhircryo.publish.published_endpoint import RETRACTED, PublishedByIdentifier, PublishedEndpoint
+from fhircryo.publish.shapes import DECODER
 
 _FINAL, _AMENDED = "final", "amended"
 
@@ -34,7 +34,7 @@ class Change(msgspec.Struct):
     name: str
     before: str = ""
     after: str = ""
-    standing: Standing | None = None
+    standing: PublishedEndpoint | None = None
     status: str = RETRACTED
     content: bytes = b""
 
@@ -71,7 +71,7 @@ class PatientChanges:
 
 
 def changes_of(
-    patient: str, fresh: Fresh | None, left: Iterable[str], stand: Stand, base: str
+    patient: str, fresh: Fresh | None, left: Iterable[str], stand: PublishedByIdentifier, base: str
 ) -> PatientChanges:
     """Compare a patient's endpoints with what stands on the server of this ``base``."""
     found = PatientChanges(patient, fresh, sorted(left))
@@ -111,7 +111,7 @@ def changes_of(
 
 
 def _compared(
-    identifier: str, content: bytes, standing: Standing | None, base: str
+    identifier: str, content: bytes, standing: PublishedEndpoint | None, base: str
 ) -> Change | None:
     """The change that brings the target to what was computed; None where it says so already."""
     resource = DECODER.decode(content)
@@ -135,7 +135,7 @@ def _compared(
     )
 
 
-def _status(computed: str, standing: Standing, *, same: bool) -> str:
+def _status(computed: str, standing: PublishedEndpoint, *, same: bool) -> str:
     """The status to publish with, seeing what stands there.
 
     What was final stays so while it says the same, and is amended ever after it did not.

@@ -1,12 +1,12 @@
 """What was not used and why, as OperationOutcomes of one issue each."""
 
-from fhircryo.model import Reason
-from fhircryo.publish.wire import (
+from fhircryo.publish.shapes import (
     OutCoding,
     OutConcept,
     OutIssue,
     OutOperationOutcome,
 )
+from fhircryo.record.items import Reason
 
 # https://hl7.org/fhir/R4/valueset-issue-type.html
 _TYPES = {

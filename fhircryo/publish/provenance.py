@@ -3,9 +3,10 @@
 import hashlib
 from collections.abc import Iterable
 
-from fhircryo.publish.observation import DEVICE_ID
+from fhircryo import __version__
+from fhircryo.publish.observation_maker import DEVICE_ID
 from fhircryo.publish.origin import Origin
-from fhircryo.publish.wire import (
+from fhircryo.publish.shapes import (
     OutAgent,
     OutConcept,
     OutDevice,
@@ -16,7 +17,6 @@ from fhircryo.publish.wire import (
     OutReference,
     OutVersion,
 )
-from fhircryo.version import __version__
 
 
 def provenance(

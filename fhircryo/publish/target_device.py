@@ -7,10 +7,10 @@ import msgspec
 from fhircryo.fhir.capability import Capabilities
 from fhircryo.fhir.client import Client, HttpError, backoff
 from fhircryo.fhir.search import Searcher
-from fhircryo.publish.observation import DEVICE_ID
+from fhircryo.publish.as_on_server import Json
+from fhircryo.publish.observation_maker import DEVICE_ID
 from fhircryo.publish.provenance import device
-from fhircryo.publish.served import Json
-from fhircryo.publish.wire import DECODER, ENCODER
+from fhircryo.publish.shapes import DECODER, ENCODER
 
 _CONFLICTS = frozenset({409, 412})
 _TRIES = 8

@@ -12,14 +12,14 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from fhircryo import __version__
 from fhircryo.fhir.capability import Capabilities
+from fhircryo.publish.as_on_server import Json
 from fhircryo.publish.difference import Action, PatientChanges
 from fhircryo.publish.origin import Origin
 from fhircryo.publish.provenance import provenance, provenance_id
-from fhircryo.publish.served import Json
+from fhircryo.publish.shapes import DECODER, ENCODER
 from fhircryo.publish.validate import validate_line
-from fhircryo.publish.wire import DECODER, ENCODER
-from fhircryo.version import __version__
 
 #: What a server says of a version, which is not for us to send.
 _SERVERS_META = ("versionId", "lastUpdated", "source")

@@ -23,11 +23,11 @@ from fhircryo.research.analysis import (
 from fhircryo.research.flow import Flow, Lost
 from fhircryo.research.results_table import Row
 from fhircryo.research.statistics.distribution import Distribution
+from fhircryo.research.statistics.kaplan_meier import Estimate
 from fhircryo.research.statistics.paired import Paired
 from fhircryo.research.statistics.proportions import Proportion
 from fhircryo.research.statistics.responders import Responders
 from fhircryo.research.statistics.suppress import hides_table, is_small, pool_small
-from fhircryo.research.statistics.survival import Estimate
 
 NOT_SHOWN = "not shown"
 

@@ -16,7 +16,6 @@ from fhircryo.endpoints.catalogue import (
     WORST_SIR,
     Endpoint,
 )
-from fhircryo.job import Job
 from fhircryo.mapping.protocol import BASELINE
 from fhircryo.mapping.schema import ImportantDifference, Instrument
 from fhircryo.research.columns import (
@@ -31,10 +30,11 @@ from fhircryo.research.columns import (
 from fhircryo.research.flow import Flow
 from fhircryo.research.results_table import Row, results_table
 from fhircryo.research.statistics.distribution import Distribution, distribution
+from fhircryo.research.statistics.kaplan_meier import Curve, Estimate, kaplan_meier
 from fhircryo.research.statistics.paired import Paired, wilcoxon_paired
 from fhircryo.research.statistics.proportions import Proportion, proportion
 from fhircryo.research.statistics.responders import Responders, responders
-from fhircryo.research.statistics.survival import Curve, Estimate, kaplan_meier
+from fhircryo.runs.run_config import RunConfig
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -147,7 +147,7 @@ class Analysis(msgspec.Struct, frozen=True):
     salvage: tuple[Salvage, ...] | None
 
 
-def analyse(tables: "dict[str, pd.DataFrame]", job: Job, flow: Flow) -> Analysis:
+def analyse(tables: "dict[str, pd.DataFrame]", job: RunConfig, flow: Flow) -> Analysis:
     """All numbers of a cohort from its tables."""
     patients = tables["patients"]
     salvaged = patients[patients["salvage_therapy"]]
@@ -213,7 +213,7 @@ def _prom(patients: "pd.DataFrame", instrument: Instrument, points: list[str]) -
     )
 
 
-def _grades(patients: "pd.DataFrame", job: Job) -> Grades:
+def _grades(patients: "pd.DataFrame", job: RunConfig) -> Grades:
     rows, columns = (
         patients[snake(endpoint.key)].astype(object).where(lambda one: one.notna(), "not known")
         for endpoint in (WORST_CLAVIEN, WORST_SIR)
@@ -233,7 +233,7 @@ def _grades(patients: "pd.DataFrame", job: Job) -> Grades:
     return Grades(tuple(levels[0]), tuple(levels[1]), cells)
 
 
-def _evaluable(patients: "pd.DataFrame", job: Job) -> list[Evaluable]:
+def _evaluable(patients: "pd.DataFrame", job: RunConfig) -> list[Evaluable]:
     """In catalogue order; of instruments only those that the table of patients has."""
     found = []
     for endpoint in CATALOGUE:

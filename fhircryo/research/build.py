@@ -8,13 +8,10 @@ from datetime import date
 import msgspec
 import pyarrow as pa
 
-from fhircryo.endpoints.compute import PatientEndpoints
-from fhircryo.fhir.types import KNOWN_TYPES
-from fhircryo.gather import type_of
-from fhircryo.job import Job, items_of
-from fhircryo.model import NotUsed, PatientRecord, Reason
-from fhircryo.parallel import in_parallel
-from fhircryo.reading import Progress
+from fhircryo.endpoints.patient_endpoints import PatientEndpoints
+from fhircryo.fhir.resource_names import KNOWN_TYPES
+from fhircryo.record.collector import type_of
+from fhircryo.record.items import NotUsed, PatientRecord, Reason
 from fhircryo.research.arrow import decode, encode, joined, to_arrow
 from fhircryo.research.columns import (
     NO_CODE,
@@ -33,7 +30,10 @@ from fhircryo.research.rows import (
     psa_rows,
     questionnaire_rows,
 )
-from fhircryo.source import SourceRead
+from fhircryo.runs.processes import in_parallel
+from fhircryo.runs.run_config import RunConfig, items_of
+from fhircryo.sources.read_result import ReadResult
+from fhircryo.sources.reading import Progress
 
 # So many patients' rows are in memory as Python objects at a time.
 _PATIENTS_AT_A_TIME = 2_000
@@ -85,8 +85,8 @@ class _Part(msgspec.Struct):
 class _Builder:
     """Builds the tables of some patients."""
 
-    job: Job
-    read: SourceRead
+    job: RunConfig
+    read: ReadResult
     schemas: dict[str, Table]
     name: Callable[[str], str]
     between: Between
@@ -170,8 +170,8 @@ class _Builder:
 
 
 def build(
-    read: SourceRead,
-    job: Job,
+    read: ReadResult,
+    job: RunConfig,
     name: Callable[[str], str],
     *,
     identified: bool,
@@ -235,7 +235,7 @@ def build(
 
 
 def _not_used(
-    read: SourceRead, counted: Counter[NotUsedKey], schema: Table, *, identified: bool
+    read: ReadResult, counted: Counter[NotUsedKey], schema: Table, *, identified: bool
 ) -> pa.Table:
     """Everything that was not used: of patients of the cohort, of others, and of nobody."""
     total = counted.copy()
@@ -262,7 +262,7 @@ def _not_used(
     return to_arrow(schema, rows)
 
 
-def _drop_unanswered(built: Built, job: Job) -> None:
+def _drop_unanswered(built: Built, job: RunConfig) -> None:
     """Leave out the columns of instruments that nobody answered and no publication names."""
     patients = built.tables["patients"]
     unwanted: list[str] = []

@@ -20,7 +20,7 @@ from fhircryo.endpoints.result import Absent
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.protocol import BASELINE, Protocol
 from fhircryo.mapping.schema import Instrument
-from fhircryo.model import Kind, Reason
+from fhircryo.record.items import Kind, Reason
 
 #: The age from which on patients are of one age: HIPAA, 45 CFR 164.514(b)(2)(i)(C).
 OLDEST = 90

@@ -2,12 +2,12 @@
 
 import msgspec
 
-from fhircryo.gather import type_of
-from fhircryo.job import Job
-from fhircryo.model import NotUsed, Treatment
+from fhircryo.record.collector import type_of
+from fhircryo.record.items import NotUsed, Treatment
 from fhircryo.research.build import Built
-from fhircryo.source import SourceRead
-from fhircryo.summary import lacking_words
+from fhircryo.runs.run_config import RunConfig
+from fhircryo.runs.summary import lacking_words
+from fhircryo.sources.read_result import ReadResult
 
 
 class Lost(msgspec.Struct, frozen=True):
@@ -35,7 +35,7 @@ class Flow(msgspec.Struct, frozen=True):
     unreadable: int
 
 
-def flow_of(read: SourceRead, job: Job, built: Built, cohort: int) -> Flow:
+def flow_of(read: ReadResult, job: RunConfig, built: Built, cohort: int) -> Flow:
     """The flow of a cohort that was built."""
     shelf, patients = read.reading.shelf, read.reading.patients
     candidates = {
@@ -64,7 +64,7 @@ def flow_of(read: SourceRead, job: Job, built: Built, cohort: int) -> Flow:
     )
 
 
-def _procedures(read: SourceRead, candidates: set[str]) -> dict[str, int | None]:
+def _procedures(read: ReadResult, candidates: set[str]) -> dict[str, int | None]:
     """Patients without an index procedure whose cryoablation cannot be one, by its reason."""
     patients = read.reading.patients
     found: dict[str, set[str]] = {}

@@ -4,14 +4,14 @@ from collections.abc import Collection, Sequence
 from datetime import date
 from pathlib import Path
 
-from fhircryo.job import Job
-from fhircryo.patient_list import read_patient_list
-from fhircryo.reading import Selection
+from fhircryo.record.patient_list import read_patient_list
 from fhircryo.research.build import Between
-from fhircryo.research.cohort import Cohort, cohort_of
 from fhircryo.research.pseudonyms import Pseudonyms, read_key
+from fhircryo.research.pull import Cohort, cohort_of
+from fhircryo.runs.run_config import RunConfig
 from fhircryo.settings import Settings, load_settings
-from fhircryo.source import patients_of, read_source
+from fhircryo.sources.read_result import patients_of, read_source
+from fhircryo.sources.reading import Selection
 
 
 def pulled(
@@ -43,7 +43,7 @@ def pulled(
     objected = (
         read_patient_list(Path(exclude)) if isinstance(exclude, str | Path) else frozenset(exclude)
     )
-    job = Job.of(chosen, as_of or date.today(), Selection(include, objected))
+    job = RunConfig.of(chosen, as_of or date.today(), Selection(include, objected))
     pseudonyms = Pseudonyms.at_random() if key is None else read_key(key)
     return cohort_of(
         read_source(source, job),

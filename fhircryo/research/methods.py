@@ -1,12 +1,12 @@
 """A draft of the methods paragraph: the protocol's numbers in words."""
 
+from fhircryo import __version__
 from fhircryo.endpoints.catalogue import MAJOR_CLAVIEN, MAJOR_SIR
-from fhircryo.job import Job
 from fhircryo.mapping.protocol import BASELINE
 from fhircryo.research.build import Between
 from fhircryo.research.columns import time_points
 from fhircryo.research.flow import Flow
-from fhircryo.version import __version__
+from fhircryo.runs.run_config import RunConfig
 
 _PHOENIX = "Phoenix (Roach et al., Int J Radiat Oncol Biol Phys 2006;65(4):965-74)"
 _STUTTGART = "Stuttgart (Blana et al., BJU Int 2009;104(8):1058-62)"
@@ -22,7 +22,7 @@ _SALVAGE = {
 }
 
 
-def methods(job: Job, flow: Flow, between: Between, kind: str) -> str:
+def methods(job: RunConfig, flow: Flow, between: Between, kind: str) -> str:
     """A paragraph of Markdown for a paper's methods section, to be edited by its authors."""
     return (
         "\n\n".join(
@@ -41,7 +41,7 @@ def methods(job: Job, flow: Flow, between: Between, kind: str) -> str:
     )
 
 
-def _patients(job: Job, flow: Flow, between: Between) -> str:
+def _patients(job: RunConfig, flow: Flow, between: Between) -> str:
     span = ""
     if between.first is not None:
         span += f" from {between.first}"
@@ -62,7 +62,7 @@ def _patients(job: Job, flow: Flow, between: Between) -> str:
     return text
 
 
-def _failure(job: Job) -> str:
+def _failure(job: RunConfig) -> str:
     rules = job.protocol.biochemical_failure
     psa = job.protocol.psa
     name = _PHOENIX if rules.definition == "phoenix" else _STUTTGART
@@ -76,7 +76,7 @@ def _failure(job: Job) -> str:
     )
 
 
-def _disease(job: Job) -> str:
+def _disease(job: RunConfig) -> str:
     rules = job.protocol.disease_free
     return (
         f"Disease-free at {rules.landmark_months} months meant no biochemical failure, local"
@@ -91,7 +91,7 @@ def _disease(job: Job) -> str:
     )
 
 
-def _complications(job: Job) -> str:
+def _complications(job: RunConfig) -> str:
     rules = job.protocol.complications
     scales = [job.mappings.scales[endpoint.scale] for endpoint in (MAJOR_CLAVIEN, MAJOR_SIR)]
     named = " and ".join(f"{scale.words} ({scale.source})" for scale in scales)
@@ -106,7 +106,7 @@ def _complications(job: Job) -> str:
     )
 
 
-def _questionnaires(job: Job) -> str:
+def _questionnaires(job: RunConfig) -> str:
     parts = []
     for name in time_points(job.protocol):
         point = job.protocol.time_points[name]
@@ -131,7 +131,7 @@ def _statistics() -> str:
     )
 
 
-def _versions(job: Job, kind: str) -> str:
+def _versions(job: RunConfig, kind: str) -> str:
     tables = {
         "identified": "the tables are identified",
         "pseudonymised": "the tables are pseudonymised",

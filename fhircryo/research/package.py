@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from fhircryo.research.columns import PATIENT, Column, Table, Type
-from fhircryo.research.files import NO, YES
+from fhircryo.research.table_files import NO, YES
 
 #: https://specs.frictionlessdata.io/table-schema/#types-and-formats
 _TYPES = {

@@ -11,13 +11,13 @@ from fhircryo.endpoints.catalogue import (
     PROM_SCORE,
     ValueType,
 )
-from fhircryo.endpoints.compute import PatientEndpoints
+from fhircryo.endpoints.patient_endpoints import PatientEndpoints
 from fhircryo.endpoints.prom import Window, windows
 from fhircryo.endpoints.result import Part, Result, Value
 from fhircryo.endpoints.salvage import first_therapy
 from fhircryo.endpoints.timeline import Timeline
 from fhircryo.mapping.protocol import BASELINE, Protocol
-from fhircryo.model import PatientRecord, Reason
+from fhircryo.record.items import PatientRecord, Reason
 from fhircryo.research.columns import (
     OLDEST,
     PATIENT,

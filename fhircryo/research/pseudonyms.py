@@ -8,7 +8,7 @@ import secrets
 from pathlib import Path
 
 from fhircryo.errors import UsageError
-from fhircryo.files import PRIVATE
+from fhircryo.storage.atomic import PRIVATE
 
 _KEY_BYTES = 32
 _OTHERS = 0o077

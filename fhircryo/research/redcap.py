@@ -15,8 +15,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from fhircryo.files import PRIVATE, write_whole
 from fhircryo.research.columns import PATIENT, Column, Table, Type
+from fhircryo.storage.atomic import PRIVATE, write_whole
 
 RECORD = "record_id"
 DICTIONARY = "redcap_data_dictionary.csv"

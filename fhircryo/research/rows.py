@@ -8,14 +8,14 @@ from fractions import Fraction
 from fhircryo.calendar import Span
 from fhircryo.endpoints.catalogue import ValueType
 from fhircryo.endpoints.complications import Complication
-from fhircryo.endpoints.compute import PatientEndpoints
+from fhircryo.endpoints.patient_endpoints import PatientEndpoints
 from fhircryo.endpoints.prom import windows
 from fhircryo.endpoints.psa import SeriesPoint
 from fhircryo.endpoints.recurrence import Event
 from fhircryo.endpoints.result import Part, Result, Role
 from fhircryo.endpoints.salvage import first_therapy
 from fhircryo.mapping.schema import Scale
-from fhircryo.model import Kind, PsaResult, Reason, Score
+from fhircryo.record.items import Kind, PsaResult, Reason, Score
 from fhircryo.research.columns import (
     BASELINE_PSA,
     FINAL,

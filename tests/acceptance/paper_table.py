@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from scipy.stats import wilcoxon
 
 from fhircryo.mapping.load import load_protocol
-from fhircryo.memory import compute_resources
+from fhircryo.runs.in_memory import compute_resources
 
 FOLDER = Path(__file__).parents[2] / "examples" / "bomers-2020"
 AS_OF = date(2017, 12, 31)

@@ -10,7 +10,7 @@ import yaml
 from fhir.resources.R4B import get_fhir_model_class
 
 from fhircryo.mapping.load import load_mappings
-from fhircryo.memory import Outcome, compute_resources
+from fhircryo.runs.in_memory import Outcome, compute_resources
 from tests.spec.published import compare_results, results
 
 FOLDER = Path(__file__).parents[2] / "examples" / "site-overlay"

@@ -10,11 +10,11 @@ import yaml
 
 from fhircryo.mapping.load import load_mappings
 from fhircryo.mapping.texts import folded
-from fhircryo.memory import compute_resources
+from fhircryo.runs.in_memory import compute_resources
 from fhircryo.settings import Settings
-from fhircryo.survey.draft import draft_of
-from fhircryo.survey.read import survey
-from fhircryo.survey.report import Survey
+from fhircryo.setup.survey.draft import draft_of
+from fhircryo.setup.survey.run_survey import survey
+from fhircryo.setup.survey.survey_json import Survey
 from tests.spec.published import compare_results
 
 ROOT = Path(__file__).parents[2]

@@ -18,7 +18,7 @@ import pytest
 import typer
 
 from fhircryo.cli.main import app
-from fhircryo.model import Reason
+from fhircryo.record.items import Reason
 from fhircryo.settings import ServerSettings, Settings, SyncSettings, WriteSettings
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,13 +6,13 @@ from typing import Any, get_args
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fhircryo.job import Job
 from fhircryo.mapping.load import load_mappings, load_protocol
 from fhircryo.mapping.protocol import Protocol, SalvageRule
-from fhircryo.memory import read_resources
 from fhircryo.research.aggregate import aggregated
-from fhircryo.research.cohort import Cohort, cohort_of
 from fhircryo.research.pseudonyms import Pseudonyms
+from fhircryo.research.pull import Cohort, cohort_of
+from fhircryo.runs.in_memory import read_resources
+from fhircryo.runs.run_config import RunConfig
 from fhircryo.settings import Settings
 from tests.property.strategies import AS_OF, D0, after_as_of, patients
 from tests.property.test_properties import OTHERS
@@ -30,7 +30,7 @@ some = settings(max_examples=40, deadline=None, suppress_health_check=[HealthChe
 def cohort(
     resources: list[Any], protocol: Protocol = PROTOCOL, *, identified: bool = False
 ) -> Cohort:
-    job = Job(MAPPINGS, protocol, AS_OF, Settings.model_construct())
+    job = RunConfig(MAPPINGS, protocol, AS_OF, Settings.model_construct())
     name = str if identified else NAMES.of
     return cohort_of(read_resources([*resources, *OTHERS], job), job, name, identified=identified)
 

@@ -5,20 +5,20 @@ from datetime import date, timedelta
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fhircryo.endpoints.compute import compute
 from fhircryo.endpoints.due import next_due
+from fhircryo.endpoints.patient_endpoints import compute
 from fhircryo.endpoints.result import Result
-from fhircryo.gather import assemble
-from fhircryo.job import Job
 from fhircryo.mapping.protocol import Protocol
-from fhircryo.model import Lacking, PatientRecord
-from fhircryo.publish.wire import ENCODER
-from fhircryo.reading import ALL_PATIENTS, read_memory
+from fhircryo.publish.shapes import ENCODER
+from fhircryo.record.collector import assemble
+from fhircryo.record.items import Lacking, PatientRecord
+from fhircryo.runs.run_config import RunConfig
 from fhircryo.settings import Settings
+from fhircryo.sources.reading import ALL_PATIENTS, read_memory
 from tests.property.strategies import AS_OF, D0, patients
 from tests.property.test_properties import MAPPINGS, protocols
 
-JOB = Job.of(Settings.model_construct(), AS_OF)
+JOB = RunConfig.of(Settings.model_construct(), AS_OF)
 
 
 def record_of(resources: list) -> PatientRecord:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fhircryo.mapping.load import load_mappings, load_protocol
 from fhircryo.mapping.protocol import Protocol, SalvageRule
-from fhircryo.memory import Outcome, compute_resources
+from fhircryo.runs.in_memory import Outcome, compute_resources
 from tests.property.strategies import (
     AS_OF,
     D0,

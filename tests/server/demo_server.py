@@ -23,7 +23,7 @@ from rich.console import Console
 
 from fhircryo.cli.demo import DEMO_AS_OF, demo_cohort, demo_job, print_table
 from fhircryo.endpoints.catalogue import DISEASE_FREE
-from fhircryo.publish.observation import YES_NO
+from fhircryo.publish.observation_maker import YES_NO
 from tests.server.hapi import HapiServer, HapiUnavailable
 from tests.server.loading import load
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fhircryo.sync.exports import StoppedError
+from fhircryo.runs.sync.exports import StoppedError
 from tests.server.cohorts import psa, record
 from tests.server.demo_server import load_cohort
 from tests.server.exporting import Exports
@@ -24,7 +24,9 @@ __all__ = ["site"]
 def hurried(monkeypatch: pytest.MonkeyPatch, hapi: HapiServer) -> Iterator[HapiServer]:
     """HAPI looks after its jobs once a minute, and says: ask again in two. Both are shortened."""
     asleep = time.sleep
-    monkeypatch.setattr("fhircryo.fhir.bulk.job.time.sleep", lambda wait: asleep(min(wait, 2)))
+    monkeypatch.setattr(
+        "fhircryo.fhir.bulk.export_job.time.sleep", lambda wait: asleep(min(wait, 2))
+    )
     with hapi.switched(hurry_jobs=True):
         yield hapi
 
@@ -77,7 +79,7 @@ def test_what_changed_after_an_export_that_is_picked_up_is_not_lost(
 ):
     """Killed with the files there; meanwhile a result is corrected."""
     site, exports, _ = exporting
-    monkeypatch.setattr("fhircryo.bulk_source.read_folder", kill)
+    monkeypatch.setattr("fhircryo.sources.bulk_source.read_folder", kill)
     with pytest.raises(Killed):
         site.sync()
     monkeypatch.undo()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import requests
 
-from fhircryo.publish.lock import target_lock
+from fhircryo.publish.target_lock import target_lock
 from tests.server import proxy as faults
 from tests.server.cohorts import cohort, psa
 from tests.server.hapi import HapiServer, reset

@@ -14,18 +14,18 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from fhircryo.bulk_source import Bulk
 from fhircryo.cli.main import app
-from fhircryo.connect import ERASING, READING, WRITING, open_client
 from fhircryo.errors import FhircryoError, SignInError
 from fhircryo.fhir.auth import assertion, keys, token_endpoint
 from fhircryo.fhir.auth.scopes import scopes_for
-from fhircryo.job import Job
-from fhircryo.pipeline import compute_folder
+from fhircryo.fhir.connect import ERASING, READING, WRITING, open_client
+from fhircryo.runs.run_config import RunConfig
+from fhircryo.runs.sync import run as syncing
+from fhircryo.runs.sync.erasure import forget_patient
+from fhircryo.runs.sync.run import Wanted
+from fhircryo.runs.to_folder import compute_folder
 from fhircryo.settings import ServerSettings, Settings, SyncSettings
-from fhircryo.sync import run as syncing
-from fhircryo.sync.forget import forget_patient
-from fhircryo.sync.run import Wanted
+from fhircryo.sources.bulk_source import Bulk
 from tests.server import proxy as faults
 from tests.server.cohorts import psa, record
 from tests.server.guard import Guard
@@ -65,7 +65,7 @@ def loaded(hapi: HapiServer) -> str:
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     target = tmp_path_factory.mktemp("folder") / "out"
-    compute_folder(COHORT, target, Job.of(Settings.model_construct(), AS_OF))
+    compute_folder(COHORT, target, RunConfig.of(Settings.model_construct(), AS_OF))
     return (target / "Observation.ndjson").read_bytes()
 
 
@@ -120,7 +120,7 @@ def clients(keycloak: Keycloak, pairs: dict[str, keys.SigningKey], tmp_path: Pat
 
 
 def compute(url: str, target: Path, settings: ServerSettings) -> bytes:
-    job = Job.of(Settings.model_construct(source=settings), AS_OF)
+    job = RunConfig.of(Settings.model_construct(source=settings), AS_OF)
     compute_folder(url, target, job)
     return (target / "Observation.ndjson").read_bytes()
 
@@ -158,9 +158,11 @@ def test_a_first_load_by_bulk_export(
 ):
     """Tokens of five seconds end while the server still works, and while files are fetched."""
     asleep = time.sleep
-    monkeypatch.setattr("fhircryo.fhir.bulk.job.time.sleep", lambda wait: asleep(min(wait, 2)))
+    monkeypatch.setattr(
+        "fhircryo.fhir.bulk.export_job.time.sleep", lambda wait: asleep(min(wait, 2))
+    )
     settings = clients.backend(lasts=5)
-    job = Job.of(Settings.model_construct(source=settings), AS_OF)
+    job = RunConfig.of(Settings.model_construct(source=settings), AS_OF)
     target = tmp_path / "out"
     with hapi.switched(hurry_jobs=True):
         compute_folder(guarded.url, target, job, bulk=Bulk(level))
@@ -294,7 +296,7 @@ def test_scopes_that_a_site_sets(loaded, guarded, guard, clients, tmp_path):
     less = tuple(scope for scope in READ if "AdverseEvent" not in scope)
     settings = clients.backend(scopes=less)
     job_settings = settings.model_copy(update={"scopes": less})
-    job = Job.of(Settings.model_construct(source=job_settings), AS_OF)
+    job = RunConfig.of(Settings.model_construct(source=job_settings), AS_OF)
     assert compute_folder(guarded.url, tmp_path / "out", job).lacking == ["AdverseEvent"]
     assert 403 in {one.status for one in guard.passed}
 
@@ -404,7 +406,7 @@ def test_a_whole_sync(empty_hapi, guarded, guard, clients, keycloak, tmp_path, m
         sync=SyncSettings(source=guarded.url),
         state_folder=tmp_path / "state",
     )
-    job = Job.of(settings, TODAY)
+    job = RunConfig.of(settings, TODAY)
     done = syncing.sync(job, Wanted(today=TODAY))
     assert done.full
     assert len({one["subject"]["reference"] for one in endpoints(empty_hapi.url)}) == 3
@@ -427,7 +429,7 @@ def test_an_erasure_has_its_own_scopes(empty_hapi, guarded, guard, clients, tmp_
     settings = Settings.model_construct(
         source=every, sync=SyncSettings(source=guarded.url), state_folder=tmp_path / "state"
     )
-    job = Job.of(settings, TODAY)
+    job = RunConfig.of(settings, TODAY)
     syncing.sync(job, Wanted(today=TODAY))
     deleting = [one for one in guard.passed if "system/Observation.rds" in one.scopes]
     assert deleting == []

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from fhircryo.errors import UsageError
-from fhircryo.job import Job
-from fhircryo.pipeline import compute_folder
+from fhircryo.runs.run_config import RunConfig
+from fhircryo.runs.summary import Summary
+from fhircryo.runs.to_folder import compute_folder
 from fhircryo.settings import ServerSettings, Settings
-from fhircryo.summary import Summary
 from tests.server.hapi import HapiServer, reset
 from tests.server.loading import load
 
@@ -25,7 +25,7 @@ def loaded(hapi: HapiServer) -> str:
 
 def computed(source: str | Path, target: Path, overlay: Path) -> tuple[bytes, Summary]:
     settings = Settings.model_construct(source=ServerSettings(), mappings=(overlay,))
-    summary = compute_folder(source, target, Job.of(settings, date(2020, 12, 31)))
+    summary = compute_folder(source, target, RunConfig.of(settings, date(2020, 12, 31)))
     return (target / "Observation.ndjson").read_bytes(), summary
 
 

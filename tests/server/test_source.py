@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from fhircryo.connect import open_client
 from fhircryo.errors import FhircryoError, SourceError, UsageError
-from fhircryo.explain import explain_folder
-from fhircryo.job import Job
-from fhircryo.pipeline import compute_folder
-from fhircryo.reading import ALL_PATIENTS, Selection
+from fhircryo.fhir.connect import open_client
+from fhircryo.runs.run_config import RunConfig
+from fhircryo.runs.to_folder import compute_folder
 from fhircryo.settings import ServerSettings, Settings
-from fhircryo.source import patients_of
+from fhircryo.setup.explanation import explain_folder
+from fhircryo.sources.read_result import patients_of
+from fhircryo.sources.reading import ALL_PATIENTS, Selection
 from tests.server import proxy as faults
 from tests.server.hapi import HapiServer, reset
 from tests.server.loading import load
@@ -29,10 +29,10 @@ COHORT = Path(__file__).parents[2] / "examples" / "bomers-2020"
 AS_OF = date(2017, 12, 31)
 
 
-def job(selection: Selection = ALL_PATIENTS, **server: Any) -> Job:
+def job(selection: Selection = ALL_PATIENTS, **server: Any) -> RunConfig:
     quick = {"retry_budget": 5.0, "connect_timeout": 2.0, "read_timeout": 20.0, **server}
     settings = Settings.model_construct(source=ServerSettings(**quick))
-    return Job.of(settings, AS_OF, selection)
+    return RunConfig.of(settings, AS_OF, selection)
 
 
 def endpoints(source: str | Path, target: Path, **how: Any) -> dict[str, bytes]:

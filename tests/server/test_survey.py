@@ -7,8 +7,8 @@ import pytest
 
 from fhircryo.errors import SourceError
 from fhircryo.settings import ServerSettings, Settings
-from fhircryo.survey.read import survey
-from fhircryo.survey.report import Survey
+from fhircryo.setup.survey.run_survey import survey
+from fhircryo.setup.survey.survey_json import Survey
 from tests.server.hapi import HapiServer, reset
 from tests.server.loading import load
 from tests.server.proxy import FaultProxy, NoSearchBy, NoType, Refuse

@@ -16,16 +16,16 @@ import pytest
 import requests
 
 from fhircryo.errors import LockedError, SourceError, TargetError, UsageError
-from fhircryo.job import Job
-from fhircryo.pipeline import compute_folder
 from fhircryo.publish.difference import Action
-from fhircryo.publish.lock import target_lock
-from fhircryo.reading import ALL_PATIENTS, Selection
+from fhircryo.publish.target_lock import target_lock
+from fhircryo.runs.run_config import RunConfig
+from fhircryo.runs.sync import run as syncing
+from fhircryo.runs.sync.erasure import forget_patient
+from fhircryo.runs.sync.run import Synced, Wanted, state_path
+from fhircryo.runs.sync.state_database import open_state
+from fhircryo.runs.to_folder import compute_folder
 from fhircryo.settings import ServerSettings, Settings, SyncSettings, WriteSettings
-from fhircryo.sync import run as syncing
-from fhircryo.sync.forget import forget_patient
-from fhircryo.sync.run import Synced, Wanted, state_path
-from fhircryo.sync.state import open_state
+from fhircryo.sources.reading import ALL_PATIENTS, Selection
 from tests.server import proxy as faults
 from tests.server.cohorts import coded, cohort, index, person, psa, record
 from tests.server.hapi import HapiServer
@@ -48,7 +48,7 @@ class Site:
         self.settings: dict[str, Any] = {}
         self.sync_settings: dict[str, Any] = {}
 
-    def job(self) -> Job:
+    def job(self) -> RunConfig:
         quick = {"retry_budget": 8.0, "connect_timeout": 2.0, "read_timeout": 30.0}
         settings = Settings.model_construct(
             source=ServerSettings(**quick),
@@ -57,7 +57,7 @@ class Site:
             state_folder=self.state,
             **self.settings,
         )
-        return Job.of(settings, self.today, self.selection)
+        return RunConfig.of(settings, self.today, self.selection)
 
     def sync(self, **wanted: Any) -> Synced:
         return syncing.sync(self.job(), Wanted(**{"today": self.today, **wanted}))
@@ -443,7 +443,7 @@ def test_a_full_disk_loses_nothing(site, monkeypatch, tmp_path):
         connection.execute("PRAGMA max_page_count = 26")
         return connection
 
-    monkeypatch.setattr("fhircryo.sync.state.sqlite3.connect", small)
+    monkeypatch.setattr("fhircryo.runs.sync.state_database.sqlite3.connect", small)
     site.put(*cohort(*(f"q{n}" for n in range(20))))
     with pytest.raises(UsageError, match="full"):
         site.sync()

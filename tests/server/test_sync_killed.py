@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from fhircryo.memory import compute_resources
+from fhircryo.runs.in_memory import compute_resources
 from tests.server.cohorts import cohort, psa
 from tests.server.hapi import HapiServer
 from tests.server.loading import load

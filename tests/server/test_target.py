@@ -12,14 +12,14 @@ from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from fhircryo.compute_server import ServerRun, compute_server
 from fhircryo.errors import LockedError, TargetError
-from fhircryo.job import Job
-from fhircryo.pipeline import compute_folder
 from fhircryo.publish.difference import Action
-from fhircryo.push import Permissions
-from fhircryo.reading import ALL_PATIENTS, Selection
+from fhircryo.publish.target_server import Permissions
+from fhircryo.runs.run_config import RunConfig
+from fhircryo.runs.to_folder import compute_folder
+from fhircryo.runs.to_server import ServerRun, compute_server
 from fhircryo.settings import ServerSettings, Settings, WriteSettings
+from fhircryo.sources.reading import ALL_PATIENTS, Selection
 from tests.property.strategies import patients as messy_patients
 from tests.server import proxy as faults
 from tests.server.cohorts import BASE, NATIONAL, cohort, index, person, psa, record
@@ -49,7 +49,7 @@ def job(
     write: dict[str, Any] | None = None,
     target: dict[str, Any] | None = None,
     **server: Any,
-) -> Job:
+) -> RunConfig:
     quick = {"retry_budget": 8.0, "connect_timeout": 2.0, "read_timeout": 20.0}
     settings = Settings.model_construct(
         source=ServerSettings(**quick | server),
@@ -58,7 +58,7 @@ def job(
         source_name=source_name,
         state_folder=state,
     )
-    return Job.of(settings, AS_OF, selection)
+    return RunConfig.of(settings, AS_OF, selection)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from fhircryo.mapping.load import load_mappings
-from fhircryo.terminology.export import terminology
+from fhircryo.setup.terminology.terminology_folder import terminology
 from tests.server.hapi import HapiServer, reset
 from tests.server.loading import load
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from fhircryo.connect import open_client
 from fhircryo.errors import SourceError
 from fhircryo.fhir.capability import capabilities
+from fhircryo.fhir.connect import open_client
 from fhircryo.settings import ServerSettings
 
 STATEMENT = b'{"resourceType":"CapabilityStatement","fhirVersion":"4.0.1","rest":[]}'

@@ -11,8 +11,8 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from fhircryo.memory import Outcome
-from fhircryo.model import Reason
+from fhircryo.record.items import Reason
+from fhircryo.runs.in_memory import Outcome
 
 from .fhir import BASE, CLAVIEN_SNOMED, SNOMED, UCUM
 

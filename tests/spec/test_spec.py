@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from fhircryo.endpoints.catalogue import CATALOGUE
-from fhircryo.model import Reason
+from fhircryo.record.items import Reason
 
 from .published import compare_reasons, compare_results
 from .rows import Row, all_rows, tables

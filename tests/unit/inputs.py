@@ -12,12 +12,12 @@ from typing import Any
 from unittest import mock
 
 from fhircryo.cli.main import run
-from fhircryo.job import Job
-from fhircryo.pipeline import compute_folder
-from fhircryo.publish.folder import FILES
-from fhircryo.reading import ALL_PATIENTS, Selection
+from fhircryo.publish.folder_target import FILES
+from fhircryo.runs.run_config import RunConfig
+from fhircryo.runs.summary import Summary
+from fhircryo.runs.to_folder import compute_folder
 from fhircryo.settings import Settings
-from fhircryo.summary import Summary
+from fhircryo.sources.reading import ALL_PATIENTS, Selection
 
 Resource = dict[str, Any]
 
@@ -217,7 +217,7 @@ def compute(
     **how: Any,
 ) -> Computed:
     """Compute a folder; that all resources are accounted for holds of every one."""
-    job = Job.of(settings or Settings(), as_of, selection)
+    job = RunConfig.of(settings or Settings(), as_of, selection)
     summary = compute_folder(source, target, job, **how)
     assert summary.used + sum(summary.not_used.values()) == sum(summary.read_by_type.values())
     files = {file.name: file.read_bytes() for file in target.iterdir() if file.name in FILES}

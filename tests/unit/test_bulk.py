@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from fhircryo.bulk_source import asked_for
 from fhircryo.errors import SourceError
-from fhircryo.fhir.bulk.manifest import read_manifest
+from fhircryo.fhir.bulk.export_manifest import read_manifest
 from fhircryo.fhir.capability import Capabilities
 from fhircryo.mapping.load import load_mappings
+from fhircryo.sources.bulk_source import asked_for
 from tests.unit import inputs
 from tests.unit.bulk_server import TIME, BulkServer, files_of
 from tests.unit.inputs import AS_OF, Ran, cli
@@ -100,7 +100,7 @@ def test_what_a_server_does_not_take_is_left_out(expected, tmp_path):
 
 def test_the_server_says_how_long_to_wait(monkeypatch, tmp_path):
     waited: list[float] = []
-    monkeypatch.setattr("fhircryo.fhir.bulk.job.time.sleep", waited.append)
+    monkeypatch.setattr("fhircryo.fhir.bulk.export_job.time.sleep", waited.append)
     with server(pending=2, retry_after="7") as bulk:
         assert compute(bulk, tmp_path / "out").code == 0
     assert waited == [7.0, 7.0]
@@ -231,12 +231,12 @@ def test_a_run_that_was_killed_picks_its_export_up(expected, monkeypatch, tmp_pa
 
     target = tmp_path / "out"
     with server(pending=3) as bulk:
-        monkeypatch.setattr("fhircryo.fhir.bulk.export.wait_for", lambda *_: kill())
+        monkeypatch.setattr("fhircryo.fhir.bulk.exporting.wait_for", lambda *_: kill())
         with pytest.raises(Killed):
             compute(bulk, target)
         monkeypatch.undo()
         quick_again(monkeypatch, tmp_path)
-        monkeypatch.setattr("fhircryo.bulk_source.read_folder", lambda *_: kill())
+        monkeypatch.setattr("fhircryo.sources.bulk_source.read_folder", lambda *_: kill())
         with pytest.raises(Killed):
             compute(bulk, target)
         downloaded = len(bulk.asked("/file/"))
@@ -264,7 +264,7 @@ def test_files_of_another_export_are_not_taken_for_this_ones(expected, monkeypat
 
     old = [inputs.patient("p9"), inputs.procedure("x9", "2016-01-10", "p9")]
     with BulkServer(files_of(old)) as bulk:
-        monkeypatch.setattr("fhircryo.bulk_source.read_folder", kill)
+        monkeypatch.setattr("fhircryo.sources.bulk_source.read_folder", kill)
         with pytest.raises(Killed):
             compute(bulk, tmp_path / "out")
         monkeypatch.undo()
@@ -309,7 +309,7 @@ def test_a_file_is_not_larger_than_it_may_be(monkeypatch, tmp_path):
 )
 def test_what_unpacks_to_more_than_is_read_is_refused(name, words, monkeypatch, tmp_path):
     """A bomb: little on the way, and much of it, or all of it one line."""
-    monkeypatch.setattr(f"fhircryo.fhir.bulk.export.{name}", 1 << 12)
+    monkeypatch.setattr(f"fhircryo.fhir.bulk.exporting.{name}", 1 << 12)
     bomb = gzip.compress(b" " * (4 << 20))
     with BulkServer({**files_of(RESOURCES), "Observation": bomb}) as bulk:
         ran = compute(bulk, tmp_path / "out")

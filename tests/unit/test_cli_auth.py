@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from fhircryo.cli.main import app
 from fhircryo.errors import UsageError
 from fhircryo.fhir.auth.keys import load_key
-from fhircryo.masking import MASK
+from fhircryo.logs import MASK
 from tests.unit.hospital import Hospital, Reply, Stub, refusal
 
 

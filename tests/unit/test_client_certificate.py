@@ -24,10 +24,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-from fhircryo.connect import open_client
 from fhircryo.errors import SourceError, UsageError
 from fhircryo.fhir import tls
 from fhircryo.fhir.capability import capabilities
+from fhircryo.fhir.connect import open_client
 from fhircryo.settings import ServerSettings
 from tests.unit.hospital import STATEMENT
 

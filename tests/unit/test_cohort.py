@@ -19,8 +19,8 @@ from frictionless import Package
 import fhircryo
 from fhircryo.errors import UsageError
 from fhircryo.research.aggregate import aggregated
-from fhircryo.research.cohort import OWN
 from fhircryo.research.columns import tables
+from fhircryo.research.pull import OWN
 from fhircryo.settings import Settings
 from tests.unit import inputs
 from tests.unit.inputs import AS_OF, COHORT, Resource, cli
@@ -197,7 +197,7 @@ def hospital(tmp_path) -> Path:
     )
 
 
-def tables_of(source: Path, **more: Any) -> fhircryo.research.cohort.Cohort:
+def tables_of(source: Path, **more: Any) -> fhircryo.research.pull.Cohort:
     return fhircryo.cohort(source, as_of=AS_OF, settings=Settings(), **more)
 
 
@@ -300,11 +300,11 @@ def test_workers_on_a_cohort_that_is_worth_them(monkeypatch):
 
     monkeypatch.setattr(build, "_PATIENTS_PER_WORKER", 10)
     monkeypatch.setattr(build, "_PATIENTS_AT_A_TIME", 7)
-    from fhircryo.job import Job
-    from fhircryo.research.cohort import cohort_of
-    from fhircryo.source import read_source
+    from fhircryo.research.pull import cohort_of
+    from fhircryo.runs.run_config import RunConfig
+    from fhircryo.sources.read_result import read_source
 
-    job = Job.of(Settings(), AS_OF)
+    job = RunConfig.of(Settings(), AS_OF)
     read = read_source(COHORT, job)
     found = [cohort_of(read, job, str, workers=number) for number in (1, 3)]
     for name in TABLES:
@@ -713,7 +713,7 @@ def test_an_earlier_run_is_replaced_as_a_whole(tmp_path):
 
 
 def test_nothing_is_left_of_a_run_that_fails(tmp_path, monkeypatch):
-    from fhircryo.research import cohort
+    from fhircryo.research import pull as cohort
 
     def full_disk(*_: object) -> None:
         raise OSError(28, "No space left on device")

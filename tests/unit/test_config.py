@@ -89,8 +89,8 @@ def test_a_state_that_is_not_there_damaged_and_removed(monkeypatch, tmp_path):
     assert "nothing is remembered" in cli("state", "show").stdout
     assert "nothing is remembered" in cli("state", "check").stdout
     from fhircryo.cli.options import scheduled_job
-    from fhircryo.sync.run import places, state_path
-    from fhircryo.sync.state import open_state
+    from fhircryo.runs.sync.run import places, state_path
+    from fhircryo.runs.sync.state_database import open_state
 
     job = scheduled_job(None)
     path = state_path(job, *places(job))

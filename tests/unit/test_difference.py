@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from fhircryo.publish.as_on_server import References, as_on_server, digest, name_of, owner, value_of
 from fhircryo.publish.difference import Action, Difference, Fresh, changes_of
-from fhircryo.publish.served import References, digest, name_of, owner, served, value_of
-from fhircryo.publish.standing import Standing
-from fhircryo.publish.wire import ENCODER
+from fhircryo.publish.published_endpoint import PublishedEndpoint
+from fhircryo.publish.shapes import ENCODER
 
 URL = "https://fhir.example/r4"
 LITERAL = References("literal", "literal", "")
@@ -34,8 +34,10 @@ def endpoint(value: str = "0.4", status: str = "final", **more: Any) -> dict[str
     }
 
 
-def standing(resource: dict[str, Any], name: str = "e1") -> Standing:
-    return Standing("e1", name, "1", resource["status"], digest(resource, URL), "p1", True, "", "")
+def standing(resource: dict[str, Any], name: str = "e1") -> PublishedEndpoint:
+    return PublishedEndpoint(
+        "e1", name, "1", resource["status"], digest(resource, URL), "p1", True, "", ""
+    )
 
 
 def fresh(resource: dict[str, Any]) -> Fresh:
@@ -135,7 +137,7 @@ def test_doubles_are_named_and_nothing_else_is_written():
 
 
 def test_served_with_logical_references():
-    found = served(endpoint(), LOGICAL, LOGICAL.to_subject("Patient/p1"), None)
+    found = as_on_server(endpoint(), LOGICAL, LOGICAL.to_subject("Patient/p1"), None)
     assert found["subject"]["identifier"] == {"system": URL, "value": "Patient/p1"}
     assert found["partOf"][0]["type"] == "Procedure"
     assert found["derivedFrom"][0]["display"] == "Observation/a"
@@ -147,7 +149,7 @@ def test_served_with_logical_references():
 
 def test_served_with_literal_references_is_as_in_a_folder():
     mine = endpoint()
-    found = served(mine, LITERAL, LITERAL.to_subject("Patient/p1"), mine["device"])
+    found = as_on_server(mine, LITERAL, LITERAL.to_subject("Patient/p1"), mine["device"])
     assert found == {name: value for name, value in mine.items() if name != "id"}
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from fhircryo import pipeline, reading
 from fhircryo.errors import SourceError
-from fhircryo.gather import Shelf
-from fhircryo.job import Job
-from fhircryo.memory import compute_resources
+from fhircryo.record.collector import RecordCollector
+from fhircryo.runs import to_folder as pipeline
+from fhircryo.runs.in_memory import compute_resources
+from fhircryo.runs.run_config import RunConfig
 from fhircryo.settings import Settings
+from fhircryo.sources import reading
 from tests.unit.inputs import (
     AS_OF,
     Computed,
@@ -655,9 +656,9 @@ def test_numbers_of_any_size_go_from_process_to_process(number):
         ),
         *map(line, EVERYTHING),
     ]
-    context = Job.of(Settings(), AS_OF).context()
+    context = RunConfig.of(Settings(), AS_OF).context()
     labels = reading.grading_labels(context)
-    shelf, other = Shelf(labels), Shelf(labels)
+    shelf, other = RecordCollector(labels), RecordCollector(labels)
     reading.read_lines(odd, shelf, context, 0, first=1)
     other.merge(shelf.encode())
     assert other.kept == shelf.kept
@@ -682,7 +683,7 @@ def test_line_numbers_are_those_of_the_file(at_once):
 
 @pytest.mark.parametrize("batch", [1, 64, 1000])
 def test_batches_change_nothing(batch, at_once, tmp_path, monkeypatch):
-    from fhircryo.fhir import folder as folders
+    from fhircryo.fhir import input_files as folders
 
     monkeypatch.setattr(folders, "_BATCH", batch)
     done = compute(folder(tmp_path / "in", _cohort_files()), tmp_path / "out", workers=1)

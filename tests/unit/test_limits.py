@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhircryo.connect import open_client
 from fhircryo.errors import SourceError
 from fhircryo.fhir.capability import capabilities
+from fhircryo.fhir.connect import open_client
 from fhircryo.fhir.limits import is_deeper
 from fhircryo.settings import ServerSettings
 from tests.unit.hospital import STATEMENT, Reply, Stub
@@ -136,7 +136,8 @@ def test_nothing_of_ours_can_read_xml():
     import sys
 
     code = (
-        "import fhircryo.source, sys; print([m for m in sys.modules if 'etree' in m or 'sax' in m])"
+        "import fhircryo.sources.read_result, sys;"
+        " print([m for m in sys.modules if 'etree' in m or 'sax' in m])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

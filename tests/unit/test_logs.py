@@ -6,13 +6,14 @@ import logging
 import pytest
 
 from fhircryo.logs import set_up_logs
-from fhircryo.settings import Settings
 
 LOG = logging.getLogger("fhircryo.test")
 
 
-def logged(capsys: pytest.CaptureFixture[str], **settings: str) -> list[str]:
-    set_up_logs(Settings.model_construct(**settings))
+def logged(
+    capsys: pytest.CaptureFixture[str], log_level: str | None = None, log_format: str = "text"
+) -> list[str]:
+    set_up_logs(log_level, log_format)
     LOG.debug("asked")
     LOG.info("done: %d", 3)
     LOG.warning("odd")
@@ -33,7 +34,7 @@ def test_json_lines(capsys):
 
 
 def test_an_exception_stays_one_line_of_json(capsys):
-    set_up_logs(Settings.model_construct(log_format="json"))
+    set_up_logs(None, "json")
     try:
         int("no")
     except ValueError:
@@ -43,5 +44,5 @@ def test_an_exception_stays_one_line_of_json(capsys):
 
 
 def test_twice_set_up_says_everything_once(capsys):
-    set_up_logs(Settings.model_construct())
+    set_up_logs(None, "text")
     assert len(logged(capsys, log_level="debug")) == 3

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from fhircryo.job import Job
-from fhircryo.pipeline import compute_folder
+from fhircryo.runs.run_config import RunConfig
+from fhircryo.runs.to_folder import compute_folder
 from fhircryo.settings import ServerSettings, Settings
 from tests.unit.inputs import AS_OF, folder, procedure
 
 
 def test_how_a_server_is_reached_stands_in_no_manifest(tmp_path: Path) -> None:
     server = ServerSettings(headers={"X-Api-Key": "hush-hush"}, auth="basic", user="someone")
-    job = Job.of(Settings.model_construct(source=server, source_name="here"), AS_OF)
+    job = RunConfig.of(Settings.model_construct(source=server, source_name="here"), AS_OF)
     source = folder(tmp_path / "in", {"Procedure.ndjson": [procedure()]})
     compute_folder(source, tmp_path / "out", job)
     for path in (tmp_path / "out").iterdir():

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fhircryo.data import shipped
 from fhircryo.errors import UsageError
-from fhircryo.job import Job
 from fhircryo.mapping import load
 from fhircryo.mapping.load import load_mappings, load_protocol
 from fhircryo.mapping.yamlfile import read_yaml
-from fhircryo.memory import compute_resources
+from fhircryo.runs.in_memory import compute_resources
+from fhircryo.runs.run_config import RunConfig
 from fhircryo.settings import Settings
+from fhircryo.storage.shipped_files import shipped
 from tests.unit.inputs import adverse_event, cli, condition, procedure, psa, response, value
 
 PROTOCOL = shipped("mappings") / "protocols" / "bomers-2020.yaml"
@@ -371,7 +371,7 @@ def _plain(content):
 def test_a_major_grade_that_is_none_is_named(major):
     protocol = load_protocol(_protocol(complications__major={**MAJOR, **major}))
     with pytest.raises(UsageError, match=r"complications\.major"):
-        Job(load_mappings(), protocol, date(2017, 12, 31), Settings())
+        RunConfig(load_mappings(), protocol, date(2017, 12, 31), Settings())
 
 
 MAJOR = {"clavien-dindo": "IIIb", "sir-2003": "D"}

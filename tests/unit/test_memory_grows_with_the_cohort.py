@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from fhircryo.job import Job
-from fhircryo.reading import ALL_PATIENTS
+from fhircryo.runs.run_config import RunConfig
 from fhircryo.settings import Settings
-from fhircryo.source import read_source
+from fhircryo.sources.read_result import read_source
+from fhircryo.sources.reading import ALL_PATIENTS
 from tests.unit.inputs import AS_OF, folder, lab, patient, procedure, psa
 
 OTHERS = 300
@@ -23,7 +23,7 @@ def test_only_the_cohort_is_kept(tmp_path: Path) -> None:
         ],
     }
     source = folder(tmp_path / "in", files)
-    job = Job.of(Settings.model_construct(), AS_OF, ALL_PATIENTS)
+    job = RunConfig.of(Settings.model_construct(), AS_OF, ALL_PATIENTS)
     shelf = read_source(source, job).reading.shelf
     assert sorted(shelf.kept) == ["Observation/a", "Patient/p1", "Procedure/x1"]
     assert sum(shelf.counted.values()) == 3 * OTHERS

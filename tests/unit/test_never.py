@@ -22,13 +22,12 @@ import pytest
 from typer.testing import CliRunner
 
 from fhircryo.cli import main
-from fhircryo.connect import open_client
 from fhircryo.errors import SignInError, SourceError, UsageError
 from fhircryo.fhir.auth import keys
 from fhircryo.fhir.client import HttpError
-from fhircryo.logs import set_up_logs
-from fhircryo.masking import MASK, keep_secret, masked
-from fhircryo.settings import ServerSettings, Settings, load_settings
+from fhircryo.fhir.connect import open_client
+from fhircryo.logs import MASK, keep_secret, masked, set_up_logs
+from fhircryo.settings import ServerSettings, load_settings
 from tests.unit.hospital import STATEMENT, Hospital, Reply, Seen, Stub, refusal
 
 SECRETS = {
@@ -133,7 +132,7 @@ def echo(seen: Seen) -> Reply:
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_no_secret_in_logs_errors_and_tracebacks(way, log_format, hospital, key_file, capsys):
     """With all that is logged, by a server that repeats every secret in its refusal."""
-    set_up_logs(Settings.model_construct(log_format=log_format, log_level="debug"))
+    set_up_logs("debug", log_format)
     hospital.routes["/fhir/metadata"] = echo
     try:
         ask(hospital.base, **ways(hospital, key_file)[way])

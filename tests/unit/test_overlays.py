@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fhircryo.data import shipped
 from fhircryo.errors import UsageError
-from fhircryo.job import Job
 from fhircryo.mapping.load import Mappings, load_mappings, load_protocol
+from fhircryo.mapping.mapping_text import show
 from fhircryo.mapping.overlay import OverlayFile, json_schema
-from fhircryo.mapping.show import show
-from fhircryo.memory import compute_resources
+from fhircryo.runs.in_memory import compute_resources
+from fhircryo.runs.run_config import RunConfig
 from fhircryo.settings import Settings
+from fhircryo.storage.shipped_files import shipped
 from tests.unit.inputs import (
     adverse_event,
     cli,
@@ -484,13 +484,13 @@ def test_a_name_that_cannot_be_shown_is_named():
 
 def test_a_changed_rule_is_told_by_the_protocols_name(tmp_path):
     path = _overlay(tmp_path, "protocol: {psa: {detection_limit: zero}}\n")
-    job = Job.of(Settings(mappings=(path,)), date(2017, 12, 31))
+    job = RunConfig.of(Settings(mappings=(path,)), date(2017, 12, 31))
     assert job.protocol.psa.detection_limit == "zero"
     assert job.protocol.name == "bomers-2020 1.0 with psa.detection_limit zero"
     # Identifiers are by the protocol's id: they stay.
     assert job.protocol.id == load_protocol().id
     same = _overlay(tmp_path, "protocol: {psa: {detection_limit: limit}}\n")
-    assert Job.of(Settings(mappings=(same,)), date(2017, 12, 31)).protocol == load_protocol()
+    assert RunConfig.of(Settings(mappings=(same,)), date(2017, 12, 31)).protocol == load_protocol()
 
 
 def test_the_manifest_says_it(tmp_path, monkeypatch):
@@ -527,7 +527,7 @@ MET = {
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("case", MET)
 def test_an_overlay_that_fits_nothing_is_told(case, workers, tmp_path, monkeypatch):
-    from fhircryo import reading
+    from fhircryo.sources import reading
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(reading, "_WORTH_SHARING", 0)

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from fhircryo.endpoints.catalogue import CATALOGUE
 from fhircryo.mapping.load import load_mappings, load_protocol
-from fhircryo.memory import compute_resources
+from fhircryo.publish.shapes import number
 from fhircryo.publish.validate import InvalidShape, validate_line
-from fhircryo.publish.wire import number
+from fhircryo.runs.in_memory import compute_resources
 from fhircryo.settings import Settings
 from tests.unit.inputs import (
     AS_OF,

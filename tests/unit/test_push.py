@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from fhircryo.errors import LockedError, UsageError
-from fhircryo.job import Job
-from fhircryo.pipeline import compute_folder
 from fhircryo.publish.computed import read_computed
-from fhircryo.publish.lock import target_lock
-from fhircryo.push import same_server, target_settings
-from fhircryo.reading import Selection
+from fhircryo.publish.target_lock import target_lock
+from fhircryo.publish.target_server import same_server, target_settings
+from fhircryo.runs.run_config import RunConfig
+from fhircryo.runs.to_folder import compute_folder
 from fhircryo.settings import ServerSettings, Settings
+from fhircryo.sources.reading import Selection
 from tests.unit.inputs import AS_OF, folder, procedure
 
 URL = "https://fhir.example/r4"
@@ -26,7 +26,7 @@ def computed(tmp_path: Path) -> Path:
     source = folder(tmp_path / "in", {"Procedure.ndjson": [procedure()]})
     settings = Settings.model_construct(source_name="here")
     chosen = Selection(frozenset({"p1", "p7"}), frozenset({"p7"}))
-    compute_folder(source, tmp_path / "out", Job.of(settings, AS_OF, chosen))
+    compute_folder(source, tmp_path / "out", RunConfig.of(settings, AS_OF, chosen))
     return tmp_path / "out"
 
 
@@ -80,7 +80,8 @@ def test_a_lock_is_held_by_one(tmp_path):
 
 def test_a_lock_ends_with_its_process_however_that_ends(tmp_path):
     program = (
-        "import os, sys; from pathlib import Path; from fhircryo.publish.lock import target_lock\n"
+        "import os, sys; from pathlib import Path\n"
+        "from fhircryo.publish.target_lock import target_lock\n"
         f"with target_lock({URL!r}, Path({str(tmp_path)!r})): os.kill(os.getpid(), 9)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -9

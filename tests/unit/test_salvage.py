@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-from fhircryo import reading
-from fhircryo.explain import explain_folder
-from fhircryo.gather import Shelf
-from fhircryo.job import Job
 from fhircryo.mapping.load import load_protocol
 from fhircryo.mapping.protocol import Protocol
-from fhircryo.memory import compute_resources
-from fhircryo.model import Drug, PsaResult, Therapy, Treatment, VagueTreatment
 from fhircryo.publish.validate import validate_line
+from fhircryo.record.collector import RecordCollector
+from fhircryo.record.items import Drug, PsaResult, Therapy, Treatment, VagueTreatment
+from fhircryo.runs.in_memory import compute_resources
+from fhircryo.runs.run_config import RunConfig
 from fhircryo.settings import Settings
+from fhircryo.setup.explanation import explain_folder
+from fhircryo.sources import reading
 from tests.unit.inputs import (
     AS_OF,
     HTEST,
@@ -137,11 +137,11 @@ def test_what_others_take_only_counts_wherever_it_stands(tmp_path):
 
 
 def test_items_go_from_process_to_process_as_they_are():
-    shelf = Shelf(frozenset())
+    shelf = RecordCollector(frozenset())
     lines = [*SERIES, procedure("x2", "2016-07"), request("t"), referring("u", "Medication/d")]
-    context = Job.of(Settings(), AS_OF).context()
+    context = RunConfig.of(Settings(), AS_OF).context()
     reading.read_lines([line(one) for one in (*lines, drug("d"))], shelf, context, 0)
-    other = Shelf(frozenset())
+    other = RecordCollector(frozenset())
     other.merge(shelf.encode())
     assert other.kept == shelf.kept
     assert {type(item) for item in other.kept.values()} == {
@@ -254,12 +254,12 @@ def test_nothing_says_phoenix_where_stuttgart_is_meant(tmp_path):
 
     source = folder(tmp_path / "in", {"all.ndjson": SERIES})
     protocol = under("report", biochemical_failure=STUTTGART)
-    job = replace(Job.of(Settings(), AS_OF), protocol=protocol)
+    job = replace(RunConfig.of(Settings(), AS_OF), protocol=protocol)
     told = str(asdict(explain_folder(source, "p1", job)))
     published = str(compute_resources(SERIES, AS_OF, protocol))
     assert "Stuttgart: nadir + 1.2 ng/mL" in told
     assert "phoenix" not in (told + published).lower()
-    by_default = str(asdict(explain_folder(source, "p1", Job.of(Settings(), AS_OF))))
+    by_default = str(asdict(explain_folder(source, "p1", RunConfig.of(Settings(), AS_OF))))
     assert "Phoenix: nadir + 2 ng/mL" in by_default
     assert "stuttgart" not in by_default.lower()
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from fhircryo.connect import COMPARING, ERASING, READING, WRITING, open_client
 from fhircryo.errors import SignInError, UsageError
 from fhircryo.fhir.auth import keys, oauth2
 from fhircryo.fhir.auth.scopes import missing, scopes_for, version_of
 from fhircryo.fhir.client import Client, HttpError
+from fhircryo.fhir.connect import COMPARING, ERASING, READING, WRITING, open_client
 from fhircryo.settings import ServerSettings
 from tests.unit.hospital import Hospital, Reply, Seen, Stub, refusal
 

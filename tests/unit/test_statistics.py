@@ -7,10 +7,10 @@ import pytest
 from scipy.stats import rankdata
 
 from fhircryo.research.statistics.distribution import Distribution, distribution
+from fhircryo.research.statistics.kaplan_meier import kaplan_meier
 from fhircryo.research.statistics.paired import wilcoxon_paired
 from fhircryo.research.statistics.proportions import proportion
 from fhircryo.research.statistics.responders import responders
-from fhircryo.research.statistics.survival import kaplan_meier
 
 #: Newcombe, Stat Med 1998;17:857-72, table I, method 3 (score without continuity correction).
 NEWCOMBE = [

@@ -12,19 +12,19 @@ from typing import Any
 import pytest
 import yaml
 
-from fhircryo.data import shipped
 from fhircryo.errors import UsageError
 from fhircryo.mapping.concepts import CONCEPTS, SCALES
 from fhircryo.mapping.load import load_mappings
 from fhircryo.settings import Settings
-from fhircryo.survey.draft import draft_of, quoted
-from fhircryo.survey.look import KINDS
-from fhircryo.survey.read import survey
-from fhircryo.survey.report import CodeRow, Survey
-from fhircryo.survey.show import show
-from fhircryo.survey.suggest import Suggester
-from fhircryo.survey.tally import FEW, LONGEST, NOT_SHOWN, Values
-from fhircryo.survey.words import Said, load_words, plain
+from fhircryo.setup.survey.count_resources import KINDS
+from fhircryo.setup.survey.draft import draft_of, quoted
+from fhircryo.setup.survey.run_survey import survey
+from fhircryo.setup.survey.search_words import Said, load_words, plain
+from fhircryo.setup.survey.suggest import Suggester
+from fhircryo.setup.survey.survey_json import CodeRow, Survey
+from fhircryo.setup.survey.survey_text import show
+from fhircryo.setup.survey.tally import FEW, LONGEST, NOT_SHOWN, Values
+from fhircryo.storage.shipped_files import shipped
 from tests.unit.inputs import HTEST, cli, condition, folder, patient, procedure, psa
 
 LOCAL = "https://h.example/local"
@@ -208,7 +208,7 @@ def test_a_misspelt_concept_in_the_words_is_an_error(tmp_path, monkeypatch):
     content = yaml.safe_load((shipped("mappings") / "words.yaml").read_text("utf-8"))
     content["words"]["concepts"]["psaa"] = {"rules": []}
     (tmp_path / "words.yaml").write_text(yaml.safe_dump(content), "utf-8")
-    monkeypatch.setattr("fhircryo.survey.words.shipped", lambda _: tmp_path)
+    monkeypatch.setattr("fhircryo.setup.survey.search_words.shipped", lambda _: tmp_path)
     with pytest.raises(UsageError, match=r"psaa is not known here; did you mean psa\?"):
         load_words()
 

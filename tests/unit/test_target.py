@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 
 from fhircryo.errors import TargetError, UsageError
-from fhircryo.publish.folder import FILES
+from fhircryo.publish.folder_target import FILES
 from tests.unit.inputs import cli, compute, folder, lines, procedure, psa, response
 
 KILLED = """
 import os, signal, sys
 from datetime import date
 from pathlib import Path
-import fhircryo.job as job
-import fhircryo.pipeline as pipeline
-import fhircryo.publish.folder as folder
+import fhircryo.runs.run_config as job
+import fhircryo.runs.to_folder as pipeline
+import fhircryo.publish.folder_target as folder
 from fhircryo.settings import Settings
 
 moment, source, target = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
@@ -50,7 +50,7 @@ elif moment == "before the exchange":
     folder._exchange = die
 elif moment == "after the exchange":
     folder.shutil.rmtree = die
-made = job.Job.of(Settings(), date(2017, 12, 31))
+made = job.RunConfig.of(Settings(), date(2017, 12, 31))
 pipeline.compute_folder(source, target, made)
 """
 MOMENTS = ["patient", "join", "device", "manifest", "first sync", "third sync"]
@@ -288,7 +288,7 @@ def test_a_parent_without_permission(source, tmp_path):
 
 
 def test_an_error_while_writing_leaves_nothing(source, tmp_path, monkeypatch):
-    from fhircryo import pipeline
+    from fhircryo.runs import to_folder as pipeline
 
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
@@ -300,7 +300,7 @@ def test_an_error_while_writing_leaves_nothing(source, tmp_path, monkeypatch):
 
 
 def test_an_interrupted_run_leaves_nothing(source, tmp_path, monkeypatch):
-    from fhircryo import pipeline
+    from fhircryo.runs import to_folder as pipeline
 
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
@@ -331,7 +331,7 @@ def test_what_a_killed_run_left_does_not_disturb(existing, source, tmp_path):
 
 def test_where_folders_cannot_be_swapped_in_one_step(source, tmp_path, monkeypatch):
     """As on systems without renameat2."""
-    from fhircryo.publish import folder as writing
+    from fhircryo.publish import folder_target as writing
 
     monkeypatch.setattr(writing.ctypes, "CDLL", lambda *arguments, **named: object())
     target = folder(tmp_path / "out", {"notes.txt": b"mine"})

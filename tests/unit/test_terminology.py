@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from fhir.resources.R4B import get_fhir_model_class
 
+from fhircryo import __version__
 from fhircryo.endpoints.result import Part
 from fhircryo.mapping.load import load_mappings, load_protocol, protocol_files
-from fhircryo.memory import compute_resources
-from fhircryo.model import Reason
-from fhircryo.terminology.export import terminology
-from fhircryo.version import __version__
+from fhircryo.record.items import Reason
+from fhircryo.runs.in_memory import compute_resources
+from fhircryo.setup.terminology.terminology_folder import terminology
 from tests.unit.inputs import AS_OF, BASE, COHORT, cli
 
 EXAMPLES = COHORT.parent

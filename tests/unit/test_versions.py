@@ -6,9 +6,9 @@ from datetime import date
 
 import pytest
 
-from fhircryo.memory import compute_resources
-from fhircryo.reading import Selection
+from fhircryo.runs.in_memory import compute_resources
 from fhircryo.settings import Settings
+from fhircryo.sources.reading import Selection
 from tests.unit.inputs import (
     AS_OF,
     BASE,
@@ -111,7 +111,7 @@ def test_the_latest_version_counts(case):
 @pytest.mark.parametrize("case", VERSIONS)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_latest_version_counts_across_files(case, workers, tmp_path, monkeypatch):
-    from fhircryo import reading
+    from fhircryo.sources import reading
 
     monkeypatch.setattr(reading, "_WORTH_SHARING", 0)
     first, second, (forward, backward) = VERSIONS[case]

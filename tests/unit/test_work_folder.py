@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from fhircryo.errors import LockedError, UsageError
-from fhircryo.work_folder import work_folder, work_folder_of
+from fhircryo.storage.work_folder import work_folder, work_folder_of
 
 SERVER = "https://fhir.hospital.example/r4"
 

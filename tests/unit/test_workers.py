@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from fhircryo import parallel
 from fhircryo.cli import options
+from fhircryo.runs import processes as parallel
 
 
 @pytest.fixture

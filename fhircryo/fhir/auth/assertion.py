@@ -12,7 +12,7 @@ from urllib.parse import quote_plus
 
 from fhircryo.fhir.auth.credentials import basic
 from fhircryo.fhir.auth.keys import SigningKey
-from fhircryo.masking import keep_secret
+from fhircryo.logs import keep_secret
 
 #: An assertion may live for five minutes. A minute is left for a clock that is ahead of theirs, and
 #: some seconds for those who take none that was "issued in the future".

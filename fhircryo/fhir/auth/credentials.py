@@ -11,8 +11,8 @@ from typing import Protocol
 import requests
 
 from fhircryo.errors import UsageError
-from fhircryo.masking import keep_secret
-from fhircryo.private_file import read_secret
+from fhircryo.logs import keep_secret
+from fhircryo.storage.private_files import read_secret
 
 _COMMAND_SECONDS = 60.0
 

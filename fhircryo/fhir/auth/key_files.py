@@ -9,7 +9,7 @@ import msgspec
 
 from fhircryo.errors import UsageError
 from fhircryo.fhir.auth.keys import Algorithm, SigningKey, generate
-from fhircryo.files import PRIVATE, PUBLIC, write_whole
+from fhircryo.storage.atomic import PRIVATE, PUBLIC, write_whole
 
 #: Members of a JWK that are private, of RSA and of elliptic curves. RFC 7518 section 6.
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})

@@ -14,7 +14,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, RSAKey, import_key
 
 from fhircryo.errors import UsageError
-from fhircryo.private_file import read_private
+from fhircryo.storage.private_files import read_private
 
 Algorithm = Literal["RS384", "ES384"]
 

@@ -25,7 +25,7 @@ from fhircryo.fhir.client import (
 )
 from fhircryo.fhir.connection import Connection
 from fhircryo.fhir.limits import Limits
-from fhircryo.masking import keep_secret, masked
+from fhircryo.logs import keep_secret, masked
 
 LOG = logging.getLogger("fhircryo.auth")
 

@@ -14,7 +14,7 @@ import urllib3
 
 from fhircryo.errors import SourceError, TargetError
 from fhircryo.fhir.auth.credentials import NoAuth
-from fhircryo.fhir.bulk.job import ExportLostError
+from fhircryo.fhir.bulk.export_job import ExportLostError
 from fhircryo.fhir.client import (
     PASSING,
     Client,

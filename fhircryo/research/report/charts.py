@@ -15,7 +15,7 @@ from fhircryo.research.report.figure import (
     as_csv,
     drawing,
 )
-from fhircryo.research.report.words import count, median
+from fhircryo.research.report.number_format import count, median
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fhircryo.job import Job
+from fhircryo import __version__
 from fhircryo.research.analysis import MONTH, Analysis
-from fhircryo.research.report import words
+from fhircryo.research.report import number_format
 from fhircryo.research.report.charts import (
     completeness_figure,
     flow_figure,
@@ -17,7 +17,7 @@ from fhircryo.research.report.charts import (
 )
 from fhircryo.research.report.curves import psa_figure, survival_figure
 from fhircryo.research.report.figure import Figure
-from fhircryo.version import __version__
+from fhircryo.runs.run_config import RunConfig
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +55,7 @@ def figures_of(found: Analysis, psa: "pd.DataFrame | None") -> Figures:
     )
 
 
-def page(found: Analysis, figures: Figures, job: Job, methods: str, kind: str) -> str:
+def page(found: Analysis, figures: Figures, job: RunConfig, methods: str, kind: str) -> str:
     """The report as HTML; ``kind``: identified, pseudonymised or aggregate-only."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -77,7 +77,7 @@ def page(found: Analysis, figures: Figures, job: Job, methods: str, kind: str) -
         job=job,
         kind=kind,
         methods=[part.strip() for part in paragraphs],
-        words=words,
+        words=number_format,
         version=__version__,
         style=(_HERE / "report.css").read_text(encoding="utf-8"),
     )

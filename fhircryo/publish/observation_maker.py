@@ -1,0 +1,254 @@
+"""An endpoint as an Observation."""
+
+import hashlib
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+from functools import lru_cache
+
+from msgspec import Raw
+
+from fhircryo.calendar import Span
+from fhircryo.endpoints.catalogue import UNITS
+from fhircryo.endpoints.result import Absent, Component, Part, Result
+from fhircryo.mapping.load import Mappings
+from fhircryo.mapping.protocol import Protocol
+from fhircryo.publish.origin import Origin
+from fhircryo.publish.shapes import (
+    OutCoding,
+    OutComponent,
+    OutConcept,
+    OutIdentifier,
+    OutObservation,
+    OutPeriod,
+    OutQuantity,
+    OutReference,
+    number,
+    raw,
+)
+from fhircryo.record.items import Reason
+
+UCUM = "http://unitsofmeasure.org"
+#: https://terminology.hl7.org/CodeSystem-v2-0136.html
+YES_NO = "http://terminology.hl7.org/CodeSystem/v2-0136"
+#: https://terminology.hl7.org/CodeSystem-data-absent-reason.html
+DATA_ABSENT = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
+#: https://terminology.hl7.org/CodeSystem-observation-category.html
+CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
+DEVICE_ID = "fhircryo"
+
+_PART_UNITS = {
+    Part.NADIR: "ng/mL",
+    Part.THRESHOLD: "ng/mL",
+    Part.FAILING_PSA: "ng/mL",
+    Part.BASELINE_SCORE: "{score}",
+}
+# As evidence these are what an Observation may derive from; the rest stands in the Provenance.
+_DERIVED_FROM = ("Observation/", "QuestionnaireResponse/")
+
+
+def _is_derived_from(ref: str) -> bool:
+    return ref.startswith(_DERIVED_FROM)
+
+
+class _Shape:
+    """What all Observations of one endpoint (instrument, time point) have in common."""
+
+    __slots__ = ("category", "code", "name", "unit")
+
+    def __init__(self, code: Raw, category: Raw, name: bytes, unit: str) -> None:
+        self.code = code
+        self.category = category
+        self.name = name
+        self.unit = unit
+
+
+class ObservationMaker:
+    """Makes the Observations of a run; what is the same in many is encoded once."""
+
+    def __init__(
+        self, mappings: Mappings, protocol: Protocol, origin: Origin, subject_system: str = ""
+    ) -> None:
+        base = mappings.base
+        self._base = base
+        self._protocol = protocol
+        self._source_name = origin.source_name
+        self._scales = mappings.scales
+        self._system = origin.identifier_system
+        self._subject_system = subject_system
+        tags = [OutCoding(f"{base}/CodeSystem/tag", "research-use")]
+        if origin.source_name:
+            # Two sources on one target: each retracts only its own.
+            tags.append(OutCoding(origin.source_system, origin.source_name))
+        self._meta = raw({"tag": tags})
+        derived = OutConcept([OutCoding(f"{base}/CodeSystem/category", "derived-endpoint")])
+        survey = OutConcept([OutCoding(CATEGORY, "survey")])
+        self._category = raw([derived])
+        self._survey_category = raw([derived, survey])
+        self._method = raw(OutConcept(text=protocol.name))
+        self._device = OutReference(f"Device/{DEVICE_ID}")
+        self._shapes: dict[tuple[str, str, str], _Shape] = {}
+        self._values: dict[tuple[str, str], Raw] = {}
+        self._parts = {
+            part: raw(OutConcept([OutCoding(f"{base}/CodeSystem/component", part)]))
+            for part in Part
+        }
+        self._yes_no = {
+            True: raw(OutConcept([OutCoding(YES_NO, "Y", "Yes")])),
+            False: raw(OutConcept([OutCoding(YES_NO, "N", "No")])),
+        }
+        self._constants: dict[tuple[Part, bool | str], OutComponent] = {}
+        self._absent: dict[tuple[Absent, Reason], Raw] = {}
+
+    def make(
+        self, results: list[Result], patient: str, index: str, known_as: str = ""
+    ) -> list[OutObservation]:
+        """The Observations of a patient's results; ``patient`` and ``index`` are references.
+
+        The identifier of each is the same over runs and machines. ``known_as``: the patient's own
+        identifier, by which a target may match him.
+        """
+        name = "\x1f".join((self._source_name, patient, index, self._protocol.id)).encode()
+        hashed = hashlib.blake2b(name, digest_size=16)
+        identifier_of_his = OutIdentifier(self._subject_system, known_as) if known_as else None
+        subject = OutReference(patient, identifier_of_his)
+        part_of = [OutReference(index)]
+        made = []
+        for result in results:
+            shape = self._shape(result)
+            own = hashed.copy()
+            own.update(shape.name)
+            identifier = "e" + own.hexdigest()
+            observation = OutObservation(
+                identifier,
+                self._meta,
+                [OutIdentifier(self._system, identifier)],
+                "final" if result.final else "preliminary",
+                shape.category,
+                shape.code,
+                subject,
+                part_of,
+                method=self._method,
+                device=self._device,
+            )
+            if result.period:
+                observation.effective_period = _period(result.start, result.end)
+            else:
+                observation.effective_date_time = result.start.isoformat()
+            self._set_value(observation, result, shape)
+            if result.components:
+                observation.component = [self._component(part) for part in result.components]
+            if result.evidence:
+                refs = {one.ref: None for one in result.evidence if _is_derived_from(one.ref)}
+                if refs:
+                    observation.derived_from = [OutReference(ref) for ref in refs]
+            made.append(observation)
+        return made
+
+    def _shape(self, result: Result) -> _Shape:
+        key = (result.endpoint.key, result.instrument, result.time_point)
+        try:
+            return self._shapes[key]
+        except KeyError:
+            coding = OutCoding(f"{self._base}/CodeSystem/endpoint", result.code)
+            shape = self._shapes[key] = _Shape(
+                raw(OutConcept([coding], result.endpoint.words)),
+                self._survey_category if result.instrument else self._category,
+                f"\x1e{result.code}\x1f{result.time_point}".encode(),
+                UNITS.get(result.endpoint.value_type, ""),
+            )
+            return shape
+
+    def _set_value(self, observation: OutObservation, result: Result, shape: _Shape) -> None:
+        value = result.value
+        if value is None:
+            if result.absent is not None and result.reason is not None:
+                observation.data_absent_reason = self._why(result.absent, result.reason)
+        elif value is True or value is False:
+            observation.value_codeable_concept = self._yes_no[value]
+        elif isinstance(value, str):
+            observation.value_codeable_concept = self._grade(result.endpoint.scale, value)
+        elif shape.unit:
+            observation.value_quantity = _quantity(value, shape.unit)
+        else:
+            observation.value_integer = int(value)
+
+    def _why(self, absent: Absent, reason: Reason) -> Raw:
+        try:
+            return self._absent[absent, reason]
+        except KeyError:
+            ours = OutCoding(f"{self._base}/CodeSystem/reason", reason)
+            made = raw(OutConcept([OutCoding(DATA_ABSENT, absent), ours]))
+            self._absent[absent, reason] = made
+            return made
+
+    def _grade(self, name: str, grade: str) -> Raw:
+        try:
+            return self._values[name, grade]
+        except KeyError:
+            scale = self._scales[name]
+            codings = [OutCoding(scale.system, grade)]
+            codings += [
+                OutCoding(code.system, code.code) for code in scale.codes if code.grade == grade
+            ]
+            made = self._values[name, grade] = raw(OutConcept(codings))
+            return made
+
+    def _component(self, component: Component) -> OutComponent:
+        value = component.value
+        part = component.part
+        if isinstance(value, bool | str):
+            return self._constant(part, value)
+        made = OutComponent(self._parts[part])
+        if isinstance(value, Span):
+            _set_days(made, value)
+        elif part in _PART_UNITS:
+            made.value_quantity = _quantity(value, _PART_UNITS[part])
+        else:
+            made.value_integer = int(value)
+        return made
+
+    def _constant(self, part: Part, value: bool | str) -> OutComponent:
+        """A component that many Observations have, made once."""
+        key = (part, value)
+        try:
+            return self._constants[key]
+        except KeyError:
+            made = OutComponent(self._parts[part])
+            if isinstance(value, bool):
+                made.value_codeable_concept = self._yes_no[value]
+            else:
+                made.value_codeable_concept = self._time_point(value)
+            self._constants[key] = made
+            return made
+
+    def _time_point(self, name: str) -> Raw:
+        key = (Part.TIME_POINT, name)
+        try:
+            return self._values[key]
+        except KeyError:
+            coding = OutCoding(f"{self._base}/CodeSystem/time-point", name)
+            made = self._values[key] = raw(OutConcept([coding]))
+            return made
+
+
+def _set_days(component: OutComponent, days: Span) -> None:
+    """A day as a date, days of which one is meant as a period."""
+    if days.precise:
+        component.value_date_time = days.first.isoformat()
+    else:
+        component.value_period = _period(days.first, days.last)
+
+
+@lru_cache(maxsize=1024)
+def _period(start: date, end: date | None) -> OutPeriod:
+    return OutPeriod(start.isoformat(), end.isoformat() if end is not None else None)
+
+
+def _quantity(value: int | Decimal | Fraction, unit: str) -> OutQuantity:
+    return OutQuantity(value if type(value) is int else number(value), unit, UCUM, unit)
+
+
+def references(result: Result) -> list[str]:
+    """The evidence that a Provenance names: what an Observation cannot derive from."""
+    return [one.ref for one in result.evidence if not _is_derived_from(one.ref)]

@@ -1,0 +1,185 @@
+"""What a run did, in numbers, and what it says of the resources that it did not use."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from fhircryo import __version__
+from fhircryo.fhir.client import without_query
+from fhircryo.fhir.wire import DECODERS
+from fhircryo.mapping.concepts import MEDICATED_TYPES
+from fhircryo.mapping.protocol import Protocol
+from fhircryo.publish.outcome import outcome
+from fhircryo.publish.shapes import ENCODER
+from fhircryo.record.collector import Counted, RecordCollector, Records
+from fhircryo.record.items import Issue, Lacking, Reason
+from fhircryo.runs.run_config import PublishCounts, RunConfig
+from fhircryo.sources.read_result import ReadResult, is_url
+from fhircryo.sources.reading import Selection
+
+#: Settings that no result depends on, or that stand elsewhere; headers may be secrets.
+_NOT_OF_THE_RESULT = {
+    *("protocol", "mappings", "source", "target", "write"),
+    *("state_folder", "sync", "log_format", "log_level", "smallest_group"),
+}
+
+
+class Summary(msgspec.Struct):
+    """What a run did, in numbers.
+
+    ``resources``: all that were read as FHIR; ``used`` and ``not_used`` (by reason, the unreadable
+    aside) add up to those of the types that are read; ``unreadable``: lines, entries and files.
+    ``notes``: used all the same, by what is to be said of them. ``overlays_unmet``: overlays that
+    name nothing of what the source holds.
+    """
+
+    patients: int = 0
+    cohort: int = 0
+    observations: int = 0
+    provenances: int = 0
+    resources: int = 0
+    read_by_type: dict[str, int] = {}
+    other_types: dict[str, int] = {}
+    used: int = 0
+    not_used: dict[str, int] = {}
+    notes: dict[str, int] = {}
+    unreadable: int = 0
+    lacking: list[str] = []
+    unknown_patients: list[str] = []
+    passed_over: list[str] = []
+    overlays_unmet: list[str] = []
+
+
+def issue_writer(file: IO[bytes], job: RunConfig) -> Callable[[Issue, str], None]:
+    """A function that writes what is told of a resource, and whose it is, as a line."""
+    base = job.mappings.base
+    encode = ENCODER.encode
+
+    def tell(notice: Issue, patient: str) -> None:
+        what = f"{notice.ref} (Patient/{patient})" if patient else notice.ref
+        made = outcome(notice.reason, what, base, detail=notice.detail, note=notice.used)
+        file.write(encode(made) + b"\n")
+
+    return tell
+
+
+def write_other_issues(
+    file: IO[bytes], read: ReadResult, job: RunConfig, total: PublishCounts
+) -> None:
+    """What is of no patient of the cohort: unreadable, listed by name, or counted by code."""
+    base = job.mappings.base
+    tell = issue_writer(file, job)
+    for notice, patient in sorted(read.records.listed):
+        tell(notice, patient)
+    for unreadable in sorted(read.reading.shelf.unreadable):
+        made = outcome(
+            Reason.UNREADABLE,
+            read.reading.place(unreadable),
+            base,
+            detail=unreadable.detail,
+        )
+        file.write(ENCODER.encode(made) + b"\n")
+    for (reason, kind, code), count in sorted(all_counted(read.records, total).items()):
+        made = outcome(reason, f"{kind} {code}", base, detail=f"{count} resources")
+        file.write(ENCODER.encode(made) + b"\n")
+
+
+def all_counted(records: Records, total: PublishCounts) -> Counter[Counted]:
+    """What is counted per code, over all patients."""
+    return records.counted + total.counted
+
+
+def sum_up(read: ReadResult, job: RunConfig, total: PublishCounts) -> Summary:
+    """The numbers of a run: what was read, and what came of the patients in ``total``."""
+    shelf = read.reading.shelf
+    not_used = Counter(total.not_used)
+    for (reason, _, _), count in all_counted(read.records, total).items():
+        not_used[reason] += count
+    for notice, _ in read.records.listed:
+        not_used[notice.reason] += 1
+    in_records = sum(len(notices) for notices in read.older.values())
+    not_used[Reason.SUPERSEDED] += len(read.records.older) - in_records
+    types = Counter(shelf.seen)
+    return Summary(
+        patients=types["Patient"],
+        cohort=total.cohort,
+        observations=total.observations,
+        provenances=total.provenances,
+        resources=types.total(),
+        read_by_type={kind: types[kind] for kind in DECODERS if types[kind]},
+        other_types={kind: types[kind] for kind in sorted(types) if kind not in DECODERS},
+        used=total.used + read.records.drugs,
+        not_used={str(reason): not_used[reason] for reason in Reason if not_used[reason]},
+        notes={str(reason): total.notes[reason] for reason in Reason if total.notes[reason]},
+        unreadable=len(shelf.unreadable),
+        lacking=lacking_words(read.lacking),
+        unknown_patients=_unknown(job.selection, shelf),
+        passed_over=read.passed_over,
+        overlays_unmet=[
+            overlay.name
+            for number, overlay in enumerate(job.mappings.overlays, 1)
+            if overlay.can_be_met and number not in shelf.overlays_met
+        ],
+    )
+
+
+def lacking_words(lacking: Lacking) -> list[str]:
+    """The types that the source lacks."""
+    found = ["Condition"] if lacking.conditions else []
+    found += ["AdverseEvent"] if lacking.adverse_events else []
+    return found + (sorted(MEDICATED_TYPES) if lacking.medications else [])
+
+
+def _unknown(selection: Selection, shelf: RecordCollector) -> list[str]:
+    """Patients asked for of whom nothing was read."""
+    if selection.include is None:
+        return []
+    return sorted(selection.include - shelf.met)
+
+
+def write_manifest(
+    path: Path, read: ReadResult, hashes: dict[str, str | None], job: RunConfig, summary: Summary
+) -> None:
+    """What made this: versions and hashes, as-of, inputs, counts."""
+    content = {
+        "fhircryo": __version__,
+        "as_of": job.as_of.isoformat(),
+        "protocol": {
+            "id": job.protocol.id,
+            "version": job.protocol.version,
+            "sha256": _hash_of(job.protocol),
+        },
+        "mappings": {
+            "files": list(job.mappings.files),
+            "sha256": job.mappings.sha256,
+            "psa.detection_limit": job.mappings.detection_limit,
+        },
+        "selection": {
+            "patients": asked_for(job.selection),
+            "excluded": len(job.selection.exclude),
+        },
+        "settings": job.settings.model_dump(
+            mode="json",
+            exclude=_NOT_OF_THE_RESULT,
+        ),
+        "server": without_query(read.name) if is_url(read.name) else None,
+        "inputs": [
+            {"name": file.name, "size": file.size, "sha256": hashes[file.name]}
+            for file in read.files
+        ],
+        "counts": summary,
+    }
+    path.write_bytes(msgspec.json.format(ENCODER.encode(content), indent=2) + b"\n")
+
+
+def asked_for(selection: Selection) -> list[str] | None:
+    """The patients asked for by name (None: all); who objected is not named."""
+    return None if selection.include is None else sorted(selection.include - selection.exclude)
+
+
+def _hash_of(protocol: Protocol) -> str:
+    return hashlib.sha256(protocol.model_dump_json(by_alias=True).encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""What a site's informatician uses: survey, doctor, terminology, explain."""

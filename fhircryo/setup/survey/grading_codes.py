@@ -1,0 +1,96 @@
+"""Where grades stand, or may stand."""
+
+from fhircryo.mapping.concepts import GRADINGS
+from fhircryo.mapping.load import Mappings
+from fhircryo.mapping.texts import folded
+from fhircryo.setup.survey.suggest import Suggester
+from fhircryo.setup.survey.survey_json import Candidate, GradeRow, PlaceRow
+from fhircryo.setup.survey.tally import Place
+
+Value = tuple[str, str, str] | str
+
+
+def place_rows(
+    places: dict[tuple[str, str], Place], mappings: Mappings, suggester: Suggester
+) -> list[PlaceRow]:
+    """The places with what stands there, but for values that are no grades."""
+    rows = []
+    for (kind, what), place in sorted(places.items()):
+        row = PlaceRow(
+            f"{kind} {what}".strip(),
+            place.count,
+            len(place.patients),
+            read=kind == "AdverseEvent",
+        )
+        may_be = ""
+        if kind == "extension":
+            row.read = what in mappings.extensions
+            row.scale = mappings.extensions.get(what, "")
+            may_be = "" if row.read else suggester.scale(what.rpartition("://")[2])
+            if may_be:
+                row.candidate = Candidate(may_be, "where grades of this scale stand?")
+        elif kind != "AdverseEvent":
+            system, _, code = what.rpartition("|")
+            for entry in mappings.codes.get((system, code), ()):
+                if entry.concept in GRADINGS:
+                    row.read, row.scale = True, entry.of
+            may_be = "" if row.read else suggester.scale(code)
+        for value, number in place.values.most_common():
+            _add(row, value, number, row.scale or may_be, mappings, suggester)
+        rows.append(row)
+    return rows
+
+
+def _add(
+    row: PlaceRow,
+    value: Value,
+    number: int,
+    scale: str,
+    mappings: Mappings,
+    suggester: Suggester,
+) -> None:
+    """Show a value that is a grade or may be one; count another."""
+    made = GradeRow(row.place, number)
+    if isinstance(value, tuple):
+        made.system, made.code, made.display = value
+        entry = mappings.grades.get(value[:2])
+        texts = [text for text in (value[2], value[1]) if text]
+    else:
+        made.text = value
+        entry = mappings.grade_texts.get(folded(value))
+        texts = [value]
+        # Where the scale is known, the grade's own name will do.
+        own = mappings.scales[scale].order if scale else ()
+        found = next((grade for grade in own if folded(grade) == folded(value)), "")
+        if found:
+            made.scale, made.grade = scale, found
+    if entry is not None and scale in ("", entry.scale):
+        made.scale, made.grade = entry.scale, entry.grade
+    if not made.grade:
+        made.candidate = _candidate(texts, scale, suggester)
+    if made.grade or made.candidate is not None:
+        row.values.append(made)
+    else:
+        row.others += number
+
+
+def _candidate(texts: list[str], known: str, suggester: Suggester) -> Candidate | None:
+    """A grade of a scale that is named in a text, or that stands where its scale is known."""
+    for text in texts:
+        scale = suggester.scale(text)
+        if scale:
+            grade = suggester.grade(text, scale)
+            if grade:
+                return Candidate(scale, grade=grade)
+        elif known:
+            grade = suggester.grade(text, known)
+            if grade:
+                return Candidate(known, grade=grade)
+    return next(
+        (
+            Candidate(scale, "it names the scale; which grade it is, only a person can say")
+            for scale in map(suggester.scale, texts)
+            if scale
+        ),
+        None,
+    )

@@ -1,0 +1,112 @@
+"""Concept maps: codes of other systems to our concepts, grades and endpoints."""
+
+from collections.abc import Iterable, Iterator
+from itertools import product
+from typing import NamedTuple
+
+from fhircryo.endpoints.catalogue import PROM_SCORE
+from fhircryo.mapping.concepts import CONCEPTS
+from fhircryo.mapping.load import Mappings
+from fhircryo.mapping.schema import CONDITIONS, CodeRef, ConceptCode, TextRef
+from fhircryo.setup.terminology.canonical import Resource, canonical, url
+from fhircryo.setup.terminology.descriptions import TerminologyWords
+
+#: https://hl7.org/fhir/R4/valueset-concept-map-equivalence.html: the target says less.
+_WIDER = "wider"
+_EQUIVALENT = "equivalent"
+
+
+class _Pair(NamedTuple):
+    """A code and what it is here."""
+
+    system: str
+    code: str
+    target: Resource
+
+
+def concept_maps(mappings: Mappings, words: TerminologyWords) -> list[Resource]:
+    """Those that map something."""
+    base = mappings.base
+    concepts = canonical(
+        "ConceptMap", "concept", base, "Codes to concepts", "What the codes of a record mean here"
+    )
+    scores = canonical(
+        "ConceptMap", "score", base, "Codes to scores", "Codes of Observations that hold a score"
+    )
+    found = [
+        _map(concepts, _concepts(mappings), url("CodeSystem", "concept", base)),
+        _map(scores, _scores(mappings), url("CodeSystem", "endpoint", base)),
+    ]
+    for key, layered in mappings.layers.scales.items():
+        title = f"Codes to {layered.scale.words} grades"
+        made = canonical("ConceptMap", f"grade-{key}", base, title, title)
+        pairs = (
+            _Pair(code.system, code.code, {"code": code.grade, "equivalence": _EQUIVALENT})
+            for code, _ in layered.codes
+        )
+        found.append(_map(made, pairs, layered.scale.system))
+    for one in found:
+        systems = {group["source"] for group in one["group"]}
+        notices = [notice for system, notice in words.notices.items() if system in systems]
+        if notices:
+            one["copyright"] = " ".join(notices)
+    return [one for one in found if one["group"]]
+
+
+def _map(made: Resource, pairs: Iterable[_Pair], target: str) -> Resource:
+    groups: dict[str, dict[str, list[Resource]]] = {}
+    for system, code, one in pairs:
+        # Our own codes are what they are.
+        if system != target:
+            groups.setdefault(system, {}).setdefault(code, []).append(one)
+    made["group"] = [
+        {
+            "source": system,
+            "target": target,
+            "element": [{"code": code, "target": targets} for code, targets in codes.items()],
+        }
+        for system, codes in groups.items()
+    ]
+    return made
+
+
+def _concepts(mappings: Mappings) -> Iterator[_Pair]:
+    for key, known in CONCEPTS.items():
+        for code, _ in mappings.layers.concepts[key].codes:
+            for depends in _depends(code, known.resource):
+                target: Resource = {"code": key, "equivalence": _WIDER}
+                if code.descendants:
+                    target["comment"] = "and every code that begins with this one"
+                if depends:
+                    target["dependsOn"] = depends
+                yield _Pair(code.system, code.code, target)
+
+
+def _scores(mappings: Mappings) -> Iterator[_Pair]:
+    for form in mappings.layers.forms.by_key.values():
+        for score in form.questionnaire.scores:
+            target = {"code": f"{PROM_SCORE.key}-{score.key}", "equivalence": "relatedto"}
+            for code in score.observations:
+                yield _Pair(code.system, code.code, target)
+
+
+def _depends(code: ConceptCode, resource: str) -> Iterator[list[Resource]]:
+    """What must stand beside a code: one value of each condition; each choice by itself."""
+    conditions = [(name, getattr(code, name)) for name in CONDITIONS if getattr(code, name)]
+    for chosen in product(*(values for _, values in conditions)):
+        yield [
+            _depend(f"{resource}.{_element(name)}", value)
+            for (name, _), value in zip(conditions, chosen, strict=True)
+        ]
+
+
+def _element(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(part.capitalize() for part in rest)
+
+
+def _depend(element: str, value: CodeRef | TextRef | str) -> Resource:
+    property_ = f"http://hl7.org/fhir/{element.partition('.')[0]}#{element}"
+    if isinstance(value, CodeRef):
+        return {"property": property_, "system": value.system, "value": value.code}
+    return {"property": property_, "value": value if isinstance(value, str) else value.text}

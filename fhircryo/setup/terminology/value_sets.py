@@ -1,0 +1,103 @@
+"""Value sets: the codes of each concept, of all systems; grades; what endpoints are made of.
+
+Codes of others stand as codes alone, without their descriptions.
+"""
+
+import re
+from collections.abc import Iterable
+
+from fhircryo.mapping.concepts import CONCEPTS, SCALES
+from fhircryo.mapping.load import Mappings
+from fhircryo.mapping.schema import CONDITIONS, ConceptCode
+from fhircryo.publish.observation_maker import YES_NO
+from fhircryo.setup.terminology.canonical import Resource, canonical, url
+from fhircryo.setup.terminology.descriptions import TerminologyWords
+
+
+def concept_key(concept: str) -> str:
+    """How the value set of a concept is called."""
+    return f"concept-{concept}"
+
+
+def grade_key(scale: str) -> str:
+    """How the value set of a scale's grades is called."""
+    return f"grade-{scale}"
+
+
+def value_sets(mappings: Mappings, words: TerminologyWords) -> list[Resource]:
+    """All that hold a code."""
+    found = [_concept(key, mappings) for key in CONCEPTS]
+    found += [_grades(key, mappings) for key in sorted(SCALES)]
+    for key, said in words.code_systems.items():
+        made = canonical("ValueSet", key, mappings.base, said.title, said.words)
+        include = [{"system": url("CodeSystem", key, mappings.base)}]
+        found.append({**made, "compose": {"include": include}})
+    yes_no = canonical(
+        "ValueSet", "yes-no", mappings.base, "Yes or no", "Values of endpoints that are yes or no"
+    )
+    include = [_include(YES_NO, ["Y", "N"])]
+    found.append({**yes_no, "compose": {"include": include}})
+    filled = [one for one in found if one["compose"]["include"]]
+    return [_with_notices(one, words) for one in filled]
+
+
+def _concept(key: str, mappings: Mappings) -> Resource:
+    layered = mappings.layers.concepts[key]
+    codes = [code for code, _ in layered.codes]
+    description = layered.words
+    limited = sorted({one.code for one in codes if any(getattr(one, c) for c in CONDITIONS)})
+    if limited:
+        description += f". Only under conditions: {', '.join(limited)}"
+    if layered.texts:
+        description += f". Besides, {len(layered.texts)} texts that no value set can hold"
+    made = canonical("ValueSet", concept_key(key), mappings.base, layered.words, description)
+    compose = {"include": _includes(codes)}
+    excluded = [
+        _prefix(code.system, code.code) if code.descendants else _include(code.system, [code.code])
+        for code, _ in layered.withdrawn
+    ]
+    if excluded:
+        compose["exclude"] = excluded
+    return {**made, "compose": compose}
+
+
+def _grades(key: str, mappings: Mappings) -> Resource:
+    """A scale's grades: our own, then those of other systems."""
+    layered = mappings.layers.scales[key]
+    scale = layered.scale
+    title = f"{scale.words}: grades, of all systems"
+    made = canonical("ValueSet", grade_key(key), mappings.base, title, title)
+    include = [_include(scale.system, scale.order)]
+    systems = dict.fromkeys(code.system for code, _ in layered.codes)
+    for system in systems:
+        include.append(_include(system, [c.code for c, _ in layered.codes if c.system == system]))
+    return {**made, "compose": {"include": include}}
+
+
+def _includes(codes: list[ConceptCode]) -> list[Resource]:
+    found = []
+    for system in dict.fromkeys(code.system for code in codes):
+        mine = [code for code in codes if code.system == system]
+        exact = dict.fromkeys(code.code for code in mine if not code.descendants)
+        if exact:
+            found.append(_include(system, exact))
+        found += [_prefix(system, code.code) for code in mine if code.descendants]
+    return found
+
+
+def _include(system: str, codes: Iterable[str]) -> Resource:
+    return {"system": system, "concept": [{"code": code} for code in codes]}
+
+
+def _prefix(system: str, code: str) -> Resource:
+    """Every code that begins with this one."""
+    value = f"{re.escape(code)}.*"
+    return {"system": system, "filter": [{"property": "code", "op": "regex", "value": value}]}
+
+
+def _with_notices(made: Resource, words: TerminologyWords) -> Resource:
+    systems = {one["system"] for one in made["compose"]["include"]}
+    notices = [notice for system, notice in words.notices.items() if system in systems]
+    if notices:
+        made["copyright"] = " ".join(notices)
+    return made
