@@ -58,7 +58,7 @@ def demo_job() -> "RunConfig":
 def demo_cohort(source: str | Path, job: "RunConfig") -> "Cohort":
     """The demo's cohort, of a folder or a server that holds it."""
     from fhircryo.research.pull import cohort_of
-    from fhircryo.sources.read_result import read_source
+    from fhircryo.runs.read_source import read_source
 
     return cohort_of(read_source(source, job), job, str)
 

@@ -7,8 +7,8 @@ from fhircryo import __version__
 from fhircryo.fhir.client import without_query
 from fhircryo.research.build import Between
 from fhircryo.research.flow import Flow
+from fhircryo.runs.read_source import ReadResult
 from fhircryo.runs.run_config import RunConfig
-from fhircryo.sources.read_result import ReadResult, is_url
 
 
 def manifest(
@@ -27,10 +27,10 @@ def manifest(
     identified = kind == "identified"
     inputs: list[dict[str, Any]] = [
         ({"name": file.name} if identified else {}) | {"size": file.size, "sha256": file.sha256()}
-        for file in read.files
+        for file in read.collected.files
     ]
     inputs.sort(key=lambda one: str(one["sha256"]))
-    server = without_query(read.name) if identified and is_url(read.name) else None
+    server = without_query(read.name) if identified and read.server is not None else None
     return {
         "fhircryo": __version__,
         "tables": kind,
@@ -52,7 +52,7 @@ def manifest(
             "test_data": job.settings.test_data,
         },
         "server": server,
-        "from_server": is_url(read.name),
+        "from_server": read.server is not None,
         "inputs": inputs if kind != "aggregate-only" else [],
         "lacking": flow.lacking,
     }

@@ -5,9 +5,9 @@ import msgspec
 from fhircryo.record.collector import type_of
 from fhircryo.record.items import NotUsed, Treatment
 from fhircryo.research.build import Built
+from fhircryo.runs.read_source import ReadResult
 from fhircryo.runs.run_config import RunConfig
-from fhircryo.runs.summary import lacking_words
-from fhircryo.sources.read_result import ReadResult
+from fhircryo.sources.lacking import lacking_types
 
 
 class Lost(msgspec.Struct, frozen=True):
@@ -37,10 +37,10 @@ class Flow(msgspec.Struct, frozen=True):
 
 def flow_of(read: ReadResult, job: RunConfig, built: Built, cohort: int) -> Flow:
     """The flow of a cohort that was built."""
-    shelf, patients = read.reading.shelf, read.reading.patients
+    facts, patients = read.collected.facts, read.collected.patients
     candidates = {
         patients.current(item.patient)
-        for item in shelf.kept.values()
+        for item in read.collected.items.values()
         if type(item) is Treatment and item.patient
     }
     objected = {patients.current(one) for one in job.selection.exclude} & candidates
@@ -53,22 +53,22 @@ def flow_of(read: ReadResult, job: RunConfig, built: Built, cohort: int) -> Flow
         Lost("index procedure outside --from and --to", built.index_out_of_range),
     ]
     return Flow(
-        resources_read=sum(shelf.seen.values()),
-        patients_read=shelf.seen["Patient"],
+        resources_read=sum(facts.seen.values()),
+        patients_read=facts.seen["Patient"],
         candidates=len(candidates),
         lost=[one for one in lost if one.patients],
         cohort=cohort,
         procedures=_procedures(read, candidates),
-        lacking=lacking_words(read.lacking),
-        unreadable=len(shelf.unreadable),
+        lacking=lacking_types(read.lacking),
+        unreadable=len(facts.unreadable),
     )
 
 
 def _procedures(read: ReadResult, candidates: set[str]) -> dict[str, int | None]:
     """Patients without an index procedure whose cryoablation cannot be one, by its reason."""
-    patients = read.reading.patients
+    patients = read.collected.patients
     found: dict[str, set[str]] = {}
-    for item in read.reading.shelf.kept.values():
+    for item in read.collected.items.values():
         if not isinstance(item, NotUsed) or type_of(item.ref) != "Procedure" or not item.patient:
             continue
         current = patients.current(item.patient)

@@ -5,13 +5,14 @@ from datetime import date
 from pathlib import Path
 
 from fhircryo.record.patient_list import read_patient_list
+from fhircryo.record.patients import Selection
 from fhircryo.research.build import Between
 from fhircryo.research.pseudonyms import Pseudonyms, read_key
 from fhircryo.research.pull import Cohort, cohort_of
+from fhircryo.runs.read_source import read_source
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.settings import Settings, load_settings
-from fhircryo.sources.read_result import patients_of, read_source
-from fhircryo.sources.reading import Selection
+from fhircryo.sources.groups import patients_of
 
 
 def pulled(

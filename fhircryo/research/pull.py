@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow as pa
 
 from fhircryo.errors import UsageError
-from fhircryo.fhir.client import without_query
 from fhircryo.publish.folder_target import check_target, writing_to
 from fhircryo.research import redcap
 from fhircryo.research.aggregate import aggregated
@@ -25,11 +23,12 @@ from fhircryo.research.methods import methods
 from fhircryo.research.package import data_package, dictionary
 from fhircryo.research.pseudonyms import Pseudonyms, read_key, write_key
 from fhircryo.research.table_files import write_csv, write_parquet
+from fhircryo.runs.read_source import ReadOptions, ReadResult, no_garbage_collection, read_source
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.sources.bulk_source import Bulk
-from fhircryo.sources.read_result import ReadResult, is_url, no_garbage_collection, read_source
-from fhircryo.sources.reading import Progress
-from fhircryo.storage.work_folder import work_folder
+from fhircryo.sources.open_source import ServerReading
+from fhircryo.sources.places import folder_of
+from fhircryo.sources.source import Progress
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -130,7 +129,7 @@ def cohort_of(
     flow = flow_of(read, job, built, len(built.tables["patients"]))
     unknown: list[str] = []
     if job.selection.include is not None:
-        unknown = sorted(job.selection.include - read.reading.shelf.met)
+        unknown = sorted(job.selection.include - read.collected.facts.met)
     return Cohort(job, built.schemas, built.tables, flow, unknown)
 
 
@@ -157,18 +156,15 @@ def pull(
         SourceError, UsageError, TargetError: as the messages say.
     """
     tell = stage or (lambda _: None)
-    check_target(folder, None if is_url(str(source)) else Path(source), own=OWN)
+    check_target(folder, folder_of(source), own=OWN)
     place = key or folder.with_name(f"{folder.name}.key")
     if folder.resolve() in place.resolve().parents:
         raise UsageError(f"{place}: the key would lie with the tables; name another --key")
     kept = wanted.kind == "pseudonymised" and place.exists()
     pseudonyms = read_key(place) if kept else Pseudonyms.at_random()
     tell("reading")
-    with ExitStack() as stack:
-        work = None
-        if is_url(str(source)):
-            work = stack.enter_context(work_folder(folder, without_query(str(source))))
-        read = read_source(source, job, workers, progress, work=work, bulk=bulk)
+    options = ReadOptions(workers, progress, server=ServerReading(folder, bulk))
+    read = read_source(source, job, options)
     tell("computing")
     identified = wanted.kind == "identified"
     with no_garbage_collection():

@@ -18,8 +18,9 @@ from fhircryo.errors import UsageError
 from fhircryo.publish.shapes import ENCODER, number
 from fhircryo.record.collector import type_of
 from fhircryo.record.items import Dropped, Issue, Item, PatientRecord, Reason
+from fhircryo.runs.read_source import ReadOptions, ReadResult, read_source
 from fhircryo.runs.run_config import RunConfig
-from fhircryo.sources.read_result import ReadResult, is_url, read_source
+from fhircryo.sources.places import server_of
 
 WHY = {
     Reason.TOO_FEW_PSA: "too few PSA results after the index procedure: a nadir and a result that"
@@ -99,12 +100,12 @@ def explain_folder(
     """
     if endpoint is not None:
         _check_endpoint(endpoint, job)
-    if is_url(str(source)):
+    if server_of(source) is not None:
         # One patient is asked for by his id, not found among all.
         job = replace(job, selection=replace(job.selection, include=frozenset({patient})))
-    read = read_source(source, job, trace_patient=patient)
-    current = read.reading.patients.current(patient)
-    if not read.reading.patients.allowed(current):
+    read = read_source(source, job, ReadOptions(trace_patient=patient))
+    current = read.collected.patients.current(patient)
+    if not read.collected.patients.allowed(current):
         raise UsageError(f"Patient/{patient} is on the list of those who objected")
     record = read.records.records.get(current)
     if record is None:
@@ -115,7 +116,7 @@ def explain_folder(
         notices = [*computed.line.notices, *read.older.get(current, ())]
         story = tell(computed, job, notices, endpoint)
     story.not_used += _counted(read, current)
-    story.unreadable = len(read.reading.shelf.unreadable)
+    story.unreadable = len(read.collected.facts.unreadable)
     return story
 
 
@@ -123,8 +124,8 @@ def _items_of(read: ReadResult, current: str) -> list[Item]:
     """All that was kept of a patient, under whichever of his ids."""
     return [
         item
-        for item in read.reading.shelf.kept.values()
-        if item.patient and read.reading.patients.current(item.patient) == current
+        for item in read.collected.items.values()
+        if item.patient and read.collected.patients.current(item.patient) == current
     ]
 
 

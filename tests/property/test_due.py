@@ -9,12 +9,10 @@ from fhircryo.endpoints.due import next_due
 from fhircryo.endpoints.patient_endpoints import compute
 from fhircryo.endpoints.result import Result
 from fhircryo.mapping.protocol import Protocol
-from fhircryo.publish.shapes import ENCODER
-from fhircryo.record.collector import assemble
 from fhircryo.record.items import Lacking, PatientRecord
+from fhircryo.runs.in_memory import read_resources
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.settings import Settings
-from fhircryo.sources.reading import ALL_PATIENTS, read_memory
 from tests.property.strategies import AS_OF, D0, patients
 from tests.property.test_properties import MAPPINGS, protocols
 
@@ -22,9 +20,7 @@ JOB = RunConfig.of(Settings.model_construct(), AS_OF)
 
 
 def record_of(resources: list) -> PatientRecord:
-    lines = [one if isinstance(one, bytes) else ENCODER.encode(one) for one in resources]
-    reading = read_memory(lines, JOB.context(), ALL_PATIENTS)
-    (record,) = assemble(reading.shelf, reading.patients).records.values()
+    (record,) = read_resources(resources, JOB).records.records.values()
     return record
 
 

@@ -14,12 +14,12 @@ import pytest
 
 from fhircryo.errors import FhircryoError, SourceError, UsageError
 from fhircryo.fhir.connect import open_client
+from fhircryo.record.patients import ALL_PATIENTS, Selection
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.to_folder import compute_folder
 from fhircryo.settings import ServerSettings, Settings
 from fhircryo.setup.explanation import explain_folder
-from fhircryo.sources.read_result import patients_of
-from fhircryo.sources.reading import ALL_PATIENTS, Selection
+from fhircryo.sources.groups import patients_of
 from tests.server import proxy as faults
 from tests.server.hapi import HapiServer, reset
 from tests.server.loading import load

@@ -301,8 +301,8 @@ def test_workers_on_a_cohort_that_is_worth_them(monkeypatch):
     monkeypatch.setattr(build, "_PATIENTS_PER_WORKER", 10)
     monkeypatch.setattr(build, "_PATIENTS_AT_A_TIME", 7)
     from fhircryo.research.pull import cohort_of
+    from fhircryo.runs.read_source import read_source
     from fhircryo.runs.run_config import RunConfig
-    from fhircryo.sources.read_result import read_source
 
     job = RunConfig.of(Settings(), AS_OF)
     read = read_source(COHORT, job)

@@ -527,11 +527,12 @@ MET = {
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("case", MET)
 def test_an_overlay_that_fits_nothing_is_told(case, workers, tmp_path, monkeypatch):
-    from fhircryo.sources import reading
+    from fhircryo.runs import drivers
+    from fhircryo.sources import folder_source
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(reading, "_WORTH_SHARING", 0)
-    monkeypatch.setattr(reading, "PART_SIZE", 400)
+    monkeypatch.setattr(drivers, "_WORTH_SHARING", 0)
+    monkeypatch.setattr(folder_source, "PART_SIZE", 400)
     text, met = MET[case]
     path = _overlay(tmp_path, text)
     local = psa("a", "2016-05-01", 1)
