@@ -19,8 +19,8 @@ def next_due(record: PatientRecord, protocol: Protocol, as_of: date) -> date | N
     days = {span.first for span in record.spans()}
     if record.treatments:
         d0 = min(treatment.when.first for treatment in record.treatments)
-        for months in _months(protocol):
-            limit = add_months(d0, months)
+        # The window of the baseline ends on D0 itself.
+        for limit in (d0, *(add_months(d0, months) for months in _months(protocol))):
             days |= {limit, limit + _NEXT} if limit < date.max else {limit}
     return min((day for day in days if day > as_of), default=None)
 

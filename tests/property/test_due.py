@@ -48,6 +48,23 @@ def test_nothing_changes_before_it_is_due(resources, start, later, protocol):
     assert results(record, protocol, between) == now
 
 
+def test_the_day_after_the_index_procedure_is_due():
+    """The window of the baseline ends on D0: a baseline score is final from the next day on."""
+    record = record_of(
+        [
+            {
+                "resourceType": "Procedure",
+                "id": "x1",
+                "status": "completed",
+                "code": {"coding": [{"system": "http://www.ama-assn.org/go/cpt", "code": "55873"}]},
+                "subject": {"reference": "Patient/p1"},
+                "performedDateTime": D0.isoformat(),
+            }
+        ]
+    )
+    assert next_due(record, JOB.protocol, D0) == D0 + timedelta(days=1)
+
+
 def test_a_due_day_can_change_something():
     """The property would hold as well if every day were due; the days are few."""
     record = record_of(
