@@ -19,6 +19,7 @@ from frictionless import Package
 import fhircryo
 from fhircryo.errors import UsageError
 from fhircryo.research.aggregate import aggregated
+from fhircryo.research.cohort import Cohort
 from fhircryo.research.columns import tables
 from fhircryo.research.folder_options import OWN
 from fhircryo.settings import Settings
@@ -197,7 +198,7 @@ def hospital(tmp_path) -> Path:
     )
 
 
-def tables_of(source: Path, **more: Any) -> fhircryo.research.cohort.Cohort:
+def tables_of(source: Path, **more: Any) -> Cohort:
     return fhircryo.cohort(source, as_of=AS_OF, settings=Settings(), **more)
 
 
