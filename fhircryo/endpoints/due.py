@@ -52,6 +52,8 @@ def _limits(protocol: Protocol, d0: date) -> Iterator[date]:
     A field of any section that is named ``landmark_months``, ``window_days`` and the like is a
     limit after D0, so that a new endpoint's limits are found here by their names.
     """
+    # The last day of the baseline's window.
+    yield d0
     for point in protocol.time_points.values():
         for months in (point.from_, point.target, point.to):
             if months:

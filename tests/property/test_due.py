@@ -17,6 +17,7 @@ from fhircryo.settings import Settings
 from fhircryo.sources.reading import ALL_PATIENTS, read_memory
 from tests.property.strategies import AS_OF, D0, patients
 from tests.property.test_properties import MAPPINGS, protocols
+from tests.unit.inputs import procedure, response
 
 JOB = RunConfig.of(Settings.model_construct(), AS_OF)
 
@@ -50,6 +51,11 @@ def test_nothing_changes_before_it_is_due(resources, start, later, protocol):
     now = results(record, protocol, as_of)
     assert results(record, protocol, last) == now
     assert results(record, protocol, between) == now
+
+
+def test_the_baseline_is_final_on_the_day_after_the_index_procedure():
+    record = record_of([procedure(on="2015-03-31"), response("q1", "2015-03-31", [1, 1, 1, 1, 1])])
+    assert next_due(record, JOB.protocol, date(2015, 3, 31)) == date(2015, 4, 1)
 
 
 def test_a_due_day_can_change_something():
