@@ -15,6 +15,7 @@ from fhircryo.runs.run_config import RunConfig
 from fhircryo.settings import Settings
 from tests.property.strategies import AS_OF, D0, patients
 from tests.property.test_properties import MAPPINGS, protocols
+from tests.unit.inputs import procedure, response
 
 JOB = RunConfig.of(Settings.model_construct(), AS_OF)
 
@@ -48,21 +49,9 @@ def test_nothing_changes_before_it_is_due(resources, start, later, protocol):
     assert results(record, protocol, between) == now
 
 
-def test_the_day_after_the_index_procedure_is_due():
-    """The window of the baseline ends on D0: a baseline score is final from the next day on."""
-    record = record_of(
-        [
-            {
-                "resourceType": "Procedure",
-                "id": "x1",
-                "status": "completed",
-                "code": {"coding": [{"system": "http://www.ama-assn.org/go/cpt", "code": "55873"}]},
-                "subject": {"reference": "Patient/p1"},
-                "performedDateTime": D0.isoformat(),
-            }
-        ]
-    )
-    assert next_due(record, JOB.protocol, D0) == D0 + timedelta(days=1)
+def test_the_baseline_is_final_on_the_day_after_the_index_procedure():
+    record = record_of([procedure(on="2015-03-31"), response("q1", "2015-03-31", [1, 1, 1, 1, 1])])
+    assert next_due(record, JOB.protocol, date(2015, 3, 31)) == date(2015, 4, 1)
 
 
 def test_a_due_day_can_change_something():

@@ -57,7 +57,7 @@ def _table(heads: list[str], rows: Iterator[list[str]]) -> Iterator[str]:
 
 def _catalogue() -> Iterator[str]:
     rows = (
-        [f"`{one.key}`", _escaped(one.words), _escaped(one.value_type), _escaped(one.window)]
+        [f"`{one.key}`", _escaped(one.words), _escaped(one.value_type.words), _escaped(one.window)]
         for one in CATALOGUE
     )
     yield from _table(["key", "what it says", "value", "window"], rows)

@@ -15,7 +15,7 @@ from fhircryo.runs import drivers
 from fhircryo.runs.in_memory import compute_resources
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.settings import Settings
-from fhircryo.setup.explanation import explain_folder
+from fhircryo.setup.explanation import explain_patient
 from fhircryo.sources import folder_source
 from tests.unit.inputs import (
     AS_OF,
@@ -257,11 +257,11 @@ def test_nothing_says_phoenix_where_stuttgart_is_meant(tmp_path):
     source = folder(tmp_path / "in", {"all.ndjson": SERIES})
     protocol = under("report", biochemical_failure=STUTTGART)
     job = replace(RunConfig.of(Settings(), AS_OF), protocol=protocol)
-    told = str(asdict(explain_folder(source, "p1", job)))
+    told = str(asdict(explain_patient(source, "p1", job)))
     published = str(compute_resources(SERIES, AS_OF, protocol))
     assert "Stuttgart: nadir + 1.2 ng/mL" in told
     assert "phoenix" not in (told + published).lower()
-    by_default = str(asdict(explain_folder(source, "p1", RunConfig.of(Settings(), AS_OF))))
+    by_default = str(asdict(explain_patient(source, "p1", RunConfig.of(Settings(), AS_OF))))
     assert "Phoenix: nadir + 2 ng/mL" in by_default
     assert "stuttgart" not in by_default.lower()
 
