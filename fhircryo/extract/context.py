@@ -6,7 +6,7 @@ from typing import Any
 
 from fhircryo.calendar import Span
 from fhircryo.errors import UnreadableResource
-from fhircryo.extract.conditions import hold
+from fhircryo.extract.code_conditions import hold
 from fhircryo.extract.scoring import Instruments
 from fhircryo.fhir.dates import DateReader
 from fhircryo.fhir.wire import (
@@ -19,7 +19,7 @@ from fhircryo.fhir.wire import (
 )
 from fhircryo.mapping.code_index import CodeEntry
 from fhircryo.mapping.load import Mappings
-from fhircryo.mapping.texts import folded, normal_unit
+from fhircryo.mapping.normalise import folded, normal_unit
 from fhircryo.record.items import Dropped, NotUsed, Reason
 
 #: Security label of test data: https://terminology.hl7.org/CodeSystem-v3-ActReason.html
@@ -90,7 +90,7 @@ class Context:
         self._units: dict[str, Decimal | None] = {}
         self._codes = mappings.codes
         self._texts = mappings.texts
-        self._marks = mappings.marks
+        self._marks = mappings.overlay_keys
         self.overlays_met: set[int] = set()
         self._prefixed = frozenset(prefix.system for prefix in mappings.prefixes)
         self.instruments = Instruments(mappings, self.overlays_met)

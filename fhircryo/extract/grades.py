@@ -8,7 +8,7 @@ from fhircryo.fhir.decode import decode_element
 from fhircryo.fhir.wire import COMPONENTS, CodeableConcept, Component, Extension, Observation
 from fhircryo.mapping.concepts import GRADINGS
 from fhircryo.mapping.grade_index import GradeEntry
-from fhircryo.mapping.texts import folded
+from fhircryo.mapping.normalise import folded
 
 
 class Stated(NamedTuple):

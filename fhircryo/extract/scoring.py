@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from fhircryo.fhir.wire import Answer
 from fhircryo.mapping.load import Mappings
-from fhircryo.mapping.schema import Instrument, Item
+from fhircryo.mapping.schema import Instrument, QuestionnaireItem
 from fhircryo.record.items import Reason, Score
 
 Number = int | Decimal
@@ -21,7 +21,7 @@ _REMEMBERED = 20_000
 class ReadyItem:
     """An item with what reading it needs."""
 
-    def __init__(self, item: Item) -> None:
+    def __init__(self, item: QuestionnaireItem) -> None:
         self.key = item.key
         self.links = item.link_ids
         #: The linkId where there is just one.
@@ -98,10 +98,10 @@ class Instruments:
         ]
         self._layers = {
             canonical: layer
-            for (kind, canonical), layer in mappings.marks.items()
+            for (kind, canonical), layer in mappings.overlay_keys.items()
             if kind == "canonical"
         }
-        self._unmet = dict(mappings.form_marks)
+        self._unmet = dict(mappings.questionnaire_keys)
         self._met = met
 
     def of(self, canonical: str, answers: Answers) -> tuple[ReadyInstrument, ...]:

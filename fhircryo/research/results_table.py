@@ -17,7 +17,7 @@ from fhircryo.endpoints.catalogue import (
     TECHNICAL_SUCCESS,
     Endpoint,
 )
-from fhircryo.mapping.protocol import Protocol, Published
+from fhircryo.mapping.protocol import Protocol, PublishedFigure
 from fhircryo.mapping.schema import Instrument
 from fhircryo.research.columns import score_column, snake, within_column
 from fhircryo.research.statistics.paired import Paired, wilcoxon_paired
@@ -56,7 +56,9 @@ def results_table(
     return [_row(published, patients, known) for published in protocol.published]
 
 
-def _row(published: Published, patients: "pd.DataFrame", instruments: dict[str, Instrument]) -> Row:
+def _row(
+    published: PublishedFigure, patients: "pd.DataFrame", instruments: dict[str, Instrument]
+) -> Row:
     if published.row == "prom-change":
         return _prom_row(published, patients, instruments)
     if published.row == "metastasis-within":
@@ -73,10 +75,10 @@ def _counted(patients: "pd.DataFrame", column: str) -> Proportion:
     return proportion(int(known.sum()), len(known))
 
 
-def _share(endpoint: Endpoint) -> Callable[[str, Published, "pd.DataFrame"], Row]:
+def _share(endpoint: Endpoint) -> Callable[[str, PublishedFigure, "pd.DataFrame"], Row]:
     """A row of yes of those known, with the per cent."""
 
-    def row(words: str, published: Published, patients: "pd.DataFrame") -> Row:
+    def row(words: str, published: PublishedFigure, patients: "pd.DataFrame") -> Row:
         counted = _counted(patients, snake(endpoint.key))
         return Row(words, share(counted, published.decimals), published.figure, counted)
 
@@ -99,17 +101,17 @@ def _half_up(value: Fraction, decimals: int) -> str:
     return f"{whole // 10**decimals}.{whole % 10**decimals:0{decimals}d}"
 
 
-def _patients(words: str, published: Published, patients: "pd.DataFrame") -> Row:
+def _patients(words: str, published: PublishedFigure, patients: "pd.DataFrame") -> Row:
     return Row(words, str(len(patients)), published.figure)
 
 
-def _not_evaluable(words: str, published: Published, patients: "pd.DataFrame") -> Row:
+def _not_evaluable(words: str, published: PublishedFigure, patients: "pd.DataFrame") -> Row:
     absent = int(patients[snake(DISEASE_FREE.key)].isna().sum())
     return Row(words, str(absent), published.figure, proportion(absent, len(patients)))
 
 
 def _prom_row(
-    published: Published, patients: "pd.DataFrame", instruments: dict[str, Instrument]
+    published: PublishedFigure, patients: "pd.DataFrame", instruments: dict[str, Instrument]
 ) -> Row:
     """The paired change of a score since baseline, tested by Wilcoxon's signed ranks."""
     instrument = instruments[published.instrument or ""]
@@ -136,7 +138,7 @@ def p_words(p: float) -> str:
     return f"P {shown}"
 
 
-_COUNTED: dict[str, tuple[str, Callable[[str, Published, "pd.DataFrame"], Row]]] = {
+_COUNTED: dict[str, tuple[str, Callable[[str, PublishedFigure, "pd.DataFrame"], Row]]] = {
     "patients": ("Patients", _patients),
     "technical-success": ("Technical success", _share(TECHNICAL_SUCCESS)),
     "major-clavien": ("Major complication, Clavien-Dindo", _share(MAJOR_CLAVIEN)),

@@ -5,11 +5,11 @@ from typing import Any
 
 from fhircryo.fhir.decode import decode_element
 from fhircryo.fhir.wire import ABSENT, CONCEPTS, CONTAINED, REFERENCES, CodeableConcept
-from fhircryo.mapping.code_index import Condition, Token
-from fhircryo.mapping.texts import folded
+from fhircryo.mapping.code_index import CodeCondition, Token
+from fhircryo.mapping.normalise import folded
 
 
-def hold(conditions: Iterable[Condition], resource: Any) -> bool:
+def hold(conditions: Iterable[CodeCondition], resource: Any) -> bool:
     """Whether a resource meets all conditions; each by one of its values at least."""
     return all(
         any(token in wanted for token in tokens(element, resource))
@@ -37,7 +37,7 @@ def _concepts(concepts: Iterable[CodeableConcept]) -> Iterator[Token]:
 
 
 def _statuses(resource: Any) -> Iterator[str]:
-    """The status; of a Condition, which has none, its clinicalStatus."""
+    """The status; of a CodeCondition, which has none, its clinicalStatus."""
     if hasattr(resource, "clinical_status"):
         for concept in decode_element(CONCEPTS, resource.clinical_status):
             yield from (coding.code or "" for coding in concept.coding or ())
