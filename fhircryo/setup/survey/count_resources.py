@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from fhircryo.extract.code_conditions import tokens
+from fhircryo.extract.code_conditions import values_of
 from fhircryo.extract.context import Context
 from fhircryo.extract.observation import TEXT_RESULT, UCUM
 from fhircryo.fhir.decode import decode_element
@@ -133,7 +133,7 @@ class Look:
             self._adverse_event(resource, number)
         if seen.may_be:
             for element in CONDITION_FIELDS_OF.get(kind, ()):
-                seen.beside(element, tokens(element, resource))
+                seen.beside(element, values_of(element, resource))
 
     def _see(
         self,
@@ -263,7 +263,7 @@ class Look:
             form = self.tally.forms[key] = Form()
         form.add(patient, year)
         answered = {link: given for link, given in answers.items() if given}
-        known = self._context.instruments.of(canonical, answered)
+        known = self._context.instruments.find(canonical, answered)
         form.known_as[tuple([one.key for one in known])] += 1
         for link_id, given in answers.items():
             link = form.links.get(link_id)
