@@ -23,7 +23,7 @@ from fhircryo.endpoints.result import Result
 from fhircryo.endpoints.salvage import as_failures, first_therapy, mark, salvage_therapy
 from fhircryo.endpoints.technical import technical_success
 from fhircryo.endpoints.time_to_event import disease_free_survival, metastasis_free_survival
-from fhircryo.endpoints.timeline import Timeline, timeline
+from fhircryo.endpoints.timeline import Timeline, build_timeline
 from fhircryo.mapping.protocol import Protocol
 from fhircryo.mapping.schema import Scale
 from fhircryo.record.items import Lacking, PatientRecord
@@ -48,7 +48,7 @@ def compute(
     scales: dict[str, Scale],
 ) -> PatientEndpoints | None:
     """The endpoints of a patient as of a date; None where he has no index procedure by then."""
-    line = timeline(record, protocol, as_of)
+    line = build_timeline(record, protocol, as_of)
     if line is None:
         return None
     therapies = salvage_therapy(line)

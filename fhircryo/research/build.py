@@ -142,7 +142,7 @@ class _Builder:
     def _count(self, record: PatientRecord, computed: PatientEndpoints) -> None:
         """What of his was not used."""
         labels = {item.ref: item.code for item in items_of(record)} if self.identified else {}
-        for notice in computed.line.notices:
+        for notice in computed.line.issues:
             if not notice.used:
                 kind = type_of(notice.ref)
                 self.not_used[notice.reason, kind, labels.get(notice.ref, "")] += 1

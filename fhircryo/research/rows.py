@@ -165,7 +165,7 @@ def adverse_event_rows(computed: PatientEndpoints, scales: dict[str, Scale]) -> 
     line, found = computed.line, computed.complications
     everything = [(Attribution.ATTRIBUTED, one) for one in found.all]
     everything += [
-        (Attribution.NOT_ATTRIBUTED if one.vague is None else Attribution.POSSIBLE, one)
+        (Attribution.NOT_ATTRIBUTED if one.possible_reason is None else Attribution.POSSIBLE, one)
         for one in found.others
     ]
     everything.sort(key=lambda pair: (*_in_time(pair[1].when), pair[1].ref))
@@ -197,7 +197,7 @@ def questionnaire_rows(computed: PatientEndpoints) -> Iterator[Row]:
         for evidence in result.evidence:
             if evidence.role is Role.SCORE:
                 taken[evidence.ref, result.instrument] = result.time_point
-    told = {notice.ref: notice.reason for notice in line.notices if not notice.used}
+    told = {notice.ref: notice.reason for notice in line.issues if not notice.used}
     points = windows(line.protocol, line.d0)
     number = 0
     answers = sorted(line.record.responses, key=lambda one: (*one.when.order, one.ref))

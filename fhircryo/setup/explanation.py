@@ -112,7 +112,7 @@ def explain_folder(
     elif (computed := job.endpoints(record, read.lacking)) is None:
         story = _without_index(record, job)
     else:
-        notices = [*computed.line.notices, *read.older.get(current, ())]
+        notices = [*computed.line.issues, *read.older.get(current, ())]
         story = tell(computed, job, notices, endpoint)
     story.not_used += _counted(read, current)
     story.unreadable = len(read.reading.shelf.unreadable)
