@@ -8,7 +8,7 @@ from fhircryo.endpoints.complications import Complications, complications
 from fhircryo.endpoints.psa import PsaCourse, psa_course
 from fhircryo.endpoints.recurrence import ClinicalEvents, clinical_events
 from fhircryo.endpoints.salvage import as_failures, salvage_therapy
-from fhircryo.endpoints.timeline import Timeline, timeline
+from fhircryo.endpoints.timeline import Timeline, build_timeline
 from fhircryo.mapping.protocol import Protocol
 from fhircryo.mapping.schema import Scale
 from fhircryo.record.items import Lacking, PatientRecord
@@ -46,7 +46,7 @@ def patient_course(
     scales: dict[str, Scale],
 ) -> PatientCourse | None:
     """The course of a patient; None if he has no index procedure by the as-of date."""
-    line = timeline(record, protocol, as_of)
+    line = build_timeline(record, protocol, as_of)
     if line is None:
         return None
     therapies = salvage_therapy(line)

@@ -141,7 +141,7 @@ class _Builder:
         codes: dict[str, str] = {}
         if self.options.identified:
             codes = {item.ref: item.code for item in record.items()}
-        for issue in computed.line.notices:
+        for issue in computed.line.issues:
             if not issue.used:
                 self.not_used[issue.reason, type_of(issue.ref), codes.get(issue.ref, "")] += 1
         self._count_older(record)

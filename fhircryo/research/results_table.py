@@ -18,7 +18,7 @@ from fhircryo.endpoints.catalogue import (
     TECHNICAL_SUCCESS,
     Endpoint,
 )
-from fhircryo.mapping.protocol import Protocol, Published
+from fhircryo.mapping.protocol import Protocol, PublishedFigure
 from fhircryo.mapping.schema import Instrument
 from fhircryo.research.columns import score_column, within_column
 from fhircryo.research.statistics.paired import Paired, wilcoxon_paired
@@ -51,7 +51,7 @@ class ResultsRow(msgspec.Struct):
 
 
 #: Makes a row from its label, the published figure and the table of patients.
-RowMaker = Callable[[str, Published, "pd.DataFrame"], ResultsRow]
+RowMaker = Callable[[str, PublishedFigure, "pd.DataFrame"], ResultsRow]
 
 
 def results_table(
@@ -63,7 +63,7 @@ def results_table(
 
 
 def _row(
-    published: Published, patients: "pd.DataFrame", instruments: dict[str, Instrument]
+    published: PublishedFigure, patients: "pd.DataFrame", instruments: dict[str, Instrument]
 ) -> ResultsRow:
     if published.row == "prom-change":
         return _prom_row(published, patients, instruments)
@@ -84,7 +84,7 @@ def _counted(patients: "pd.DataFrame", column: str) -> Proportion:
 def _share(endpoint: Endpoint) -> RowMaker:
     """A row with the number of patients with yes, of those whose value is known."""
 
-    def row(words: str, published: Published, patients: "pd.DataFrame") -> ResultsRow:
+    def row(words: str, published: PublishedFigure, patients: "pd.DataFrame") -> ResultsRow:
         counted = _counted(patients, snake(endpoint.key))
         return ResultsRow(words, share(counted, published.decimals), published.figure, counted)
 
@@ -107,18 +107,18 @@ def _half_up(value: Fraction, decimals: int) -> str:
     return f"{whole // 10**decimals}.{whole % 10**decimals:0{decimals}d}"
 
 
-def _patients(words: str, published: Published, patients: "pd.DataFrame") -> ResultsRow:
+def _patients(words: str, published: PublishedFigure, patients: "pd.DataFrame") -> ResultsRow:
     return ResultsRow(words, str(len(patients)), published.figure)
 
 
-def _not_evaluable(words: str, published: Published, patients: "pd.DataFrame") -> ResultsRow:
+def _not_evaluable(words: str, published: PublishedFigure, patients: "pd.DataFrame") -> ResultsRow:
     absent = int(patients[snake(DISEASE_FREE.key)].isna().sum())
     counted = proportion(absent, len(patients))
     return ResultsRow(words, str(absent), published.figure, counted)
 
 
 def _prom_row(
-    published: Published, patients: "pd.DataFrame", instruments: dict[str, Instrument]
+    published: PublishedFigure, patients: "pd.DataFrame", instruments: dict[str, Instrument]
 ) -> ResultsRow:
     """The paired change of a score since baseline, tested with Wilcoxon's signed-rank test."""
     instrument = instruments[published.instrument or ""]

@@ -194,7 +194,10 @@ def adverse_event_rows(computed: PatientEndpoints, scales: dict[str, Scale]) -> 
     line, found = computed.line, computed.course.complications
     adverse_events = [(Attribution.ATTRIBUTED, event) for event in found.all]
     adverse_events += [
-        (Attribution.NOT_ATTRIBUTED if event.vague is None else Attribution.POSSIBLE, event)
+        (
+            Attribution.NOT_ATTRIBUTED if event.possible_reason is None else Attribution.POSSIBLE,
+            event,
+        )
         for event in found.others
     ]
     adverse_events.sort(key=lambda pair: (*_in_time(pair[1].when), pair[1].ref))
@@ -230,7 +233,7 @@ def questionnaire_rows(computed: PatientEndpoints) -> Iterator[Row]:
         for evidence in result.evidence
         if evidence.role is Role.SCORE
     }
-    reported = {issue.ref: issue.reason for issue in line.notices if not issue.used}
+    reported = {issue.ref: issue.reason for issue in line.issues if not issue.used}
     points = windows(line.protocol, line.d0)
     number = 0
     responses = sorted(line.record.responses, key=lambda one: (*one.when.order, one.ref))

@@ -202,7 +202,7 @@ class Publisher:
     ) -> None:
         done = self.slice
         unused = 0
-        for notice in sorted(computed.line.notices):
+        for notice in sorted(computed.line.issues):
             if notice.used:
                 done.notes[notice.reason] += 1
             else:

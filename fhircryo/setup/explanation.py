@@ -73,7 +73,7 @@ def explain_patient(
     elif (computed := config.endpoints(record, read.lacking)) is None:
         story = _no_index(record, config)
     else:
-        issues = [*computed.line.notices, *read.older.get(current, ())]
+        issues = [*computed.line.issues, *read.older.get(current, ())]
         story = _computed_story(computed, config, issues, endpoint)
     story.not_used += _dropped(read, current)
     story.unreadable = len(read.collected.facts.unreadable)
