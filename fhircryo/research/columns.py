@@ -253,7 +253,7 @@ def _endpoints(mappings: Mappings, protocol: Protocol) -> Table:
 
 
 def _psa() -> Table:
-    judgements = (BASELINE_PSA, *(str(one) for one in Judgement))
+    judgements = (BASELINE_PSA, *(str(judgement) for judgement in Judgement))
     columns = (
         _key(),
         _number("The PSA result"),
@@ -308,7 +308,7 @@ def _events() -> Table:
             ColumnType.CATEGORY,
             "day: its day is known; interval: wholly after index; possible: neither counted nor"
             " ruled out; at-baseline: on or before index",
-            levels=tuple(str(one) for one in Certainty),
+            levels=tuple(str(certainty) for certainty in Certainty),
             required=True,
         ),
         _days("The event"),
@@ -336,7 +336,7 @@ def _adverse_events(mappings: Mappings) -> Table:
             "attribution",
             ColumnType.CATEGORY,
             "Whether it is attributed to the index procedure",
-            levels=tuple(str(one) for one in Attribution),
+            levels=tuple(str(attribution) for attribution in Attribution),
             required=True,
         ),
         Column(
@@ -361,7 +361,7 @@ def _questionnaires(mappings: Mappings, protocol: Protocol) -> Table:
             "instrument",
             ColumnType.CATEGORY,
             "The instrument",
-            levels=tuple(one.key for one in instruments(mappings)),
+            levels=tuple(instrument.key for instrument in instruments(mappings)),
             required=True,
         ),
         Column(
