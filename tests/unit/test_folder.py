@@ -632,6 +632,7 @@ def at_once(tmp_path_factory) -> Computed:
     return done
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2, 3])
 @pytest.mark.parametrize("size", [300, 97, 4096, 1 << 24])
 def test_parts_and_workers_change_nothing(size, workers, at_once, tmp_path, monkeypatch):
