@@ -21,6 +21,7 @@ import typer
 from fhircryo.cli.main import app
 from fhircryo.record.items import Reason
 from fhircryo.settings import ServerSettings, Settings, SyncSettings, WriteSettings
+from tests.docs.make_targets import make_targets
 from tests.unit.inputs import Ran, cli
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -170,8 +171,7 @@ def assert_command_exists(line: str) -> None:
     """The words of a shown command: it exists, and so do its options."""
     words = shlex.split(line, comments=True)
     if words[0] == "make":
-        targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-        assert set(words[1:]) <= set(targets), line
+        assert set(words[1:]) <= make_targets(), line
         return
     command = typer.main.get_command(app)
     rest = words[1:]
