@@ -207,12 +207,9 @@ def test_a_long_pull_with_tokens_of_five_seconds(loaded, hapi, guard, clients, e
     """Renewed ahead of their end: no request is ever refused."""
     slow = faults.Slow(0.02, chunks=4, when=faults.pages)
     with FaultProxy(hapi.url, guard, slow) as guarded:
-        begun = time.monotonic()
         found = compute(guarded.url, tmp_path / "out", clients.backend(lasts=5, page_size=40))
-        took = time.monotonic() - begun
     assert found == expected
-    assert took > 10, "not a long pull"
-    assert len(guard.tokens) >= took / 5
+    assert len(guard.tokens) >= 3, "not a long pull"
     assert {one.status for one in guard.passed} == {200}
 
 

@@ -3,6 +3,8 @@
 import _thread
 import gzip
 import json
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -280,12 +282,55 @@ def quick_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FHIRCRYO_STATE_FOLDER", str(tmp_path / "state"))
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Python's own handler of SIGINT.
+
+    A background job of a shell script is started with SIGINT ignored, and so are the tests in it.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_cancels_the_export(tmp_path):
-    with server(pending=100, retry_after="1", on_poll=_thread.interrupt_main) as bulk:
+    with server(pending=100, on_poll=_thread.interrupt_main) as bulk:
         ran = compute(bulk, tmp_path / "out")
         assert ran.code != 0
         assert len(bulk.asked("/status/1", "DELETE")) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+class _Interrupting:
+    """Interrupts the process from its finalizer, where Python drops the exception."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.usefixtures("interruptible")
+def test_an_interrupt_that_python_drops_cancels_the_export(monkeypatch, tmp_path):
+    def sleep(_: float) -> None:
+        _Interrupting()
+
+    monkeypatch.setattr("fhircryo.fhir.bulk.export_job.time.sleep", sleep)
+    with server(pending=1) as bulk:
+        ran = compute(bulk, tmp_path / "out")
+        assert ran.code != 0
+        assert len(bulk.asked("/status/1", "DELETE")) == 1
+    assert not (tmp_path / "out").exists()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_a_process_that_ignores_interrupts_goes_on(expected, tmp_path):
+    """As a background job of a shell script does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with server(pending=2, on_poll=_thread.interrupt_main) as bulk:
+        assert compute(bulk, tmp_path / "out").code == 0
+    assert same(tmp_path / "out", expected)
 
 
 def test_names_from_the_server_lead_nowhere(expected, tmp_path):

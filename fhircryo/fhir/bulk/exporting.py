@@ -9,7 +9,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count, islice
 from pathlib import Path
 from typing import IO, cast
@@ -20,6 +20,7 @@ from fhircryo.errors import SourceError
 from fhircryo.fhir.bulk.download import Downloader
 from fhircryo.fhir.bulk.export_job import Asked, ExportLostError, Told, cancel, start, wait_for
 from fhircryo.fhir.bulk.export_manifest import BulkManifest, OutputFile
+from fhircryo.fhir.bulk.interrupts import remembered_interrupts
 from fhircryo.fhir.client import Client
 from fhircryo.fhir.resource_names import KNOWN_TYPES
 from fhircryo.storage.atomic import PRIVATE, write_whole
@@ -79,22 +80,36 @@ def export(client: Client, asked: Asked, work: Path, patience: float, watch: Wat
         TargetError: the folder cannot be written.
         KeyboardInterrupt: somebody asked to stop; the export is cancelled.
     """
-    job = _Job(client, asked, work, patience, watch)
-    try:
+    with remembered_interrupts() as interrupted:
+        watch = replace(watch, stopped=_any(watch.stopped, interrupted))
+        job = _Job(client, asked, work, patience, watch)
         try:
-            return job.run()
+            return _completed(job, interrupted)
         except ExportLostError:
-            LOG.info("the server has forgotten the export, or its files: a new one, once")
-            job.begin_again()
-            return job.run()
+            raise SourceError(
+                f"{client.base}: the server forgot the export, or its files, twice; does it keep"
+                " them for too short a time?"
+            ) from None
+        except KeyboardInterrupt:
+            job.cancel()
+            raise
+
+
+def _any(*conditions: Callable[[], bool]) -> Callable[[], bool]:
+    return lambda: any(condition() for condition in conditions)
+
+
+def _completed(job: "_Job", interrupted: Callable[[], bool]) -> Exported:
+    """Run an export, and once more where the server lost it."""
+    try:
+        exported = job.run()
     except ExportLostError:
-        raise SourceError(
-            f"{client.base}: the server forgot the export, or its files, twice; does it keep them"
-            " for too short a time?"
-        ) from None
-    except KeyboardInterrupt:
-        job.cancel()
-        raise
+        LOG.info("the server has forgotten the export, or its files: a new one, once")
+        job.begin_again()
+        exported = job.run()
+    if interrupted():
+        raise KeyboardInterrupt
+    return exported
 
 
 class _Job:
