@@ -12,13 +12,15 @@ from functools import partial
 import requests
 from rounds import Contender
 
+from fhircryo.extract.lines import read
 from fhircryo.fhir.connect import open_client
 from fhircryo.fhir.search import Searcher
 from fhircryo.record.collector import RecordCollector
+from fhircryo.record.patients import Selection
+from fhircryo.runs.drivers import OneProcess
+from fhircryo.runs.read_source import read_source
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.settings import ServerSettings
-from fhircryo.sources.read_result import read_source
-from fhircryo.sources.reading import Selection, grading_labels, read_lines
 from tests.server.proxy import FaultProxy, searches
 
 GOAL = 0.95
@@ -43,16 +45,17 @@ def asked(url: str, job: RunConfig, patient: str) -> Params:
 
 
 def ours(url: str, job: RunConfig, query: Params, settings: ServerSettings | None = None) -> int:
-    """As ``server_reading`` does: search, decode, extract, put on a shelf."""
+    """As ``search_source`` does: search, decode, extract, collect."""
     with open_client(url, settings or ServerSettings()) as client:
-        context = job.context(server=client.base)
-        shelf = RecordCollector(grading_labels(context))
+        request = job.read_request(OneProcess())
+        context = request.context(client.base)
+        collector = RecordCollector(request.retention())
         searcher = Searcher(client)
         for matches in searcher.search("Observation", {"code": query["code"]}):
-            read_lines(matches, shelf, context, part=0)
+            read(matches, collector, context, part=0)
         searcher.close()
-    assert not shelf.unreadable
-    return len(shelf.kept)
+    assert not collector.facts.unreadable
+    return len(collector.items)
 
 
 def bare(url: str, query: Params) -> int:

@@ -30,7 +30,7 @@ from fhircryo.publish.outcome import WORDS
 from fhircryo.record.items import Reason
 from fhircryo.research.columns import tables
 from fhircryo.settings import DEFAULT_PROTOCOL
-from fhircryo.setup.explanation import WHY
+from fhircryo.setup.explanation_words import WHY
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 SCHEMA = Path(__file__).resolve().parents[1] / "mappings" / "overlay.schema.json"

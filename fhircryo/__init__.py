@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fhircryo.research.pull import Cohort
+    from fhircryo.research.cohort import Cohort
     from fhircryo.settings import Settings
 
 #: The version of the package; ``pyproject.toml`` reads it from here.
@@ -29,31 +29,36 @@ def cohort(
     key: str | Path | None = None,
     settings: "Settings | None" = None,
 ) -> "Cohort":
-    """A cohort's tables as data frames: those that ``fhircryo cohort`` writes.
+    """The tables of a cohort as data frames, the same as ``fhircryo cohort`` writes.
 
     ``source``: a folder of FHIR NDJSON files, or the base URL of a FHIR server. ``as_of``: the data
-    cut-off, today by default. ``index_from``, ``index_to``: index dates, both included.
-    ``patients``, ``exclude``: ids, or a file of them; a ``Group/ID`` of the server for the former.
-    ``key``: file of the pseudonyms' key; without one every call gives other pseudonyms.
-    ``settings``: by default those of fhircryo.toml and of the environment.
+    cut-off date, by default today. ``index_from``, ``index_to``: the first and the last index date.
+    ``patients``: only these: ids, a file of ids, or a ``Group/ID`` of the server. ``exclude``:
+    patients who objected: ids, or a file of ids. ``key``: the file of the pseudonyms' key; without
+    a key, every call makes different pseudonyms. ``settings``: by default those of fhircryo.toml
+    and of the environment.
 
-    Its ``tables`` has the frames by name, ``columns`` what their columns are, ``flow`` where
-    patients were lost. PSA is in ng/mL, times are in days from the index procedure.
+    In the cohort, ``tables`` holds the data frames by name, ``columns`` describes their columns,
+    and ``flow`` says how many patients are in the cohort and why others are not. PSA is in ng/mL;
+    times are in days from the index procedure.
 
     Raises:
-        fhircryo.errors.FhircryoError: as its message says.
+        fhircryo.errors.FhircryoError: the source cannot be read or an argument is wrong; the
+            message says what to do.
     """
-    from fhircryo.research.library import pulled
+    from fhircryo.research.build import Between
+    from fhircryo.research.library import CohortRequest, requested_cohort
 
-    return pulled(
+    request = CohortRequest(
         str(source),
         as_of=as_of,
         protocol=protocol,
         mappings=mappings,
-        between=(index_from, index_to),
+        between=Between(index_from, index_to),
         patients=patients,
         exclude=exclude,
         identified=identified,
         key=None if key is None else Path(key),
         settings=settings,
     )
+    return requested_cohort(request)

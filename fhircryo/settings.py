@@ -28,18 +28,6 @@ DEFAULT_PROTOCOL = "bomers-2020"
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
-ReadType = Literal[
-    "Patient",
-    "Observation",
-    "Procedure",
-    "Condition",
-    "AdverseEvent",
-    "QuestionnaireResponse",
-    "MedicationRequest",
-    "MedicationStatement",
-    "MedicationAdministration",
-]
-
 
 class ServerSettings(BaseModel):
     """How a FHIR server is reached; times in seconds. Secrets stand in files or the environment."""
@@ -255,7 +243,7 @@ class Settings(BaseSettings):
         Field(description="IANA name; times written in UTC are converted to it before the date"),
     ] = None
     complete_types: Annotated[
-        tuple[ReadType, ...],
+        tuple[str, ...],
         NoDecode,
         Field(description="Types whose absence from the source means that nothing happened"),
     ] = ()

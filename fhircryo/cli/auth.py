@@ -81,9 +81,9 @@ def sign_in(
     from fhircryo.settings import load_settings
     from fhircryo.setup.doctor.check import exit_code
     from fhircryo.setup.doctor.check_sign_in import look_at_sign_in
-    from fhircryo.sources.read_result import is_url
+    from fhircryo.sources.places import server_of
 
-    if not is_url(source):
+    if server_of(source) is None:
         raise UsageError(f"{source}: SOURCE is the base URL of a FHIR server")
     settings = load_settings(config)
     set_up_logs(settings.log_level, settings.log_format)

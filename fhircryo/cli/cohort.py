@@ -24,8 +24,9 @@ from fhircryo.cli.options import (
 from fhircryo.errors import DONE, UNREADABLE, SourceError, UsageError
 
 if TYPE_CHECKING:
+    from fhircryo.research.cohort import Cohort
     from fhircryo.research.flow import Flow
-    from fhircryo.research.pull import Cohort, Kind
+    from fhircryo.research.folder_options import CohortKind
 
 _DEFAULT_FORMATS = "csv,parquet"
 
@@ -92,7 +93,8 @@ def cohort(
     from fhircryo.cli.progress import progress
     from fhircryo.research.aggregate import aggregated
     from fhircryo.research.build import Between
-    from fhircryo.research.pull import Wanted, pull
+    from fhircryo.research.cohort_folder import Execution, write_cohort
+    from fhircryo.research.folder_options import FolderOptions
 
     kind = _kind(identified, aggregate_only)
     if index_from is not None and index_to is not None and index_to < index_from:
@@ -105,24 +107,19 @@ def cohort(
     if identified and not yes:
         _ask(folder)
     job = job_of(as_of, protocol, mappings, source, patients, exclude)
-    wanted = Wanted(
-        kind, chosen, report, Between(index_from, index_to), job.settings.smallest_group
-    )
+    between = Between(index_from, index_to)
+    options = FolderOptions(kind, chosen, report, between, job.settings.smallest_group, key)
     with progress() as (stage, advance), _kept(folder):
-        found = pull(
-            source,
-            folder,
-            job,
-            wanted,
-            key=key,
+        execution = Execution(
             workers=workers or workers_for(source),
             progress=advance,
             stage=stage,
             bulk=bulk_of(bulk, keep, source, folder.resolve(), stage),
         )
+        found = write_cohort(source, folder, job, options, execution)
     flow = found.flow
     if aggregate_only:
-        flow = aggregated(found.analysis, wanted.threshold).flow
+        flow = aggregated(found.analysis, options.threshold).flow
     print_cohort(found, flow, source, narrowed=patients is not None or exclude is not None)
     typer.echo(f"{kind}: {folder}")
     if report:
@@ -151,7 +148,7 @@ def _kept(folder: Path) -> Iterator[None]:
         raise
 
 
-def _kind(identified: bool, aggregate_only: bool) -> "Kind":
+def _kind(identified: bool, aggregate_only: bool) -> "CohortKind":
     if identified and aggregate_only:
         raise UsageError("--identified and --aggregate-only: choose one")
     if identified:
@@ -160,7 +157,7 @@ def _kind(identified: bool, aggregate_only: bool) -> "Kind":
 
 
 def _formats(text: str) -> tuple[str, ...]:
-    from fhircryo.research.pull import FORMATS
+    from fhircryo.research.folder_options import FORMATS
 
     chosen = tuple(dict.fromkeys(one.strip() for one in text.split(",") if one.strip()))
     for one in chosen:

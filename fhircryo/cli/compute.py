@@ -72,10 +72,10 @@ def compute(
     """
     from fhircryo.cli.options import job_of
     from fhircryo.publish.target_server import Permissions
-    from fhircryo.sources.read_result import is_url
+    from fhircryo.sources.places import server_of
 
     narrowed = patients is not None or exclude is not None
-    if is_url(target):
+    if server_of(target) is not None:
         if force or validate:
             raise UsageError("--force and --validate are for a folder as TARGET")
         job = job_of(as_of, protocol, mappings, source, patients, exclude)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from fhircryo.research.pull import Cohort
+    from fhircryo.research.cohort import Cohort
     from fhircryo.runs.run_config import RunConfig
 
 DEMO_AS_OF = date(2017, 12, 31)
@@ -31,7 +31,8 @@ def demo(
     Example:
       fhircryo demo --out endpoints/
     """
-    from fhircryo.research.pull import Wanted, pull
+    from fhircryo.research.cohort_folder import write_cohort
+    from fhircryo.research.folder_options import FolderOptions
     from fhircryo.runs.to_folder import compute_folder
     from fhircryo.storage.shipped_files import shipped
 
@@ -42,7 +43,7 @@ def demo(
         compute_folder(source, out, job)
         typer.echo(f"written: {out}")
     if report is not None:
-        pull(source, report, job, Wanted())
+        write_cohort(source, report, job, FolderOptions())
         typer.echo(f"report: {report / 'report.html'}")
     raise typer.Exit(0 if same else 1)
 
@@ -57,10 +58,11 @@ def demo_job() -> "RunConfig":
 
 def demo_cohort(source: str | Path, job: "RunConfig") -> "Cohort":
     """The demo's cohort, of a folder or a server that holds it."""
-    from fhircryo.research.pull import cohort_of
-    from fhircryo.sources.read_result import read_source
+    from fhircryo.research.build import TableOptions
+    from fhircryo.research.cohort import cohort_of
+    from fhircryo.runs.read_source import read_source
 
-    return cohort_of(read_source(source, job), job, str)
+    return cohort_of(read_source(source, job), job, TableOptions(str))
 
 
 def print_table(found: "Cohort") -> bool:
@@ -70,7 +72,7 @@ def print_table(found: "Cohort") -> bool:
 
     from fhircryo.research.results_table import results_table
 
-    job = found.job
+    job = found.config
     rows = results_table(found["patients"], job.protocol, job.mappings.instruments)
     typer.echo(f"{job.protocol.title}, as of {job.as_of}")
     table = Table()

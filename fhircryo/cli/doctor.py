@@ -59,20 +59,20 @@ def _findings(source: str | None, target: str | None, job: "RunConfig") -> "Iter
     from fhircryo.setup.doctor.check_installation import look_here
     from fhircryo.setup.doctor.check_source import look_at_source
     from fhircryo.setup.doctor.check_target import look_at_target
-    from fhircryo.sources.read_result import is_url
+    from fhircryo.sources.places import server_of
 
     yield from look_here(job.settings, job)
-    if source is not None and is_url(source):
+    if source is not None and server_of(source) is not None:
         with open_client(source, job.settings.source) as client:
             yield from look_at_source(client, job)
     elif source is not None:
         yield from look_at_source_folder(Path(source), job)
-    if target is not None and is_url(target):
-        server = source if source is not None and is_url(source) else None
+    if target is not None and server_of(target) is not None:
+        server = source if source is not None and server_of(source) is not None else None
         with open_client(target, target_settings(server, target, job.settings), WRITING) as client:
             yield from look_at_target(client, job)
     elif target is not None:
-        folder = Path(source) if source is not None and not is_url(source) else None
+        folder = Path(source) if source is not None and server_of(source) is None else None
         yield look_at_target_folder(Path(target), folder)
 
 

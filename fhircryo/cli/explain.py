@@ -42,13 +42,13 @@ def explain(
     import json
 
     from fhircryo.cli.options import job_of
-    from fhircryo.setup.explanation import explain_folder
+    from fhircryo.setup.explanation import explain_patient
 
     if (patient is None) == (patients is None):
         raise UsageError("name one PATIENT, or several with --patients")
     job = job_of(as_of, protocol, mappings, source, patients, exclude)
     asked = [patient.removeprefix("Patient/")] if patient else sorted(job.selection.include or ())
-    stories = [explain_folder(source, one, job, endpoint) for one in asked]
+    stories = [explain_patient(source, one, job, endpoint) for one in asked]
     if as_json:
         told = [story.as_dict() for story in stories]
         typer.echo(json.dumps(told[0] if patient else told, indent=2, ensure_ascii=False))

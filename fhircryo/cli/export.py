@@ -46,10 +46,10 @@ def export(
     from fhircryo.fhir.connect import open_client
     from fhircryo.publish.folder_target import check_target, writing_to
     from fhircryo.sources.bulk_source import asked_for, level_of, needs_of
-    from fhircryo.sources.read_result import is_url
+    from fhircryo.sources.places import server_of
     from fhircryo.storage.work_folder import work_folder
 
-    if not is_url(source):
+    if server_of(source) is None:
         raise UsageError(f"{source}: SOURCE is the base URL of a FHIR server")
     check_target(folder, None, own=frozenset())
     level = level_of(level)

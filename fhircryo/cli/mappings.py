@@ -65,7 +65,7 @@ def show(
     """
     from fhircryo.mapping.mapping_text import show as lines
 
-    for line in lines(_loaded(mappings).layers, name):
+    for line in lines(_loaded(mappings).merged, name):
         typer.echo(line)
 
 

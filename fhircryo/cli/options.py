@@ -11,10 +11,10 @@ from fhircryo.errors import UsageError
 
 if TYPE_CHECKING:
     from fhircryo.cli.progress import Stage
+    from fhircryo.record.patients import Selection
     from fhircryo.runs.run_config import RunConfig
     from fhircryo.settings import Settings
     from fhircryo.sources.bulk_source import Bulk
-    from fhircryo.sources.reading import Selection
 
 
 def parse_day(text: str) -> date:
@@ -89,13 +89,13 @@ def bulk_of(
     """How a server is to be read by bulk export, if it is; ``place``: of the target."""
     from fhircryo.fhir.bulk.exporting import Watch
     from fhircryo.sources.bulk_source import Bulk, check_keep, level_of
-    from fhircryo.sources.read_result import is_url
+    from fhircryo.sources.places import server_of
 
     if level is None:
         if keep:
             raise UsageError("--keep is for the files of --bulk")
         return None
-    if not is_url(source):
+    if server_of(source) is None:
         raise UsageError("--bulk needs a FHIR server as SOURCE; a folder is read as it is")
     watch = Watch() if stage is None else Watch(tell=stage)
     return Bulk(level_of(level), watch, check_keep(place) if keep else None)
@@ -180,8 +180,8 @@ def _selection(
 ) -> "Selection":
     """Who is asked for, and who objected."""
     from fhircryo.record.patient_list import read_patient_list
-    from fhircryo.sources.read_result import patients_of
-    from fhircryo.sources.reading import Selection
+    from fhircryo.record.patients import Selection
+    from fhircryo.sources.groups import patients_of
 
     return Selection(
         include=patients_of(source, patients, settings.source) if patients else None,

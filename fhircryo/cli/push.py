@@ -46,9 +46,9 @@ def push(
     from fhircryo.publish.target_server import Permissions, Scope, open_target
     from fhircryo.record.patient_list import read_patient_list
     from fhircryo.settings import load_settings
-    from fhircryo.sources.read_result import is_url
+    from fhircryo.sources.places import server_of
 
-    if not is_url(target):
+    if server_of(target) is None:
         raise UsageError(f"{target}: TARGET is the base URL of a FHIR server")
     settings = load_settings()
     set_up_logs(settings.log_level, settings.log_format)

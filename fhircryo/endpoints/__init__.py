@@ -1,1 +1,4 @@
-"""PatientRecord + Protocol + as-of to endpoints: pure, no I/O, no clock, no FHIR."""
+"""Computes endpoints from a patient record, a protocol and the as-of date.
+
+The computation is pure: it does no I/O, reads no clock and knows nothing of FHIR.
+"""

@@ -1,145 +1,157 @@
-"""The endpoints: key, words, value type, window. Publishing, tables and docs follow from it."""
+"""The catalogue of endpoints; publishing, the cohort's tables and the reference follow from it.
 
-from enum import StrEnum
+A new endpoint is an entry here and in ``CATALOGUE``, a module that computes it, and a line in
+``patient_endpoints.COMPUTATIONS``.
+"""
+
+from collections.abc import Iterable
 
 import msgspec
 
-
-class ValueType(StrEnum):
-    """What kind of value an endpoint has."""
-
-    YES_NO = "yes or no"
-    PSA = "ng/mL"
-    DAYS = "days, event or censored"
-    COUNT = "count"
-    GRADE = "grade"
-    SCORE = "score"
-
-
-#: UCUM units of the values that have one.
-UNITS = {ValueType.PSA: "ng/mL", ValueType.DAYS: "d", ValueType.SCORE: "{score}"}
+from fhircryo.endpoints.value_types import (
+    COUNT,
+    GRADE,
+    PSA,
+    SCORE,
+    TIME_TO_EVENT,
+    YES_NO,
+    ValueType,
+)
 
 
 class Endpoint(msgspec.Struct, frozen=True, gc=False):
-    """An entry of the catalogue; ``scale``: the grading scale that it is about."""
+    """An endpoint of the catalogue.
+
+    ``words``: what it says, in a sentence. ``window``: the time that it is about. ``scale``: the
+    grading scale that it rests on. ``per_instrument``: it exists once for each instrument, whose
+    key follows its own in the published code. ``order``: its position in the catalogue.
+    """
 
     key: str
     words: str
     value_type: ValueType
     window: str
     scale: str = ""
+    per_instrument: bool = False
     order: int = 0
+
+    def code(self, instrument: str = "") -> str:
+        """The published code: the key, followed by the instrument's key where there is one."""
+        return f"{self.key}-{instrument}" if instrument else self.key
 
 
 TECHNICAL_SUCCESS = Endpoint(
     "technical-success",
     "The index treatment was completed and is not recorded as unsuccessful",
-    ValueType.YES_NO,
+    YES_NO,
     "index treatment",
 )
 PSA_NADIR = Endpoint(
     "psa-nadir",
     "Lowest PSA after the index procedure, up to a biochemical failure",
-    ValueType.PSA,
+    PSA,
     "after D0",
 )
 BIOCHEMICAL_FAILURE = Endpoint(
     "biochemical-failure",
     "PSA at or above the nadir plus the protocol's rise, dated at call",
-    ValueType.YES_NO,
+    YES_NO,
     "after D0",
 )
 TIME_TO_FAILURE = Endpoint(
     "time-to-biochemical-failure",
     "Days to biochemical failure, else censored at the last clear PSA",
-    ValueType.DAYS,
+    TIME_TO_EVENT,
     "after D0",
 )
 LOCAL_RECURRENCE = Endpoint(
     "local-recurrence",
     "A confirmed local recurrence after the index procedure",
-    ValueType.YES_NO,
+    YES_NO,
     "after D0",
 )
 METASTASIS = Endpoint(
     "metastasis",
     "A confirmed metastasis after the index procedure",
-    ValueType.YES_NO,
+    YES_NO,
     "after D0",
 )
 DISEASE_FREE = Endpoint(
     "disease-free-12-months",
     "No biochemical failure and no clinical evidence of disease up to the landmark",
-    ValueType.YES_NO,
+    YES_NO,
     "D0 to the landmark",
 )
 DISEASE_FREE_SURVIVAL = Endpoint(
     "disease-free-survival",
     "Days to failure, recurrence, metastasis, progression or death",
-    ValueType.DAYS,
+    TIME_TO_EVENT,
     "after D0",
 )
 METASTASIS_FREE_SURVIVAL = Endpoint(
     "metastasis-free-survival",
     "Days to metastasis or death",
-    ValueType.DAYS,
+    TIME_TO_EVENT,
     "after D0",
 )
 ADVERSE_EVENT_COUNT = Endpoint(
     "adverse-event-count",
     "Adverse events attributed to the index procedure",
-    ValueType.COUNT,
+    COUNT,
     "complications",
 )
 WORST_CLAVIEN = Endpoint(
     "worst-clavien-dindo",
     "Worst Clavien-Dindo grade of the attributed complications",
-    ValueType.GRADE,
+    GRADE,
     "complications",
     "clavien-dindo",
 )
 WORST_SIR = Endpoint(
     "worst-sir",
     "Worst SIR grade of the attributed complications",
-    ValueType.GRADE,
+    GRADE,
     "complications",
     "sir-2003",
 )
 WORST_CTCAE = Endpoint(
     "worst-ctcae",
     "Worst CTCAE grade of the attributed complications",
-    ValueType.GRADE,
+    GRADE,
     "complications",
     "ctcae-grade",
 )
 MAJOR_CLAVIEN = Endpoint(
     "major-complication-clavien",
     "A complication of the protocol's major Clavien-Dindo grade or worse",
-    ValueType.YES_NO,
+    YES_NO,
     "complications",
     "clavien-dindo",
 )
 MAJOR_SIR = Endpoint(
     "major-complication-sir",
     "A complication of the protocol's major SIR grade or worse",
-    ValueType.YES_NO,
+    YES_NO,
     "complications",
     "sir-2003",
 )
 PROM_SCORE = Endpoint(
     "prom-score",
     "Score of a questionnaire at a time point, one endpoint per instrument",
-    ValueType.SCORE,
+    SCORE,
     "time point",
+    per_instrument=True,
 )
 PROM_CHANGE = Endpoint(
     "prom-change",
     "Score at a time point less the baseline score, one endpoint per instrument",
-    ValueType.SCORE,
+    SCORE,
     "time point",
+    per_instrument=True,
 )
 
-_IN_ORDER = (
+#: All endpoints in the order of publishing.
+CATALOGUE: tuple[Endpoint, ...] = (
     TECHNICAL_SUCCESS,
     PSA_NADIR,
     BIOCHEMICAL_FAILURE,
@@ -158,8 +170,15 @@ _IN_ORDER = (
     PROM_SCORE,
     PROM_CHANGE,
 )
-for _number, _endpoint in enumerate(_IN_ORDER):
-    msgspec.structs.force_setattr(_endpoint, "order", _number)
+for _position, _endpoint in enumerate(CATALOGUE):
+    msgspec.structs.force_setattr(_endpoint, "order", _position)
 
-#: All endpoints in the order of publishing.
-CATALOGUE: tuple[Endpoint, ...] = _IN_ORDER
+
+def published_codes(instruments: Iterable[str]) -> tuple[str, ...]:
+    """The codes of all endpoints in catalogue order; ``instruments``: keys, in their order."""
+    keys = list(instruments)
+    return tuple(
+        endpoint.code(instrument)
+        for endpoint in CATALOGUE
+        for instrument in (keys if endpoint.per_instrument else [""])
+    )

@@ -1,9 +1,10 @@
-"""Complications: which are attributed to the index procedure, and how bad the worst is.
+"""Complications: which are attributed to the index procedure, and their worst grades.
 
 Sources: Dindo et al. 2004 (Clavien-Dindo), Sacks et al. 2003 (SIR letters).
 """
 
 from datetime import date
+from typing import NamedTuple
 
 import msgspec
 
@@ -31,7 +32,7 @@ from fhircryo.endpoints.timeline import Timeline
 from fhircryo.mapping.schema import Scale
 from fhircryo.record.items import AdverseEvent, Grading, Lacking
 
-#: Published where no complication is attributed.
+#: The worst grade of a patient without attributed complications.
 NO_COMPLICATION = "none"
 
 _WORST = (WORST_CLAVIEN, WORST_SIR, WORST_CTCAE)
@@ -39,19 +40,19 @@ _MAJOR = (MAJOR_CLAVIEN, MAJOR_SIR)
 
 
 class Complication(msgspec.Struct, gc=False):
-    """An attributed event with all its grades, (scale, grade).
+    """An adverse event or a grading, with all its grades, each as (scale, grade).
 
-    ``vague``: of one that is not attributed, why nobody knows whether it should be (None: it
-    should not).
+    ``when``: its day or interval (None: no usable date). ``possible_reason``: set on a possible
+    complication, the reason why it cannot be attributed or ruled out.
     """
 
     ref: str
     when: Span | None
     grades: tuple[tuple[str, str], ...]
-    vague: Reason | None = None
+    possible_reason: Reason | None = None
 
     def evidence(self, grade: str = "") -> Evidence:
-        """This complication as evidence."""
+        """Return this complication as evidence for a result; ``grade``: the grade that decides."""
         precise = self.when is not None and self.when.precise
         return Evidence(
             Role.COMPLICATION,
@@ -62,162 +63,171 @@ class Complication(msgspec.Struct, gc=False):
 
 
 class Complications(msgspec.Struct):
-    """What is attributed to the index procedure, in order of reference.
+    """The adverse events and gradings of a patient, by attribution, in order of reference."""
 
-    ``events``: adverse events; ``graded``: gradings without one, events of their own.
-    ``possible``: with the reason why nobody knows, events only resp. all of them.
-    """
-
-    events: list[Complication]
-    graded: list[Complication]
-    possible_events: list[Reason]
-    possible: list[Reason]
-    #: What is not attributed; gradings that share an adverse event's fate left out.
-    others: list[Complication]
-    #: The last day of the window.
+    #: The last day on which an event without a suspect is attributed.
     end: date
+    #: Attributed adverse events.
+    events: list[Complication] = []
+    #: Attributed gradings that belong to no adverse event of the source.
+    gradings: list[Complication] = []
+    #: The reasons of possible adverse events.
+    possible_events: list[Reason] = []
+    #: The reasons of all possible complications.
+    possible: list[Reason] = []
+    #: Adverse events and gradings that are not attributed; without gradings of an adverse event.
+    others: list[Complication] = []
 
     @property
     def all(self) -> list[Complication]:
-        """Everything that counts as a complication."""
-        return self.events + self.graded
+        """All attributed complications: adverse events, then gradings."""
+        return self.events + self.gradings
 
 
-def complications(line: Timeline) -> Complications:
-    """The patient's complications; what is not attributed is told to the time line."""
-    end = add_months(line.d0, line.protocol.complications.window_months)
-    found = Complications([], [], [], [], [], end)
-    events = sorted(line.record.adverse_events, key=lambda event: event.ref)
-    # Of an adverse event after as-of nothing is known, not even that it is there.
-    held: dict[str, Complication | None] = {
+#: Adverse events by reference: the complication, or None if the event is not attributed.
+_EventsByRef = dict[str, Complication | None]
+
+
+def complications(timeline: Timeline) -> Complications:
+    """Return the complications of a patient; reports to the timeline what is not attributed."""
+    found = Complications(add_months(timeline.d0, timeline.protocol.complications.window_months))
+    # Adverse events of other patients, or of no patient. One after as-of does not exist.
+    by_ref: _EventsByRef = {
         ref: None
-        for ref, when in line.record.foreign_events.items()
-        if when is None or when.first <= line.as_of
+        for ref, when in timeline.record.foreign_events.items()
+        if when is None or when.first <= timeline.as_of
     }
-    for event in events:
-        _place_event(event, line, found, held)
-    for grading in sorted(line.record.gradings, key=lambda grading: grading.ref):
-        _place_grading(grading, line, found, held)
+    for event in sorted(timeline.record.adverse_events, key=lambda event: event.ref):
+        _add_event(event, timeline, found, by_ref)
+    for grading in sorted(timeline.record.gradings, key=lambda grading: grading.ref):
+        _add_grading(grading, timeline, found, by_ref)
     return found
 
 
-def _place_event(
-    event: AdverseEvent,
-    line: Timeline,
-    found: Complications,
-    held: dict[str, Complication | None],
+def _add_event(
+    event: AdverseEvent, timeline: Timeline, found: Complications, by_ref: _EventsByRef
 ) -> None:
     when = None
     if event.when is not None:
-        when = line.settle(event.when)
+        when = timeline.settle(event.when)
         if when is None:
-            line.tell(event.ref, Reason.AFTER_AS_OF)
+            timeline.report(event.ref, Reason.AFTER_AS_OF)
             return
-    held[event.ref] = None
+    by_ref[event.ref] = None
     if event.problem is not None:
-        line.tell(event.ref, event.problem)
+        timeline.report(event.ref, event.problem)
         return
     if event.taken_as_actual:
-        line.tell(event.ref, Reason.STATUS, "no actuality: taken as actual", used=True)
+        timeline.report(event.ref, Reason.STATUS, "no actuality: taken as actual", used=True)
     if event.has_suspects:
-        attributed, vague = _to_index(event.suspects, when, line), None
+        attributed, possible_reason = _suspects_index(event.suspects, when, timeline), None
     else:
-        attributed, vague = _by_date(when, line, found.end)
+        attributed, possible_reason = _within_window(when, timeline, found.end)
+    complication = Complication(event.ref, when, event.grades, possible_reason)
     if attributed:
-        complication = Complication(event.ref, when, event.grades)
-        held[event.ref] = complication
+        by_ref[event.ref] = complication
         found.events.append(complication)
         return
-    if vague is not None:
-        found.possible_events.append(vague)
-    _tell_unattributed(Complication(event.ref, when, event.grades, vague), line, found)
+    if possible_reason is not None:
+        found.possible_events.append(possible_reason)
+    _add_unattributed(complication, timeline, found)
 
 
-def _place_grading(
-    grading: Grading,
-    line: Timeline,
-    found: Complications,
-    held: dict[str, Complication | None],
+def _add_grading(
+    grading: Grading, timeline: Timeline, found: Complications, by_ref: _EventsByRef
 ) -> None:
+    """Add a grading to the adverse events that it grades, else as a complication of its own."""
     when = None
     if grading.when is not None:
-        when = line.settle(grading.when)
+        when = timeline.settle(grading.when)
         if when is None:
-            line.tell(grading.ref, Reason.AFTER_AS_OF)
+            timeline.report(grading.ref, Reason.AFTER_AS_OF)
             return
-    known = [ref for ref in grading.events if ref in held]
+    known = [ref for ref in grading.events if ref in by_ref]
     if known:
-        graded = [complication for ref in known if (complication := held[ref]) is not None]
-        for complication in graded:
-            complication.grades += grading.grades
-        if not graded:
-            line.tell(
-                grading.ref,
-                Reason.NOT_ATTRIBUTED,
-                "as the adverse event that it grades",
-            )
+        attributed_events = [event for ref in known if (event := by_ref[ref]) is not None]
+        for event in attributed_events:
+            event.grades += grading.grades
+        if not attributed_events:
+            detail = "like the adverse event that it grades"
+            timeline.report(grading.ref, Reason.NOT_ATTRIBUTED, detail)
         return
     if grading.procedures:
-        attributed, vague = _to_index(grading.procedures, when, line), None
+        attributed, possible_reason = _suspects_index(grading.procedures, when, timeline), None
     else:
-        attributed, vague = _by_date(when, line, found.end)
+        attributed, possible_reason = _within_window(when, timeline, found.end)
+    complication = Complication(grading.ref, when, grading.grades, possible_reason)
     if attributed:
-        found.graded.append(Complication(grading.ref, when, grading.grades))
+        found.gradings.append(complication)
     else:
-        _tell_unattributed(Complication(grading.ref, when, grading.grades, vague), line, found)
+        _add_unattributed(complication, timeline, found)
 
 
-def _tell_unattributed(other: Complication, line: Timeline, found: Complications) -> None:
+def _add_unattributed(other: Complication, timeline: Timeline, found: Complications) -> None:
     found.others.append(other)
-    if other.vague is None:
-        line.tell(other.ref, Reason.NOT_ATTRIBUTED)
+    if other.possible_reason is None:
+        timeline.report(other.ref, Reason.NOT_ATTRIBUTED)
     else:
-        found.possible.append(other.vague)
-        line.tell(other.ref, other.vague, "a possible complication")
+        found.possible.append(other.possible_reason)
+        timeline.report(other.ref, other.possible_reason, "a possible complication")
 
 
-def _to_index(procedures: tuple[str, ...], when: Span | None, line: Timeline) -> bool:
-    """Whether one of the procedures is of the index treatment, and the event not before D0."""
-    named = any(procedure.ref in procedures for procedure in line.treatment)
-    return named and (when is None or when.last >= line.d0)
+def _suspects_index(procedures: tuple[str, ...], when: Span | None, timeline: Timeline) -> bool:
+    """Return whether a suspect is a Procedure of the index treatment.
+
+    An event that lies wholly before D0 is not attributed.
+    """
+    suspected = any(procedure.ref in procedures for procedure in timeline.treatment)
+    return suspected and (when is None or when.last >= timeline.d0)
 
 
-def _by_date(when: Span | None, line: Timeline, end: date) -> tuple[bool, Reason | None]:
-    """Whether an event that names no cause is within the window; the reason if nobody knows."""
+def _within_window(when: Span | None, timeline: Timeline, end: date) -> tuple[bool, Reason | None]:
+    """Return whether an event without suspects lies wholly in D0 .. ``end``.
+
+    If that cannot be decided, the second value is the reason of a possible complication.
+    """
     if when is None:
         return False, Reason.NO_USABLE_DATE
-    if line.d0 <= when.first and when.last <= end:
+    if timeline.d0 <= when.first and when.last <= end:
         return True, None
-    overlaps = when.first <= end and when.last >= line.d0
+    overlaps = when.first <= end and when.last >= timeline.d0
     return False, Reason.IMPRECISE_DATE if overlaps else None
 
 
+class _Input(NamedTuple):
+    """The input of every endpoint about complications."""
+
+    timeline: Timeline
+    found: Complications
+    lacking: Lacking
+
+
 def complication_endpoints(
-    line: Timeline, found: Complications, lacking: Lacking, scales: dict[str, Scale]
+    timeline: Timeline, found: Complications, lacking: Lacking, scales: dict[str, Scale]
 ) -> list[Result]:
-    """The count, the worst grade of each scale, and whether any is major."""
-    results = [_count(line, found, lacking)]
-    for endpoint in _WORST:
-        results.append(_worst(endpoint, line, found, lacking, scales[endpoint.scale]))
-    for endpoint in _MAJOR:
-        results.append(_major(endpoint, line, found, lacking, scales[endpoint.scale]))
-    return results
+    """Return the count, the worst grade of each scale, and whether any is major."""
+    given = _Input(timeline, found, lacking)
+    return [
+        _count(given),
+        *(_worst(endpoint, given, scales[endpoint.scale]) for endpoint in _WORST),
+        *(_major(endpoint, given, scales[endpoint.scale]) for endpoint in _MAJOR),
+    ]
 
 
 def _result(
     endpoint: Endpoint,
-    line: Timeline,
-    found: Complications,
+    given: _Input,
     value: Value | None,
     reason: Reason | None = None,
     evidence: tuple[Evidence, ...] = (),
     components: tuple[Component, ...] = (),
 ) -> Result:
+    """Return the result with ``value``, or without a value if there is a ``reason``."""
     return Result(
         endpoint,
-        line.d0,
-        found.end,
-        final=line.as_of >= found.end,
+        given.timeline.d0,
+        given.found.end,
+        final=given.timeline.as_of >= given.found.end,
         value=None if reason is not None else value,
         absent=Absent.UNKNOWN if reason is not None else None,
         reason=reason,
@@ -228,7 +238,10 @@ def _result(
 
 
 def _unknown(possible: list[Reason], lacks: bool) -> Reason | None:
-    """Why "no complication" cannot be said."""
+    """Return the reason why the absence of a complication is not known; None if it is known.
+
+    ``lacks``: the source lacks the resources that would state a complication.
+    """
     if Reason.IMPRECISE_DATE in possible:
         return Reason.IMPRECISE_DATE
     if possible:
@@ -236,13 +249,14 @@ def _unknown(possible: list[Reason], lacks: bool) -> Reason | None:
     return Reason.SOURCE_LACKS_TYPE if lacks else None
 
 
-def _count(line: Timeline, found: Complications, lacking: Lacking) -> Result:
-    count = len(found.events)
+def _count(given: _Input) -> Result:
+    """``adverse-event-count``: attributed adverse events; gradings alone do not count."""
+    events = given.found.events
     reason = None
-    if not count:
-        reason = _unknown(found.possible_events, lacking.adverse_events)
-    evidence = tuple(complication.evidence() for complication in found.events)
-    return _result(ADVERSE_EVENT_COUNT, line, found, count, reason, evidence)
+    if not events:
+        reason = _unknown(given.found.possible_events, given.lacking.adverse_events)
+    evidence = tuple(event.evidence() for event in events)
+    return _result(ADVERSE_EVENT_COUNT, given, len(events), reason, evidence)
 
 
 def _lacks(endpoint: Endpoint, lacking: Lacking) -> bool:
@@ -250,79 +264,60 @@ def _lacks(endpoint: Endpoint, lacking: Lacking) -> bool:
     return lacking.adverse_events and endpoint.scale not in lacking.graded
 
 
-def _worst_of(complication: Complication, scale: str, order: tuple[str, ...]) -> int | None:
-    """The position of a complication's worst grade on a scale; None without one."""
-    return max(
-        (order.index(grade) for name, grade in complication.grades if name == scale),
-        default=None,
-    )
-
-
-def _worst(
-    endpoint: Endpoint,
-    line: Timeline,
-    found: Complications,
-    lacking: Lacking,
-    scale: Scale,
-) -> Result:
-    everything = found.all
-    if not everything:
-        reason = _unknown(found.possible, _lacks(endpoint, lacking))
-        return _result(endpoint, line, found, NO_COMPLICATION, reason)
-    graded, ungraded = _graded(everything, endpoint, scale)
-    if not graded:
-        evidence = tuple(complication.evidence() for complication in everything)
-        return _result(endpoint, line, found, None, Reason.UNGRADED, evidence)
-    position, complication = max(graded, key=lambda pair: pair[0])
-    grade = scale.order[position]
-    components = (Component(Part.UNGRADED, ungraded),) if ungraded else ()
-    return _result(endpoint, line, found, grade, None, (complication.evidence(grade),), components)
-
-
 def _graded(
-    everything: list[Complication], endpoint: Endpoint, scale: Scale
-) -> tuple[list[tuple[int, Complication]], int]:
-    """The complications that carry the scale, each with its worst; how many do not."""
+    attributed: list[Complication], scale: str, order: tuple[str, ...]
+) -> list[tuple[int, Complication]]:
+    """Return the complications with a grade of the scale, and the position of the worst one."""
     graded = []
-    for complication in everything:
-        position = _worst_of(complication, endpoint.scale, scale.order)
-        if position is not None:
-            graded.append((position, complication))
-    return graded, len(everything) - len(graded)
+    for complication in attributed:
+        positions = [order.index(grade) for name, grade in complication.grades if name == scale]
+        if positions:
+            graded.append((max(positions), complication))
+    return graded
 
 
-def _major(
-    endpoint: Endpoint,
-    line: Timeline,
-    found: Complications,
-    lacking: Lacking,
-    scale: Scale,
-) -> Result:
-    rules = line.protocol.complications
-    everything = found.all
-    graded, ungraded = _graded(everything, endpoint, scale)
+def _worst(endpoint: Endpoint, given: _Input, scale: Scale) -> Result:
+    """``worst-*``: the worst grade; else why it is not known, or that there is no complication."""
+    attributed = given.found.all
+    if not attributed:
+        reason = _unknown(given.found.possible, _lacks(endpoint, given.lacking))
+        return _result(endpoint, given, NO_COMPLICATION, reason)
+    graded = _graded(attributed, endpoint.scale, scale.order)
+    if not graded:
+        evidence = tuple(complication.evidence() for complication in attributed)
+        return _result(endpoint, given, None, Reason.UNGRADED, evidence)
+    position, worst = max(graded, key=lambda pair: pair[0])
+    grade = scale.order[position]
+    ungraded = len(attributed) - len(graded)
+    components = (Component(Part.UNGRADED, ungraded),) if ungraded else ()
+    return _result(endpoint, given, grade, None, (worst.evidence(grade),), components)
+
+
+def _major(endpoint: Endpoint, given: _Input, scale: Scale) -> Result:
+    """``major-complication-*``: yes, no, or why it is not known."""
+    rules = given.timeline.protocol.complications
+    attributed = given.found.all
+    graded = _graded(attributed, endpoint.scale, scale.order)
     threshold = scale.order.index(rules.major[endpoint.scale])
     grade = ""
     evidence: tuple[Evidence, ...] = ()
     if graded:
-        position, complication = max(graded, key=lambda pair: pair[0])
+        position, worst = max(graded, key=lambda pair: pair[0])
         grade = scale.order[position]
-        evidence = (complication.evidence(grade),)
+        evidence = (worst.evidence(grade),)
         if position >= threshold:
-            return _result(endpoint, line, found, True, None, evidence)
-    reason = None
-    if ungraded and not rules.ungraded_means_minor:
+            return _result(endpoint, given, True, None, evidence)
+    if len(graded) < len(attributed) and not rules.ungraded_means_minor:
         reason = Reason.PARTLY_GRADED if graded else Reason.UNGRADED
-        evidence = tuple(complication.evidence() for complication in everything)
-    elif _may_be_major(grade, threshold, scale):
-        reason = Reason.GRADE_NOT_SPECIFIED
-    else:
-        lacks = not everything and _lacks(endpoint, lacking)
-        reason = _unknown(found.possible, lacks)
-    return _result(endpoint, line, found, False, reason, evidence)
+        evidence = tuple(complication.evidence() for complication in attributed)
+        return _result(endpoint, given, False, reason, evidence)
+    if _may_be_major(grade, threshold, scale):
+        return _result(endpoint, given, False, Reason.GRADE_NOT_SPECIFIED, evidence)
+    lacks = not attributed and _lacks(endpoint, given.lacking)
+    return _result(endpoint, given, False, _unknown(given.found.possible, lacks), evidence)
 
 
 def _may_be_major(grade: str, threshold: int, scale: Scale) -> bool:
-    """Whether an unspecified grade may be as bad as a major one."""
-    worse = scale.unspecified.get(grade)
-    return worse is not None and scale.order.index(worse) >= threshold
+    """Return whether a grade without subgrade, such as III, may mean a major grade."""
+    worst = scale.unspecified.get(grade)
+    return worst is not None and scale.order.index(worst) >= threshold

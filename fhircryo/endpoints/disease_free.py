@@ -1,4 +1,4 @@
-"""Disease-free at the landmark (12 months): the seven rules, the first that applies."""
+"""Disease-free at the landmark (12 months): the rules in order, of which the first applies."""
 
 from datetime import date
 
@@ -6,59 +6,55 @@ from fhircryo.calendar import add_months
 from fhircryo.endpoints.catalogue import DISEASE_FREE
 from fhircryo.endpoints.failure import failure_event, psa_evidence
 from fhircryo.endpoints.psa import PsaCourse
-from fhircryo.endpoints.recurrence import ClinicalEvents, Event, vague_reason
+from fhircryo.endpoints.recurrence import ClinicalEvents, Event, uncertainty_reason
 from fhircryo.endpoints.result import Absent, Evidence, Reason, Result, Role, absent
 from fhircryo.endpoints.timeline import Timeline
 from fhircryo.record.items import Kind, Lacking
 
 
 def disease_free(
-    line: Timeline, course: PsaCourse, events: ClinicalEvents, lacking: Lacking
+    timeline: Timeline, course: PsaCourse, events: ClinicalEvents, lacking: Lacking
 ) -> Result:
-    """Yes, no with the date of the disease, or why nobody knows."""
-    rules = line.protocol.disease_free
-    landmark = add_months(line.d0, rules.landmark_months)
-    reached = line.as_of >= landmark
+    """Return ``disease-free-12-months``: yes, no with the date of the event, or absent.
 
-    def none(kind: Absent, reason: Reason, *evidence: Evidence, final: bool = reached) -> Result:
-        return absent(DISEASE_FREE, (line.d0, landmark), kind, reason, evidence, final=final)
+    ``events``: the clinical events, and the salvage therapies that count among them.
+    """
+    rules = timeline.protocol.disease_free
+    landmark = add_months(timeline.d0, rules.landmark_months)
+    reached = timeline.as_of >= landmark
+
+    def without_value(
+        kind: Absent, reason: Reason, *evidence: Evidence, final: bool = reached
+    ) -> Result:
+        period = (timeline.d0, landmark)
+        return absent(DISEASE_FREE, period, kind, reason, evidence, final=final)
 
     if events.at_baseline:
         found = (event.evidence(Role.BASELINE_EVENT) for event in events.at_baseline)
-        return none(Absent.NOT_APPLICABLE, Reason.METASTATIC_AT_BASELINE, *found, final=True)
-    disease = _first_disease(course, events, landmark)
-    if disease is not None:
-        role = Role.FAILING_PSA if disease.kind is Kind.BIOCHEMICAL_FAILURE else Role.EVENT
-        return Result(
-            DISEASE_FREE,
-            disease.when.first,
-            disease.when.last,
-            final=reached or disease.when.precise,
-            value=False,
-            period=not disease.when.precise,
-            evidence=(disease.evidence(role),),
-        )
-    died = line.died
+        kind, reason = Absent.NOT_APPLICABLE, Reason.METASTATIC_AT_BASELINE
+        return without_value(kind, reason, *found, final=True)
+    first = _first_event(course, events, landmark)
+    if first is not None:
+        return _not_disease_free(first, final=reached or first.when.precise)
+    died = timeline.died
     if died is not None and died.last <= landmark:
-        return none(Absent.UNKNOWN, Reason.DIED_BEFORE_LANDMARK, death_evidence(line))
+        death = death_evidence(timeline)
+        return without_value(Absent.UNKNOWN, Reason.DIED_BEFORE_LANDMARK, death)
     if not reached:
-        return none(Absent.TEMP_UNKNOWN, Reason.LANDMARK_NOT_REACHED)
-    vague = [*events.possible]
-    vague += [event for event in events.intervals if event.when.first <= landmark]
-    if died is not None and not died.precise and died.first <= landmark:
-        vague.append(Event(Kind.DEATH, _facts_ref(line), died))
-    if vague:
-        told = (event.evidence(Role.VAGUE_EVENT) for event in vague)
-        return none(Absent.UNKNOWN, vague_reason(vague), *told)
+        return without_value(Absent.TEMP_UNKNOWN, Reason.LANDMARK_NOT_REACHED)
+    uncertain = _uncertain_events(timeline, events, landmark)
+    if uncertain:
+        evidence = (event.evidence(Role.VAGUE_EVENT) for event in uncertain)
+        return without_value(Absent.UNKNOWN, uncertainty_reason(uncertain), *evidence)
     earliest = add_months(landmark, -rules.psa_months_before)
     clear = next((point for point in course.clear if point.day >= earliest), None)
     if clear is None:
-        return none(Absent.UNKNOWN, Reason.INSUFFICIENT_PSA)
+        return without_value(Absent.UNKNOWN, Reason.INSUFFICIENT_PSA)
     if lacking.conditions or lacking.medications:
-        return none(Absent.UNKNOWN, Reason.SOURCE_LACKS_TYPE)
+        return without_value(Absent.UNKNOWN, Reason.SOURCE_LACKS_TYPE)
     return Result(
         DISEASE_FREE,
-        line.d0,
+        timeline.d0,
         landmark,
         final=True,
         value=True,
@@ -67,22 +63,49 @@ def disease_free(
     )
 
 
-def death_evidence(line: Timeline) -> Evidence:
-    """His death as evidence."""
-    died = line.died
-    day = died.first if died is not None and died.precise else None
-    return Evidence(Role.DEATH, _facts_ref(line), Kind.DEATH, day)
+def _not_disease_free(first: Event, *, final: bool) -> Result:
+    """Return no, dated by the first event."""
+    role = Role.FAILING_PSA if first.kind is Kind.BIOCHEMICAL_FAILURE else Role.EVENT
+    return Result(
+        DISEASE_FREE,
+        first.when.first,
+        first.when.last,
+        final=final,
+        value=False,
+        period=not first.when.precise,
+        evidence=(first.evidence(role),),
+    )
 
 
-def _facts_ref(line: Timeline) -> str:
-    facts = line.record.facts
-    return facts.ref if facts is not None else f"Patient/{line.record.patient}"
-
-
-def _first_disease(course: PsaCourse, events: ClinicalEvents, landmark: date) -> Event | None:
-    """The disease up to the landmark: the first of a known day, else the first interval."""
+def _first_event(course: PsaCourse, events: ClinicalEvents, landmark: date) -> Event | None:
+    """Return the first event up to the landmark: the first precise one, else an interval event."""
     precise = [*failure_event(course), *events.precise]
     precise = [event for event in precise if event.when.first <= landmark]
     if precise:
         return min(precise, key=lambda event: event.when.first)
     return next((event for event in events.intervals if event.when.last <= landmark), None)
+
+
+def _uncertain_events(timeline: Timeline, events: ClinicalEvents, landmark: date) -> list[Event]:
+    """Return the events that may have happened by the landmark.
+
+    These are possible events, and interval events and a death that begin by the landmark.
+    """
+    uncertain = [*events.possible]
+    uncertain += [event for event in events.intervals if event.when.first <= landmark]
+    died = timeline.died
+    if died is not None and not died.precise and died.first <= landmark:
+        uncertain.append(Event(Kind.DEATH, _patient_ref(timeline), died))
+    return uncertain
+
+
+def death_evidence(timeline: Timeline) -> Evidence:
+    """Return the death of the patient as evidence for a result."""
+    died = timeline.died
+    day = died.first if died is not None and died.precise else None
+    return Evidence(Role.DEATH, _patient_ref(timeline), Kind.DEATH, day)
+
+
+def _patient_ref(timeline: Timeline) -> str:
+    facts = timeline.record.facts
+    return facts.ref if facts is not None else f"Patient/{timeline.record.patient}"

@@ -1,10 +1,10 @@
-"""PSA nadir, biochemical failure and the time to it."""
+"""PSA nadir, biochemical failure and time to biochemical failure."""
 
 from datetime import date
 
 from fhircryo.endpoints.catalogue import BIOCHEMICAL_FAILURE, PSA_NADIR, TIME_TO_FAILURE
 from fhircryo.endpoints.psa import PsaCourse, SeriesPoint
-from fhircryo.endpoints.recurrence import ClinicalEvents, Event, may_precede, vague_reason
+from fhircryo.endpoints.recurrence import ClinicalEvents, Event, may_precede, uncertainty_reason
 from fhircryo.endpoints.result import (
     Absent,
     Component,
@@ -20,15 +20,15 @@ from fhircryo.record.items import Kind, Lacking
 
 
 def psa_evidence(role: Role, point: SeriesPoint) -> Evidence:
-    """A PSA result as evidence, in ng/mL."""
+    """Return a PSA result as evidence for a result, in ng/mL."""
     return Evidence(role, point.result.ref, point.value, point.day)
 
 
-def psa_nadir(line: Timeline, course: PsaCourse) -> Result:
-    """The lowest PSA of the series up to and including the failure, in ng/mL."""
+def psa_nadir(timeline: Timeline, course: PsaCourse) -> Result:
+    """Return ``psa-nadir``: the lowest PSA up to and including the failure, in ng/mL."""
     nadir = course.nadir
     if nadir is None:
-        return absent(PSA_NADIR, (line.d0, None), Absent.UNKNOWN, Reason.TOO_FEW_PSA)
+        return absent(PSA_NADIR, (timeline.d0, None), Absent.UNKNOWN, Reason.TOO_FEW_PSA)
     return Result(
         PSA_NADIR,
         nadir.day,
@@ -40,7 +40,7 @@ def psa_nadir(line: Timeline, course: PsaCourse) -> Result:
 
 
 def failure_event(course: PsaCourse) -> list[Event]:
-    """The biochemical failure as an event among the others."""
+    """Return the biochemical failure as an event: a list of one event, or of none."""
     if course.failure is None:
         return []
     result = course.failure.result
@@ -48,11 +48,12 @@ def failure_event(course: PsaCourse) -> list[Event]:
 
 
 def biochemical_failure(
-    line: Timeline, course: PsaCourse, therapies: ClinicalEvents, lacking: Lacking
+    timeline: Timeline, course: PsaCourse, therapies: ClinicalEvents, lacking: Lacking
 ) -> Result:
-    """Yes at the first PSA that fails; no if one is clear and none fails.
+    """Return ``biochemical-failure``.
 
-    ``therapies``: the salvage therapies that count as a failure, or may.
+    Yes at the first PSA that fails; no if at least one is clear and none fails. ``therapies``: the
+    salvage therapies that are events, and the possible ones.
     """
     failure, nadir = course.failure, course.nadir
     if failure is not None and failure.nadir is not None and failure.threshold is not None:
@@ -72,15 +73,15 @@ def biochemical_failure(
     if course.therapy is not None:
         return _failure_by_therapy(course, course.therapy)
     if not course.clear or nadir is None:
-        return absent(BIOCHEMICAL_FAILURE, (line.d0, None), Absent.UNKNOWN, Reason.TOO_FEW_PSA)
-    unknown = _not_known(therapies.possible, lacking)
+        return absent(BIOCHEMICAL_FAILURE, (timeline.d0, None), Absent.UNKNOWN, Reason.TOO_FEW_PSA)
+    unknown = _unknown(therapies.possible, lacking)
     if unknown is not None:
-        vague = (event.evidence(Role.VAGUE_EVENT) for event in therapies.possible)
-        return absent(BIOCHEMICAL_FAILURE, (line.d0, None), Absent.UNKNOWN, unknown, vague)
+        evidence = (event.evidence(Role.VAGUE_EVENT) for event in therapies.possible)
+        return absent(BIOCHEMICAL_FAILURE, (timeline.d0, None), Absent.UNKNOWN, unknown, evidence)
     last = course.clear[-1]
     return Result(
         BIOCHEMICAL_FAILURE,
-        line.d0,
+        timeline.d0,
         last.day,
         final=False,
         value=False,
@@ -91,7 +92,7 @@ def biochemical_failure(
 
 
 def _failure_by_therapy(course: PsaCourse, therapy: Event) -> Result:
-    """A failure without a failing PSA."""
+    """Return a failure by salvage therapy, without a failing PSA."""
     nadir = course.nadir
     found = () if nadir is None else (Component(Part.NADIR, nadir.value),)
     return Result(
@@ -106,46 +107,49 @@ def _failure_by_therapy(course: PsaCourse, therapy: Event) -> Result:
     )
 
 
-def _not_known(vague: list[Event], lacking: Lacking) -> Reason | None:
-    """Why freedom from failure is not known, though PSA shows it."""
-    if vague:
-        return vague_reason(vague)
+def _unknown(possible: list[Event], lacking: Lacking) -> Reason | None:
+    """Return why freedom from failure is not known although PSA shows it; None if it is known."""
+    if possible:
+        return uncertainty_reason(possible)
     return Reason.SOURCE_LACKS_TYPE if lacking.medications else None
 
 
 def time_to_failure(
-    line: Timeline, course: PsaCourse, therapies: ClinicalEvents, lacking: Lacking
+    timeline: Timeline, course: PsaCourse, therapies: ClinicalEvents, lacking: Lacking
 ) -> Result:
-    """Days from D0 to the failure, else to the last clear PSA, censored."""
+    """Return ``time-to-biochemical-failure``: days from D0 to the failure.
+
+    Without a failure the time is censored at the last clear PSA.
+    """
     precise = [*failure_event(course), *therapies.precise]
     first = min(precise, key=lambda event: event.when.first, default=None)
-    vague = [*therapies.intervals, *therapies.possible]
-    if may_precede(vague, first):
-        told = (event.evidence(Role.VAGUE_EVENT) for event in vague)
-        reason = vague_reason(vague)
-        return absent(TIME_TO_FAILURE, (line.d0, None), Absent.UNKNOWN, reason, told)
+    uncertain = [*therapies.intervals, *therapies.possible]
+    if may_precede(uncertain, first):
+        found = (event.evidence(Role.VAGUE_EVENT) for event in uncertain)
+        reason = uncertainty_reason(uncertain)
+        return absent(TIME_TO_FAILURE, (timeline.d0, None), Absent.UNKNOWN, reason, found)
     if first is not None:
         by_psa = course.failure if first.kind is Kind.BIOCHEMICAL_FAILURE else None
         evidence = (
             first.evidence(Role.EVENT) if by_psa is None else psa_evidence(Role.FAILING_PSA, by_psa)
         )
-        return _days(line, first.when.first, evidence, event=True)
+        return _days(timeline, first.when.first, evidence, event=True)
     if not course.clear:
-        return absent(TIME_TO_FAILURE, (line.d0, None), Absent.UNKNOWN, Reason.TOO_FEW_PSA)
+        return absent(TIME_TO_FAILURE, (timeline.d0, None), Absent.UNKNOWN, Reason.TOO_FEW_PSA)
     if lacking.medications:
         reason = Reason.SOURCE_LACKS_TYPE
-        return absent(TIME_TO_FAILURE, (line.d0, None), Absent.UNKNOWN, reason)
+        return absent(TIME_TO_FAILURE, (timeline.d0, None), Absent.UNKNOWN, reason)
     last = course.clear[-1]
-    return _days(line, last.day, psa_evidence(Role.CLEAR_PSA, last), event=False)
+    return _days(timeline, last.day, psa_evidence(Role.CLEAR_PSA, last), event=False)
 
 
-def _days(line: Timeline, day: date, evidence: Evidence, *, event: bool) -> Result:
+def _days(timeline: Timeline, day: date, evidence: Evidence, *, event: bool) -> Result:
     return Result(
         TIME_TO_FAILURE,
         day,
         day,
         final=event,
-        value=(day - line.d0).days,
+        value=(day - timeline.d0).days,
         components=(Component(Part.EVENT, event),),
         evidence=(evidence,),
     )

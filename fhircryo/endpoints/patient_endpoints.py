@@ -1,43 +1,51 @@
 """All endpoints of one patient."""
 
+from collections.abc import Callable, Iterable
 from datetime import date
 
 import msgspec
 
-from fhircryo.endpoints.complications import (
-    Complications,
-    complication_endpoints,
-    complications,
-)
+from fhircryo.endpoints.complications import complication_endpoints
 from fhircryo.endpoints.disease_free import disease_free
 from fhircryo.endpoints.failure import biochemical_failure, psa_nadir, time_to_failure
+from fhircryo.endpoints.patient_course import PatientCourse, patient_course
 from fhircryo.endpoints.prom import prom_endpoints
-from fhircryo.endpoints.psa import PsaCourse, psa_course
-from fhircryo.endpoints.recurrence import (
-    ClinicalEvents,
-    clinical_events,
-    local_recurrence,
-    metastasis,
-)
+from fhircryo.endpoints.recurrence import local_recurrence, metastasis
 from fhircryo.endpoints.result import Result
-from fhircryo.endpoints.salvage import as_failures, first_therapy, mark, salvage_therapy
+from fhircryo.endpoints.salvage import first_therapy, mark
 from fhircryo.endpoints.technical import technical_success
 from fhircryo.endpoints.time_to_event import disease_free_survival, metastasis_free_survival
-from fhircryo.endpoints.timeline import Timeline, timeline
+from fhircryo.endpoints.timeline import Timeline
 from fhircryo.mapping.protocol import Protocol
 from fhircryo.mapping.schema import Scale
 from fhircryo.record.items import Lacking, PatientRecord
 
+#: The computation of each endpoint, or of several: what of the patient's course it rests on.
+COMPUTATIONS: tuple[Callable[[PatientCourse], Result | Iterable[Result]], ...] = (
+    lambda of: technical_success(of.line),
+    lambda of: psa_nadir(of.line, of.psa),
+    lambda of: biochemical_failure(of.line, of.psa, of.failing, of.lacking),
+    lambda of: time_to_failure(of.line, of.psa, of.failing, of.lacking),
+    lambda of: local_recurrence(of.line, of.events, of.lacking),
+    lambda of: metastasis(of.line, of.events, of.lacking),
+    lambda of: disease_free(of.line, of.psa, of.disease, of.lacking),
+    lambda of: disease_free_survival(of.line, of.psa, of.disease, of.lacking),
+    lambda of: metastasis_free_survival(of.line, of.psa, of.events, of.lacking),
+    lambda of: complication_endpoints(of.line, of.complications, of.lacking, of.scales),
+    lambda of: prom_endpoints(of.line),
+)
+
 
 class PatientEndpoints(msgspec.Struct):
-    """A patient's endpoints in catalogue order, and what they were computed from."""
+    """A patient's endpoints in catalogue order, and the course that they were computed from."""
 
-    line: Timeline
-    course: PsaCourse
-    therapies: ClinicalEvents
-    events: ClinicalEvents
-    complications: Complications
+    course: PatientCourse
     results: list[Result]
+
+    @property
+    def line(self) -> Timeline:
+        """The patient's time line."""
+        return self.course.line
 
 
 def compute(
@@ -47,28 +55,14 @@ def compute(
     lacking: Lacking,
     scales: dict[str, Scale],
 ) -> PatientEndpoints | None:
-    """The endpoints of a patient as of a date; None where he has no index procedure by then."""
-    line = timeline(record, protocol, as_of)
-    if line is None:
+    """The endpoints of a patient; None if he has no index procedure by the as-of date."""
+    course = patient_course(record, protocol, as_of, lacking, scales)
+    if course is None:
         return None
-    therapies = salvage_therapy(line)
-    failing = as_failures(line, therapies)
-    course = psa_course(line, therapies)
-    events = clinical_events(line)
-    disease = events.and_also(failing)
-    attributed = complications(line)
-    results = [
-        technical_success(line),
-        psa_nadir(line, course),
-        biochemical_failure(line, course, failing, lacking),
-        time_to_failure(line, course, failing, lacking),
-        local_recurrence(line, events, lacking),
-        metastasis(line, events, lacking),
-        disease_free(line, course, disease, lacking),
-        disease_free_survival(line, course, disease, lacking),
-        metastasis_free_survival(line, course, events, lacking),
-        *complication_endpoints(line, attributed, lacking, scales),
-        *prom_endpoints(line),
-    ]
-    mark(results, first_therapy(therapies))
-    return PatientEndpoints(line, course, therapies, events, attributed, results)
+    results: list[Result] = []
+    for computation in COMPUTATIONS:
+        computed = computation(course)
+        results += [computed] if isinstance(computed, Result) else computed
+    results.sort(key=lambda result: result.endpoint.order)
+    mark(results, first_therapy(course.therapies))
+    return PatientEndpoints(course, results)

@@ -14,7 +14,7 @@ from fhircryo.record.items import Issue, Reason, Response, Score
 
 
 class Window(msgspec.Struct, frozen=True):
-    """A time point's first and last day, and the day it aims at (the last, for the baseline)."""
+    """The window of a time point; the target of the baseline is D0."""
 
     name: str
     first: date
@@ -23,7 +23,7 @@ class Window(msgspec.Struct, frozen=True):
 
 
 class Scored(msgspec.Struct, gc=False):
-    """A scored response of one instrument, and the day it was filled in."""
+    """A response with its score of one instrument, and its date."""
 
     response: Response
     score: Score
@@ -31,7 +31,7 @@ class Scored(msgspec.Struct, gc=False):
 
 
 def windows(protocol: Protocol, d0: date) -> list[Window]:
-    """The time points' windows in order of time, the baseline first."""
+    """Return the windows of the time points in order of time, the baseline first."""
     found = []
     for name, point in protocol.time_points.items():
         if point.days_before is not None:
@@ -44,35 +44,38 @@ def windows(protocol: Protocol, d0: date) -> list[Window]:
     return sorted(found, key=lambda window: window.first)
 
 
-def prom_endpoints(line: Timeline) -> list[Result]:
-    """Scores, then changes, of the instruments that were answered, by instrument and time."""
-    points = windows(line.protocol, line.d0)
-    competing = _competing(line)
+def prom_endpoints(timeline: Timeline) -> list[Result]:
+    """Return all ``prom-score`` results, then all ``prom-change`` results.
+
+    Both are in order of instrument and time point.
+    """
+    time_points = windows(timeline.protocol, timeline.d0)
+    scored_responses = _scored_responses(timeline)
     results: list[Result] = []
     chosen: set[str] = set()
-    for instrument in sorted(competing):
+    for instrument in sorted(scored_responses):
         scores: dict[str, Scored] = {}
-        for window in points:
-            best = _nearest(competing[instrument], window)
+        for window in time_points:
+            best = _nearest(scored_responses[instrument], window)
             if best is not None:
                 scores[window.name] = best
                 chosen.add(best.response.ref)
-        results += _results(line, instrument, points, scores)
-    _tell_unchosen(line, points, chosen)
+        results += _results(timeline, instrument, time_points, scores)
+    _report_responses(timeline, time_points, chosen)
     # Scores before changes; the sort is stable, so instruments and time points keep their order.
     results.sort(key=lambda result: result.endpoint.order)
     return results
 
 
-def _competing(line: Timeline) -> dict[str, list[Scored]]:
-    """By instrument the scored responses, one per day, that exist by as-of."""
+def _scored_responses(timeline: Timeline) -> dict[str, list[Scored]]:
+    """Return the scored responses by instrument: those up to as-of and death, one per day."""
     found: dict[str, dict[date, Scored]] = {}
-    death = line.day_of_death
-    last = line.as_of if death is None else min(line.as_of, death)
-    replaced = _replaced(line.record.responses)
-    for response in line.record.responses:
+    death = timeline.day_of_death
+    last = timeline.as_of if death is None else min(timeline.as_of, death)
+    superseded = _superseded(timeline.record.responses)
+    for response in timeline.record.responses:
         day = response.when.first
-        if response.ref in replaced:
+        if response.ref in superseded:
             continue
         if day > last:
             continue
@@ -88,16 +91,21 @@ def _competing(line: Timeline) -> dict[str, list[Scored]]:
 
 
 def _precedence(scored: Scored) -> tuple[bool, str, int, str]:
-    """Of responses of one day: the questionnaire, the later time as written, amended, the id."""
+    """Return the precedence of a response among those of the same instrument and date.
+
+    Ascending: a questionnaire before an Observation, the later time as written, amended before
+    completed, the greater id.
+    """
     response = scored.response
     return (not response.observed, response.when.order[1], -response.rank, response.ref)
 
 
-def _replaced(responses: list[Response]) -> dict[str, str]:
-    """Scores recorded as Observations that another of the same moment stands for, and which.
+def _superseded(responses: list[Response]) -> dict[str, str]:
+    """Return the superseded scores recorded as Observations, with the one that supersedes each.
 
-    As of PSA results: corrected before amended before final, a usable before an unusable one, the
-    later issued, the later updated, the greater id.
+    The rules are those of PSA results of the same date and time: corrected before amended before
+    final; then a usable before an unusable one, the later ``issued``, the later
+    ``meta.lastUpdated``, the greater id.
     """
 
     def precedence(response: Response) -> tuple[int, bool, datetime, datetime, str]:
@@ -118,7 +126,7 @@ def _replaced(responses: list[Response]) -> dict[str, str]:
 
 
 def _nearest(scored: list[Scored], window: Window) -> Scored | None:
-    """The one nearest the target in days, the earlier on a tie."""
+    """Return the response in the window that is nearest the target; on a tie the earlier one."""
     first, last = window.first, window.last
     within = [one for one in scored if first <= one.day <= last]
     if len(within) <= 1:
@@ -127,15 +135,15 @@ def _nearest(scored: list[Scored], window: Window) -> Scored | None:
 
 
 def _results(
-    line: Timeline, instrument: str, points: list[Window], scores: dict[str, Scored]
+    timeline: Timeline, instrument: str, time_points: list[Window], scores: dict[str, Scored]
 ) -> list[Result]:
     results = []
     baseline = scores.get(BASELINE)
-    for window in points:
+    for window in time_points:
         scored = scores.get(window.name)
         if scored is None:
             continue
-        final = line.as_of > window.last
+        final = timeline.as_of > window.last
         time_point = _time_point(window.name)
         evidence = _evidence(Role.SCORE, scored)
         results.append(
@@ -179,36 +187,36 @@ def _evidence(role: Role, scored: Scored) -> Evidence:
     return Evidence(role, scored.response.ref, scored.score.value, scored.day)
 
 
-def _tell_unchosen(line: Timeline, points: list[Window], chosen: set[str]) -> None:
-    """Why the responses that no time point took are not used, and what is odd about the others."""
-    replaced = _replaced(line.record.responses)
-    for response in line.record.responses:
-        if not line.measured(response.ref, response.when):
+def _report_responses(timeline: Timeline, time_points: list[Window], chosen: set[str]) -> None:
+    """Report why responses are not used, and mismatches and problems of those that are."""
+    superseded = _superseded(timeline.record.responses)
+    for response in timeline.record.responses:
+        if not timeline.measured(response.ref, response.when):
             continue
-        if response.ref in replaced:
-            detail = f"by {replaced[response.ref]}, of the same moment"
-            line.tell(response.ref, Reason.SUPERSEDED, detail)
+        if response.ref in superseded:
+            detail = f"by {superseded[response.ref]}, of the same moment"
+            timeline.report(response.ref, Reason.SUPERSEDED, detail)
             continue
         if response.ref not in chosen:
-            line.notices.append(_why_unchosen(response, points))
+            timeline.issues.append(_why_not_chosen(response, time_points))
             continue
         for score in response.scores:
             if score.mismatch:
                 detail = f"{score.instrument}: the items decide"
-                line.tell(response.ref, Reason.SCORE_MISMATCH, detail, used=True)
+                timeline.report(response.ref, Reason.SCORE_MISMATCH, detail, used=True)
             if score.problem is not None and score.detail:
                 detail = f"{score.instrument}: {score.detail}"
-                line.tell(response.ref, score.problem, detail, used=True)
+                timeline.report(response.ref, score.problem, detail, used=True)
 
 
-def _why_unchosen(response: Response, points: list[Window]) -> Issue:
+def _why_not_chosen(response: Response, time_points: list[Window]) -> Issue:
     failed = [score for score in response.scores if score.problem is not None]
     if len(failed) == len(response.scores):
         worst = min(failed, key=lambda score: score.problem is not Reason.INVALID_ITEM)
         detail = f"{worst.instrument}: {worst.detail}"
         return Issue(response.ref, worst.problem or Reason.INVALID_ITEM, detail)
     day = response.when.first
-    for window in points:
+    for window in time_points:
         if window.first <= day <= window.last:
             detail = f"another response is the one of {window.name}"
             return Issue(response.ref, Reason.SUPERSEDED, detail)

@@ -1,7 +1,7 @@
-"""The PSA series and biochemical failure: nadir plus the protocol's rise, dated "at call".
+"""The PSA series and biochemical failure: nadir + rise, dated "at call".
 
 Sources: Phoenix, Roach et al., Int J Radiat Oncol Biol Phys 2006;65(4):965-74; Stuttgart, Blana et
-al., BJU Int 2009;104(8):1058-62. They differ in the rise.
+al., BJU Int 2009;104(8):1058-62. The two differ in the rise.
 """
 
 from datetime import date, datetime
@@ -16,13 +16,13 @@ from fhircryo.endpoints.recurrence import ClinicalEvents, Event
 from fhircryo.endpoints.timeline import Timeline
 from fhircryo.record.items import PsaResult, Reason
 
-# Wide enough for any sum of two results as they are read; a lost digit raises.
+# The precision suffices for the sum of any two results that are read; losing a digit raises.
 _EXACT = Context(prec=120, traps=[Inexact, InvalidOperation])
 _HALF = Decimal("0.5")
 
 
 class Judgement(StrEnum):
-    """What a post-index result says about failure."""
+    """The judgement of a result of the series."""
 
     NOT_JUDGED = "no nadir before it"
     CLEAR = "clear"
@@ -31,9 +31,10 @@ class Judgement(StrEnum):
 
 
 class SeriesPoint(msgspec.Struct, gc=False):
-    """A result of the post-index series; ``value`` is the one used, ng/mL.
+    """A result of the PSA series, in ng/mL.
 
-    ``nadir``: the running nadir before it; ``threshold``: nadir + rise.
+    ``value``: the value used for it. ``nadir``: the lowest value before it. ``threshold``: that
+    nadir + rise (None: no result before it can be the nadir).
     """
 
     result: PsaResult
@@ -49,11 +50,11 @@ class SeriesPoint(msgspec.Struct, gc=False):
 
 
 class PsaCourse(msgspec.Struct):
-    """The PSA after the index procedure, judged.
+    """The baseline PSA and the judged PSA series.
 
-    ``failure``: the first point that fails; ``nadir``: the lowest up to and including it, the
-    earliest among equals; ``clear``: the clear points before it. ``therapy``: the salvage therapy
-    that is the failure, where no PSA failed up to it.
+    ``failure``: the first result that fails. ``nadir``: the lowest result up to and including the
+    failure; the earliest among equals. ``clear``: the clear results before the failure.
+    ``therapy``: the salvage therapy that is the failure, if no PSA failed up to it.
     """
 
     baseline: PsaResult | None
@@ -65,15 +66,19 @@ class PsaCourse(msgspec.Struct):
 
     @property
     def failed(self) -> bool:
-        """Whether a PSA or a salvage therapy is a failure."""
+        """Whether a PSA result or a salvage therapy is a failure."""
         return self.failure is not None or self.therapy is not None
 
 
 class _Limits(NamedTuple):
-    """The last days on which a PSA is used, is judged, and can be clear; and the failing therapy.
+    """The effect of salvage therapy on the PSA series.
 
-    After the first day on which therapy may have begun PSA shows no freedom from failure; after the
-    first by which it had begun, it is PSA after a failure.
+    ``used``: the last day of the series. ``judged``: the last day on which a result is judged.
+    ``clear``: the last day on which a result can be clear. ``failing``: the therapy that is a
+    failure.
+
+    PSA after the first day on which therapy may have begun does not show freedom from failure. PSA
+    after the first day by which therapy had certainly begun is PSA after a failure.
     """
 
     used: date = date.max
@@ -82,23 +87,23 @@ class _Limits(NamedTuple):
     failing: Event | None = None
 
 
-def _limits(line: Timeline, therapies: ClinicalEvents) -> _Limits:
-    rule = line.protocol.salvage_therapy
+def _limits(timeline: Timeline, therapies: ClinicalEvents) -> _Limits:
+    rule = timeline.protocol.salvage_therapy
     if rule == "report" or not therapies.known:
         return _Limits()
-    first = min(one.when.first for one in therapies.known)
+    first = min(therapy.when.first for therapy in therapies.known)
     if rule == "censor":
         return _Limits(used=first)
-    failing = min(therapies.known, key=lambda one: one.when.last)
+    failing = min(therapies.known, key=lambda therapy: therapy.when.last)
     return _Limits(judged=failing.when.last, clear=first, failing=failing)
 
 
-def psa_course(line: Timeline, therapies: ClinicalEvents) -> PsaCourse:
-    """The judged PSA series of a patient; what is not used is told to the time line."""
-    limits = _limits(line, therapies)
-    baseline, series = _used(line, limits.used)
-    rules = line.protocol.psa
-    rise = line.protocol.biochemical_failure.rise
+def psa_course(timeline: Timeline, therapies: ClinicalEvents) -> PsaCourse:
+    """Return the judged PSA series of a patient; reports to the timeline what is not used."""
+    limits = _limits(timeline, therapies)
+    baseline, series = _used(timeline, limits.used)
+    rules = timeline.protocol.psa
+    rise = timeline.protocol.biochemical_failure.rise
     points: list[SeriesPoint] = []
     clear: list[SeriesPoint] = []
     failure = lowest = nadir = None
@@ -131,7 +136,7 @@ def psa_course(line: Timeline, therapies: ClinicalEvents) -> PsaCourse:
 
 def _judge(value: Decimal, stated: Decimal, comparator: str, threshold: Decimal) -> Judgement:
     if comparator == "<":
-        # Below its limit: never a failure, and clear only if the limit itself shows it.
+        # A result below a limit never fails; it is clear only if the limit is within the threshold.
         return Judgement.CLEAR if stated <= threshold else Judgement.INCONCLUSIVE
     if value >= threshold:
         return Judgement.FAILS
@@ -144,47 +149,49 @@ def _value_used(stated: Decimal, comparator: str, rule: str) -> Decimal:
     return _EXACT.multiply(stated, _HALF) if rule == "half" else Decimal(0)
 
 
-def _used(line: Timeline, last_day: date) -> tuple[PsaResult | None, list[PsaResult]]:
-    """The baseline PSA and the post-index series in order, up to a last day."""
-    d0 = line.d0
-    earliest = add_days(d0, -line.protocol.psa.baseline_days)
+def _used(timeline: Timeline, last_day: date) -> tuple[PsaResult | None, list[PsaResult]]:
+    """Return the baseline PSA, and the series in order of time, up to ``last_day``."""
+    d0 = timeline.d0
+    earliest = add_days(d0, -timeline.protocol.psa.baseline_days)
     before: list[PsaResult] = []
     series: list[PsaResult] = []
-    for result in _one_per_moment(line):
+    for result in _one_per_moment(timeline):
         if result.problem is not None:
-            # A text that is no result may say anything: it is not repeated.
-            said = result.recorded if result.problem is Reason.UNIT else ""
-            line.tell(result.ref, result.problem, said)
+            # A text that is not a result may contain anything, so it is not quoted.
+            detail = result.recorded if result.problem is Reason.UNIT else ""
+            timeline.report(result.ref, result.problem, detail)
         elif result.when.first > last_day:
-            line.tell(result.ref, Reason.AFTER_SALVAGE_THERAPY)
+            timeline.report(result.ref, Reason.AFTER_SALVAGE_THERAPY)
         elif result.when.first > d0:
             series.append(result)
         elif result.when.first >= earliest:
             before.append(result)
         else:
-            line.tell(result.ref, Reason.OUTSIDE_WINDOW, "before the baseline window")
+            timeline.report(result.ref, Reason.OUTSIDE_WINDOW, "before the baseline window")
     for result in before[:-1]:
-        line.tell(result.ref, Reason.SUPERSEDED, "a later PSA is the baseline")
+        timeline.report(result.ref, Reason.SUPERSEDED, "a later PSA is the baseline")
     return (before[-1] if before else None), series
 
 
-def _one_per_moment(line: Timeline) -> list[PsaResult]:
-    """The results by (date, time, id), of each moment the one that counts."""
-    results = [result for result in line.record.psa if line.measured(result.ref, result.when)]
+def _one_per_moment(timeline: Timeline) -> list[PsaResult]:
+    """Return the results in order of date, time and id; one result per date and time."""
+    results = [
+        result for result in timeline.record.psa if timeline.measured(result.ref, result.when)
+    ]
     results.sort(key=lambda result: (*result.when.order, result.ref))
     chosen: list[PsaResult] = []
     for result in results:
         if chosen and chosen[-1].when.order == result.when.order:
             winner, other = _prefer(chosen[-1], result)
             chosen[-1] = winner
-            line.tell(other.ref, Reason.SUPERSEDED, f"by {winner.ref}, of the same moment")
+            timeline.report(other.ref, Reason.SUPERSEDED, f"by {winner.ref}, of the same moment")
         else:
             chosen.append(result)
     return chosen
 
 
 def _prefer(one: PsaResult, other: PsaResult) -> tuple[PsaResult, PsaResult]:
-    """Of two results of the same moment, the one that counts first."""
+    """Return two results of the same date and time, the one that takes precedence first."""
 
     def precedence(result: PsaResult) -> tuple[int, bool, datetime, datetime, str]:
         return (

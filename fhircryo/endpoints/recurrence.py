@@ -1,4 +1,4 @@
-"""Clinical recurrence: metastasis, local recurrence, progression, as events in time."""
+"""Clinical events: metastasis, local recurrence and progression."""
 
 from datetime import date
 
@@ -12,7 +12,7 @@ from fhircryo.record.items import Finding, Kind, Lacking, Reason
 
 
 class Event(msgspec.Struct, gc=False, frozen=True):
-    """Something that happened; without a known date it is of any day."""
+    """An event on a day or in an interval; without a date, the interval of all days."""
 
     kind: Kind
     ref: str
@@ -20,20 +20,21 @@ class Event(msgspec.Struct, gc=False, frozen=True):
 
     @property
     def dated(self) -> bool:
-        """Whether anything is known of its date."""
+        """Whether the event has a date, precise or not."""
         return self.when != ANY_DAY
 
     def evidence(self, role: Role) -> Evidence:
-        """This event as evidence."""
+        """Return this event as evidence for a result."""
         day = self.when.first if self.when.precise else None
         return Evidence(role, self.ref, self.kind, day)
 
 
 class ClinicalEvents(msgspec.Struct):
-    """A patient's clinical events by how much is known of their date.
+    """The clinical events of a patient, each list in order of time.
 
-    ``precise``: on a day after D0; ``intervals``: wholly after D0; ``possible``: neither counted
-    nor ruled out; ``at_baseline``: metastases on or before D0. Each in order of time.
+    ``precise``: events on a known day after D0. ``intervals``: interval events, wholly after D0.
+    ``possible``: possible events, neither counted nor ruled out. ``at_baseline``: metastases dated
+    on or before D0.
     """
 
     precise: list[Event]
@@ -43,11 +44,11 @@ class ClinicalEvents(msgspec.Struct):
 
     @property
     def known(self) -> list[Event]:
-        """Those known to have happened after D0, the ones of a known day first."""
+        """The events after D0: precise events, then interval events."""
         return self.precise + self.intervals
 
     def of(self, *kinds: Kind) -> "ClinicalEvents":
-        """Just the events of some kinds."""
+        """Return only the events of some kinds."""
 
         def only(events: list[Event]) -> list[Event]:
             return [event for event in events if event.kind in kinds]
@@ -60,7 +61,7 @@ class ClinicalEvents(msgspec.Struct):
         )
 
     def and_also(self, others: "ClinicalEvents") -> "ClinicalEvents":
-        """These events and some others."""
+        """Return these events and ``others``."""
         if not (others.known or others.possible or others.at_baseline):
             return self
         joined = ClinicalEvents(
@@ -73,94 +74,105 @@ class ClinicalEvents(msgspec.Struct):
         return joined
 
     def sort(self) -> None:
-        """Bring them in order of time."""
+        """Sort all lists in order of time."""
         for events in (self.precise, self.intervals, self.possible, self.at_baseline):
             if len(events) > 1:
-                events.sort(key=_in_time)
+                events.sort(key=_time_order)
 
 
-def vague_reason(events: list[Event]) -> Reason:
-    """The reason that vaguely dated events give: an imprecise date before none at all."""
+def uncertainty_reason(events: list[Event]) -> Reason:
+    """Return the reason that interval events and possible events give for an absent value.
+
+    An imprecise date takes precedence over no date.
+    """
     if any(event.dated for event in events):
         return Reason.IMPRECISE_DATE
     return Reason.NO_USABLE_DATE
 
 
-def may_precede(vague: list[Event], first: Event | None) -> bool:
-    """Whether a vaguely dated event may have come before the first one of a known day."""
+def may_precede(uncertain: list[Event], first: Event | None) -> bool:
+    """Return whether one of ``uncertain`` may have happened before the first precise event.
+
+    ``uncertain``: interval events and possible events. ``first``: None if there is no precise one.
+    """
     if first is None:
-        return bool(vague)
-    return any(event.when.first < first.when.first for event in vague)
+        return bool(uncertain)
+    return any(event.when.first < first.when.first for event in uncertain)
 
 
-def clinical_events(line: Timeline) -> ClinicalEvents:
-    """The clinical events of a patient; what is no event is told to the time line."""
+def clinical_events(timeline: Timeline) -> ClinicalEvents:
+    """Return the clinical events of a patient; reports to the timeline what is not an event."""
     found = ClinicalEvents([], [], [], [])
-    for finding in line.record.findings:
-        _place(finding, line, found)
+    for finding in timeline.record.findings:
+        _add_finding(finding, timeline, found)
     found.sort()
     return found
 
 
-def _in_time(event: Event) -> tuple[date, date, str, str]:
+def _time_order(event: Event) -> tuple[date, date, str, str]:
     return (event.when.first, event.when.last, event.kind, event.ref)
 
 
-def _place(finding: Finding, line: Timeline, found: ClinicalEvents) -> None:
+def _add_finding(finding: Finding, timeline: Timeline, found: ClinicalEvents) -> None:
     recorded = finding.when
     if recorded is None:
         found.possible.append(Event(finding.kind, finding.ref, ANY_DAY))
-        line.tell(finding.ref, Reason.NO_USABLE_DATE, "a possible event")
+        timeline.report(finding.ref, Reason.NO_USABLE_DATE, "a possible event")
         return
-    when = line.settle(recorded)
+    when = timeline.settle(recorded)
     if when is None:
-        line.tell(finding.ref, Reason.AFTER_AS_OF)
-    elif _is_indication(finding, recorded, line):
-        line.tell(finding.ref, Reason.OUTSIDE_WINDOW, "the indication for the treatment")
-    elif when.first > line.d0:
+        timeline.report(finding.ref, Reason.AFTER_AS_OF)
+    elif _is_indication(finding, recorded, timeline):
+        timeline.report(finding.ref, Reason.OUTSIDE_WINDOW, "the indication for the treatment")
+    elif when.first > timeline.d0:
         events = found.precise if when.precise else found.intervals
         events.append(Event(finding.kind, finding.ref, when))
-    elif when.last > line.d0:
+    elif when.last > timeline.d0:
         found.possible.append(Event(finding.kind, finding.ref, when))
-        line.tell(finding.ref, Reason.IMPRECISE_DATE, "a possible event: its dates hold D0")
+        timeline.report(
+            finding.ref, Reason.IMPRECISE_DATE, "a possible event: its interval contains D0"
+        )
     elif finding.kind is Kind.METASTASIS:
         found.at_baseline.append(Event(finding.kind, finding.ref, when))
     else:
-        line.tell(finding.ref, Reason.OUTSIDE_WINDOW, "not after the index procedure")
+        timeline.report(finding.ref, Reason.OUTSIDE_WINDOW, "not after the index procedure")
 
 
-def _is_indication(finding: Finding, recorded: Span, line: Timeline) -> bool:
-    """Whether a local recurrence is what he was treated for; by its dates as recorded."""
+def _is_indication(finding: Finding, recorded: Span, timeline: Timeline) -> bool:
+    """Return whether a local recurrence is the indication for the treatment.
+
+    ``recorded``: its interval as recorded, before any move to the day of death.
+    """
     if finding.kind is not Kind.LOCAL_RECURRENCE:
         return False
-    if recorded.last <= line.d0:
+    if recorded.last <= timeline.d0:
         return True
-    limit = add_days(line.d0, line.protocol.recurrence.indication_days)
+    limit = add_days(timeline.d0, timeline.protocol.recurrence.indication_days)
     return finding.recorded_only and recorded.last <= limit
 
 
-def metastasis(line: Timeline, events: ClinicalEvents, lacking: Lacking) -> Result:
-    """``metastasis``: yes with its date, else no, else why nobody knows."""
+def metastasis(timeline: Timeline, events: ClinicalEvents, lacking: Lacking) -> Result:
+    """Return ``metastasis``: yes with its date, no, or absent."""
     if events.at_baseline:
         found = (event.evidence(Role.BASELINE_EVENT) for event in events.at_baseline)
         return absent(
             METASTASIS,
-            (line.d0, None),
+            (timeline.d0, None),
             Absent.NOT_APPLICABLE,
             Reason.METASTATIC_AT_BASELINE,
             found,
             final=True,
         )
-    return _event_endpoint(METASTASIS, line, events.of(Kind.METASTASIS), lacking)
+    return _event_endpoint(METASTASIS, timeline, events.of(Kind.METASTASIS), lacking)
 
 
-def local_recurrence(line: Timeline, events: ClinicalEvents, lacking: Lacking) -> Result:
-    """``local-recurrence``: yes with its date, else no, else why nobody knows."""
-    return _event_endpoint(LOCAL_RECURRENCE, line, events.of(Kind.LOCAL_RECURRENCE), lacking)
+def local_recurrence(timeline: Timeline, events: ClinicalEvents, lacking: Lacking) -> Result:
+    """Return ``local-recurrence``: yes with its date, no, or absent."""
+    return _event_endpoint(LOCAL_RECURRENCE, timeline, events.of(Kind.LOCAL_RECURRENCE), lacking)
 
 
 def _event_endpoint(
-    endpoint: Endpoint, line: Timeline, events: ClinicalEvents, lacking: Lacking
+    endpoint: Endpoint, timeline: Timeline, events: ClinicalEvents, lacking: Lacking
 ) -> Result:
     known = events.precise or events.intervals
     if known:
@@ -174,10 +186,10 @@ def _event_endpoint(
             period=not first.when.precise,
             evidence=(first.evidence(Role.EVENT),),
         )
-    vague = tuple(event.evidence(Role.VAGUE_EVENT) for event in events.possible)
-    if vague:
-        reason = vague_reason(events.possible)
-        return absent(endpoint, (line.d0, None), Absent.UNKNOWN, reason, vague)
+    uncertain = tuple(event.evidence(Role.VAGUE_EVENT) for event in events.possible)
+    if uncertain:
+        reason = uncertainty_reason(events.possible)
+        return absent(endpoint, (timeline.d0, None), Absent.UNKNOWN, reason, uncertain)
     if lacking.conditions:
-        return absent(endpoint, (line.d0, None), Absent.UNKNOWN, Reason.SOURCE_LACKS_TYPE)
-    return Result(endpoint, line.d0, None, final=False, value=False, period=True)
+        return absent(endpoint, (timeline.d0, None), Absent.UNKNOWN, Reason.SOURCE_LACKS_TYPE)
+    return Result(endpoint, timeline.d0, None, final=False, value=False, period=True)

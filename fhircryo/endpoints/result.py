@@ -1,4 +1,4 @@
-"""What an endpoint's computation gives: a value or why there is none, and what it stands on."""
+"""The result of an endpoint: its value, or the reason why there is none, and its evidence."""
 
 from collections.abc import Iterable
 from datetime import date
@@ -12,7 +12,17 @@ from fhircryo.calendar import Span
 from fhircryo.endpoints.catalogue import Endpoint
 from fhircryo.record.items import Reason
 
-__all__ = ["Absent", "Component", "Evidence", "Part", "Reason", "Result", "Role", "absent"]
+__all__ = [
+    "PART_UNITS",
+    "Absent",
+    "Component",
+    "Evidence",
+    "Part",
+    "Reason",
+    "Result",
+    "Role",
+    "absent",
+]
 
 Value = bool | int | str | Decimal | Fraction
 
@@ -26,7 +36,7 @@ class Absent(StrEnum):
 
 
 class Role(StrEnum):
-    """What a resource is to a result."""
+    """The role that a resource plays as evidence of a result."""
 
     INDEX = "index"
     INDEX_TREATMENT = "index-treatment"
@@ -44,7 +54,7 @@ class Role(StrEnum):
 
 
 class Part(StrEnum):
-    """The components of a published endpoint: what its value stands on."""
+    """The components of a published endpoint: the facts that its value rests on."""
 
     NADIR = "nadir"
     THRESHOLD = "threshold"
@@ -56,8 +66,17 @@ class Part(StrEnum):
     SALVAGE_THERAPY = "salvage-therapy"
 
 
+#: UCUM units of the components that are quantities.
+PART_UNITS = {
+    Part.NADIR: "ng/mL",
+    Part.THRESHOLD: "ng/mL",
+    Part.FAILING_PSA: "ng/mL",
+    Part.BASELINE_SCORE: "{score}",
+}
+
+
 class Evidence(msgspec.Struct, gc=False, frozen=True):
-    """A resource that a result stands on: its role, what it says, and day (None: not known)."""
+    """A resource that a result rests on: its role, its value, and its day (None: not known)."""
 
     role: Role
     ref: str
@@ -66,7 +85,7 @@ class Evidence(msgspec.Struct, gc=False, frozen=True):
 
 
 class Component(msgspec.Struct, gc=False):
-    """A number (in the unit that its part implies), a yes or no, a code, or a day or days."""
+    """A component: a number (in its unit of ``PART_UNITS``), a yes or no, a code, or a span."""
 
     part: Part
     value: Value | Span
@@ -75,10 +94,10 @@ class Component(msgspec.Struct, gc=False):
 class Result(msgspec.Struct, gc=False):
     """One endpoint of one patient.
 
-    ``value``: a bool for yes or no, a grade's text, a number (days, ng/mL, a count, an exact
-    score). Without a value ``absent`` and ``reason`` say why. ``start``, ``end``: the day that it
-    is about (the same twice), or the period (``end`` None: open). ``final``: nothing later can
-    change it by rule.
+    ``value``: as its type of value says: a bool for yes or no, a grade as text, else an exact
+    number. Without a value, ``absent`` and ``reason`` say why. ``start`` and ``end`` are the same
+    day, or the first and last day of a period (``period``; ``end`` None: open). ``final``: no later
+    data can change the result by rule.
     """
 
     endpoint: Endpoint
@@ -97,8 +116,7 @@ class Result(msgspec.Struct, gc=False):
     @property
     def code(self) -> str:
         """The published code: the endpoint's key, with the instrument where there is one."""
-        key = self.endpoint.key
-        return f"{key}-{self.instrument}" if self.instrument else key
+        return self.endpoint.code(self.instrument)
 
 
 def absent(
@@ -110,7 +128,7 @@ def absent(
     *,
     final: bool = False,
 ) -> Result:
-    """A result without a value, and why; ``period``: the days that it is about (None: open)."""
+    """A result without a value; ``period``: its first and last day (None: open)."""
     return Result(
         endpoint,
         period[0],

@@ -1,8 +1,8 @@
 """Salvage therapy: hormone therapy, or another local treatment, after the index treatment.
 
-It lowers PSA and can hide a failure. What it does to the endpoints is the protocol's choice:
-``report`` marks those that rest on PSA after it, ``event`` makes it a failure of its own,
-``censor`` ends the PSA series with it.
+It lowers PSA and can hide a failure. Its effect on the endpoints is the protocol field
+``salvage_therapy``: ``report`` marks the endpoints that rest on PSA after it, ``event`` makes it a
+failure, ``censor`` ends the PSA series on its day.
 """
 
 from collections.abc import Iterable
@@ -17,72 +17,75 @@ from fhircryo.record.items import Kind, Reason, Therapy, VagueTreatment
 _PSA = frozenset({Role.NADIR, Role.FAILING_PSA, Role.CLEAR_PSA, Role.LAST_PSA})
 
 
-def salvage_therapy(line: Timeline) -> ClinicalEvents:
-    """The salvage therapies of a patient; what is none is told to the time line."""
+def salvage_therapy(timeline: Timeline) -> ClinicalEvents:
+    """Return the salvage therapies of a patient; reports to the timeline what is not one."""
     found = ClinicalEvents([], [], [], [])
-    for treatment in line.repeats:
-        if _place(treatment.ref, treatment.when, line, line.last_day, found):
-            line.tell(treatment.ref, Reason.OUTSIDE_WINDOW, "a repeat treatment", used=True)
-    for item in line.record.not_used:
+    for treatment in timeline.repeats:
+        if _add(treatment.ref, treatment.when, timeline, timeline.last_day, found):
+            timeline.report(treatment.ref, Reason.OUTSIDE_WINDOW, "a repeat treatment", used=True)
+    for item in timeline.record.not_used:
         if isinstance(item, VagueTreatment):
-            _place_vague(item, line, found)
-    for therapy in line.record.therapies:
-        _place_therapy(therapy, line, found)
+            _add_cryoablation(item, timeline, found)
+    for therapy in timeline.record.therapies:
+        _add_therapy(therapy, timeline, found)
     found.sort()
     return found
 
 
-def _place_vague(treatment: VagueTreatment, line: Timeline, found: ClinicalEvents) -> None:
-    """A cryoablation of no known day: a repeat treatment where it lies after the index one."""
-    if treatment.when.last <= line.last_day:
-        line.tell(treatment.ref, treatment.reason, treatment.detail)
+def _add_cryoablation(treatment: VagueTreatment, timeline: Timeline, found: ClinicalEvents) -> None:
+    """Add a cryoablation without a precise date, which may be a repeat treatment."""
+    if treatment.when.last <= timeline.last_day:
+        timeline.report(treatment.ref, treatment.reason, treatment.detail)
     else:
-        _place(treatment.ref, treatment.when, line, line.last_day, found)
+        _add(treatment.ref, treatment.when, timeline, timeline.last_day, found)
 
 
-def _place_therapy(therapy: Therapy, line: Timeline, found: ClinicalEvents) -> None:
+def _add_therapy(therapy: Therapy, timeline: Timeline, found: ClinicalEvents) -> None:
     if therapy.problem is not None:
-        line.tell(therapy.ref, therapy.problem, therapy.detail)
+        timeline.report(therapy.ref, therapy.problem, therapy.detail)
     elif therapy.when is None:
         found.possible.append(Event(Kind.SALVAGE_THERAPY, therapy.ref, ANY_DAY))
-        line.tell(therapy.ref, Reason.NO_USABLE_DATE, f"possible: {therapy.detail}")
-    elif therapy.when.last <= line.d0:
-        line.tell(therapy.ref, Reason.OUTSIDE_WINDOW, "begun before the end of D0")
+        timeline.report(therapy.ref, Reason.NO_USABLE_DATE, f"possible: {therapy.detail}")
+    elif therapy.when.last <= timeline.d0:
+        timeline.report(therapy.ref, Reason.OUTSIDE_WINDOW, "begun on or before D0")
     else:
-        _place(therapy.ref, therapy.when, line, line.d0, found)
+        _add(therapy.ref, therapy.when, timeline, timeline.d0, found)
 
 
-def _place(ref: str, recorded: Span, line: Timeline, before: date, found: ClinicalEvents) -> bool:
-    """Place what began at some time; whether it did after the day ``before``, and counts."""
-    death = line.day_of_death
+def _add(ref: str, recorded: Span, timeline: Timeline, before: date, found: ClinicalEvents) -> bool:
+    """Add a therapy as an event; return whether it began after the day ``before`` and counts.
+
+    One that may have begun on or before that day is added as a possible event.
+    """
+    death = timeline.day_of_death
     if death is not None and recorded.first > death:
-        line.tell(ref, Reason.AFTER_DEATH)
+        timeline.report(ref, Reason.AFTER_DEATH)
         return False
-    when = line.settle(recorded)
+    when = timeline.settle(recorded)
     if when is None:
-        line.tell(ref, Reason.AFTER_AS_OF)
+        timeline.report(ref, Reason.AFTER_AS_OF)
         return False
     event = Event(Kind.SALVAGE_THERAPY, ref, when)
     if when.first <= before:
         found.possible.append(event)
-        line.tell(ref, Reason.IMPRECISE_DATE, "possible: its dates reach over the treatment")
+        timeline.report(ref, Reason.IMPRECISE_DATE, "possible: its interval includes the treatment")
         return False
     (found.precise if when.precise else found.intervals).append(event)
     return True
 
 
 def first_therapy(therapies: ClinicalEvents) -> Event | None:
-    """The therapy that may have begun first, those aside that may have before D0."""
+    """Return the therapy that may have begun first; possible events are left out."""
     return min(therapies.known, key=lambda event: event.when.first, default=None)
 
 
-def as_failures(line: Timeline, therapies: ClinicalEvents) -> ClinicalEvents:
-    """The therapies that count among the events that end freedom from disease.
+def as_failures(timeline: Timeline, therapies: ClinicalEvents) -> ClinicalEvents:
+    """Return the therapies that count as events or possible events of disease.
 
-    As an event all of them do. Where they end the PSA series, those do that may have ended it on
-    a day that nobody knows.
+    Under ``event`` all of them do. Under ``censor`` the possible ones do: it is not known whether
+    and when they ended the PSA series. Under ``report`` none does.
     """
-    rule = line.protocol.salvage_therapy
+    rule = timeline.protocol.salvage_therapy
     if rule == "event":
         return therapies
     possible = therapies.possible if rule == "censor" else []
@@ -90,7 +93,10 @@ def as_failures(line: Timeline, therapies: ClinicalEvents) -> ClinicalEvents:
 
 
 def mark(results: Iterable[Result], first: Event | None) -> None:
-    """Put the date of the first therapy on the results that rest on PSA after it."""
+    """Add the date of the first therapy to the results that rest on PSA after it.
+
+    It is added as the component ``salvage-therapy``.
+    """
     if first is None:
         return
     for result in results:

@@ -1,7 +1,7 @@
-"""The patient's time line: index treatment, death, and what exists up to as-of.
+"""The timeline of a patient: index treatment, death, and what exists up to as-of.
 
-The sequence of the definitions: find the span of each resource; drop what begins after as-of; move
-or clip to the day of death; then the rules.
+The definitions prescribe the sequence: find the date or interval of each resource; drop what begins
+after as-of; move or clip to the day of death; then apply the rules.
 """
 
 from datetime import date
@@ -14,12 +14,12 @@ from fhircryo.record.items import Issue, PatientRecord, Reason, Treatment, Vague
 
 
 class Timeline(msgspec.Struct):
-    """One patient's record seen from D0 and cut at as-of.
+    """The record of one patient, relative to D0 and up to as-of.
 
-    ``treatment``: the Procedures of the index treatment, the index first, none of them later than
-    ``last_day``; ``repeats``: later cryoablations. ``died``: his death, in or after the index
-    treatment and known by as-of; ``died_undated``: he died, nobody knows when.
-    ``notices`` gathers what is not used and why.
+    ``treatment``: the Procedures of the index treatment, the index procedure first. ``last_day``:
+    the last possible day of the index treatment. ``repeats``: later cryoablations. ``died``: the
+    day or interval of the death, unless it is after as-of or before D0. ``died_undated``: the
+    patient died, but the date is not known. ``issues``: what is not used and why.
     """
 
     record: PatientRecord
@@ -31,8 +31,8 @@ class Timeline(msgspec.Struct):
     repeats: tuple[Treatment, ...]
     died: Span | None
     died_undated: bool
-    notices: list[Issue]
-    #: The precise day, after D0, from which on nothing more can happen to him.
+    issues: list[Issue]
+    #: The precise date of a death after D0: no event can happen after it.
     day_of_death: date | None = None
 
     @property
@@ -41,7 +41,10 @@ class Timeline(msgspec.Struct):
         return self.treatment[0]
 
     def settle(self, when: Span) -> Span | None:
-        """A clinical event's span, moved or clipped to the day of death; None if after as-of."""
+        """Return the interval of a clinical event, moved or clipped to the day of death.
+
+        None if it begins after as-of.
+        """
         if when.first > self.as_of:
             return None
         death = self.day_of_death
@@ -50,28 +53,31 @@ class Timeline(msgspec.Struct):
         return Span(min(when.first, death), death)
 
     def measured(self, ref: str, when: Span) -> bool:
-        """Whether a PSA or questionnaire of a precise day exists by as-of and before his death."""
+        """Return whether a PSA or questionnaire is dated up to as-of and up to the death.
+
+        One that is not is reported.
+        """
         if when.first > self.as_of:
-            self.tell(ref, Reason.AFTER_AS_OF)
+            self.report(ref, Reason.AFTER_AS_OF)
             return False
         death = self.day_of_death
         if death is not None and when.first > death:
-            self.tell(ref, Reason.AFTER_DEATH)
+            self.report(ref, Reason.AFTER_DEATH)
             return False
         return True
 
-    def tell(self, ref: str, reason: Reason, detail: str = "", *, used: bool = False) -> None:
-        """Note that a resource is not used, or used with something to say of it."""
-        self.notices.append(Issue(ref, reason, detail, used))
+    def report(self, ref: str, reason: Reason, detail: str = "", *, used: bool = False) -> None:
+        """Report that a resource is not used, or that it is used but has a problem (``used``)."""
+        self.issues.append(Issue(ref, reason, detail, used))
 
 
-def timeline(record: PatientRecord, protocol: Protocol, as_of: date) -> Timeline | None:
-    """The time line of a patient; None where he has no index procedure by as-of."""
-    notices: list[Issue] = []
+def build_timeline(record: PatientRecord, protocol: Protocol, as_of: date) -> Timeline | None:
+    """Return the timeline of a patient; None without an index procedure up to as-of."""
+    issues: list[Issue] = []
     candidates = []
     for candidate in record.treatments:
         if candidate.when.first > as_of:
-            notices.append(Issue(candidate.ref, Reason.AFTER_AS_OF))
+            issues.append(Issue(candidate.ref, Reason.AFTER_AS_OF))
         else:
             candidates.append(candidate)
     if not candidates:
@@ -83,8 +89,8 @@ def timeline(record: PatientRecord, protocol: Protocol, as_of: date) -> Timeline
     treatment = tuple(candidate for candidate in candidates if candidate.when.first <= last)
     for item in record.not_used:
         if not isinstance(item, VagueTreatment):
-            notices.append(Issue(item.ref, item.reason, item.detail))
-    died, undated = _death(record, d0, as_of, notices)
+            issues.append(Issue(item.ref, item.reason, item.detail))
+    died, undated = _death(record, d0, as_of, issues)
     ends = died is not None and died.precise and died.first > d0
     return Timeline(
         record,
@@ -96,13 +102,13 @@ def timeline(record: PatientRecord, protocol: Protocol, as_of: date) -> Timeline
         tuple(candidates[len(treatment) :]),
         died,
         undated,
-        notices,
+        issues,
         day_of_death=died.first if died is not None and ends else None,
     )
 
 
 def _death(
-    record: PatientRecord, d0: date, as_of: date, notices: list[Issue]
+    record: PatientRecord, d0: date, as_of: date, issues: list[Issue]
 ) -> tuple[Span | None, bool]:
     facts = record.facts
     if facts is None:
@@ -110,13 +116,13 @@ def _death(
     died = facts.died
     if died is None:
         if facts.died_undated:
-            notices.append(Issue(facts.ref, Reason.NO_USABLE_DATE, "died, undated", used=True))
+            issues.append(Issue(facts.ref, Reason.NO_USABLE_DATE, "died, undated", used=True))
         return None, facts.died_undated
     if died.first > as_of:
-        notices.append(Issue(facts.ref, Reason.AFTER_AS_OF, "the death", used=True))
+        issues.append(Issue(facts.ref, Reason.AFTER_AS_OF, "the death", used=True))
         return None, False
     if died.last < d0:
         detail = "a death before the index procedure"
-        notices.append(Issue(facts.ref, Reason.VALUE, detail, used=True))
+        issues.append(Issue(facts.ref, Reason.VALUE, detail, used=True))
         return None, False
     return died, False

@@ -1,1 +1,1 @@
-"""FHIR resources to model items, a module per resource type."""
+"""Extracts items of the patient record from FHIR resources, one module per resource type."""

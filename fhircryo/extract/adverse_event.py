@@ -1,18 +1,18 @@
-"""AdverseEvents: complications with their grades, from every place where one may stand."""
+"""Extracts AdverseEvents: complications with their grades."""
 
 from collections.abc import Iterator
 
 from fhircryo.extract.context import Context, Named, label_of, resolved
-from fhircryo.extract.grades import Stated, by_extensions, grades_of
+from fhircryo.extract.grades import GradeStatement, by_extensions, grades_of
 from fhircryo.fhir.wire import AdverseEvent as Resource
 from fhircryo.fhir.wire import Reference
 from fhircryo.record.items import AdverseEvent, Item, Reason
 
-_ENTERED_IN_ERROR = "entered-in-error"  # R5 has a status, R4 none
+_ENTERED_IN_ERROR = "entered-in-error"  # R5 has a status; R4 has none
 
 
 def adverse_event(resource: Resource, ref: str, context: Context) -> Item:
-    """The item of an AdverseEvent."""
+    """Return the item of an AdverseEvent."""
     named = Named(ref, resource.meta, context.patient(resource.subject), label_of(resource.event))
     if context.is_own(resource.identifier):
         return named.dropped(Reason.OWN_OUTPUT)
@@ -27,7 +27,7 @@ def adverse_event(resource: Resource, ref: str, context: Context) -> Item:
         when=when,
         has_suspects=bool(suspects),
         suspects=tuple(resolved(context, suspects, "Procedure")),
-        grades=grades_of(context, _places(resource, context)),
+        grades=grades_of(context, _grade_statements(resource, context)),
         problem=_problem(resource, named, context),
         taken_as_actual=resource.actuality is None,
         **named.fields(),
@@ -46,7 +46,11 @@ def _problem(resource: Resource, named: Named, context: Context) -> Reason | Non
 
 
 def _suspects(resource: Resource) -> list[Reference]:
-    """The instances that it may be due to."""
+    """Return the suspected causes.
+
+    A suspect that is only a code gives an empty reference: it cannot be resolved, but it counts as
+    a recorded suspect.
+    """
     found: list[Reference] = []
     for entity in resource.suspect_entity or ():
         for instance in (entity.instance, entity.instance_reference):
@@ -57,9 +61,9 @@ def _suspects(resource: Resource) -> list[Reference]:
     return found
 
 
-def _places(resource: Resource, context: Context) -> Iterator[Stated]:
-    """Where a grade may stand."""
+def _grade_statements(resource: Resource, context: Context) -> Iterator[GradeStatement]:
+    """Yield everything in the resource that may state a grade."""
     for concept in (resource.severity, resource.event, resource.code, resource.seriousness):
-        yield Stated(concept)
-    yield from map(Stated, resource.category or ())
+        yield GradeStatement(concept)
+    yield from map(GradeStatement, resource.category or ())
     yield from by_extensions(resource.extension, context)

@@ -1,4 +1,4 @@
-"""Conditions: metastases and local recurrences."""
+"""Extracts Conditions: metastases and local recurrences."""
 
 from fhircryo.calendar import Span
 from fhircryo.extract.context import Context, Named, label_of
@@ -9,7 +9,7 @@ _KINDS = {"metastasis": Kind.METASTASIS, "local-recurrence": Kind.LOCAL_RECURREN
 
 
 def condition(resource: Condition, ref: str, context: Context) -> Item:
-    """The item of a Condition."""
+    """Return the item of a Condition."""
     entry = next(
         (e for e in context.entries(resource.code, resource) if e.concept in _KINDS),
         None,
@@ -39,7 +39,11 @@ def condition(resource: Condition, ref: str, context: Context) -> Item:
 
 
 def _dated(resource: Condition, context: Context) -> tuple[Span | None, bool]:
-    """The days that the onset can mean; for want of an onset, the recorded date's."""
+    """Return the interval of the onset, or of the recorded date if there is no onset.
+
+    The second value tells whether it is that of the recorded date. An imprecise onset ends no later
+    than a precise recorded date.
+    """
     written, onset = context.first_date(resource.onset_date_time, resource.onset_period)
     recorded = context.dates.read(resource.recorded_date) if resource.recorded_date else None
     if written is None:
@@ -48,5 +52,5 @@ def _dated(resource: Condition, context: Context) -> tuple[Span | None, bool]:
         return onset, False
     if recorded.first < onset.first:
         return onset, False
-    # What was recorded on a day had begun by then.
+    # A Condition that was recorded on a day had begun by that day.
     return Span(onset.first, min(onset.last, recorded.first)), False

@@ -1,4 +1,4 @@
-"""What every extraction needs: the mappings, the dates, how references and codes are read."""
+"""What every extractor needs: the mappings, and reading of dates, references and codes."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -6,8 +6,8 @@ from typing import Any
 
 from fhircryo.calendar import Span
 from fhircryo.errors import UnreadableResource
-from fhircryo.extract.conditions import hold
-from fhircryo.extract.scoring import Instruments
+from fhircryo.extract.code_conditions import conditions_hold
+from fhircryo.extract.scoring import InstrumentFinder
 from fhircryo.fhir.dates import DateReader
 from fhircryo.fhir.wire import (
     CodeableConcept,
@@ -19,7 +19,7 @@ from fhircryo.fhir.wire import (
 )
 from fhircryo.mapping.code_index import CodeEntry
 from fhircryo.mapping.load import Mappings
-from fhircryo.mapping.texts import folded, normal_unit
+from fhircryo.mapping.normalise import folded, normal_unit
 from fhircryo.record.items import Dropped, NotUsed, Reason
 
 #: Security label of test data: https://terminology.hl7.org/CodeSystem-v3-ActReason.html
@@ -28,7 +28,11 @@ NO_CODE = "(no code)"
 
 
 class Named:
-    """Of which resource is spoken: its reference, versions and label, as keyword arguments."""
+    """The reference, patient, label and version of a resource, common to all items.
+
+    ``patient``: the id of the subject (empty: unknown). ``code``: the label under which the
+    resource is counted.
+    """
 
     __slots__ = ("code", "meta", "patient", "ref", "updated", "version")
 
@@ -41,15 +45,15 @@ class Named:
         self.version = meta.version_id if meta else None
 
     def not_used(self, reason: Reason, detail: str = "") -> NotUsed:
-        """The item of a resource that cannot be used."""
+        """Return the item of a resource that cannot be used."""
         return NotUsed(reason=reason, detail=detail, **self.fields())
 
     def dropped(self, reason: Reason) -> Dropped:
-        """The item of a resource that only counts."""
+        """Return the item of a resource that is only counted."""
         return Dropped(reason=reason, **self.fields())
 
     def fields(self) -> dict[str, Any]:
-        """What every item says of its resource."""
+        """Return the fields that all items have, as keyword arguments."""
         return {
             "ref": self.ref,
             "patient": self.patient,
@@ -60,13 +64,13 @@ class Named:
 
 
 class Context:
-    """The mappings and settings of one run, with what speeds up looking them up.
+    """The mappings and settings of one run, with caches for looking them up.
 
-    ``bundle``: full URLs of the Bundle being read, each with the reference it stands for.
-    ``trace_patient``: a patient of whom also what only counts is kept. ``server``: the base of the
-    server that is read; what an absolute reference of another base names is not known there.
-    ``subject_system``: of the patient identifiers by which a target matches.
-    ``overlays_met``: the numbers of the overlays of which something was met.
+    ``bundle``: the full URLs of the Bundle being read, each with its reference as ``Type/id``.
+    ``trace_patient``: a patient whose merely counted resources are attributed to the patient, too.
+    ``server``: the base URL of the source; an absolute reference to another server is unresolved.
+    ``subject_system``: the system of the patient identifiers by which a target matches patients.
+    ``overlays_met``: the numbers of the overlays of which something has occurred in the source.
     """
 
     def __init__(
@@ -90,16 +94,16 @@ class Context:
         self._units: dict[str, Decimal | None] = {}
         self._codes = mappings.codes
         self._texts = mappings.texts
-        self._marks = mappings.marks
+        self._marks = mappings.overlay_keys
         self.overlays_met: set[int] = set()
         self._prefixed = frozenset(prefix.system for prefix in mappings.prefixes)
-        self.instruments = Instruments(mappings, self.overlays_met)
+        self.instruments = InstrumentFinder(mappings, self.overlays_met)
         self.observation_ranks: dict[str | None, int] = {
             status: rank for rank, status in enumerate(mappings.statuses.observation)
         }
 
     def is_own(self, identifiers: list[Identifier] | Identifier | None) -> bool:
-        """Whether a resource is an endpoint that we published."""
+        """Return whether a resource is an endpoint that this program published."""
         if not identifiers:
             return False
         if isinstance(identifiers, Identifier):
@@ -107,7 +111,7 @@ class Context:
         return any(identifier.system == self.own_system for identifier in identifiers)
 
     def known_as(self, identifiers: list[Identifier] | None) -> str:
-        """A patient's identifier of the system that a target matches by, if there is just one."""
+        """Return the only identifier of ``subject_system`` (empty: there is none, or several)."""
         if not self.subject_system:
             return ""
         values = {one.value for one in identifiers or () if one.system == self.subject_system}
@@ -115,15 +119,16 @@ class Context:
         return values.pop() or "" if len(values) == 1 else ""
 
     def is_test(self, meta: Meta | None) -> bool:
-        """Whether a resource is labelled as test data, and test data is not wanted."""
+        """Return whether a resource is labelled as test data and test data is not used."""
         if meta is None or not meta.security or self._take_test_data:
             return False
         return any((label.system, label.code) == TEST_LABEL for label in meta.security)
 
     def entries(self, concept: CodeableConcept | None, resource: Any = None) -> list[CodeEntry]:
-        """What a concept means to us: by its codings, or by its text where nothing is coded.
+        """Return the meanings of a CodeableConcept.
 
-        ``resource``: what the concept stands in, for codes that count under conditions only.
+        Its codings decide; its text is used only if it has no code. ``resource``: the resource that
+        contains the concept, to check conditions; without it, a code with conditions never counts.
         """
         found: list[CodeEntry] = []
         if concept is None:
@@ -141,14 +146,16 @@ class Context:
 
     def _add(self, entries: tuple[CodeEntry, ...], resource: Any, found: list[CodeEntry]) -> None:
         for entry in entries:
-            if entry.conditions and (resource is None or not hold(entry.conditions, resource)):
+            if entry.conditions and (
+                resource is None or not conditions_hold(entry.conditions, resource)
+            ):
                 continue
             if entry.layer:
                 self.overlays_met.add(entry.layer)
             found.append(entry)
 
     def _by_prefix(self, coding: Coding) -> tuple[CodeEntry, ...]:
-        """The entries of the longest prefix."""
+        """Return the entries of the longest prefix that covers the coding."""
         for prefix in self.mappings.prefixes:
             if prefix.system == coding.system and (coding.code or "").startswith(prefix.code):
                 label = f"{coding.system}|{coding.code}"
@@ -156,17 +163,20 @@ class Context:
         return ()
 
     def meet(self, kind: str, name: str) -> None:
-        """Note that something was met that an overlay may name."""
+        """Record that a unit, extension or canonical has occurred in the source.
+
+        ``kind``, ``name``: as in :data:`fhircryo.mapping.overlay_keys.OverlayKey`.
+        """
         layer = self._marks.get((kind, name))
         if layer is not None:
             self.overlays_met.add(layer)
 
     def means(self, concept: CodeableConcept | None, name: str) -> bool:
-        """Whether a concept has a coding of ours with this meaning."""
+        """Return whether a CodeableConcept means the concept ``name``."""
         return any(entry.concept == name for entry in self.entries(concept))
 
     def factor(self, unit: str) -> Decimal | None:
-        """How many ng/mL one of a unit is; None for an unknown spelling."""
+        """Return the factor of a unit to ng/mL; None for an unknown spelling."""
         try:
             return self._units[unit]
         except KeyError:
@@ -176,7 +186,7 @@ class Context:
             return factor
 
     def resolve(self, reference: Reference | None) -> str:
-        """A reference as ``Type/id``; empty where it names no resource."""
+        """Return a reference as ``Type/id``; empty if it is absent or unresolved."""
         text = reference.reference if reference is not None else None
         if not text:
             return ""
@@ -195,7 +205,7 @@ class Context:
         return "/".join(parts[-2:]) if len(parts) > 1 and parts[-1] else ""
 
     def patient(self, reference: Reference | None) -> str:
-        """The id of the patient that a reference names; empty where it names none."""
+        """Return the id of the referenced patient; empty if the reference names no patient."""
         text = reference.reference if reference is not None else None
         if text and text[:8] == "Patient/" and not self.bundle:
             patient = text[8:]
@@ -205,11 +215,11 @@ class Context:
         return resolved[8:] if resolved.startswith("Patient/") else ""
 
     def owner(self, reference: Reference | None) -> str:
-        """Whose a resource is that only counts; looked up where somebody is told in full."""
+        """Return the patient of a resource that is only counted (empty: no patient is traced)."""
         return self.patient(reference) if self.trace_patient else ""
 
     def first_date(self, *texts: str | Period | None) -> tuple[str | None, Span | None]:
-        """The first of the date elements that is there, as written and as read."""
+        """Return the first date that is present, as written and as read (None: not readable)."""
         for text in texts:
             written = text.start if isinstance(text, Period) else text
             if written:
@@ -222,7 +232,7 @@ def _is_coded(concept: CodeableConcept) -> bool:
 
 
 def label_of(concept: CodeableConcept | None) -> str:
-    """How a code that is none of ours is counted: its first coding."""
+    """Return the label under which an unmapped CodeableConcept is counted: its first coding."""
     for coding in (concept.coding if concept else None) or ():
         if coding.code:
             return f"{coding.system or ''}|{coding.code}"
@@ -230,16 +240,16 @@ def label_of(concept: CodeableConcept | None) -> str:
 
 
 def resolved(context: Context, references: Iterable[Reference] | None, kind: str) -> list[str]:
-    """The references of one type, as ``Type/id``."""
+    """Return the references to resources of type ``kind``, as ``Type/id``."""
     found = (context.resolve(reference) for reference in references or ())
     return [reference for reference in found if reference.startswith(f"{kind}/")]
 
 
 def number(value: Any, element: str) -> Decimal | int:
-    """A JSON number.
+    """Return ``value`` if it is a JSON number.
 
     Raises:
-        UnreadableResource: something else stands in its place.
+        UnreadableResource: it is not a number.
     """
     if type(value) is int or type(value) is Decimal:
         return value
@@ -247,7 +257,10 @@ def number(value: Any, element: str) -> Decimal | int:
 
 
 def date_problem(named: Named, written: str | None) -> NotUsed:
-    """The item of a resource that needs a precise date and has none."""
+    """Return the item of a resource without a usable date.
+
+    ``written``: the date as written (None: absent).
+    """
     if written is None:
         return named.not_used(Reason.NO_USABLE_DATE, "no date")
     return named.not_used(Reason.NO_USABLE_DATE, "the date is not a FHIR date")

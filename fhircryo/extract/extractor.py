@@ -1,4 +1,4 @@
-"""One resource in, one item out."""
+"""Extracts one item from one resource."""
 
 from collections.abc import Callable
 from typing import Any
@@ -34,10 +34,12 @@ _EXTRACTORS: dict[str, Callable[[Any, str, Context], Item]] = {
 
 
 def extract(kind: str, resource: Any, context: Context) -> Item:
-    """The item of a decoded resource of a type that is read.
+    """Return the item of a decoded resource.
+
+    ``kind``: its resource type, one of those that are read.
 
     Raises:
-        UnreadableResource: it has no id to name it by, or an element of the wrong type.
+        UnreadableResource: it has no id, or an element of the wrong type.
     """
     if not resource.id:
         raise UnreadableResource(f"a {kind} without id: it cannot be named as evidence")

@@ -1,4 +1,4 @@
-"""Medications that were ordered, taken or given: hormone therapy as salvage therapy."""
+"""Extracts medications that were ordered, taken or administered as salvage therapy."""
 
 from collections.abc import Iterable, Iterator
 
@@ -17,9 +17,9 @@ from fhircryo.fhir.wire import (
 from fhircryo.mapping.code_index import CodeEntry
 from fhircryo.record.items import Drug, Item, Reason, Therapy
 
-SALVAGE = "salvage-therapy"
+SALVAGE_THERAPY = "salvage-therapy"
 
-#: How a medication is counted that only a Medication resource names.
+#: The label of a medication that is identified only by a reference to a Medication.
 BY_REFERENCE = "(by reference)"
 
 _MEDICATION = msgspec.json.Decoder(Medication)
@@ -29,7 +29,7 @@ Medicated = MedicationRequest | MedicationStatement | MedicationAdministration
 
 
 def medication(resource: Medication, ref: str, context: Context) -> Item:
-    """The item of a Medication: what others may refer to."""
+    """Return the item of a Medication, to which other resources may refer."""
     entry = _entry(_concepts(resource), context)
     if entry is None:
         label = next(_labels(_concepts(resource)), NO_CODE)
@@ -38,7 +38,7 @@ def medication(resource: Medication, ref: str, context: Context) -> Item:
 
 
 def medication_request(resource: MedicationRequest, ref: str, context: Context) -> Item:
-    """The item of a MedicationRequest: an order, begun when it was written."""
+    """Return the item of a MedicationRequest: an order, dated by ``authoredOn``."""
     statuses = context.mappings.statuses
     detail = _not_among(resource.status, statuses.medication_request, "status")
     detail = detail or _not_among(resource.intent, statuses.medication_request_intent, "intent")
@@ -48,69 +48,74 @@ def medication_request(resource: MedicationRequest, ref: str, context: Context) 
 
 
 def medication_statement(resource: MedicationStatement, ref: str, context: Context) -> Item:
-    """The item of a MedicationStatement: what he takes, from when it says."""
+    """Return the item of a MedicationStatement: what the patient takes."""
     known = context.mappings.statuses.medication_statement
-    wrong = _not_among(resource.status, known, "status")
+    status_problem = _not_among(resource.status, known, "status")
     dates = (resource.effective_date_time, resource.effective_period)
-    return _therapy(resource, ref, context, wrong, dates)
+    return _therapy(resource, ref, context, status_problem, dates)
 
 
 def medication_administration(
     resource: MedicationAdministration, ref: str, context: Context
 ) -> Item:
-    """The item of a MedicationAdministration: what he was given."""
+    """Return the item of a MedicationAdministration: what the patient was given."""
     known = context.mappings.statuses.medication_administration
-    wrong = _not_among(resource.status, known, "status")
+    status_problem = _not_among(resource.status, known, "status")
     dates = (resource.effective_date_time, resource.effective_period)
-    return _therapy(resource, ref, context, wrong, dates)
+    return _therapy(resource, ref, context, status_problem, dates)
 
 
 def _not_among(status: str | None, known: tuple[str, ...], element: str) -> str:
-    """What is to be said of a status that does not count; empty where it does."""
+    """Return why a status does not count; empty if it does."""
     if status in known:
         return ""
     return f"{element} {status}" if status else f"no {element}"
 
 
-def _therapy(resource: Medicated, ref: str, context: Context, wrong: str, dates: Dates) -> Item:
-    """A salvage therapy; of another medication only the count."""
+def _therapy(
+    resource: Medicated, ref: str, context: Context, status_problem: str, dates: Dates
+) -> Item:
+    """Return a salvage therapy, or for another medication an item that is only counted."""
     own = resource.identifier is not None and context.is_own(resource.identifier)
     concepts = _of_resource(resource)
     entry = _entry(concepts, context)
-    elsewhere = ""
+    referenced = ""
     if entry is None:
-        elsewhere = context.resolve(resource.medication_reference)
-    if own or (entry is None and not elsewhere.startswith("Medication/")):
+        referenced = context.resolve(resource.medication_reference)
+    if own or (entry is None and not referenced.startswith("Medication/")):
         reason = Reason.OWN_OUTPUT if own else Reason.UNMAPPED_CODE
         label = next(_labels(concepts), NO_CODE)
         return Named(ref, resource.meta, context.owner(resource.subject), label).dropped(reason)
     label = entry.label if entry is not None else BY_REFERENCE
     named = Named(ref, resource.meta, context.patient(resource.subject), label)
-    made = therapy(named, context, wrong, dates)
-    made.medication = elsewhere
-    return made
+    salvage = therapy(named, context, status_problem, dates)
+    salvage.medication = referenced
+    return salvage
 
 
-def therapy(named: Named, context: Context, wrong: str, dates: Dates) -> Therapy:
-    """A salvage therapy, with why it does not count; ``wrong``: what its status is to that."""
+def therapy(named: Named, context: Context, status_problem: str, dates: Dates) -> Therapy:
+    """Return a salvage therapy, with the reason why it does not count, if any.
+
+    ``status_problem``: why its status does not count (empty: it does).
+    """
     written, when = context.first_date(*dates)
     problem, detail = None, ""
     if context.is_test(named.meta):
         problem = Reason.TEST_DATA
     elif not named.patient:
         problem = Reason.NO_SUBJECT
-    elif wrong:
-        problem, detail = Reason.STATUS, wrong
+    elif status_problem:
+        problem, detail = Reason.STATUS, status_problem
     elif when is None:
         detail = "no date" if written is None else "the date is not a FHIR date"
     return Therapy(when=when, problem=problem, detail=detail, **named.fields())
 
 
 def _entry(concepts: Iterable[CodeableConcept | None], context: Context) -> CodeEntry | None:
-    """The coding that makes it salvage therapy; a drug stands under no conditions."""
+    """Return the entry for salvage therapy; a code with conditions never counts for a drug."""
     for concept in concepts:
         for entry in context.entries(concept):
-            if entry.concept == SALVAGE:
+            if entry.concept == SALVAGE_THERAPY:
                 return entry
     return None
 
@@ -121,7 +126,7 @@ def _labels(concepts: Iterable[CodeableConcept | None]) -> Iterator[str]:
 
 
 def _of_resource(resource: Medicated) -> list[CodeableConcept | None]:
-    """What the resource itself says that the medication is; contained Medications included."""
+    """Return the codes of the medication in the resource, including contained Medications."""
     concepts: list[CodeableConcept | None] = [resource.medication_codeable_concept]
     reference = resource.medication_reference
     text = reference.reference if reference is not None else None

@@ -1,7 +1,7 @@
-"""Observations: PSA results, disease status, grades of complications, questionnaires' scores."""
+"""Extracts Observations: PSA results, disease status, gradings, scores of questionnaires."""
 
 import re
-from decimal import Context as Arithmetic
+from decimal import Context as DecimalContext
 from decimal import Decimal, Inexact, InvalidOperation
 
 from fhircryo.calendar import Span
@@ -31,7 +31,7 @@ from fhircryo.record.items import (
 
 UCUM = "http://unitsofmeasure.org"
 
-# The first of these that an Observation is coded as decides what it is.
+# If an Observation has several of these meanings, the first decides.
 _PRECEDENCE = (
     "psa-excluded",
     "psa-not-convertible",
@@ -42,11 +42,11 @@ _PRECEDENCE = (
 )
 _RANK = {concept: rank for rank, concept in enumerate(_PRECEDENCE)}
 
-# FHIR asks for at most 18 significant digits (R4, decimal); what needs more is no measurement.
-_ARITHMETIC = Arithmetic(prec=36, traps=[Inexact, InvalidOperation])
+# FHIR requires 18 significant digits at most (R4, decimal); a longer number is not a measurement.
+_ARITHMETIC = DecimalContext(prec=36, traps=[Inexact, InvalidOperation])
 _LARGEST_EXPONENT = 18
 
-#: A result sent as text: comparator, number, unit.
+#: A result as text: comparator, number and unit.
 TEXT_RESULT = re.compile(
     r"\s*(<=|>=|<|>)?\s*([0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)\s*(\D.*?)?\s*", re.DOTALL
 )
@@ -54,7 +54,7 @@ _COMPARATORS = {None: "", "": "", "<": "<", "<=": "<", ">": ">", ">=": ">"}
 
 
 def observation(resource: Observation, ref: str, context: Context) -> Item:
-    """The item of an Observation."""
+    """Return the item of an Observation."""
     entry = _meaning(resource, context)
     own = resource.identifier is not None and context.is_own(resource.identifier)
     if own or entry is None or entry.concept == "psa-excluded":
@@ -82,7 +82,7 @@ def observation(resource: Observation, ref: str, context: Context) -> Item:
 
 
 def _meaning(resource: Observation, context: Context) -> CodeEntry | None:
-    """What it is coded as; of several meanings the one that decides."""
+    """Return the entry that decides what the Observation is; None if it is unmapped."""
     best = None
     for entry in context.entries(resource.code, resource):
         rank = _RANK.get(entry.concept)
@@ -92,7 +92,7 @@ def _meaning(resource: Observation, context: Context) -> CodeEntry | None:
 
 
 def _day(resource: Observation, named: Named, context: Context) -> Span | NotUsed:
-    """The precise date, or the item of a resource that has none."""
+    """Return the precise date, or the item of a resource that has none."""
     written = (
         resource.effective_date_time
         or resource.effective_instant
@@ -136,7 +136,10 @@ def _psa(resource: Observation, named: Named, rank: int, context: Context, unit:
 
 
 def _set_measured(result: PsaResult, quantity: Quantity, context: Context, unit: str) -> None:
-    """``unit``: that of results which state none."""
+    """Set value, comparator and problem of a numeric result.
+
+    ``unit``: the unit of results that state none.
+    """
     measured = number(quantity.value, "valueQuantity.value")
     result.measured = measured
     result.unit = quantity.unit or quantity.code or ""
@@ -151,13 +154,16 @@ def _set_measured(result: PsaResult, quantity: Quantity, context: Context, unit:
 def _convert(
     measured: Decimal | int, factor: Decimal | None
 ) -> tuple[Decimal | None, Reason | None]:
-    """A value in ng/mL, exact; or why there is none."""
+    """Return the exact value in ng/mL, or the reason why there is none.
+
+    ``factor``: ng/mL per unit (None: unknown unit).
+    """
     if measured < 0:
         return None, Reason.VALUE
     if factor is None:
         return None, Reason.UNIT
     try:
-        # Decimal(int) is exact whatever its size; multiply raises where digits would be lost.
+        # Decimal(int) is exact for any size; multiply raises if digits would be lost.
         value = _ARITHMETIC.multiply(Decimal(measured), factor)
     except (Inexact, InvalidOperation):
         return None, Reason.VALUE
@@ -167,7 +173,10 @@ def _convert(
 
 
 def _factor(quantity: Quantity, context: Context, unit: str) -> Decimal | None:
-    """ng/mL per unit: the UCUM code first, else the text; a code of another system is text."""
+    """Return the factor to ng/mL: by the UCUM code, else by the text.
+
+    A code of another system is treated as text.
+    """
     code = quantity.code
     if code and (not quantity.system or quantity.system == UCUM):
         return context.factor(code)
@@ -178,20 +187,24 @@ def _factor(quantity: Quantity, context: Context, unit: str) -> Decimal | None:
     if code and factor is not None:
         other = context.factor(code)
         if other is not None and other != factor:
-            return None  # the two texts contradict each other
+            return None  # code and text contradict each other
     return factor
 
 
 def _from_text(
     text: str, context: Context, default: str
 ) -> tuple[Decimal | None, str, Reason | None]:
-    """A result sent as text: comparator, number (point or comma), unit; nothing else."""
+    """Return value, comparator and problem of a result as text.
+
+    The text must consist of an optional comparator, a number with a point or comma, and an optional
+    unit. ``default``: the unit of results that state none.
+    """
     match = TEXT_RESULT.fullmatch(text)
     if match is None:
         return None, "", Reason.VALUE
     sign, digits, unit = match.groups()
     if unit and context.factor(unit) is None and re.match(r"[.,0-9<>=+\-]", unit):
-        return None, "", Reason.VALUE  # more of a number: a range, a date, thousands
+        return None, "", Reason.VALUE  # not one number: a range, a date, grouped thousands
     unit = unit or default
     factor = context.factor(unit) if unit else None
     value, problem = _convert(Decimal(digits.replace(",", ".")), factor)
@@ -200,7 +213,7 @@ def _from_text(
 
 def _disease_status(resource: Observation, named: Named, context: Context) -> Item:
     if resource.data_absent_reason is not None or resource.value_codeable_concept is None:
-        return named.not_used(Reason.VALUE, "no disease status in it")
+        return named.not_used(Reason.VALUE, "no disease status")
     if not context.means(resource.value_codeable_concept, "disease-worsened"):
         return named.dropped(Reason.UNMAPPED_CODE)
     _, when = context.first_date(
@@ -214,7 +227,7 @@ def _disease_status(resource: Observation, named: Named, context: Context) -> It
 def _score(
     resource: Observation, named: Named, rank: int, context: Context, instrument: str
 ) -> Item:
-    """A questionnaire's score, recorded as a number; dated as a PSA is."""
+    """Return the score of a questionnaire that is recorded as a number, dated like a PSA result."""
     when = _day(resource, named, context)
     if isinstance(when, NotUsed):
         return when
@@ -232,13 +245,13 @@ def _scored(resource: Observation, context: Context, instrument: str) -> Score:
     quantity = resource.value_quantity
     value = None
     if resource.data_absent_reason is not None or (quantity is not None and quantity.comparator):
-        return Score(instrument, problem=Reason.VALUE, detail="no score in it")
+        return Score(instrument, problem=Reason.VALUE, detail="no score")
     if quantity is not None and quantity.value is not None:
         value = number(quantity.value, "valueQuantity.value")
     elif resource.value_integer is not None:
         value = number(resource.value_integer, "valueInteger")
     if value is None:
-        return Score(instrument, problem=Reason.VALUE, detail="no score in it")
+        return Score(instrument, problem=Reason.VALUE, detail="no score")
     return context.instruments.by_key[instrument].from_total({value})
 
 
@@ -249,11 +262,11 @@ def _grading(resource: Observation, named: Named, context: Context, scale: str) 
         resource.effective_period,
     )
     references = [*(resource.focus or ()), *(resource.part_of or ())]
-    places = [*by_value(resource, scale), *by_components(resource, context)]
+    statements = [*by_value(resource, scale), *by_components(resource, context)]
     return Grading(
         when=when,
         events=tuple(sorted(set(resolved(context, references, "AdverseEvent")))),
         procedures=tuple(sorted(set(resolved(context, references, "Procedure")))),
-        grades=grades_of(context, places),
+        grades=grades_of(context, statements),
         **named.fields(),
     )

@@ -1,4 +1,4 @@
-"""Patients: when they were born and died, and whose resources pass to whom."""
+"""Extracts Patients: birth, death, and the record that replaces a merged record."""
 
 from fhircryo.extract.context import Context, Named
 from fhircryo.fhir.wire import Patient
@@ -8,7 +8,7 @@ _REPLACED_BY = "replaced-by"
 
 
 def patient(resource: Patient, ref: str, context: Context) -> Item:
-    """The item of a Patient."""
+    """Return the item of a Patient."""
     named = Named(ref, resource.meta, ref.removeprefix("Patient/"), "Patient")
     if context.is_own(resource.identifier):
         return named.dropped(Reason.OWN_OUTPUT)

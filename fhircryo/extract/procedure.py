@@ -1,17 +1,17 @@
-"""Procedures: candidates for the index procedure, and other treatment of the cancer."""
+"""Extracts Procedures: candidates for the index procedure, and salvage therapies."""
 
 from fhircryo.extract.context import Context, Named, date_problem, label_of
-from fhircryo.extract.medication import SALVAGE, Dates, therapy
+from fhircryo.extract.medication import SALVAGE_THERAPY, Dates, therapy
 from fhircryo.fhir.wire import Procedure
 from fhircryo.mapping.code_index import CodeEntry
 from fhircryo.record.items import Item, Reason, Treatment, VagueTreatment
 
-# The first of these that a Procedure is coded as decides what it is.
-_PRECEDENCE = ("cryoablation", SALVAGE)
+# If a Procedure has several of these meanings, the first decides.
+_PRECEDENCE = ("cryoablation", SALVAGE_THERAPY)
 
 
 def procedure(resource: Procedure, ref: str, context: Context) -> Item:
-    """The item of a Procedure."""
+    """Return the item of a Procedure."""
     entry = _meaning(resource, context)
     own = resource.identifier is not None and context.is_own(resource.identifier)
     if entry is None or own:
@@ -19,10 +19,10 @@ def procedure(resource: Procedure, ref: str, context: Context) -> Item:
         owner = context.owner(resource.subject)
         return Named(ref, resource.meta, owner, label_of(resource.code)).dropped(reason)
     named = Named(ref, resource.meta, context.patient(resource.subject), entry.label)
-    if entry.concept == SALVAGE:
+    if entry.concept == SALVAGE_THERAPY:
         known = context.mappings.statuses.salvage_procedure
-        wrong = "" if resource.status in known else resource.status or "no status"
-        return therapy(named, context, wrong, _dates(resource))
+        status_problem = "" if resource.status in known else resource.status or "no status"
+        return therapy(named, context, status_problem, _dates(resource))
     if context.is_test(resource.meta):
         return named.not_used(Reason.TEST_DATA)
     if not named.patient:
@@ -58,7 +58,7 @@ def _dates(resource: Procedure) -> Dates:
 
 
 def _meaning(resource: Procedure, context: Context) -> CodeEntry | None:
-    """The coding that decides, together with what it may have to stand with."""
+    """Return the entry that decides what the Procedure is; None if it is unmapped."""
     best = None
     for entry in context.entries(resource.code, resource):
         if entry.concept not in _PRECEDENCE:

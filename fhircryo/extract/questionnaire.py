@@ -1,10 +1,10 @@
-"""QuestionnaireResponses: the scores of the instruments that they answer."""
+"""Extracts QuestionnaireResponses: the scores of the instruments that they answer."""
 
 import re
 from decimal import Decimal
 
 from fhircryo.extract.context import Context, Named, date_problem, number
-from fhircryo.extract.scoring import Answers, Codes, Number, ReadyInstrument
+from fhircryo.extract.scoring import Answers, AnswerScores, InstrumentScorer, Number
 from fhircryo.fhir.wire import Answer, Coding, QuestionnaireResponse, ResponseItem
 from fhircryo.record.items import Item, Reason, Response, Score
 
@@ -13,11 +13,11 @@ ORDINAL_VALUE = "http://hl7.org/fhir/StructureDefinition/ordinalValue"
 _PLAIN_NUMBER = re.compile(r"\s*[+-]?[0-9]+(?:[.,][0-9]+)?\s*")
 _NO_QUESTIONNAIRE = "(no questionnaire)"
 
-_NO_CODES: Codes = {}
+_NO_CODES: AnswerScores = {}
 
 
 def questionnaire_response(resource: QuestionnaireResponse, ref: str, context: Context) -> Item:
-    """The item of a QuestionnaireResponse."""
+    """Return the item of a QuestionnaireResponse."""
     canonical = (resource.questionnaire or "").split("|", 1)[0]
     label = canonical or _NO_QUESTIONNAIRE
     named = Named(ref, resource.meta, context.patient(resource.subject), label)
@@ -29,7 +29,7 @@ def questionnaire_response(resource: QuestionnaireResponse, ref: str, context: C
         return named.not_used(Reason.NO_SUBJECT)
     answers: Answers = {}
     _collect(resource.item, answers)
-    instruments = context.instruments.of(canonical, answers)
+    instruments = context.instruments.find(canonical, answers)
     if not instruments:
         return named.not_used(Reason.UNMAPPED_QUESTIONNAIRE, label)
     try:
@@ -46,7 +46,7 @@ def questionnaire_response(resource: QuestionnaireResponse, ref: str, context: C
 
 
 def _collect(items: list[ResponseItem] | None, answers: Answers) -> None:
-    """All answers by linkId, at any depth (item.item and answer.item)."""
+    """Collect all answers by linkId, at any depth (item.item and answer.item)."""
     for item in items or ():
         link = item.link_id
         for answer in item.answer or ():
@@ -67,13 +67,13 @@ def _is_answered(answer: Answer) -> bool:
     )
 
 
-def _score(instrument: ReadyInstrument, answers: Answers) -> Score:
-    """The instrument's score, exact; or why there is none."""
+def _score(instrument: InstrumentScorer, answers: Answers) -> Score:
+    """Return the exact score of the instrument, or the reason why there is none."""
     values: list[Number] = []
     for item in instrument.items:
         given = answers.get(item.link) if item.link else None
         if given is not None and len(given) == 1:
-            # By far the most: one linkId, one whole number.
+            # The most frequent case, handled first for speed: one linkId with one integer.
             plain = given[0].value_integer
             if type(plain) is int and plain in item.allowed:
                 values.append(item.recode[plain] if item.recode else plain)
@@ -94,8 +94,8 @@ def _score(instrument: ReadyInstrument, answers: Answers) -> Score:
     return score
 
 
-def _numbers(links: tuple[str, ...], answers: Answers, codes: Codes) -> set[Number | None]:
-    """The distinct numbers of the answers to some linkIds; None among them for no number."""
+def _numbers(links: tuple[str, ...], answers: Answers, codes: AnswerScores) -> set[Number | None]:
+    """Return the distinct numbers of the answers to ``links``; None for an answer without one."""
     found: set[Number | None] = set()
     for link in links:
         for answer in answers.get(link, ()):
@@ -103,8 +103,8 @@ def _numbers(links: tuple[str, ...], answers: Answers, codes: Codes) -> set[Numb
     return found
 
 
-def _number(answer: Answer, codes: Codes) -> Number | None:
-    """The number that an answer is; None where it is none."""
+def _number(answer: Answer, codes: AnswerScores) -> Number | None:
+    """Return the number that an answer states; None if it states none."""
     if answer.value_integer is not None:
         return number(answer.value_integer, "valueInteger")
     if answer.value_decimal is not None:
@@ -119,7 +119,7 @@ def _number(answer: Answer, codes: Codes) -> Number | None:
     return None
 
 
-def _of_coding(coding: Coding, codes: Codes) -> Number | None:
+def _of_coding(coding: Coding, codes: AnswerScores) -> Number | None:
     score = codes.get((coding.system, coding.code))
     if score is not None:
         return score

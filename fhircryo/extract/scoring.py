@@ -1,4 +1,4 @@
-"""An instrument's score from the answers to its items."""
+"""Computes the score of an instrument from the answers to its items."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -6,55 +6,58 @@ from fractions import Fraction
 
 from fhircryo.fhir.wire import Answer
 from fhircryo.mapping.load import Mappings
-from fhircryo.mapping.schema import Instrument, Item
+from fhircryo.mapping.schema import Instrument, QuestionnaireItem
 from fhircryo.record.items import Reason, Score
 
 Number = int | Decimal
-#: The answers of a response by linkId.
+#: The answers of a response, by linkId.
 Answers = dict[str, list[Answer]]
-Codes = Mapping[tuple[str | None, str | None], Number]
+#: The scores of coded answers, by system and code.
+AnswerScores = Mapping[tuple[str | None, str | None], Number]
 
-# The same answers come again and again; what they give is computed once.
-_REMEMBERED = 20_000
+# The same combinations of answers recur; the score of each is cached, up to this number.
+_CACHED_SCORES = 20_000
 
 
-class ReadyItem:
-    """An item with what reading it needs."""
+class ItemScorer:
+    """An item of an instrument, prepared for reading answers."""
 
-    def __init__(self, item: Item) -> None:
+    def __init__(self, item: QuestionnaireItem) -> None:
         self.key = item.key
         self.links = item.link_ids
-        #: The linkId where there is just one.
+        #: The linkId, if there is only one.
         self.link = item.link_ids[0] if len(item.link_ids) == 1 else ""
         self.allowed = frozenset(item.numbers)
-        #: What an allowed number counts as, where that is another.
+        #: The score of an allowed number, if the item recodes its numbers.
         self.recode: dict[Number, Number] = dict(item.recode.items())
-        self.codes: Codes = {(answer.system, answer.code): answer.score for answer in item.answers}
+        self.codes: AnswerScores = {
+            (answer.system, answer.code): answer.score for answer in item.answers
+        }
 
 
-class ReadyInstrument:
-    """An instrument with what scoring it needs."""
+class InstrumentScorer:
+    """An instrument, prepared for scoring."""
 
     def __init__(self, instrument: Instrument) -> None:
         self.key = instrument.key
-        self.items = tuple(ReadyItem(item) for item in instrument.items)
+        self.items = tuple(ItemScorer(item) for item in instrument.items)
         self.total_links = instrument.total.link_ids if instrument.total else ()
         self._instrument = instrument
         self._known: dict[tuple[Number, ...], Score] = {}
 
     def score(self, values: tuple[Number, ...]) -> Score:
-        """The score of the answered items' values, exact; or that too few are answered."""
+        """Return the exact score of the answered items, or that too few are answered."""
         score = self._known.get(values)
         if score is None:
             score = self._compute(values)
-            if len(self._known) < _REMEMBERED:
+            if len(self._known) < _CACHED_SCORES:
                 self._known[values] = score
         return score
 
     def _compute(self, values: tuple[Number, ...]) -> Score:
         instrument = self._instrument
         if len(values) < instrument.minimum_answered:
-            # Nothing answered is nothing to tell of, where the form has other instruments too.
+            # No item answered gives no detail: the questionnaire may contain other instruments.
             detail = f"{len(values)} of {len(self.items)} items answered" if values else ""
             return Score(self.key, problem=Reason.INCOMPLETE, detail=detail)
         rule = instrument.score
@@ -65,7 +68,7 @@ class ReadyInstrument:
         return Score(self.key, score.numerator, score.denominator)
 
     def from_total(self, total: set[Number | None]) -> Score:
-        """The score that the total item alone gives."""
+        """Return the score that is recorded as a total; ``total``: its distinct values."""
         value = next(iter(total))
         rule = self._instrument.total
         if (
@@ -80,14 +83,14 @@ class ReadyInstrument:
         return Score(self.key, exact.numerator, exact.denominator)
 
 
-class Instruments:
-    """The instruments by the questionnaires that they are answered on.
+class InstrumentFinder:
+    """Finds the instruments that a response answers.
 
-    ``met``: where the numbers of the overlays go whose questionnaires were met.
+    ``met``: receives the numbers of the overlays of which something occurs in a response.
     """
 
     def __init__(self, mappings: Mappings, met: set[int]) -> None:
-        self.by_key = {one.key: ReadyInstrument(one) for one in mappings.instruments}
+        self.by_key = {one.key: InstrumentScorer(one) for one in mappings.instruments}
         self._by_canonical = {
             canonical: tuple(self.by_key[one.key] for one in instruments)
             for canonical, instruments in mappings.canonicals.items()
@@ -98,14 +101,14 @@ class Instruments:
         ]
         self._layers = {
             canonical: layer
-            for (kind, canonical), layer in mappings.marks.items()
+            for (kind, canonical), layer in mappings.overlay_keys.items()
             if kind == "canonical"
         }
-        self._unmet = dict(mappings.form_marks)
+        self._unmatched = dict(mappings.questionnaire_keys)
         self._met = met
 
-    def of(self, canonical: str, answers: Answers) -> tuple[ReadyInstrument, ...]:
-        """By the canonical without version, else by the linkIds that are answered."""
+    def find(self, canonical: str, answers: Answers) -> tuple[InstrumentScorer, ...]:
+        """Return the instruments by canonical (without version), else by the answered linkIds."""
         found = self._by_canonical.get(canonical)
         if found:
             if canonical in self._layers:
@@ -114,13 +117,13 @@ class Instruments:
             signed = [one for one in self._by_signature if one[0] <= answers.keys()]
             self._met.update(layer for _, _, layer in signed if layer)
             found = tuple(dict.fromkeys(one for _, instruments, _ in signed for one in instruments))
-        if found and self._unmet:
+        if found and self._unmatched:
             self._meet(answers)
         return found
 
     def _meet(self, answers: Answers) -> None:
-        """Note the overlays that name a linkId or a coded answer of these."""
-        for layer, (links, codes) in list(self._unmet.items()):
+        """Record the overlays that define a linkId or a coded answer among these answers."""
+        for layer, (links, codes) in list(self._unmatched.items()):
             if not links.isdisjoint(answers) or any(
                 (coding.system, coding.code) in codes
                 for given in answers.values()
@@ -128,4 +131,4 @@ class Instruments:
                 if (coding := answer.value_coding) is not None
             ):
                 self._met.add(layer)
-                del self._unmet[layer]
+                del self._unmatched[layer]

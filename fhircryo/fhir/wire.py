@@ -279,21 +279,8 @@ class Head(_Element):
     id: str | None = None
 
 
-AnyRead = (
-    Patient
-    | Observation
-    | Procedure
-    | Condition
-    | AdverseEvent
-    | QuestionnaireResponse
-    | Medication
-    | MedicationRequest
-    | MedicationStatement
-    | MedicationAdministration
-)
-
 #: The types that are read, with the decoder of each.
-DECODERS: dict[str, msgspec.json.Decoder[AnyRead]] = {
+DECODERS: dict[str, msgspec.json.Decoder[Resource]] = {
     kind.__name__: msgspec.json.Decoder(kind, float_hook=Decimal)
     for kind in (
         Patient,

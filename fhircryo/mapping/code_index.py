@@ -1,86 +1,92 @@
-"""The merged mappings, indexed for reading: what a code, a text or a unit means."""
+"""Indexes the merged mappings by code and by text, and rejects contradictory entries."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from fhircryo.errors import UsageError
 from fhircryo.mapping.concepts import GRADINGS, SCORE
-from fhircryo.mapping.layers import Layers, withdraws
-from fhircryo.mapping.places import Place
+from fhircryo.mapping.locations import Location
+from fhircryo.mapping.normalise import folded
+from fhircryo.mapping.overlay_merge import MergedMappings, withdraws
 from fhircryo.mapping.schema import (
-    CONDITIONS,
+    CONDITION_FIELDS,
     CodeRef,
     Meaning,
     TextRef,
 )
-from fhircryo.mapping.texts import folded
 
-Pair = tuple[str | None, str | None]
-#: A code as system and code, a text folded, a status as it is.
+SystemAndCode = tuple[str | None, str | None]
+#: A value of an element: (system, code) of a coding, the folded form of a text, or a status.
 Token = tuple[str, str] | str
 
 
-class Condition(NamedTuple):
-    """An element that must hold one of some values."""
+class CodeCondition(NamedTuple):
+    """A condition under which a code counts: an element must hold one of the accepted values."""
 
     element: str
-    wanted: frozenset[Token]
+    accepted: frozenset[Token]
 
 
 class CodeEntry(NamedTuple):
-    """What a code or text means: its concept, how it is counted, and when it counts.
+    """The meaning of a code or text.
 
-    ``of``: the scale of a grading, the instrument of a score. ``unit``: of results that state none.
-    ``layer``: 0 is shipped.
+    ``label``: the name under which resources with this code are counted. ``conditions``: all must
+    hold for the code to count. ``unit``: the unit of results that state none (empty: none). ``of``:
+    the scale of a grading, or the instrument of a score. ``layer``: 0 for a shipped entry, else the
+    number of the overlay.
     """
 
     concept: str
     label: str
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[CodeCondition, ...] = ()
     unit: str = ""
     of: str = ""
     layer: int = 0
 
 
-class Prefix(NamedTuple):
-    """A code whose descendants begin with it; without entries where they were withdrawn."""
+class CodePrefix(NamedTuple):
+    """A code that also stands for every code that begins with it.
+
+    Without entries it marks codes that an overlay has withdrawn.
+    """
 
     system: str
     code: str
     entries: tuple[CodeEntry, ...]
 
 
-class Codes(NamedTuple):
-    """The index: by system and code, by prefix (the longest first), by folded text."""
+class CodeIndex(NamedTuple):
+    """The entries by system and code, by prefix (the longest first), and by folded text."""
 
-    exact: dict[Pair, tuple[CodeEntry, ...]]
-    prefixes: tuple[Prefix, ...]
+    exact: dict[SystemAndCode, tuple[CodeEntry, ...]]
+    prefixes: tuple[CodePrefix, ...]
     texts: dict[str, tuple[CodeEntry, ...]]
 
 
 class _Claim(NamedTuple):
-    """An entry that lays claim to a code or text."""
+    """An entry, the code or folded text that it is for, and where it is defined."""
 
     key: tuple[str, str] | str
     entry: CodeEntry
-    place: Place
+    location: Location
     loc: str
     prefix: bool
 
 
-def index_codes(layers: Layers) -> Codes:
-    """Index all codes and texts.
+def index_codes(merged: MergedMappings) -> CodeIndex:
+    """Return the index of all codes and texts.
 
     Raises:
-        UsageError: a code is mapped to two concepts, or twice to one, and nothing tells them apart.
+        UsageError: a code or text is mapped to two concepts, or twice to the same concept, and no
+            condition distinguishes the two entries.
     """
-    claims = list(_claims(layers))
+    claims = list(_claims(merged))
     _check_same(claims)
-    _check_descendants(claims, layers)
-    exact: dict[Pair, tuple[CodeEntry, ...]] = {}
+    _check_descendants(claims, merged)
+    exact: dict[SystemAndCode, tuple[CodeEntry, ...]] = {}
     prefixes: dict[tuple[str, str], tuple[CodeEntry, ...]] = {}
     texts: dict[str, tuple[CodeEntry, ...]] = {}
-    for concept in layers.concepts.values():
+    for concept in merged.concepts.values():
         for code, _ in concept.withdrawn:
             pair = (code.system, code.code)
             exact.setdefault(pair, ())
@@ -94,39 +100,39 @@ def index_codes(layers: Layers) -> Codes:
         else:
             exact[claim.key] = (*exact.get(claim.key, ()), claim.entry)
     for pair, entries in prefixes.items():
-        # The code itself counts as its descendants do.
+        # A prefix covers the code itself as well.
         exact[pair] = (*exact.get(pair, ()), *entries)
     longest = sorted(prefixes.items(), key=lambda one: -len(one[0][1]))
-    return Codes(exact, tuple(Prefix(*pair, entries) for pair, entries in longest), texts)
+    return CodeIndex(exact, tuple(CodePrefix(*pair, entries) for pair, entries in longest), texts)
 
 
-def _claims(layers: Layers) -> Iterator[_Claim]:
-    for key, concept in layers.concepts.items():
+def _claims(merged: MergedMappings) -> Iterator[_Claim]:
+    for key, concept in merged.concepts.items():
         of = GRADINGS.get(key, "")
-        for code, place in concept.codes:
+        for code, location in concept.codes:
             label = f"{code.system}|{code.code}"
             prefix = code.descendants == "prefix"
-            entry = _entry(key, label, code, of, place)
-            yield _Claim((code.system, code.code), entry, place, f"concepts.{key}", prefix)
-        for text, place in concept.texts:
-            entry = _entry(key, f"text: {text.text}", text, of, place)
-            yield _Claim(folded(text.text), entry, place, f"concepts.{key}", prefix=False)
-    for form in layers.forms.by_key.values():
+            entry = _entry(key, label, code, of, location)
+            yield _Claim((code.system, code.code), entry, location, f"concepts.{key}", prefix)
+        for text, location in concept.texts:
+            entry = _entry(key, f"text: {text.text}", text, of, location)
+            yield _Claim(folded(text.text), entry, location, f"concepts.{key}", prefix=False)
+    for form in merged.questionnaires.by_key.values():
         for score in form.questionnaire.scores:
             part = score.key if form.questionnaire.domains else ""
-            for (system, code_), place in form.said(part, "observations"):
-                entry = CodeEntry(SCORE, f"{system}|{code_}", of=score.key, layer=place.layer)
+            for (system, code_), location in form.declared(part, "observations"):
+                entry = CodeEntry(SCORE, f"{system}|{code_}", of=score.key, layer=location.layer)
                 pair = (system or "", code_ or "")
-                yield _Claim(pair, entry, place, f"instruments.{score.key}", prefix=False)
+                yield _Claim(pair, entry, location, f"instruments.{score.key}", prefix=False)
 
 
-def _entry(concept: str, label: str, meaning: Meaning, of: str, place: Place) -> CodeEntry:
+def _entry(concept: str, label: str, meaning: Meaning, of: str, location: Location) -> CodeEntry:
     conditions = tuple(
-        Condition(element, frozenset(map(_token, getattr(meaning, element))))
-        for element in CONDITIONS
+        CodeCondition(element, frozenset(map(_token, getattr(meaning, element))))
+        for element in CONDITION_FIELDS
         if getattr(meaning, element)
     )
-    return CodeEntry(concept, label, conditions, meaning.unit or "", of, place.layer)
+    return CodeEntry(concept, label, conditions, meaning.unit or "", of, location.layer)
 
 
 def _token(value: CodeRef | TextRef | str) -> Token:
@@ -136,21 +142,21 @@ def _token(value: CodeRef | TextRef | str) -> Token:
 
 
 def _check_same(claims: Iterable[_Claim]) -> None:
-    """Raise the error of two claims to one code or text that contradict each other."""
+    """Raise a UsageError if two entries for the same code or text contradict each other."""
     seen: dict[tuple[str, str] | str, list[_Claim]] = {}
     for claim in claims:
         for other in seen.get(claim.key, ()):
-            if _clash(claim.entry, other.entry):
-                raise _error(claim, other)
+            if _contradict(claim.entry, other.entry):
+                raise _already_defined(claim, other)
         seen.setdefault(claim.key, []).append(claim)
 
 
-def _check_descendants(claims: list[_Claim], layers: Layers) -> None:
-    """Raise the error of a code that a prefix maps already, and to something else."""
+def _check_descendants(claims: list[_Claim], merged: MergedMappings) -> None:
+    """Raise a UsageError if a code is covered by a prefix that gives it another meaning."""
     for other in claims:
         if not other.prefix or isinstance(other.key, str):
             continue
-        withdrawn = layers.concepts[other.entry.concept].withdrawn
+        withdrawn = merged.concepts[other.entry.concept].withdrawn
         for claim in claims:
             if (
                 isinstance(claim.key, tuple)
@@ -158,48 +164,55 @@ def _check_descendants(claims: list[_Claim], layers: Layers) -> None:
                 and claim.key[0] == other.key[0]
                 and claim.key[1].startswith(other.key[1])
                 and not any(withdraws(one.value, *claim.key) for one in withdrawn)
-                and _differs(claim.entry, other.entry)
+                and _contradicts_prefix(claim.entry, other.entry)
             ):
-                raise _error(claim, other)
+                raise _already_defined(claim, other)
 
 
-def _differs(one: CodeEntry, prefix: CodeEntry) -> bool:
-    """Whether a code means something else than a prefix that covers it, or the same less often."""
+def _contradicts_prefix(one: CodeEntry, prefix: CodeEntry) -> bool:
+    """Return whether a code contradicts a prefix that covers it.
+
+    It does if it means another concept in a case that both cover, or if it sets conditions on a
+    meaning that the prefix gives it unconditionally.
+    """
     if one.concept == prefix.concept:
         return bool(one.conditions) and not prefix.conditions
-    return not _apart(one, prefix)
+    return not _exclusive(one, prefix)
 
 
-def _clash(one: CodeEntry, other: CodeEntry) -> bool:
-    """Whether two entries of one code contradict each other, or say the same twice."""
-    if _apart(one, other):
+def _contradict(one: CodeEntry, other: CodeEntry) -> bool:
+    """Return whether two entries for one code contradict or duplicate each other."""
+    if _exclusive(one, other):
         return False
     if (one.concept, one.of, one.unit) != (other.concept, other.of, other.unit):
         return True
     return not (one.conditions and other.conditions) or one.conditions == other.conditions
 
 
-def _apart(one: CodeEntry, other: CodeEntry) -> bool:
-    """Whether some element must differ where the one and where the other counts."""
-    wanted = dict(other.conditions)
+def _exclusive(one: CodeEntry, other: CodeEntry) -> bool:
+    """Return whether the conditions of the two entries exclude each other.
+
+    They do if both have a condition on the same element and no value is accepted by both.
+    """
+    accepted = dict(other.conditions)
     return any(
-        condition.element in wanted and condition.wanted.isdisjoint(wanted[condition.element])
+        condition.element in accepted and condition.accepted.isdisjoint(accepted[condition.element])
         for condition in one.conditions
     )
 
 
-def _error(claim: _Claim, other: _Claim) -> UsageError:
-    # The one that was laid over the other is to be mended.
-    if (other.place.layer, other.place.file, other.place.line) > (
-        claim.place.layer,
-        claim.place.file,
-        claim.place.line,
+def _already_defined(claim: _Claim, other: _Claim) -> UsageError:
+    # The message starts with the later definition: that is the one to correct.
+    if (other.location.layer, other.location.file, other.location.line) > (
+        claim.location.layer,
+        claim.location.file,
+        claim.location.line,
     ):
         claim, other = other, claim
-    named = claim.entry.label
-    words = f"{claim.place}: {claim.loc}: {named} stands already at {other.place}: {other.loc}"
-    if claim.place.layer > other.place.layer:
+    words = f"{claim.location}: {claim.loc}: {claim.entry.label} is already defined at"
+    words += f" {other.location}: {other.loc}"
+    if claim.location.layer > other.location.layer:
         words += ": withdraw it there first, or leave it out here"
     elif claim.loc != other.loc:
-        words += ": it can mean one of them only"
+        words += ": it can have only one of these meanings"
     return UsageError(words)

@@ -10,15 +10,20 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel
 
 from fhircryo.errors import UsageError
-from fhircryo.mapping.code_index import CodeEntry, Pair, Prefix, index_codes
+from fhircryo.mapping.code_index import CodeEntry, CodePrefix, SystemAndCode, index_codes
 from fhircryo.mapping.concepts import SCORE
-from fhircryo.mapping.form_index import Signature, index_forms
 from fhircryo.mapping.grade_index import GradeEntry, index_grades
-from fhircryo.mapping.layers import Layers
-from fhircryo.mapping.marks import FormMarks, Mark, index_form_marks, index_marks
+from fhircryo.mapping.locations import Layer
 from fhircryo.mapping.overlay import OverlayFile
-from fhircryo.mapping.places import Layer
+from fhircryo.mapping.overlay_keys import (
+    OverlayKey,
+    QuestionnaireKeys,
+    index_overlay_keys,
+    index_questionnaire_keys,
+)
+from fhircryo.mapping.overlay_merge import MergedMappings
 from fhircryo.mapping.protocol import Protocol
+from fhircryo.mapping.questionnaire_index import Signature, index_questionnaires
 from fhircryo.mapping.schema import (
     CodeRef,
     Concept,
@@ -40,7 +45,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 class Overlay(NamedTuple):
-    """An overlay of a run; ``can_be_met``: it names something that a source may hold."""
+    """An overlay of a run; ``can_be_met``: it defines something that can occur in a source."""
 
     name: str
     can_be_met: bool
@@ -50,48 +55,50 @@ class Overlay(NamedTuple):
 class Mappings:
     """The merged mappings of one run, indexed for reading.
 
-    ``codes``: (system, code) to its entries; ``texts``: likewise by folded text. ``grades`` and
-    ``grade_texts``: likewise to scale and grade; ``extensions``: URL to its scale, empty for any.
-    ``units``: normalised spelling to ng/mL, a decimal factor. ``marks``: the units, extensions and
-    canonicals that overlays name, with the number of the overlay. ``sha256``: of all files read.
+    ``codes``, ``texts``: the entries by (system, code), and by folded text. ``grades``,
+    ``grade_texts``: the grades likewise. ``extensions``: the scale by the URL of an extension that
+    states a grade (empty: any scale). ``units``: the factor to ng/mL by normalised spelling.
+    ``canonicals``, ``signatures``: the instruments by questionnaire. ``overlay_keys``,
+    ``questionnaire_keys``: what overlays define, see :mod:`fhircryo.mapping.overlay_keys`.
+    ``sha256``: the digest of all files read. ``merged``: the entries with their locations.
     """
 
     base: str
     concepts: dict[str, Concept]
-    codes: dict[Pair, tuple[CodeEntry, ...]]
-    prefixes: tuple[Prefix, ...]
+    codes: dict[SystemAndCode, tuple[CodeEntry, ...]]
+    prefixes: tuple[CodePrefix, ...]
     texts: dict[str, tuple[CodeEntry, ...]]
     statuses: Statuses
     units: dict[str, Decimal]
     scales: dict[str, Scale]
-    grades: dict[Pair, GradeEntry]
+    grades: dict[SystemAndCode, GradeEntry]
     grade_texts: dict[str, GradeEntry]
     extensions: dict[str, str]
     instruments: tuple[Instrument, ...]
     canonicals: dict[str, tuple[Instrument, ...]]
     signatures: tuple[Signature, ...]
-    marks: dict[Mark, int]
-    form_marks: dict[int, FormMarks]
+    overlay_keys: dict[OverlayKey, int]
+    questionnaire_keys: dict[int, QuestionnaireKeys]
     detection_limit: str | None
     overlays: tuple[Overlay, ...]
     files: tuple[str, ...]
     sha256: str
-    layers: Layers
+    merged: MergedMappings
 
     def codes_of(self, concept: str) -> list[CodeRef]:
-        """The codes of a concept; of scores, those of all instruments."""
+        """Return the codes of a concept; for questionnaire scores, those of all instruments."""
         if concept == SCORE:
-            forms = self.layers.forms.by_key.values()
+            forms = self.merged.questionnaires.by_key.values()
             return [code for form in forms for code in form.questionnaire.codes]
         return list(self.concepts[concept].codes)
 
     def texts_of(self, concept: str) -> tuple[ConceptText, ...]:
-        """The texts of a concept."""
+        """Return the texts of a concept."""
         return () if concept == SCORE else self.concepts[concept].texts
 
 
 class _Reader:
-    """Reads mapping files, and remembers which."""
+    """Reads mapping files and records their names and their joint digest."""
 
     def __init__(self, base: str) -> None:
         self.digest = hashlib.sha256()
@@ -99,76 +106,80 @@ class _Reader:
         self._base = base
 
     def read(self, model: type[ModelT], path: Path, number: int = 0) -> tuple[Layer, ModelT]:
-        """A file as a layer, and as what it says."""
+        """Return a file as a layer, and its validated content."""
         document = read_document(path)
         self.digest.update(path.read_bytes())
         self.names.append(path.name)
-        # A file of comments alone holds nothing, and is told so.
+        # A file with comments only is validated as an empty mapping, which gives a clear message.
         content = with_base({} if document.content is None else document.content, self._base)
         document = Document(path, content, document.lines)
         return Layer(document, number), validate(model, content, document)
 
 
 def load_mappings(overlays: Iterable[Path] = (), base: str = DEFAULT_BASE) -> Mappings:
-    """The shipped mappings with ``overlays`` laid over them in order.
+    """Return the shipped mappings with ``overlays`` applied in order.
+
+    ``base``: replaces ``{base}`` in canonical URLs.
 
     Raises:
-        UsageError: with file, line and path, for an unknown key, a code that stands twice, a code
-            without system and whatever else the format does not allow.
+        UsageError: a file is not valid, for example because of an unknown key, a code that is
+            mapped twice or a code without a system. The message gives file, line and path.
     """
     folder = shipped("mappings")
     reader = _Reader(base)
-    layers = Layers()
-    layers.add_concepts(*reader.read(ConceptsFile, folder / "concepts.yaml"))
-    layers.add_statuses(*reader.read(StatusesFile, folder / "statuses.yaml"))
-    layers.add_units(*reader.read(UnitsFile, folder / "units.yaml"))
-    layers.add_grades(*reader.read(GradesFile, folder / "grades.yaml"))
+    merged = MergedMappings()
+    merged.add_concepts(*reader.read(ConceptsFile, folder / "concepts.yaml"))
+    merged.add_statuses(*reader.read(StatusesFile, folder / "statuses.yaml"))
+    merged.add_units(*reader.read(UnitsFile, folder / "units.yaml"))
+    merged.add_grades(*reader.read(GradesFile, folder / "grades.yaml"))
     for path in sorted((folder / "instruments").glob("*.yaml")):
         layer, file = reader.read(InstrumentFile, path)
-        layers.forms.add(layer, file.instrument, ("instrument",))
+        merged.questionnaires.add(layer, file.instrument, ("instrument",))
     known: list[Overlay] = []
     for number, path in enumerate(overlays, 1):
         layer, overlay = reader.read(OverlayFile, path, number)
-        layers.lay(layer, overlay)
+        merged.apply_overlay(layer, overlay)
         known.append(Overlay(path.name, overlay.can_be_met))
-    return _indexed(layers, base, reader, tuple(known))
+    return _indexed(merged, base, reader, tuple(known))
 
 
-def _indexed(layers: Layers, base: str, reader: _Reader, overlays: tuple[Overlay, ...]) -> Mappings:
-    layers.check_units()
-    codes = index_codes(layers)
-    grades, grade_texts = index_grades(layers)
-    forms = index_forms(layers)
+def _indexed(
+    merged: MergedMappings, base: str, reader: _Reader, overlays: tuple[Overlay, ...]
+) -> Mappings:
+    merged.check_units()
+    codes = index_codes(merged)
+    grades, grade_texts = index_grades(merged)
+    forms = index_questionnaires(merged)
     return Mappings(
         base=base,
-        concepts={key: concept.merged() for key, concept in layers.concepts.items()},
+        concepts={key: concept.merged() for key, concept in merged.concepts.items()},
         codes=codes.exact,
         prefixes=codes.prefixes,
         texts=codes.texts,
-        statuses=layers.chosen_statuses(),
-        units={unit: placed.value[1] for unit, placed in layers.units.items()},
-        scales={name: scale.scale for name, scale in layers.scales.items()},
+        statuses=merged.chosen_statuses(),
+        units={unit: located.value[1] for unit, located in merged.units.items()},
+        scales={name: scale.scale for name, scale in merged.scales.items()},
         grades=grades,
         grade_texts=grade_texts,
-        extensions={url: scale for url, (scale, _) in layers.all_extensions().items()},
+        extensions={url: scale for url, (scale, _) in merged.all_extensions().items()},
         instruments=forms.instruments,
         canonicals=forms.canonicals,
         signatures=forms.signatures,
-        marks=index_marks(layers),
-        form_marks=index_form_marks(layers),
-        detection_limit=layers.detection_limit.value if layers.detection_limit else None,
+        overlay_keys=index_overlay_keys(merged),
+        questionnaire_keys=index_questionnaire_keys(merged),
+        detection_limit=merged.detection_limit.value if merged.detection_limit else None,
         overlays=overlays,
         files=tuple(reader.names),
         sha256=reader.digest.hexdigest(),
-        layers=layers,
+        merged=merged,
     )
 
 
 def load_protocol(name: str | Path | dict[str, Any] = DEFAULT_PROTOCOL) -> Protocol:
-    """A protocol by its shipped name, from a YAML file, or from content already read.
+    """Return a protocol, given its shipped name, a YAML file, or its content.
 
     Raises:
-        UsageError: no such protocol, or the file is wrong (with file, line and path).
+        UsageError: there is no such protocol, or it is not valid (with file, line and path).
     """
     if isinstance(name, dict):
         return validate(Protocol, name, "protocol")
@@ -177,7 +188,11 @@ def load_protocol(name: str | Path | dict[str, Any] = DEFAULT_PROTOCOL) -> Proto
 
 
 def find_protocol(name: str | Path) -> Path:
-    """The file of a protocol: a shipped name, or a path."""
+    """Return the file of a protocol, given its shipped name or a path.
+
+    Raises:
+        UsageError: there is no such protocol.
+    """
     path = Path(name)
     if isinstance(name, str) and path.suffix not in (".yaml", ".yml"):
         named = shipped("mappings") / "protocols" / f"{name}.yaml"
@@ -185,10 +200,10 @@ def find_protocol(name: str | Path) -> Path:
             return named
         if not path.exists():
             known = ", ".join(sorted(file.stem for file in protocol_files()))
-            raise UsageError(f"protocol {name!r}: no such file, and shipped are: {known}")
+            raise UsageError(f"protocol {name!r}: no such file; the shipped protocols are: {known}")
     return path
 
 
 def protocol_files() -> list[Path]:
-    """The shipped protocols."""
+    """Return the files of the shipped protocols."""
     return sorted((shipped("mappings") / "protocols").glob("*.yaml"))

@@ -1,4 +1,4 @@
-"""The merged mappings in words, each entry with the file and line that it comes from."""
+"""Describes the merged mappings as text, each entry with the file and line that defines it."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -6,10 +6,17 @@ from pathlib import Path
 
 from fhircryo.errors import UsageError
 from fhircryo.mapping.concepts import CONCEPTS
-from fhircryo.mapping.forms import Fact, Form, shown
-from fhircryo.mapping.layers import Layers
-from fhircryo.mapping.places import Place
-from fhircryo.mapping.schema import CONDITIONS, CodeRef, ConceptCode, Meaning, TextRef, WholeNumbers
+from fhircryo.mapping.locations import Location
+from fhircryo.mapping.overlay_merge import MergedMappings
+from fhircryo.mapping.questionnaire_merge import Declaration, MergedQuestionnaire, shown
+from fhircryo.mapping.schema import (
+    CONDITION_FIELDS,
+    CodeRef,
+    ConceptCode,
+    Meaning,
+    TextRef,
+    WholeNumbers,
+)
 from fhircryo.mapping.yamlfile import nearest
 from fhircryo.storage.shipped_files import shipped
 
@@ -17,63 +24,63 @@ _WIDTH = 78
 Lines = Iterator[str]
 
 
-def sections(layers: Layers) -> dict[str, Callable[[], Lines]]:
-    """What can be shown by itself: concepts, scales, instruments, units, statuses, protocol."""
+def sections(merged: MergedMappings) -> dict[str, Callable[[], Lines]]:
+    """Return the sections by name: concepts, scales, instruments, units, statuses, protocol."""
     found: dict[str, Callable[[], Lines]] = {}
-    for key in layers.concepts:
-        found[key] = partial(_concept, key, layers)
-    for key in layers.scales:
-        found[key] = partial(_scale, key, layers)
-    for key, form in layers.forms.by_key.items():
+    for key in merged.concepts:
+        found[key] = partial(_concept, key, merged)
+    for key in merged.scales:
+        found[key] = partial(_scale, key, merged)
+    for key, form in merged.questionnaires.by_key.items():
         found[key] = partial(_form, form)
-    found["extensions"] = partial(_extensions, layers)
-    found["units"] = partial(_units, layers)
-    found["statuses"] = partial(_statuses, layers)
-    found["protocol"] = partial(_protocol, layers)
+    found["extensions"] = partial(_extensions, merged)
+    found["units"] = partial(_units, merged)
+    found["statuses"] = partial(_statuses, merged)
+    found["protocol"] = partial(_protocol, merged)
     return found
 
 
-def show(layers: Layers, name: str | None = None) -> Lines:
-    """All sections, or the one of a name.
+def show(merged: MergedMappings, name: str | None = None) -> Lines:
+    """Yield the lines of one section, or of all sections.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: there is no section of this name.
     """
-    known = sections(layers)
+    known = sections(merged)
     if name is not None and name not in known:
-        raise UsageError(f"{name}: there is nothing of this name{nearest(name, known)}")
+        raise UsageError(f"{name}: nothing has this name{nearest(name, known)}")
     for section in known.values() if name is None else [known[name]]:
         yield from section()
 
 
-def _line(words: str, place: Place) -> str:
-    return f"  {words:<{_WIDTH}}  {_shown(place)}"
+def _line(words: str, location: Location) -> str:
+    return f"  {words:<{_WIDTH}}  {_shown(location)}"
 
 
-def _shown(place: Place) -> str:
-    """A shipped file by its name in ``mappings``, an overlay as it was given."""
-    if place.layer:
-        return str(place)
-    return f"mappings/{Path(place.file).relative_to(shipped('mappings'))}:{place.line}"
+def _shown(location: Location) -> str:
+    """Return a location: shipped files relative to ``mappings``, overlays as given by the user."""
+    if location.layer:
+        return str(location)
+    return f"mappings/{Path(location.file).relative_to(shipped('mappings'))}:{location.line}"
 
 
-def _concept(key: str, layers: Layers) -> Lines:
-    concept = layers.concepts[key]
+def _concept(key: str, merged: MergedMappings) -> Lines:
+    concept = merged.concepts[key]
     known = CONCEPTS[key]
     yield f"{key}: {concept.words} ({known.resource}.{known.element})"
-    for code, place in concept.codes:
-        yield _line(_meaning(f"{code.system}|{code.code}", code), place)
-    for text, place in concept.texts:
-        yield _line(_meaning(f"text {text.text!r}", text), place)
-    for withdrawn, place in concept.withdrawn:
+    for code, location in concept.codes:
+        yield _line(_meaning(f"{code.system}|{code.code}", code), location)
+    for text, location in concept.texts:
+        yield _line(_meaning(f"text {text.text!r}", text), location)
+    for withdrawn, location in concept.withdrawn:
         star = "*" if withdrawn.descendants else ""
-        yield _line(f"not {withdrawn.system}|{withdrawn.code}{star}", place)
+        yield _line(f"not {withdrawn.system}|{withdrawn.code}{star}", location)
 
 
 def _meaning(words: str, meaning: Meaning) -> str:
     if isinstance(meaning, ConceptCode) and meaning.descendants:
         words += "*"
-    for element in CONDITIONS:
+    for element in CONDITION_FIELDS:
         values = getattr(meaning, element)
         if values:
             words += f" with {element} {' or '.join(map(_value, values))}"
@@ -86,29 +93,29 @@ def _value(value: CodeRef | TextRef | str) -> str:
     return repr(value.text) if isinstance(value, TextRef) else value
 
 
-def _scale(key: str, layers: Layers) -> Lines:
-    layered = layers.scales[key]
+def _scale(key: str, merged: MergedMappings) -> Lines:
+    layered = merged.scales[key]
     yield f"{key}: {layered.scale.words}: {', '.join(layered.scale.order)}"
-    yield _line(f"{layered.scale.system}|(the grade itself)", layered.place)
-    for code, place in layered.codes:
-        yield _line(f"{code.system}|{code.code} = {code.grade}", place)
-    for text, place in layered.texts:
-        yield _line(f"text {text.text!r} = {text.grade}", place)
-    for url, place in layered.extensions:
-        yield _line(f"extension {url}", place)
+    yield _line(f"{layered.scale.system}|(the grade itself)", layered.location)
+    for code, location in layered.codes:
+        yield _line(f"{code.system}|{code.code} = {code.grade}", location)
+    for text, location in layered.texts:
+        yield _line(f"text {text.text!r} = {text.grade}", location)
+    for url, location in layered.extensions:
+        yield _line(f"extension {url}", location)
 
 
-def _extensions(layers: Layers) -> Lines:
-    yield "extensions: of AdverseEvents, that state a grade of any scale"
-    for url, place in layers.extensions:
-        yield _line(url, place)
+def _extensions(merged: MergedMappings) -> Lines:
+    yield "extensions: AdverseEvent extensions that state a grade of any scale"
+    for url, location in merged.extensions:
+        yield _line(url, location)
 
 
-def _form(form: Form) -> Lines:
+def _form(form: MergedQuestionnaire) -> Lines:
     questionnaire = form.questionnaire
     yield f"{questionnaire.key}: {questionnaire.words}"
-    for fact, place in form.facts.items():
-        yield _line(f"{fact.part} {_fact(fact, form)}".strip(), place)
+    for declaration, location in form.declarations.items():
+        yield _line(f"{declaration.part} {_fact(declaration, form)}".strip(), location)
     for item in questionnaire.items:
         allowed = item.allowed
         numbers = (
@@ -125,37 +132,39 @@ def _form(form: Form) -> Lines:
         )
 
 
-def _fact(fact: Fact, form: Form) -> str:
+def _fact(declaration: Declaration, form: MergedQuestionnaire) -> str:
     words = {
         "canonicals": "canonical",
         "signatures": "signature",
         "link_ids": "linkId",
         "answers": "answer",
         "observations": "Observation",
-    }[fact.what]
-    words = f"{words} {shown(fact)}"
-    if fact.what == "answers":
-        item = next(item for item in form.questionnaire.items if item.key == fact.part)
-        score = next(one.score for one in item.answers if (one.system, one.code) == fact.value)
+    }[declaration.field]
+    words = f"{words} {shown(declaration)}"
+    if declaration.field == "answers":
+        item = next(item for item in form.questionnaire.items if item.key == declaration.part)
+        score = next(
+            one.score for one in item.answers if (one.system, one.code) == declaration.value
+        )
         words += f" = {score}"
     return words
 
 
-def _units(layers: Layers) -> Lines:
-    yield "units: of PSA, in ng/mL"
-    for (unit, factor), place in layers.units.values():
-        yield _line(f"{unit} = {factor}", place)
+def _units(merged: MergedMappings) -> Lines:
+    yield "units: units of PSA, in ng/mL"
+    for (unit, factor), location in merged.units.values():
+        yield _line(f"{unit} = {factor}", location)
 
 
-def _statuses(layers: Layers) -> Lines:
-    yield "statuses: those that count"
-    chosen = layers.chosen_statuses()
-    for name, place in layers.status_places.items():
-        yield _line(f"{name}: {', '.join(getattr(chosen, name))}", place)
+def _statuses(merged: MergedMappings) -> Lines:
+    yield "statuses: the statuses that count"
+    chosen = merged.chosen_statuses()
+    for name, location in merged.status_locations.items():
+        yield _line(f"{name}: {', '.join(getattr(chosen, name))}", location)
 
 
-def _protocol(layers: Layers) -> Lines:
-    yield "protocol: rules in the place of the protocol's own"
-    if layers.detection_limit is not None:
-        value, place = layers.detection_limit
-        yield _line(f"psa.detection_limit: {value}", place)
+def _protocol(merged: MergedMappings) -> Lines:
+    yield "protocol: rules that replace those of the protocol"
+    if merged.detection_limit is not None:
+        value, location = merged.detection_limit
+        yield _line(f"psa.detection_limit: {value}", location)

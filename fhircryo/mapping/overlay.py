@@ -1,4 +1,7 @@
-"""The format of a site overlay, as pydantic models; ``mappings/overlay.schema.json`` is of them."""
+"""The format of a site overlay, as pydantic models.
+
+``mappings/overlay.schema.json`` is generated from these models.
+"""
 
 import json
 from typing import Annotated, Any, Literal, Self
@@ -25,39 +28,40 @@ from fhircryo.mapping.schema import (
     Text,
     Verifications,
 )
-from fhircryo.mapping.yamlfile import Written
+from fhircryo.mapping.yamlfile import StrictModel
 
 
 class WithdrawnCode(CodeRef):
-    """A code of an earlier layer that shall not count any more."""
+    """A code of an earlier layer that no longer counts."""
 
     descendants: Descendants = None
 
 
-class ConceptAddition(Written):
-    """What a site changes of a concept: codes taken away first, then those it adds."""
+class ConceptAddition(StrictModel):
+    """A site's changes to a concept; codes are withdrawn before others are added."""
 
     withdraw: Annotated[
         tuple[WithdrawnCode, ...] | Literal["all"],
-        Field(description="Codes of earlier layers that shall not count; all: none of them"),
+        Field(description="Codes of earlier layers that no longer count; all: all codes and texts"),
     ] = ()
-    codes: Annotated[tuple[ConceptCode, ...], Field(description="Codes that count as well")] = ()
+    codes: Annotated[tuple[ConceptCode, ...], Field(description="Additional codes")] = ()
     texts: Annotated[
         tuple[ConceptText, ...], Field(description="Texts that count where nothing is coded")
     ] = ()
 
 
-class StatusChoices(Written):
-    """Which statuses count; a list stands in the place of the shipped one."""
+class StatusChoices(StrictModel):
+    """Which statuses count; a list here replaces the shipped list."""
 
     observation: Annotated[
         ObservationStatuses | None, Field(description="In order of precedence")
     ] = None
     procedure: Annotated[
-        ProcedureStatuses | None, Field(description="Of candidates for the index procedure")
+        ProcedureStatuses | None,
+        Field(description="Statuses of candidates for the index procedure"),
     ] = None
     procedure_complete: Annotated[
-        ProcedureStatuses | None, Field(description="Those that are a technical success")
+        ProcedureStatuses | None, Field(description="Statuses that are a technical success")
     ] = None
     questionnaire_response: Annotated[
         ResponseStatuses | None, Field(description="In order of precedence")
@@ -66,24 +70,24 @@ class StatusChoices(Written):
     adverse_event_actuality: Actualities | None = None
 
 
-class UnitAddition(Written):
-    """Spellings of units: what one of each is in the target unit."""
+class UnitAddition(StrictModel):
+    """Additional spellings of units, with their factor to the target unit."""
 
-    withdraw: Annotated[tuple[Text, ...], Field(description="Spellings that shall not count")] = ()
-    factors: Annotated[Factors, Field(description="What one of the unit is in ng/mL")] = {}
+    withdraw: Annotated[tuple[Text, ...], Field(description="Spellings that no longer count")] = ()
+    factors: Annotated[Factors, Field(description="Factor of each unit to ng/mL")] = {}
 
 
-class UnitAdditions(Written):
-    """The units of one kind of result."""
+class UnitAdditions(StrictModel):
+    """Additional units, by kind of result."""
 
     psa: UnitAddition
 
 
-class ScaleAddition(Written):
+class ScaleAddition(StrictModel):
     """How a site records the grades of one scale."""
 
     withdraw: Annotated[
-        tuple[CodeRef, ...], Field(description="Codes of earlier layers that shall not count")
+        tuple[CodeRef, ...], Field(description="Codes of earlier layers that no longer count")
     ] = ()
     codes: Annotated[tuple[GradeCode, ...], Field(description="Codings of grades")] = ()
     texts: Annotated[tuple[GradeText, ...], Field(description="Texts that state a grade")] = ()
@@ -93,12 +97,12 @@ class ScaleAddition(Written):
     ] = ()
 
 
-class GradeAdditions(Written):
+class GradeAdditions(StrictModel):
     """How and where a site records grades."""
 
     withdraw: Annotated[
         tuple[Text, ...],
-        Field(description="URLs of extensions of earlier layers that shall not count"),
+        Field(description="Extension URLs of earlier layers that no longer count"),
     ] = ()
     extensions: Annotated[
         tuple[Text, ...],
@@ -107,8 +111,8 @@ class GradeAdditions(Written):
     scales: dict[Key, ScaleAddition] = {}
 
 
-class ItemAddition(Written):
-    """Where else an item's answer stands, and what coded answers score."""
+class ItemAddition(StrictModel):
+    """Additional linkIds of an item, and scores of coded answers."""
 
     withdraw: Annotated[
         tuple[Text, ...], Field(description="linkIds of earlier layers that are not this item")
@@ -117,19 +121,19 @@ class ItemAddition(Written):
     answers: tuple[AnswerCode, ...] = ()
 
 
-class TotalAddition(Written):
-    """Where else the total stands."""
+class TotalAddition(StrictModel):
+    """Additional linkIds of the total."""
 
     withdraw: tuple[Text, ...] = ()
     link_ids: tuple[Text, ...] = ()
 
 
-class ScoreAddition(Written):
-    """How a site records one score as a whole."""
+class ScoreAddition(StrictModel):
+    """How a site records one score as a single value."""
 
     total: TotalAddition | None = None
     withdraw: Annotated[
-        tuple[CodeRef, ...], Field(description="Observation codes that shall not count")
+        tuple[CodeRef, ...], Field(description="Observation codes that no longer count")
     ] = ()
     observations: Annotated[
         tuple[ScoreCode, ...], Field(description="Codes of Observations that hold the score")
@@ -137,21 +141,24 @@ class ScoreAddition(Written):
 
 
 class InstrumentAddition(ScoreAddition):
-    """How a site records a questionnaire that is known already."""
+    """How a site records a questionnaire that is already known."""
 
     canonicals: Annotated[
-        tuple[Canonical, ...], Field(description="Canonicals of the site's form, without version")
+        tuple[Canonical, ...],
+        Field(description="Canonical URLs of the site's questionnaire, without version"),
     ] = ()
     signatures: Annotated[
         tuple[Annotated[tuple[Text, ...], Field(min_length=1)], ...],
-        Field(description="linkIds by whose being answered the form is known"),
+        Field(
+            description="Sets of linkIds; a response that answers all of a set is recognised by it"
+        ),
     ] = ()
     items: Annotated[dict[Text, ItemAddition], Field(description="By the item's key")] = {}
     domains: Annotated[dict[Key, ScoreAddition], Field(description="By the domain's key")] = {}
 
 
-class PsaRules(Written):
-    """Rules of the protocol's section psa."""
+class PsaRuleOverrides(StrictModel):
+    """Rules of the section psa of the protocol."""
 
     detection_limit: Annotated[
         Literal["limit", "half", "zero"],
@@ -159,14 +166,17 @@ class PsaRules(Written):
     ]
 
 
-class ProtocolRules(Written):
-    """What the site's laboratory makes different from the protocol; told with every result."""
+class ProtocolOverrides(StrictModel):
+    """Rules that replace those of the protocol because of the site's laboratory.
 
-    psa: PsaRules
+    Every result states that they apply.
+    """
+
+    psa: PsaRuleOverrides
 
 
-class OverlayFile(Written):
-    """A site's own codes, units, grades and questionnaires, laid over the shipped ones."""
+class OverlayFile(StrictModel):
+    """A site's own codes, units, grades and questionnaires, in addition to the shipped ones."""
 
     concepts: Annotated[
         dict[Key, ConceptAddition], Field(description="Codes and texts, by concept")
@@ -175,24 +185,27 @@ class OverlayFile(Written):
     units: Annotated[UnitAdditions | None, Field(description="Spellings of units")] = None
     grades: Annotated[GradeAdditions | None, Field(description="Grades of complications")] = None
     instruments: Annotated[
-        dict[Key, InstrumentAddition], Field(description="Questionnaires that are known already")
+        dict[Key, InstrumentAddition],
+        Field(description="Changes to questionnaires that are already known"),
     ] = {}
     new_instruments: Annotated[
-        tuple[Questionnaire, ...], Field(description="Questionnaires of the site's own")
+        tuple[Questionnaire, ...], Field(description="The site's own questionnaires")
     ] = ()
     protocol: Annotated[
-        ProtocolRules | None, Field(description="Rules that differ from the protocol's")
+        ProtocolOverrides | None, Field(description="Rules that replace those of the protocol")
     ] = None
 
     @model_validator(mode="after")
     def _something(self) -> Self:
         if not self.model_fields_set:
-            raise ValueError(f"nothing in it; there may be: {', '.join(type(self).model_fields)}")
+            raise ValueError(
+                f"the file is empty; possible keys: {', '.join(type(self).model_fields)}"
+            )
         return self
 
     @property
     def can_be_met(self) -> bool:
-        """Whether it names something that a source may hold."""
+        """Whether the overlay defines something that can occur in a source."""
         parts: list[object] = [self.instruments, self.new_instruments]
         for concept in self.concepts.values():
             parts += [concept.codes, concept.texts]
@@ -206,7 +219,7 @@ class OverlayFile(Written):
 
 
 def json_schema() -> str:
-    """The JSON Schema of an overlay, for editors."""
+    """Return the JSON Schema of an overlay, for editors."""
     content: dict[str, Any] = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "fhircryo site overlay",

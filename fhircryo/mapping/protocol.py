@@ -1,4 +1,4 @@
-"""A protocol: every number that the endpoints are computed with."""
+"""A protocol: every number that the computation of endpoints uses."""
 
 from decimal import Decimal
 from itertools import pairwise
@@ -7,68 +7,89 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from fhircryo.mapping.schema import Key, Text
-from fhircryo.mapping.yamlfile import Written
+from fhircryo.mapping.yamlfile import StrictModel
 
 Days = Annotated[int, Field(ge=0, strict=True)]
 Months = Annotated[int, Field(ge=0, strict=True)]
 
 BASELINE = "baseline"
 
-#: What salvage therapy does to endpoints: a mark, a failure, or the end of the PSA series.
+#: The effect of salvage therapy on endpoints: a component, an event, or the end of the PSA series.
 SalvageRule = Literal["report", "event", "censor"]
 
 
 def _a_number(value: Any) -> Any:
-    """YAML's yes and no are no numbers."""
+    """Reject YAML booleans, which Python would accept as numbers."""
     if isinstance(value, bool):
         raise ValueError("a number is needed")  # noqa: TRY004  # pydantic shows a ValueError
     return value
 
 
-class Index(Written):
-    """Candidates dated D0 .. D0 + ``treatment_days`` are the index treatment."""
+class IndexRules(StrictModel):
+    """The index treatment: candidates dated D0 .. D0 + ``treatment_days``."""
 
     treatment_days: Days
 
 
-class Psa(Written):
-    """Baseline window in days before D0; how a result below detection counts; ng/mL."""
+class PsaRules(StrictModel):
+    """Rules for PSA results.
+
+    ``baseline_days``: the baseline window is D0 - ``baseline_days`` .. D0. ``detection_limit``: the
+    value used for a ``<`` result: its limit, half of it, or zero. ``nadir_limit_max``: a ``<``
+    result with a limit above this (ng/mL) cannot be the nadir.
+    """
 
     baseline_days: Days
     detection_limit: Literal["limit", "half", "zero"]
     nadir_limit_max: Annotated[Decimal, BeforeValidator(_a_number), Field(ge=0)]
 
 
-class BiochemicalFailure(Written):
-    """Failure at nadir + ``rise`` ng/mL; ``definition`` is what that is called."""
+class BiochemicalFailureRules(StrictModel):
+    """Failure at nadir + ``rise`` ng/mL; ``definition``: the name of this definition."""
 
     definition: Literal["phoenix", "stuttgart"]
     rise: Annotated[Decimal, BeforeValidator(_a_number), Field(gt=0)]
 
 
-class Recurrence(Written):
-    """A local recurrence recorded up to D0 + ``indication_days`` is the indication."""
+class RecurrenceRules(StrictModel):
+    """The indication for treatment.
+
+    A local recurrence without an onset, recorded up to D0 + ``indication_days``, is the indication
+    and not an event.
+    """
 
     indication_days: Days
 
 
-class DiseaseFree(Written):
-    """Landmark in months; how many months before it a clear PSA may lie."""
+class DiseaseFreeRules(StrictModel):
+    """The landmark in months after D0.
+
+    ``psa_months_before``: a clear PSA must be dated no more than so many months before it.
+    """
 
     landmark_months: Annotated[int, Field(ge=1, strict=True)]
     psa_months_before: Months
 
 
-class Complications(Written):
-    """Window in months; from which grade on a complication is major, by scale."""
+class ComplicationRules(StrictModel):
+    """Rules for complications.
+
+    ``window_months``: an event without a suspect is attributed up to D0 + so many months.
+    ``major``: the mildest major grade, by scale. ``ungraded_means_minor``: an attributed event
+    without a grade of the scale counts as minor.
+    """
 
     window_months: Annotated[int, Field(ge=1, strict=True)]
     major: dict[Key, Text]
     ungraded_means_minor: Annotated[bool, Field(strict=True)]
 
 
-class TimePoint(Written):
-    """Either ``days_before`` D0 (the baseline), or months after D0 with their window."""
+class TimePoint(StrictModel):
+    """The window of a questionnaire.
+
+    Either ``days_before``: days before D0 (the baseline); or ``target``, ``from`` and ``to``:
+    months after D0.
+    """
 
     days_before: Days | None = None
     target: Months | None = None
@@ -80,18 +101,18 @@ class TimePoint(Written):
         after = (self.target, self.from_, self.to)
         if self.days_before is not None:
             if any(value is not None for value in after):
-                raise ValueError("either days_before, or target, from and to")
+                raise ValueError("give either days_before, or target, from and to")
         elif self.target is None or self.from_ is None or self.to is None:
             raise ValueError("target, from and to are all needed")
         elif not self.from_ <= self.target <= self.to:
-            raise ValueError("from <= target <= to does not hold")
+            raise ValueError("from <= target <= to is required")
         elif self.from_ < 1:
-            raise ValueError("a window after D0 begins at one month or later")
+            raise ValueError("a window after D0 must begin at one month or later")
         return self
 
 
-class Published(Written):
-    """A figure of the source publication, to stand beside ours."""
+class PublishedFigure(StrictModel):
+    """A figure of the source publication, shown beside the computed figure."""
 
     row: Literal[
         "patients",
@@ -118,29 +139,29 @@ class Published(Written):
         return self
 
 
-class Protocol(Written):
-    """The numbers of a follow-up protocol; the words are those of the endpoint definitions."""
+class Protocol(StrictModel):
+    """The numbers of a follow-up protocol, named as in the endpoint definitions."""
 
     id: Key
     version: Text
     title: Text
     source: Text
-    index: Index
-    psa: Psa
-    biochemical_failure: BiochemicalFailure
-    recurrence: Recurrence
-    disease_free: DiseaseFree
-    complications: Complications
+    index: IndexRules
+    psa: PsaRules
+    biochemical_failure: BiochemicalFailureRules
+    recurrence: RecurrenceRules
+    disease_free: DiseaseFreeRules
+    complications: ComplicationRules
     time_points: dict[Key, TimePoint]
     salvage_therapy: SalvageRule
-    published: tuple[Published, ...] = ()
+    published: tuple[PublishedFigure, ...] = ()
 
     @field_validator("time_points")
     @classmethod
     def _windows_do_not_overlap(cls, points: dict[str, TimePoint]) -> dict[str, TimePoint]:
         baseline = points.get(BASELINE)
         if baseline is None or baseline.days_before is None:
-            raise ValueError(f"{BASELINE} with days_before is needed")
+            raise ValueError(f"the time point {BASELINE} with days_before is required")
         windows = sorted(
             (point.from_, point.to, name)
             for name, point in points.items()
@@ -155,5 +176,5 @@ class Protocol(Written):
 
     @property
     def name(self) -> str:
-        """What published endpoints name: id and version."""
+        """The id and version, as published with every endpoint."""
         return f"{self.id} {self.version}"

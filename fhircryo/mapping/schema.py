@@ -12,24 +12,24 @@ from pydantic import (
     model_validator,
 )
 
-from fhircryo.mapping.yamlfile import Written
+from fhircryo.mapping.yamlfile import StrictModel
 
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 
-#: A canonical without its version: any version is the same form.
+#: A canonical URL without version: all versions are the same questionnaire.
 Canonical = Annotated[str, StringConstraints(pattern=r"^[^|\s]+$")]
 
 
-class CodeRef(Written):
+class CodeRef(StrictModel):
     """A code of a code system."""
 
     system: Text
     code: Text
 
 
-class TextRef(Written):
-    """A text, exact but for case and white space."""
+class TextRef(StrictModel):
+    """A text, compared without regard to case and white space."""
 
     text: Text
 
@@ -39,18 +39,18 @@ def _kind(value: Any) -> str:
     return "(text)" if is_text else "(code)"
 
 
-#: A code, or what stands in a code's place as text.
+#: A code, or a text used instead of a code.
 CodeOrText = Annotated[
     Annotated[CodeRef, Tag("(code)")] | Annotated[TextRef, Tag("(text)")], Discriminator(_kind)
 ]
 
 
-class Meaning(Written):
-    """With what a code or text must stand together to count, and where it was verified."""
+class Meaning(StrictModel):
+    """The conditions under which a code or text counts, and the source of its meaning."""
 
-    display: Annotated[Text | None, Field(description="For readers")] = None
+    display: Annotated[Text | None, Field(description="For human readers")] = None
     verified: Annotated[
-        Text, Field(description="Where and by whom it was checked that this is meant")
+        Text, Field(description="The source that confirms the meaning, or who checked it and where")
     ]
     body_site: Annotated[
         tuple[CodeOrText, ...], Field(description="Counts only with one of these body sites")
@@ -72,12 +72,12 @@ class Meaning(Written):
     )
 
 
-#: The fields of a meaning that are conditions.
-CONDITIONS = ("body_site", "category", "specimen", "method", "status")
+#: The fields of :class:`Meaning` that are conditions.
+CONDITION_FIELDS = ("body_site", "category", "specimen", "method", "status")
 
 Descendants = Annotated[
     Literal["prefix"] | None,
-    Field(description="prefix: every code of the system that begins with this one, too"),
+    Field(description="prefix: all codes of the system that begin with this one count as well"),
 ]
 
 
@@ -88,24 +88,24 @@ class ConceptCode(CodeRef, Meaning):
 
 
 class ConceptText(TextRef, Meaning):
-    """A text that stands where nothing is coded."""
+    """A text of a concept; counts only where nothing is coded."""
 
 
-class Concept(Written):
-    """What codes mean here."""
+class Concept(StrictModel):
+    """A concept and its codes."""
 
     words: Text
     codes: tuple[ConceptCode, ...]
     texts: tuple[ConceptText, ...] = ()
 
 
-class ConceptsFile(Written):
+class ConceptsFile(StrictModel):
     concepts: dict[Key, Concept]
 
 
 def _each_once(values: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(values)) != len(values):
-        raise ValueError("a status stands twice")
+        raise ValueError("a status occurs twice")
     return values
 
 
@@ -186,8 +186,11 @@ StatementStatuses = Annotated[tuple[StatementStatus, ...], _Some, _Once]
 AdministrationStatuses = Annotated[tuple[AdministrationStatus, ...], _Some, _Once]
 
 
-class Statuses(Written):
-    """Which statuses count; for Observations in order of precedence."""
+class Statuses(StrictModel):
+    """Which statuses count.
+
+    Those of Observations and QuestionnaireResponses are in order of precedence.
+    """
 
     observation: ObservationStatuses
     procedure: ProcedureStatuses
@@ -202,21 +205,21 @@ class Statuses(Written):
     medication_administration: AdministrationStatuses
 
 
-class StatusesFile(Written):
+class StatusesFile(StrictModel):
     statuses: Statuses
 
 
 Factors = dict[Text, Annotated[Decimal, Field(gt=0)]]
 
 
-class UnitTable(Written):
+class UnitTable(StrictModel):
     """Spellings of units and their factor to ``target``."""
 
     target: Text
     factors: Factors
 
 
-class UnitsFile(Written):
+class UnitsFile(StrictModel):
     units: dict[Key, UnitTable]
 
 
@@ -226,14 +229,18 @@ class GradeCode(CodeRef):
 
 
 class GradeText(TextRef):
-    """A text that states a grade, wherever grades are read."""
+    """A text that states a grade."""
 
     grade: Text
     verified: Text
 
 
-class Scale(Written):
-    """A grading scale, mildest grade first."""
+class Scale(StrictModel):
+    """A grading scale.
+
+    ``order``: its grades, mildest first. ``unspecified``: for a grade without subgrade (III) the
+    worst grade that it may mean (IIIb).
+    """
 
     words: Text
     source: Text
@@ -245,7 +252,7 @@ class Scale(Written):
     @model_validator(mode="after")
     def _grades_are_of_the_scale(self) -> Self:
         if len(set(self.order)) != len(self.order):
-            raise ValueError("a grade stands twice in order")
+            raise ValueError("a grade occurs twice in order")
         named = [
             *self.unspecified,
             *self.unspecified.values(),
@@ -257,17 +264,17 @@ class Scale(Written):
         return self
 
 
-class Grades(Written):
+class GradeScales(StrictModel):
     extensions: tuple[Text, ...]
     scales: dict[Key, Scale]
 
 
-class GradesFile(Written):
-    grades: Grades
+class GradesFile(StrictModel):
+    grades: GradeScales
 
 
-class AnswerCode(Written):
-    """What a coded answer scores; ``system`` is left out where the answers have none."""
+class AnswerCode(StrictModel):
+    """The score of a coded answer; no ``system`` for answers that are coded without one."""
 
     system: Text | None = None
     code: Text
@@ -275,12 +282,12 @@ class AnswerCode(Written):
 
 
 class ScoreCode(CodeRef):
-    """A code of Observations that hold a score as a number."""
+    """A code of Observations whose numeric value is the score."""
 
     verified: Text
 
 
-class WholeNumbers(Written):
+class WholeNumbers(StrictModel):
     """The whole numbers from ``minimum`` to ``maximum``."""
 
     minimum: Annotated[int, Field(strict=True)]
@@ -304,10 +311,11 @@ Allowed = Annotated[
 ]
 
 
-class Item(Written):
-    """An item of an instrument: where its answer stands, which numbers it may have.
+class QuestionnaireItem(StrictModel):
+    """An item of a questionnaire.
 
-    ``recode``: what each allowed number counts as; without it the number itself.
+    ``link_ids``: the linkIds under which it is answered. ``allowed``: the numbers that are valid
+    answers. ``recode``: the score of each allowed number, if it is not the number itself.
     """
 
     key: Text
@@ -319,21 +327,21 @@ class Item(Written):
     @model_validator(mode="after")
     def _recodes_what_is_allowed(self) -> Self:
         if self.recode and set(self.recode) != set(self.numbers):
-            raise ValueError("recode needs just the numbers that are allowed")
+            raise ValueError("recode must list exactly the allowed numbers")
         return self
 
     @property
     def numbers(self) -> tuple[Decimal, ...]:
-        """The allowed numbers."""
+        """The allowed numbers, as decimals."""
         if isinstance(self.allowed, WholeNumbers):
             return tuple(map(Decimal, range(self.allowed.minimum, self.allowed.maximum + 1)))
         return self.allowed
 
 
-class Total(Written):
-    """The item or Observation that carries the whole score, and its range.
+class Total(StrictModel):
+    """The linkIds and the valid range of a score that is recorded as a single value.
 
-    ``whole``: only whole numbers are scores.
+    ``whole``: only whole numbers are valid.
     """
 
     link_ids: tuple[Text, ...] = ()
@@ -348,8 +356,8 @@ class Total(Written):
         return self
 
 
-class Score(Written):
-    """``sum`` or ``mean`` of the answered items; then (it - subtract) / divide x multiply."""
+class ScoringRule(StrictModel):
+    """A score: (``sum`` or ``mean`` of the answered items - subtract) / divide x multiply."""
 
     method: Literal["sum", "mean"]
     subtract: Decimal = Decimal(0)
@@ -357,25 +365,26 @@ class Score(Written):
     multiply: Annotated[Decimal, Field(gt=0)] = Decimal(1)
 
 
-class ImportantDifference(Written):
-    """The smallest change of a score that patients find important, in its points.
+class ImportantDifference(StrictModel):
+    """The minimal important difference of a score, in points.
 
-    Where a publication gives a range, its upper end: a change is then important by all of it.
+    If the publication gives a range, the upper end is used, so that a change is important
+    according to the whole range.
     """
 
     points: Annotated[Decimal, Field(gt=0)]
     source: Text
 
 
-class Domain(Written):
-    """A score of some of a questionnaire's items; published as an instrument of its own."""
+class Domain(StrictModel):
+    """A score of some items of a questionnaire; published as an instrument of its own."""
 
     key: Key
     words: Text
     worse: Literal["higher", "lower"]
     items: tuple[Text, ...] = Field(min_length=1)
     minimum_answered: int = Field(ge=1)
-    score: Score
+    score: ScoringRule
     total: Total | None = None
     observations: tuple[ScoreCode, ...] = ()
     minimal_important_difference: ImportantDifference | None = None
@@ -386,18 +395,18 @@ class Domain(Written):
         return self
 
     def check(self) -> None:
-        """Raise a ValueError where parts contradict each other."""
+        """Raise a ValueError if fields contradict each other."""
         for item in self.items:
             if self.items.count(item) > 1:
-                raise ValueError(f"the item {item} stands twice")
+                raise ValueError(f"the item {item} occurs twice")
         if self.minimum_answered > len(self.items):
-            raise ValueError("minimum_answered is more than there are items")
+            raise ValueError("minimum_answered is greater than the number of items")
         if self.observations and self.total is None:
-            raise ValueError("observations need total: which numbers are scores")
+            raise ValueError("observations need total: the valid range of scores")
 
 
-class Questionnaire(Written):
-    """A questionnaire with its score, or with a score for each of its domains."""
+class Questionnaire(StrictModel):
+    """A questionnaire with one score, or with one score per domain."""
 
     key: Key
     words: Text
@@ -405,9 +414,9 @@ class Questionnaire(Written):
     canonicals: tuple[Canonical, ...] = ()
     signatures: tuple[Annotated[tuple[Text, ...], Field(min_length=1)], ...] = ()
     worse: Literal["higher", "lower"] | None = None
-    items: tuple[Item, ...] = Field(min_length=1)
+    items: tuple[QuestionnaireItem, ...] = Field(min_length=1)
     minimum_answered: Annotated[int, Field(ge=1)] | None = None
-    score: Score | None = None
+    score: ScoringRule | None = None
     total: Total | None = None
     observations: tuple[ScoreCode, ...] = ()
     minimal_important_difference: ImportantDifference | None = None
@@ -416,40 +425,38 @@ class Questionnaire(Written):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if not (self.canonicals or self.signatures or self.codes):
-            raise ValueError(
-                "neither canonicals nor signatures nor observations: no score could be found"
-            )
+            raise ValueError("canonicals, signatures or observations are needed to find the score")
         if self.domains:
             self._check_domains()
         else:
-            self._alone().check()
+            self._only_score().check()
         links = [link for item in self.items for link in item.link_ids]
         links += [link for total in self.totals for link in total.link_ids]
         for link in links:
             if links.count(link) > 1:
-                raise ValueError(f"the linkId {link} stands twice")
+                raise ValueError(f"the linkId {link} occurs twice")
         return self
 
     def _check_domains(self) -> None:
         keys = [item.key for item in self.items]
         for key in keys:
             if keys.count(key) > 1:
-                raise ValueError(f"the item {key} stands twice")
+                raise ValueError(f"the item {key} occurs twice")
         for name in (
             *("worse", "minimum_answered", "score", "total", "observations"),
             "minimal_important_difference",
         ):
             if getattr(self, name):
-                raise ValueError(f"{name} stands with each domain")
+                raise ValueError(f"{name} belongs to each domain, not to the questionnaire")
         for domain in self.domains:
             for item in domain.items:
                 if item not in keys:
-                    raise ValueError(f"domain {domain.key}: {item} is not an item")
+                    raise ValueError(f"domain {domain.key}: there is no item {item}")
 
-    def _alone(self) -> Domain:
-        """The one score of a questionnaire without domains."""
+    def _only_score(self) -> Domain:
+        """Return the only score of a questionnaire without domains."""
         if self.worse is None or self.minimum_answered is None or self.score is None:
-            raise ValueError("worse, minimum_answered and score are needed, or domains")
+            raise ValueError("worse, minimum_answered and score are required, or domains")
         return Domain.model_construct(
             key=self.key,
             words=self.words,
@@ -464,8 +471,8 @@ class Questionnaire(Written):
 
     @property
     def scores(self) -> tuple[Domain, ...]:
-        """The domains; the questionnaire itself where it has none."""
-        return self.domains or (self._alone(),)
+        """The domains; for a questionnaire without domains, its only score."""
+        return self.domains or (self._only_score(),)
 
     @property
     def totals(self) -> list[Total]:
@@ -478,7 +485,7 @@ class Questionnaire(Written):
         return [code for score in self.scores for code in score.observations]
 
     def instruments(self) -> "tuple[Instrument, ...]":
-        """What is scored, each as an instrument by itself."""
+        """Return each score as an instrument."""
         items = {item.key: item for item in self.items}
         return tuple(
             Instrument(
@@ -495,18 +502,18 @@ class Questionnaire(Written):
         )
 
 
-class Instrument(Written):
-    """One score: of a questionnaire, or of one of its domains."""
+class Instrument(StrictModel):
+    """One score with its items: of a whole questionnaire, or of one of its domains."""
 
     key: Key
     words: Text
     worse: Literal["higher", "lower"]
-    items: tuple[Item, ...]
+    items: tuple[QuestionnaireItem, ...]
     minimum_answered: int
-    score: Score
+    score: ScoringRule
     total: Total | None = None
     minimal_important_difference: ImportantDifference | None = None
 
 
-class InstrumentFile(Written):
+class InstrumentFile(StrictModel):
     instrument: Questionnaire

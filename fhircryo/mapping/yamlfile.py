@@ -1,4 +1,4 @@
-"""Reads YAML that people write: safe, decimals exact, duplicate keys and wrong fields refused."""
+"""Reads YAML files that people write: safely, with exact decimals, and strictly validated."""
 
 import difflib
 from collections.abc import Iterable, Iterator
@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from fhircryo.errors import UsageError
 
 
-class Written(BaseModel):
-    """A part of a file that a person writes: unknown keys are errors, nothing changes later."""
+class StrictModel(BaseModel):
+    """Base of the models of files that people write: immutable; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=False)
 
@@ -23,7 +23,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 class _Loader(yaml.SafeLoader):
-    """Decimals in place of binary floats; a key that stands twice is an error."""
+    """A safe loader that reads numbers as Decimal and rejects duplicate keys."""
 
 
 def _decimal(loader: _Loader, node: yaml.ScalarNode) -> Decimal:
@@ -46,7 +46,7 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
             )
         if key in seen:
             raise yaml.MarkedYAMLError(
-                problem=f"the key {key!r} stands twice",
+                problem=f"the key {key!r} occurs twice",
                 problem_mark=key_node.start_mark,
             )
         seen.add(key)
@@ -63,42 +63,42 @@ Loc = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Document:
-    """A YAML file as it was read; ``lines``: in which line each part of it stands."""
+    """The content of a YAML file; ``lines``: the line number of each part."""
 
     path: Path
     content: Any
     lines: dict[Loc, int]
 
     def line(self, loc: Loc) -> int:
-        """The line of a part; of what it is missing from where the part is not there."""
+        """Return the line of a part; for a missing part, the line of the enclosing part."""
         while loc not in self.lines and loc:
             loc = loc[:-1]
         return self.lines.get(loc, 1)
 
-    def place(self, *loc: str | int) -> str:
-        """``file:line: path`` of a part, as messages begin."""
+    def describe(self, *loc: str | int) -> str:
+        """Return ``file:line: path`` of a part, the beginning of an error message."""
         return f"{self.path}:{self.line(loc)}: {dotted(loc)}"
 
 
 def dotted(loc: Iterable[str | int]) -> str:
-    """The path of a part."""
+    """Return the path of a part, joined with dots."""
     return ".".join(str(part) for part in loc) or "(top)"
 
 
 def read_yaml(path: Path) -> Any:
-    """The content of a YAML file.
+    """Return the content of a YAML file.
 
     Raises:
-        UsageError: the file is not there or not YAML, with file and line.
+        UsageError: the file does not exist or is not YAML (with file and line).
     """
     return read_document(path).content
 
 
 def read_document(path: Path) -> Document:
-    """The content of a YAML file, with the lines of its parts.
+    """Return the content of a YAML file with the line number of each part.
 
     Raises:
-        UsageError: the file is not there or not YAML, with file and line.
+        UsageError: the file does not exist or is not YAML (with file and line).
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -107,21 +107,21 @@ def read_document(path: Path) -> Document:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read: {error}") from error
     try:
-        # A SafeLoader: no object is ever made from a tag.
+        # The loader is a SafeLoader: a tag never creates a Python object.
         loader = _Loader(text)
         node = loader.get_single_node()
         content = None if node is None else loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise UsageError(f"{where}: not YAML as expected: {error.problem}") from error
+        raise UsageError(f"{where}: not valid YAML: {error.problem}") from error
     except yaml.YAMLError as error:
-        raise UsageError(f"{path}: not YAML: {error}") from error
+        raise UsageError(f"{path}: not valid YAML: {error}") from error
     return Document(path, content, {} if node is None else dict(_lines(node, ())))
 
 
 def _lines(node: yaml.Node, loc: Loc) -> Iterator[tuple[Loc, int]]:
-    """The lines of all parts; a part begins with its key, or with itself in a list."""
+    """Yield the line of each part: the line of its key, or in a list the line of the value."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             inner = (*loc, str(key.value))
@@ -135,33 +135,37 @@ def _lines(node: yaml.Node, loc: Loc) -> Iterator[tuple[Loc, int]]:
 
 
 def validate(model: type[ModelT], content: Any, where: str | Path | Document) -> ModelT:
-    """Check what was read against ``model``.
+    """Return ``content`` as an instance of ``model``.
+
+    ``where``: the origin of the content, for error messages.
 
     Raises:
-        UsageError: with the file, the line and the path of every wrong field.
+        UsageError: a field is not valid; one line per field, with file, line and path.
     """
     try:
         return model.model_validate(content)
     except ValidationError as error:
         lines = []
         for detail in error.errors(include_url=False):
-            # The kinds of a choice stand in brackets, and are none of the writer's business.
+            # pydantic adds the alternatives of a union in brackets; the file has no such keys.
             loc = tuple(part for part in detail["loc"] if not str(part).startswith(("(", "[")))
-            place = where.place(*loc) if isinstance(where, Document) else f"{where}: {dotted(loc)}"
+            place = (
+                where.describe(*loc) if isinstance(where, Document) else f"{where}: {dotted(loc)}"
+            )
             lines.append(f"{place}: {_words(detail, model, loc)}")
         raise UsageError("\n".join(lines)) from error
 
 
 def _words(detail: Any, model: type[BaseModel], loc: Loc) -> str:
     if detail["type"] == "extra_forbidden":
-        return f"this key is not known here{_keys_instead(model, loc)}"
+        return f"unknown key{_keys_instead(model, loc)}"
     if detail["type"] == "missing":
         return "this key is required"
     return str(detail["msg"]).removeprefix("Value error, ")
 
 
 def nearest(given: str, known: Iterable[str]) -> str:
-    """What may have been meant by a name that is not known, and what there is, for a message."""
+    """Return the end of an error message: the most similar known name, and all known names."""
     names = sorted(known)
     near = difflib.get_close_matches(given, names, 1)
     advice = f"; did you mean {near[0]}?" if near else ""
@@ -169,7 +173,7 @@ def nearest(given: str, known: Iterable[str]) -> str:
 
 
 def _keys_instead(model: type[BaseModel], loc: Loc) -> str:
-    """The keys that could stand where an unknown one does, by the model's JSON Schema."""
+    """Return the valid keys at the location of an unknown key, for an error message."""
     schema = model.model_json_schema()
     definitions = schema.get("$defs", {})
     found = [schema]
@@ -182,7 +186,7 @@ def _keys_instead(model: type[BaseModel], loc: Loc) -> str:
 
 
 def _choices(schema: Any, definitions: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """What a part of a schema may be, references followed."""
+    """Yield the alternatives of a part of a schema, with references resolved."""
     if "$ref" in schema:
         schema = definitions[schema["$ref"].rpartition("/")[2]]
     alternatives = schema.get("anyOf") or schema.get("oneOf")
@@ -203,7 +207,7 @@ def _below(schema: dict[str, Any], part: str | int) -> Iterator[dict[str, Any]]:
 
 
 def with_base(content: Any, base: str) -> Any:
-    """Put the base of our canonicals in every ``{base}`` of what was read."""
+    """Return the content with every ``{base}`` replaced by the base of our canonical URLs."""
     if isinstance(content, str):
         return content.replace("{base}", base)
     if isinstance(content, dict):

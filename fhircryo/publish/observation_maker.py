@@ -9,8 +9,8 @@ from functools import lru_cache
 from msgspec import Raw
 
 from fhircryo.calendar import Span
-from fhircryo.endpoints.catalogue import UNITS
-from fhircryo.endpoints.result import Absent, Component, Part, Result
+from fhircryo.endpoints.result import PART_UNITS, Absent, Component, Part, Result
+from fhircryo.endpoints.value_types import ValueForm
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.protocol import Protocol
 from fhircryo.publish.origin import Origin
@@ -37,12 +37,6 @@ DATA_ABSENT = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
 DEVICE_ID = "fhircryo"
 
-_PART_UNITS = {
-    Part.NADIR: "ng/mL",
-    Part.THRESHOLD: "ng/mL",
-    Part.FAILING_PSA: "ng/mL",
-    Part.BASELINE_SCORE: "{score}",
-}
 # As evidence these are what an Observation may derive from; the rest stands in the Provenance.
 _DERIVED_FROM = ("Observation/", "QuestionnaireResponse/")
 
@@ -54,12 +48,13 @@ def _is_derived_from(ref: str) -> bool:
 class _Shape:
     """What all Observations of one endpoint (instrument, time point) have in common."""
 
-    __slots__ = ("category", "code", "name", "unit")
+    __slots__ = ("category", "code", "form", "name", "unit")
 
-    def __init__(self, code: Raw, category: Raw, name: bytes, unit: str) -> None:
+    def __init__(self, code: Raw, category: Raw, name: bytes, form: ValueForm, unit: str) -> None:
         self.code = code
         self.category = category
         self.name = name
+        self.form = form
         self.unit = unit
 
 
@@ -155,7 +150,8 @@ class ObservationMaker:
                 raw(OutConcept([coding], result.endpoint.words)),
                 self._survey_category if result.instrument else self._category,
                 f"\x1e{result.code}\x1f{result.time_point}".encode(),
-                UNITS.get(result.endpoint.value_type, ""),
+                result.endpoint.value_type.form,
+                result.endpoint.value_type.unit,
             )
             return shape
 
@@ -164,11 +160,11 @@ class ObservationMaker:
         if value is None:
             if result.absent is not None and result.reason is not None:
                 observation.data_absent_reason = self._why(result.absent, result.reason)
-        elif value is True or value is False:
-            observation.value_codeable_concept = self._yes_no[value]
+        elif shape.form is ValueForm.YES_NO:
+            observation.value_codeable_concept = self._yes_no[bool(value)]
         elif isinstance(value, str):
             observation.value_codeable_concept = self._grade(result.endpoint.scale, value)
-        elif shape.unit:
+        elif shape.form is ValueForm.QUANTITY:
             observation.value_quantity = _quantity(value, shape.unit)
         else:
             observation.value_integer = int(value)
@@ -202,8 +198,8 @@ class ObservationMaker:
         made = OutComponent(self._parts[part])
         if isinstance(value, Span):
             _set_days(made, value)
-        elif part in _PART_UNITS:
-            made.value_quantity = _quantity(value, _PART_UNITS[part])
+        elif part in PART_UNITS:
+            made.value_quantity = _quantity(value, PART_UNITS[part])
         else:
             made.value_integer = int(value)
         return made

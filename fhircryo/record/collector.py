@@ -1,35 +1,31 @@
-"""Gathers what is read into one record per patient.
+"""Collects the items that are read, with what is known of everything that is not retained.
 
-Of every resource the latest version counts, whatever order the versions come in. What is of no use
-is counted and forgotten, so that memory grows with what is used and not with what is read.
+Of every resource the latest version counts, in whatever order the versions come. Resources that are
+of no use are counted and discarded, so that memory grows with what is used, not with what is read.
 """
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import cast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeVar, Union
 
 import msgspec
 
 from fhircryo.calendar import Span, moment
 from fhircryo.record.items import (
     AdverseEvent,
-    AnyItem,
     Dropped,
-    Drug,
-    Finding,
     Grading,
-    Issue,
     Item,
     NotUsed,
     PatientFacts,
-    PatientRecord,
     PsaResult,
     Reason,
-    Response,
     Therapy,
     Treatment,
+    item_kinds,
 )
 
 #: What is counted and not listed: (reason, type, code).
@@ -37,9 +33,10 @@ Counted = tuple[Reason, str, str]
 
 
 class Unreadable(msgspec.Struct, order=True):
-    """A line or file that could not be read: where (part of the input, line in it), and why.
+    """A line or file that could not be read.
 
-    ``line`` 0 is the file itself; ``kind`` the resource type where that much can be seen.
+    ``part``: the part of the input. ``line``: the line in it; 0 is the file itself. ``within``: the
+    entry of a Bundle. ``kind``: the resource type, where that much can be recognised.
     """
 
     part: int
@@ -56,37 +53,64 @@ class Older(msgspec.Struct, order=True):
     patient: str
 
 
-class _State(msgspec.Struct):
-    """What a shelf holds, as it goes from process to process."""
+class Facts(msgspec.Struct):
+    """What reading found beside the items; facts of several readers merge in any order.
 
-    items: list[AnyItem]
-    counted: list[tuple[Reason, str, str, int]]
-    seen: dict[str, int]
-    unreadable: list[Unreadable]
-    older: list[Older]
-    links: dict[str, str]
-    patients: set[str]
-    events: dict[str, Span | None]
-    graded: set[str]
-    overlays_met: set[int]
-    met: set[str]
-    dropped: bytes
-    lines: dict[int, int]
-    filled: dict[int, int]
+    ``met``: of the patients asked for, those of whom anything was read. ``counted``: resources that
+    were discarded. ``seen``: all resources by type. ``links``: for each replaced patient id, the id
+    that replaces it. ``candidates``: patients with a candidate for the index procedure. ``events``:
+    adverse events that were discarded, with their dates. ``graded``: the scales of which there are
+    Observations that grade. ``overlays_met``: the numbers of the overlays of which something was
+    found.
+    ``lines`` and ``filled``: by part of the input, its lines, and how many of them hold something.
+    """
+
+    met: set[str] = msgspec.field(default_factory=set)
+    counted: dict[Counted, int] = msgspec.field(default_factory=Counter)
+    seen: dict[str, int] = msgspec.field(default_factory=Counter)
+    unreadable: list[Unreadable] = msgspec.field(default_factory=list)
+    older: list[Older] = msgspec.field(default_factory=list)
+    links: dict[str, str] = msgspec.field(default_factory=dict)
+    candidates: set[str] = msgspec.field(default_factory=set)
+    events: dict[str, Span | None] = msgspec.field(default_factory=dict)
+    graded: set[str] = msgspec.field(default_factory=set)
+    overlays_met: set[int] = msgspec.field(default_factory=set)
+    lines: dict[int, int] = msgspec.field(default_factory=dict)
+    filled: dict[int, int] = msgspec.field(default_factory=dict)
+
+    def merge(self, other: "Facts") -> None:
+        """Add the facts of another reader."""
+        _add_counts(self.counted, other.counted)
+        _add_counts(self.seen, other.seen)
+        self.unreadable += other.unreadable
+        self.older += other.older
+        self.met |= other.met
+        self.candidates |= other.candidates
+        self.graded |= other.graded
+        self.overlays_met |= other.overlays_met
+        self.links.update(other.links)
+        self.events.update(other.events)
+        self.lines.update(other.lines)
+        self.filled.update(other.filled)
 
 
-_ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(_State)
+_Key = TypeVar("_Key")
 
 
-@dataclass
-class RecordCollector:
-    """What one reader has read so far.
+def _add_counts(counts: dict[_Key, int], more: dict[_Key, int]) -> None:
+    for key, number in more.items():
+        counts[key] = counts.get(key, 0) + number
 
-    ``grading_labels``: the codes of Observations that grade, each with its scale; ``wanted``: the
-    patients whose resources are kept (None: all); ``watched``: references that are kept whatever
-    they say, because versions of them differ in whether they are of use; ``trace_patient``: a
-    patient of whom also what only counts is kept; ``asked``: patients asked for by name.
+
+@dataclass(frozen=True)
+class Retention:
+    """Which resources are retained while reading.
+
+    ``grading_labels``: the codes of Observations that grade, each with its scale. ``wanted``: the
+    patients whose resources are retained (None: all). ``watched``: references that are retained
+    whatever they say, because their versions differ in whether they are of use. ``trace_patient``:
+    a patient of whom resources that are only counted are retained as well. ``asked``: the patients
+    asked for by id.
     """
 
     grading_labels: Mapping[str, str]
@@ -94,136 +118,116 @@ class RecordCollector:
     watched: frozenset[str] = frozenset()
     trace_patient: str = ""
     asked: frozenset[str] = frozenset()
-    #: Of the patients asked for, those of whom anything was read.
-    met: set[str] = field(default_factory=set)
-    #: The order of the last item read; the later wins where versions do not decide.
-    sequence: int = 0
-    kept: dict[str, Item] = field(default_factory=dict)
-    counted: Counter[Counted] = field(default_factory=Counter)
-    #: Resources by type, all that were read.
-    seen: Counter[str] = field(default_factory=Counter)
-    unreadable: list[Unreadable] = field(default_factory=list)
-    older: list[Older] = field(default_factory=list)
-    #: Patients whose resources pass to another.
-    links: dict[str, str] = field(default_factory=dict)
-    #: Patients with a candidate for the index procedure.
-    patients: set[str] = field(default_factory=set)
-    #: Adverse events that were let go, with their dates.
-    events: dict[str, Span | None] = field(default_factory=dict)
-    #: The scales of which there are Observations that grade.
-    graded: set[str] = field(default_factory=set)
-    #: The overlays of which something was met, by number.
-    overlays_met: set[int] = field(default_factory=set)
-    #: Hashes of the references that were let go, eight bytes each.
-    dropped: "array[int]" = field(default_factory=lambda: array("q"))
-    #: By part of the input: its lines, and how many of them hold something.
-    lines: dict[int, int] = field(default_factory=dict)
-    filled: dict[int, int] = field(default_factory=dict)
+
+
+class RecordCollector:
+    """Collects the items of one reader: the latest version of each, and the facts about the rest.
+
+    ``items``: the retained items by reference. ``sequence``: the order of the last item read; of
+    two versions that cannot be told apart the later one wins.
+    """
+
+    def __init__(self, retention: Retention) -> None:
+        self.retention = retention
+        self.items: dict[str, Item] = {}
+        self.facts = Facts()
+        self.sequence = 0
+        self._discarded: array[int] = array("q")
+
+    def empty_copy(self) -> "RecordCollector":
+        """A collector of the same retention that has read nothing."""
+        return RecordCollector(self.retention)
 
     def take(self, item: Item) -> None:
-        """Put an item on the shelf, or count it and let it go."""
+        """Retain an item, or count and discard it."""
+        self.sequence += 1
+        item.sequence = self.sequence
         kind = type(item)
+        retention = self.retention
         if type(item) is PatientFacts:
             if item.replaced_by:
-                self.links[item.patient] = item.replaced_by
+                self.facts.links[item.patient] = item.replaced_by
         elif kind is Treatment:
-            self.patients.add(item.patient)
-        elif kind is not PsaResult and item.code in self.grading_labels and kind is not Dropped:
-            self._see_grading(item)
-        if self.asked and item.patient in self.asked:
-            self.met.add(item.patient)
-        ref = item.ref
-        kept = self.kept.get(ref)
-        if kept is not None:
-            self._replace(kept, item)
+            self.facts.candidates.add(item.patient)
         elif (
-            kind is not Dropped and (self.wanted is None or item.patient in self.wanted)
-        ) or self._keeps(item):
-            self.kept[ref] = item
+            kind is not PsaResult and item.code in retention.grading_labels and kind is not Dropped
+        ):
+            self._note_grading(item)
+        if retention.asked and item.patient in retention.asked:
+            self.facts.met.add(item.patient)
+        retained = self.items.get(item.ref)
+        if retained is not None:
+            self._replace(retained, item)
+        elif (
+            kind is not Dropped and (retention.wanted is None or item.patient in retention.wanted)
+        ) or self._is_retained(item):
+            self.items[item.ref] = item
         else:
-            self._let_go(item)
+            self._discard(item)
 
-    def _see_grading(self, item: Item) -> None:
-        scale = self.grading_labels[item.code]
+    def _note_grading(self, item: Item) -> None:
+        scale = self.retention.grading_labels[item.code]
         if scale:
-            self.graded.add(scale)
+            self.facts.graded.add(scale)
         elif type(item) is Grading:
-            # Of whatever scale: what it states shows which.
-            self.graded.update(name for name, _ in item.grades)
+            # The code is of any scale: the grades show which.
+            self.facts.graded.update(name for name, _ in item.grades)
 
-    def _keeps(self, item: Item) -> bool:
-        if item.ref in self.watched:
+    def _is_retained(self, item: Item) -> bool:
+        retention = self.retention
+        if item.ref in retention.watched:
             return True
         if type(item) is Dropped:
-            return item.patient == self.trace_patient != ""
-        if self.wanted is None or item.patient in self.wanted or not item.patient:
+            return item.patient == retention.trace_patient != ""
+        if retention.wanted is None or item.patient in retention.wanted or not item.patient:
             return True
         if type(item) is PatientFacts:
-            # Who is who must be known of all: he may have objected under another id.
+            # Merging must be known of all patients: one may have objected under another id.
             return bool(item.replaced_by)
-        return type(item) is Treatment or _is_told(item)
+        return type(item) is Treatment or is_listed(item)
 
-    def _let_go(self, item: Item) -> None:
+    def _discard(self, item: Item) -> None:
         reason = item.reason if type(item) is Dropped else Reason.NOT_IN_COHORT
-        self.counted[reason, type_of(item.ref), item.code] += 1
+        key = (reason, type_of(item.ref), item.code)
+        counted = self.facts.counted
+        counted[key] = counted.get(key, 0) + 1
         if type(item) is AdverseEvent:
-            self.events[item.ref] = item.when
-        self.dropped.append(hash(item.ref))
+            self.facts.events[item.ref] = item.when
+        self._discarded.append(hash(item.ref))
 
-    def _replace(self, kept: Item, item: Item) -> None:
-        newer, older = (item, kept) if _is_newer(item, kept) else (kept, item)
-        self.older.append(Older(older.ref, older.patient))
-        self.kept[newer.ref] = newer
+    def _replace(self, retained: Item, item: Item) -> None:
+        newer, older = (item, retained) if _is_newer(item, retained) else (retained, item)
+        self.facts.older.append(Older(older.ref, older.patient))
+        self.items[newer.ref] = newer
 
-    def doubtful(self) -> frozenset[str]:
-        """References of which one version was kept and another let go."""
-        hashes = {hash(ref): ref for ref in self.kept if ref not in self.watched}
-        return frozenset(hashes[found] for found in set(hashes).intersection(self.dropped))
+    def doubtful(self) -> set[str]:
+        """References of which one version was retained and another discarded."""
+        hashes = {hash(ref): ref for ref in self.items if ref not in self.retention.watched}
+        return {hashes[found] for found in set(hashes).intersection(self._discarded)}
 
     def encode(self) -> bytes:
-        """The shelf, to send it to another process of the same program."""
-        return _ENCODER.encode(
-            _State(
-                items=cast("list[AnyItem]", list(self.kept.values())),
-                counted=[(*key, count) for key, count in self.counted.items()],
-                seen=self.seen,
-                unreadable=self.unreadable,
-                older=self.older,
-                links=self.links,
-                patients=self.patients,
-                events=self.events,
-                graded=self.graded,
-                overlays_met=self.overlays_met,
-                met=self.met,
-                dropped=self.dropped.tobytes(),
-                lines=self.lines,
-                filled=self.filled,
-            )
+        """What was collected, to send it to another process of the same program."""
+        return msgspec.msgpack.encode(
+            (list(self.items.values()), self.facts, self._discarded.tobytes())
         )
 
     def merge(self, encoded: bytes) -> None:
-        """Add what another reader's shelf holds, as if this one had read it."""
-        other = _DECODER.decode(encoded)
-        for item in other.items:
-            kept = self.kept.get(item.ref)
-            if kept is None:
-                self.kept[item.ref] = item
+        """Add what another collector of the same retention holds, as if this one had read it."""
+        items, facts, discarded = _decoder().decode(encoded)
+        for item in items:
+            retained = self.items.get(item.ref)
+            if retained is None:
+                self.items[item.ref] = item
             else:
-                self._replace(kept, item)
-        for reason, kind, code, count in other.counted:
-            self.counted[reason, kind, code] += count
-        self.seen.update(other.seen)
-        self.unreadable += other.unreadable
-        self.older += other.older
-        self.links.update(other.links)
-        self.patients |= other.patients
-        self.events.update(other.events)
-        self.graded |= other.graded
-        self.overlays_met |= other.overlays_met
-        self.met |= other.met
-        self.dropped.frombytes(other.dropped)
-        self.lines.update(other.lines)
-        self.filled.update(other.filled)
+                self._replace(retained, item)
+        self.facts.merge(facts)
+        self._discarded.frombytes(discarded)
+
+
+@cache
+def _decoder() -> "msgspec.msgpack.Decoder[tuple[list[Item], Facts, bytes]]":
+    kinds: Any = Union[item_kinds()]  # noqa: UP007  the kinds are known at run time only
+    return msgspec.msgpack.Decoder(tuple[list[kinds], Facts, bytes])
 
 
 def type_of(ref: str) -> str:
@@ -231,18 +235,24 @@ def type_of(ref: str) -> str:
     return ref.partition("/")[0]
 
 
-def _is_told(item: Item) -> bool:
-    """Whether it is listed by name though its patient is outside the cohort.
+def is_listed(item: Item) -> bool:
+    """Whether an item of a patient outside the cohort is listed by name all the same.
 
-    A cryoablation that cannot be the index may be why he is; test data are told of always.
+    A cryoablation that cannot be the index may be the reason he is outside; test data are always
+    listed.
     """
     if not isinstance(item, NotUsed):
-        return _problem(item) is Reason.TEST_DATA
+        return problem_of(item) is Reason.TEST_DATA
     return item.reason is Reason.TEST_DATA or type_of(item.ref) == "Procedure"
 
 
+def problem_of(item: Item) -> Reason | None:
+    """The reason for which an adverse event or therapy does not count; None for other items."""
+    return item.problem if isinstance(item, AdverseEvent | Therapy) else None
+
+
 def _is_newer(item: Item, other: Item) -> bool:
-    """Whether an item is of a later version than another of the same resource."""
+    """Whether an item is of a later version than another one of the same resource."""
     if item.updated != other.updated:
         mine, theirs = moment(item.updated), moment(other.updated)
         if mine != theirs:
@@ -251,197 +261,3 @@ def _is_newer(item: Item, other: Item) -> bool:
     if one.isdecimal() and two.isdecimal() and int(one) != int(two):
         return int(one) > int(two)
     return item.sequence > other.sequence
-
-
-class Patients:
-    """Who is who: patients merged into others, asked for, excluded.
-
-    ``include``: only these (None: all); ``exclude``: patients who objected. Both hold for all
-    records of the same person.
-    """
-
-    def __init__(
-        self,
-        links: dict[str, str],
-        include: frozenset[str] | None = None,
-        exclude: frozenset[str] = frozenset(),
-    ) -> None:
-        self._links = links
-        self._include = None if include is None else frozenset(map(self.current, include))
-        self._exclude = frozenset(map(self.current, exclude))
-
-    def current(self, patient: str) -> str:
-        """The patient that a patient's resources pass to; himself where he was not replaced."""
-        if patient not in self._links:
-            return patient
-        seen = {patient}
-        while (successor := self._links.get(patient)) is not None:
-            if successor in seen:
-                return min(seen)  # links in a circle: all of it is one person
-            seen.add(successor)
-            patient = successor
-        return patient
-
-    def allowed(self, current: str) -> bool:
-        """Whether a (current) patient may be computed."""
-        if current in self._exclude:
-            return False
-        return self._include is None or current in self._include
-
-    def wanted(self, candidates: Iterable[str]) -> frozenset[str]:
-        """All ids of the persons behind some candidates who may be computed."""
-        found = {current for one in candidates if self.allowed(current := self.current(one))}
-        aliases = {old for old in self._links if self.current(old) in found}
-        return frozenset(found | aliases)
-
-
-@dataclass
-class Records:
-    """The records of the cohort's candidates, and what is told of everything else.
-
-    ``drugs``: how many Medications the records' therapies stand on.
-    """
-
-    records: dict[str, PatientRecord]
-    counted: Counter[Counted]
-    #: Of no record, yet told by name; with the patient where there is one.
-    listed: list[tuple[Issue, str]]
-    #: Older versions, by the patient they belong to.
-    older: list[Older]
-    drugs: int
-
-
-def assemble(shelf: RecordCollector, patients: Patients) -> Records:
-    """One record per patient who has a candidate for the index procedure and may be computed."""
-    counted = Counter(shelf.counted)
-    listed: list[tuple[Issue, str]] = []
-    test_patients = {
-        patients.current(item.patient)
-        for item in shelf.kept.values()
-        if type(item) is PatientFacts and item.test_data
-    }
-    records = {
-        current: PatientRecord(current)
-        for item in shelf.kept.values()
-        if type(item) is Treatment
-        and patients.allowed(current := patients.current(item.patient))
-        and current not in test_patients
-    }
-    for item in shelf.kept.values():
-        if type(item) is Drug:
-            continue
-        current = patients.current(item.patient) if item.patient else ""
-        record = records.get(current)
-        told = _is_nobodys(item, current) or current in test_patients
-        if type(item) is Therapy and item.medication and (told or record is not None):
-            item = _resolved(item, shelf)
-        if type(item) is Dropped:
-            counted[item.reason, type_of(item.ref), item.code] += 1
-            continue
-        if told or (record is None and _is_told(item)):
-            if current and not patients.allowed(current):
-                counted[Reason.NOT_IN_COHORT, type_of(item.ref), item.code] += 1
-            else:
-                listed.append((_listed(item), current))
-        elif record is None:
-            counted[Reason.NOT_IN_COHORT, type_of(item.ref), item.code] += 1
-        else:
-            _add(record, item, current)
-    for record in records.values():
-        _find_foreign_events(record, shelf)
-    drugs = _count_drugs(shelf, records.values(), counted)
-    return Records(records, counted, listed, shelf.older, drugs)
-
-
-def _resolved(item: Therapy, shelf: RecordCollector) -> Therapy | Dropped:
-    """A therapy with what the Medication that it names is; one not mapped leaves only a count."""
-    drug = shelf.kept.get(item.medication)
-    if type(drug) is Drug:
-        item.code = drug.code
-        return item
-    dropped = Dropped(
-        reason=Reason.UNMAPPED_CODE, ref=item.ref, patient=item.patient, code=item.code
-    )
-    shelf.kept[item.ref] = dropped
-    return dropped
-
-
-def _count_drugs(
-    shelf: RecordCollector, records: Iterable[PatientRecord], counted: Counter[Counted]
-) -> int:
-    """How many Medications the records' therapies name; the others only count."""
-    named = {therapy.medication for record in records for therapy in record.therapies}
-    used = 0
-    for ref, item in shelf.kept.items():
-        if type(item) is not Drug:
-            continue
-        if ref in named:
-            used += 1
-        else:
-            counted[Reason.NOT_IN_COHORT, type_of(ref), item.code] += 1
-    return used
-
-
-def _is_nobodys(item: Item, current: str) -> bool:
-    if not current or _problem(item) is Reason.TEST_DATA:
-        return True
-    return isinstance(item, NotUsed) and item.reason is Reason.TEST_DATA
-
-
-def _problem(item: Item) -> Reason | None:
-    return item.problem if isinstance(item, AdverseEvent | Therapy) else None
-
-
-def _listed(item: Item) -> Issue:
-    if isinstance(item, NotUsed):
-        return Issue(item.ref, item.reason, item.detail)
-    return Issue(item.ref, _problem(item) or Reason.TEST_DATA)
-
-
-def _add(record: PatientRecord, item: Item | None, current: str) -> None:
-    if type(item) is PsaResult:
-        record.psa.append(item)
-    elif type(item) is Response:
-        record.responses.append(item)
-    elif isinstance(item, NotUsed):
-        record.not_used.append(item)
-    elif type(item) is Treatment:
-        record.treatments.append(item)
-    elif type(item) is Therapy:
-        record.therapies.append(item)
-    elif type(item) is Finding:
-        record.findings.append(item)
-    elif type(item) is AdverseEvent:
-        record.adverse_events.append(item)
-    elif type(item) is Grading:
-        record.gradings.append(item)
-    elif type(item) is PatientFacts:
-        if record.facts is None or _knows_more(item, record.facts, current):
-            item, record.facts = record.facts, item
-        if item is not None:
-            record.former.append(item)
-
-
-def _knows_more(facts: PatientFacts, other: PatientFacts, current: str) -> bool:
-    """Of a merged patient's resources the one that knows his death, else the one that stays."""
-
-    def precedence(one: PatientFacts) -> tuple[bool, bool, bool, str]:
-        return (one.died is not None, one.died_undated, one.patient == current, one.ref)
-
-    return precedence(facts) > precedence(other)
-
-
-def _find_foreign_events(record: PatientRecord, shelf: RecordCollector) -> None:
-    """Adverse events that his gradings name and that are not in his record."""
-    if not record.gradings:
-        return
-    own = {event.ref for event in record.adverse_events}
-    for grading in record.gradings:
-        for ref in grading.events:
-            if ref in own:
-                continue
-            item = shelf.kept.get(ref)
-            if type(item) is AdverseEvent:
-                record.foreign_events[ref] = item.when
-            elif ref in shelf.events:
-                record.foreign_events[ref] = shelf.events[ref]

@@ -1,12 +1,17 @@
-"""What a patient's record says, in the clinicians' words: no FHIR here, no as-of yet.
+"""The items of a patient's record in clinical terms, independent of FHIR and of the cut-off date.
 
-Every item names the resource it came from (``ref``: ``Type/id``). Dates are spans of calendar days,
-values decimals, PSA in ng/mL.
+Every item names the resource that it was read from (``ref``: ``Type/id``). Dates are spans of
+calendar days, values are decimals, PSA is in ng/mL.
+
+A new kind of item is registered here alone: a subclass of ``Item`` with its ``part``, and the field
+of that name in ``PatientRecord``.
 """
 
+from collections.abc import Iterator
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
+from typing import ClassVar
 
 import msgspec
 
@@ -14,7 +19,7 @@ from fhircryo.calendar import Span
 
 
 class Reason(StrEnum):
-    """Why something is absent, or a resource is not used."""
+    """Why an endpoint is absent, or why a resource is not used."""
 
     STATUS = "status"
     NO_USABLE_DATE = "no-usable-date"
@@ -51,7 +56,7 @@ class Reason(StrEnum):
 
 
 class Kind(StrEnum):
-    """The kinds of clinical event, as tables and evidence name them."""
+    """The kinds of clinical events, as tables and evidence name them."""
 
     METASTASIS = "metastasis"
     LOCAL_RECURRENCE = "local-recurrence"
@@ -62,12 +67,16 @@ class Kind(StrEnum):
 
 
 class Item(msgspec.Struct, gc=False, tag_field="t", array_like=True, kw_only=True):
-    """One resource, as far as it is of use.
+    """What one resource contributes to a patient's record.
 
-    ``code`` labels what it is coded as, for counting; ``patient`` is the id of its subject, empty
-    without one; ``updated`` and ``version`` are the resource's ``meta``; ``sequence`` orders what
-    was read (the later wins where versions do not decide).
+    ``patient`` is the id of the subject, empty without one. ``code`` is the label under which the
+    resource is counted. ``updated`` and ``version`` are ``meta.lastUpdated`` and
+    ``meta.versionId``. ``sequence`` is the order of reading: the later item wins where versions do
+    not decide. ``part`` is the field of ``PatientRecord`` that holds items of the kind; it is empty
+    for kinds that are not part of a record.
     """
+
+    part: ClassVar[str] = ""
 
     ref: str
     patient: str
@@ -76,25 +85,36 @@ class Item(msgspec.Struct, gc=False, tag_field="t", array_like=True, kw_only=Tru
     version: str | None = None
     sequence: int = 0
 
+    @property
+    def span(self) -> Span | None:
+        """The days on which what the item states may have happened; None where none is known."""
+        return getattr(self, "when", None)
+
 
 class Dropped(Item, tag="x"):
-    """A resource that only counts: its code is none of ours, or it is our own output."""
+    """A resource that is only counted: its code is not mapped, or it is our own output."""
 
     reason: Reason
 
 
 class NotUsed(Item, tag="n"):
-    """A resource that is ours to read and cannot be used, and why."""
+    """A resource that is mapped but cannot be used, with the reason."""
+
+    part: ClassVar[str] = "not_used"
 
     reason: Reason
     detail: str = ""
 
 
 class PatientFacts(Item, tag="pt"):
-    """When he was born, whether and when he died; ``replaced_by``: whom his resources pass to.
+    """A Patient resource: birth, death and merging.
 
-    ``identifier``: what another server knows him by, where a setting asks for it.
+    ``died`` is the date of death; ``died_undated`` says that the patient died on an unknown day.
+    ``replaced_by`` is the id of the patient that this one was merged into. ``identifier`` is the
+    value by which another server identifies the patient, where a setting asks for it.
     """
+
+    part: ClassVar[str] = "former"
 
     died: Span | None = None
     died_undated: bool = False
@@ -103,9 +123,16 @@ class PatientFacts(Item, tag="pt"):
     identifier: str = ""
     born: Span | None = None
 
+    @property
+    def span(self) -> Span | None:
+        """The days on which the patient may have died; None where no date is known."""
+        return self.died
+
 
 class Treatment(Item, tag="tr"):
     """A candidate for the index procedure."""
+
+    part: ClassVar[str] = "treatments"
 
     when: Span
     completed: bool
@@ -113,17 +140,19 @@ class Treatment(Item, tag="tr"):
 
 
 class VagueTreatment(NotUsed, tag="vt", kw_only=True):
-    """A cryoablation of no known day: it cannot be the index, and may be a repeat treatment."""
+    """A cryoablation without a precise date: never the index, possibly a repeat treatment."""
 
     when: Span
 
 
 class Therapy(Item, tag="th"):
-    """A salvage therapy by its beginning; ``when`` is None where no date is known.
+    """A salvage therapy, dated by its start; ``when`` is None where no date is known.
 
-    ``medication``: the Medication resource that says what it is, where the resource itself does
-    not. ``problem``: why it does not count.
+    ``medication`` is the reference to the Medication that names the drug, where the resource itself
+    does not. ``problem`` is the reason for which the therapy does not count.
     """
+
+    part: ClassVar[str] = "therapies"
 
     when: Span | None
     medication: str = ""
@@ -132,16 +161,18 @@ class Therapy(Item, tag="th"):
 
 
 class Drug(Item, tag="dr"):
-    """A Medication resource that is a salvage therapy's; of no patient."""
+    """A Medication resource with a drug of salvage therapy; it belongs to no patient."""
 
 
 class PsaResult(Item, tag="psa"):
-    """A PSA result on a known day; ``problem`` says why its value cannot be used.
+    """A PSA result with a precise date; ``problem`` is the reason its value cannot be used.
 
-    ``value`` is in ng/mL: the measured value, or the stated limit of ``comparator`` (``<``, ``>``,
-    empty). ``rank``: 0 is the status that wins among results of the same moment. ``measured``,
-    ``unit`` and ``text``: what was recorded, as a number with its unit or as text.
+    ``value`` is in ng/mL: the measured value, or the limit that ``comparator`` (``<``, ``>``,
+    empty) refers to. ``rank`` orders results of the same moment by status; 0 wins. ``measured``,
+    ``unit`` and ``text`` are the result as recorded: a number with its unit, or text.
     """
+
+    part: ClassVar[str] = "psa"
 
     when: Span
     rank: int
@@ -164,8 +195,10 @@ class PsaResult(Item, tag="psa"):
 class Finding(Item, tag="fi"):
     """A metastasis, local recurrence or progression; ``when`` is None where no date is known.
 
-    ``recorded_only``: dated by when it was recorded, for want of an onset.
+    ``recorded_only`` says that the date is that of recording, because no onset is stated.
     """
+
+    part: ClassVar[str] = "findings"
 
     kind: Kind
     when: Span | None
@@ -173,12 +206,15 @@ class Finding(Item, tag="fi"):
 
 
 class AdverseEvent(Item, tag="ae"):
-    """An adverse event with its grades, each (scale, grade).
+    """An adverse event with its grades, each a pair of scale and grade.
 
-    ``suspects``: what it may be due to, as references; ``has_suspects``: some are recorded, though
-    perhaps none can be resolved. ``problem``: why it is not used (it is kept all the same, for a
-    grading of it shares its fate). ``taken_as_actual``: its actuality is not recorded.
+    ``suspects`` are references to the suspected causes that could be resolved; ``has_suspects``
+    says that any are recorded. ``problem`` is the reason it is not used; it is retained all the
+    same, because a grading of it is then not used either. ``taken_as_actual`` says that its
+    actuality is not recorded.
     """
+
+    part: ClassVar[str] = "adverse_events"
 
     when: Span | None
     has_suspects: bool
@@ -191,6 +227,8 @@ class AdverseEvent(Item, tag="ae"):
 class Grading(Item, tag="gr"):
     """An Observation that grades an adverse event or a procedure."""
 
+    part: ClassVar[str] = "gradings"
+
     when: Span | None
     events: tuple[str, ...]
     procedures: tuple[str, ...]
@@ -198,9 +236,9 @@ class Grading(Item, tag="gr"):
 
 
 class Score(msgspec.Struct, gc=False, array_like=True):
-    """An instrument's score from one response, or why there is none. The score is n / d.
+    """An instrument's score from one response, as a fraction, or the reason why there is none.
 
-    ``mismatch``: the recorded total is another number than the items give.
+    ``mismatch`` says that the recorded total differs from the score of the items.
     """
 
     instrument: str
@@ -219,10 +257,13 @@ class Score(msgspec.Struct, gc=False, array_like=True):
 
 
 class Response(Item, tag="qr"):
-    """An answered questionnaire, or an Observation of a score alone (``observed``).
+    """An answered questionnaire, or an Observation that states only a score (``observed``).
 
-    ``rank``: 0 is the status that wins; ``issued``: of an Observation.
+    ``rank`` orders responses of the same moment by status; 0 wins. ``issued`` is that of an
+    Observation.
     """
+
+    part: ClassVar[str] = "responses"
 
     when: Span
     rank: int
@@ -231,24 +272,19 @@ class Response(Item, tag="qr"):
     issued: str | None = None
 
 
-AnyItem = (
-    Dropped
-    | NotUsed
-    | PatientFacts
-    | Treatment
-    | VagueTreatment
-    | Therapy
-    | Drug
-    | PsaResult
-    | Finding
-    | AdverseEvent
-    | Grading
-    | Response
-)
+def item_kinds() -> tuple[type[Item], ...]:
+    """All kinds of items, those of plug-ins included."""
+
+    def below(kind: type[Item]) -> Iterator[type[Item]]:
+        for one in kind.__subclasses__():
+            yield one
+            yield from below(one)
+
+    return tuple(below(Item))
 
 
 class Issue(msgspec.Struct, gc=False, order=True):
-    """Something to tell of a resource: not used and why, or used all the same (``used``)."""
+    """What is reported about a resource: the reason it is not used, or a remark if it is used."""
 
     ref: str
     reason: Reason
@@ -257,11 +293,11 @@ class Issue(msgspec.Struct, gc=False, order=True):
 
 
 class PatientRecord(msgspec.Struct):
-    """All that is known of one patient, in no order.
+    """All items of one patient, in no particular order.
 
-    ``former``: what other resources of the same person say, where records were merged.
-    ``foreign_events``: adverse events that his gradings refer to and that the source holds as
-    another's or nobody's, with their dates: a grading of one of them shares its fate.
+    ``facts`` is the Patient resource that counts, ``former`` the others of a merged patient.
+    ``foreign_events`` are adverse events that the patient's gradings refer to and that belong to
+    another patient or to none, with their dates: a grading of one of them is not used either.
     """
 
     patient: str
@@ -277,12 +313,37 @@ class PatientRecord(msgspec.Struct):
     not_used: list[NotUsed] = []
     foreign_events: dict[str, Span | None] = {}
 
+    def items(self) -> Iterator[Item]:
+        """All items of the record."""
+        if self.facts is not None:
+            yield self.facts
+        for part in _PARTS:
+            yield from getattr(self, part)
+
+    def add(self, item: Item) -> None:
+        """Add an item to its part of the record."""
+        getattr(self, item.part).append(item)
+
+    def spans(self) -> Iterator[Span]:
+        """The dates of everything that the record holds."""
+        yield from (item.span for item in self.items() if item.span is not None)
+        yield from (span for span in self.foreign_events.values() if span is not None)
+
+
+#: The fields of a record that hold items.
+_PARTS = tuple(
+    field.name for field in msgspec.structs.fields(PatientRecord) if field.default_factory is list
+)
+
 
 class Lacking(msgspec.Struct, frozen=True):
-    """What the whole source does not hold: no such resource means nothing, not "no event"."""
+    """What the whole source does not hold, so that its absence means nothing.
+
+    ``conditions``, ``adverse_events``, ``medications``: the source has no such resource at all.
+    ``graded``: the scales of which it does hold Observations that grade.
+    """
 
     conditions: bool = False
     adverse_events: bool = False
     medications: bool = False
-    #: The scales of which it does hold Observations that grade.
     graded: frozenset[str] = frozenset()

@@ -1,62 +1,61 @@
-"""What the report says in numbers, computed from the tables alone."""
+"""The numbers of the report, computed from the tables alone."""
 
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from fhircryo.endpoints.catalogue import (
-    CATALOGUE,
-    DISEASE_FREE_SURVIVAL,
-    METASTASIS_FREE_SURVIVAL,
-    PROM_CHANGE,
     PROM_SCORE,
     PSA_NADIR,
-    TIME_TO_FAILURE,
     WORST_CLAVIEN,
     WORST_SIR,
     Endpoint,
 )
+from fhircryo.endpoints.value_types import Detail
 from fhircryo.mapping.protocol import BASELINE
 from fhircryo.mapping.schema import ImportantDifference, Instrument
 from fhircryo.research.columns import (
-    PATIENT,
     expected_column,
-    grade_levels,
     instruments,
     score_column,
-    snake,
     time_points,
 )
+from fhircryo.research.endpoint_columns import (
+    OF_PATIENTS,
+    TIMES_TO_EVENT,
+    detail_column,
+    grade_levels,
+)
 from fhircryo.research.flow import Flow
-from fhircryo.research.results_table import Row, results_table
+from fhircryo.research.results_table import ResultsRow, results_table
 from fhircryo.research.statistics.distribution import Distribution, distribution
 from fhircryo.research.statistics.kaplan_meier import Curve, Estimate, kaplan_meier
 from fhircryo.research.statistics.paired import Paired, wilcoxon_paired
 from fhircryo.research.statistics.proportions import Proportion, proportion
 from fhircryo.research.statistics.responders import Responders, responders
+from fhircryo.research.table import PATIENT, snake
 from fhircryo.runs.run_config import RunConfig
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: The three times to event.
-TIMES = (TIME_TO_FAILURE, DISEASE_FREE_SURVIVAL, METASTASIS_FREE_SURVIVAL)
-#: Days of a month on average: 365.25 / 12.
+#: The mean number of days of a month: 365.25 / 12.
 MONTH = 30.4375
-#: Where the curves are read off, in months.
+#: The months at which the survival curves are read off.
 LANDMARKS = (6, 12, 24, 36, 48, 60)
 _NO_REASON = "no response"
+_NOT_KNOWN = "not known"
 
 
 class Absence(msgspec.Struct, frozen=True):
-    """Patients of whom an endpoint is not known, by reason; None where too few to be shown."""
+    """How many patients lack an endpoint for a reason; None if too few to be shown."""
 
     reason: str
     patients: int | None
 
 
 class Evaluable(msgspec.Struct, frozen=True):
-    """In how many patients an endpoint is known, and why not in the others."""
+    """How many patients have a value of an endpoint, and why the others have none."""
 
     code: str
     time_point: str
@@ -65,7 +64,7 @@ class Evaluable(msgspec.Struct, frozen=True):
 
 
 class Survival(msgspec.Struct, frozen=True):
-    """A time to event. ``curve``: None where it would tell of individuals."""
+    """A time to event. ``curve``: None if it would disclose individual patients."""
 
     endpoint: Endpoint
     patients: int | None
@@ -76,9 +75,9 @@ class Survival(msgspec.Struct, frozen=True):
 
 
 class PromPoint(msgspec.Struct, frozen=True):
-    """An instrument at a time point: how many were to be expected, and answered so as to score.
+    """An instrument at a time point.
 
-    ``completeness``: scored of expected.
+    ``completeness``: the patients with a score, of those who were expected to answer.
     """
 
     time_point: str
@@ -95,7 +94,7 @@ class PromChange(msgspec.Struct, frozen=True):
 
 
 class Prom(msgspec.Struct, frozen=True):
-    """An instrument over time."""
+    """An instrument over time; ``worse``: whether a higher or a lower score is worse."""
 
     instrument: str
     words: str
@@ -106,9 +105,9 @@ class Prom(msgspec.Struct, frozen=True):
 
 
 class Grades(msgspec.Struct, frozen=True):
-    """Patients by worst Clavien-Dindo (rows) and worst SIR grade (columns), the unknown last.
+    """Patients by worst Clavien-Dindo (rows) and worst SIR grade (columns), unknown grades last.
 
-    ``cells``: None where they are too few to be shown. Rows and columns of nobody are left out.
+    Rows and columns without a patient are left out. ``cells``: None if too few to be shown.
     """
 
     rows: tuple[str, ...]
@@ -117,7 +116,7 @@ class Grades(msgspec.Struct, frozen=True):
 
 
 class NotUsedCount(msgspec.Struct, frozen=True):
-    """Resources of a type that were not used for a reason; None where too few to be shown."""
+    """How many resources of a type were not used for a reason; None if too few to be shown."""
 
     reason: str
     resource_type: str
@@ -125,17 +124,17 @@ class NotUsedCount(msgspec.Struct, frozen=True):
 
 
 class Salvage(msgspec.Struct, frozen=True):
-    """A patient with salvage therapy, and its day from index where it is known."""
+    """A patient with salvage therapy; ``days``: its day counted from D0, None if not known."""
 
     patient: str
     days: int | None
 
 
 class Analysis(msgspec.Struct, frozen=True):
-    """The numbers of a cohort. ``salvage``: None where no single patient may be shown."""
+    """The numbers of a cohort. ``salvage``: None if no individual patient may be shown."""
 
     flow: Flow
-    table: tuple[Row, ...]
+    table: tuple[ResultsRow, ...]
     survival: tuple[Survival, ...]
     nadir: Distribution | None
     nadir_days: Distribution | None
@@ -147,40 +146,43 @@ class Analysis(msgspec.Struct, frozen=True):
     salvage: tuple[Salvage, ...] | None
 
 
-def analyse(tables: "dict[str, pd.DataFrame]", job: RunConfig, flow: Flow) -> Analysis:
+def analyse(tables: "dict[str, pd.DataFrame]", config: RunConfig, flow: Flow) -> Analysis:
     """All numbers of a cohort from its tables."""
     patients = tables["patients"]
     salvaged = patients[patients["salvage_therapy"]]
     nadir = patients[snake(PSA_NADIR.key)]
+    nadir_days = patients[detail_column(PSA_NADIR, Detail.DAYS)]
     return Analysis(
         flow=flow,
-        table=tuple(results_table(patients, job.protocol, job.mappings.instruments)),
-        survival=tuple(_survival(patients, endpoint) for endpoint in TIMES),
+        table=tuple(results_table(patients, config.protocol, config.mappings.instruments)),
+        survival=tuple(_survival(patients, endpoint) for endpoint in TIMES_TO_EVENT),
         nadir=distribution(nadir.dropna()),
-        nadir_days=distribution(patients[f"{snake(PSA_NADIR.key)}_days"].dropna()),
+        nadir_days=distribution(nadir_days.dropna()),
         proms=tuple(
-            _prom(patients, one, time_points(job.protocol))
-            for one in instruments(job.mappings)
-            if score_column(one.key, BASELINE) in patients
+            _prom(patients, instrument, time_points(config.protocol))
+            for instrument in instruments(config.mappings)
+            if score_column(instrument.key, BASELINE) in patients
         ),
-        grades=_grades(patients, job),
-        evaluable=tuple(_evaluable(patients, job)),
+        grades=_grades(patients, config),
+        evaluable=tuple(_evaluable(patients, config)),
         not_used=_not_used(tables["not_used"]),
         salvaged=proportion(len(salvaged), len(patients)),
-        salvage=tuple(
-            Salvage(str(row[0]), None if row[1] is None else int(row[1]))
-            for row in salvaged[[PATIENT, "salvage_therapy_days"]]
-            .astype(object)
-            .where(lambda frame: frame.notna(), None)
-            .itertuples(index=False)
-        ),
+        salvage=_salvage(salvaged),
+    )
+
+
+def _salvage(salvaged: "pd.DataFrame") -> tuple[Salvage, ...]:
+    rows = salvaged[[PATIENT, "salvage_therapy_days"]].astype(object)
+    return tuple(
+        Salvage(str(row[0]), None if row[1] is None else int(row[1]))
+        for row in rows.where(lambda frame: frame.notna(), None).itertuples(index=False)
     )
 
 
 def _survival(patients: "pd.DataFrame", endpoint: Endpoint) -> Survival:
-    name = snake(endpoint.key)
-    known = patients[[name, f"{name}_event"]].dropna()
-    curve = kaplan_meier(known[name], known[f"{name}_event"])
+    time, event = snake(endpoint.key), detail_column(endpoint, Detail.EVENT)
+    known = patients[[time, event]].dropna()
+    curve = kaplan_meier(known[time], known[event])
     last = curve.days[-1] if curve.days else 0
     landmarks = tuple(
         curve.at(round(months * MONTH)) for months in LANDMARKS if months * MONTH <= last
@@ -189,39 +191,41 @@ def _survival(patients: "pd.DataFrame", endpoint: Endpoint) -> Survival:
 
 
 def _prom(patients: "pd.DataFrame", instrument: Instrument, points: list[str]) -> Prom:
-    found, changes = [], []
+    at_points, changes = [], []
     for point in points:
         scores = patients[score_column(instrument.key, point)]
         expected = int(patients[expected_column(point)].sum())
         scored = scores.dropna()
-        found.append(PromPoint(point, proportion(len(scored), expected), distribution(scored)))
+        at_points.append(PromPoint(point, proportion(len(scored), expected), distribution(scored)))
         if point == BASELINE:
             continue
-        changed = patients[score_column(instrument.key, point, change=True)].dropna()
-        counted = None
-        difference = instrument.minimal_important_difference
-        if difference is not None:
-            counted = responders(changed, difference.points, instrument.worse)
-        changes.append(PromChange(point, wilcoxon_paired(changed), counted))
+        differences = patients[score_column(instrument.key, point, change=True)].dropna()
+        responded = None
+        important = instrument.minimal_important_difference
+        if important is not None:
+            responded = responders(differences, important.points, instrument.worse)
+        changes.append(PromChange(point, wilcoxon_paired(differences), responded))
     return Prom(
         instrument.key,
         instrument.words,
         instrument.worse,
         instrument.minimal_important_difference,
-        tuple(found),
+        tuple(at_points),
         tuple(changes),
     )
 
 
-def _grades(patients: "pd.DataFrame", job: RunConfig) -> Grades:
+def _grades(patients: "pd.DataFrame", config: RunConfig) -> Grades:
     rows, columns = (
-        patients[snake(endpoint.key)].astype(object).where(lambda one: one.notna(), "not known")
+        patients[snake(endpoint.key)]
+        .astype(object)
+        .where(lambda grades: grades.notna(), _NOT_KNOWN)
         for endpoint in (WORST_CLAVIEN, WORST_SIR)
     )
     levels = [
         [
             level
-            for level in (*grade_levels(job.mappings, endpoint.scale), "not known")
+            for level in (*grade_levels(config.mappings, endpoint.scale), _NOT_KNOWN)
             if (values == level).any()
         ]
         for endpoint, values in ((WORST_CLAVIEN, rows), (WORST_SIR, columns))
@@ -233,24 +237,23 @@ def _grades(patients: "pd.DataFrame", job: RunConfig) -> Grades:
     return Grades(tuple(levels[0]), tuple(levels[1]), cells)
 
 
-def _evaluable(patients: "pd.DataFrame", job: RunConfig) -> list[Evaluable]:
-    """In catalogue order; of instruments only those that the table of patients has."""
+def _evaluable(patients: "pd.DataFrame", config: RunConfig) -> list[Evaluable]:
+    """In catalogue order; only the instruments that the table of patients has."""
     found = []
-    for endpoint in CATALOGUE:
-        if endpoint not in (PROM_SCORE, PROM_CHANGE):
-            found.append(_known(patients, snake(endpoint.key), endpoint.key, ""))
-    for instrument in instruments(job.mappings):
-        for point in time_points(job.protocol):
+    for endpoint in OF_PATIENTS:
+        found.append(_known(patients, snake(endpoint.key), endpoint.key, ""))
+    for instrument in instruments(config.mappings):
+        for point in time_points(config.protocol):
             column = score_column(instrument.key, point)
             if column in patients:
-                code = f"{PROM_SCORE.key}-{instrument.key}"
+                code = PROM_SCORE.code(instrument.key)
                 found.append(_known(patients, column, code, point))
     return found
 
 
 def _known(patients: "pd.DataFrame", column: str, code: str, point: str) -> Evaluable:
     absent = patients[patients[column].isna()]
-    reasons = absent[f"{column}_reason"].astype(object)
+    reasons = absent[f"{column}_{Detail.REASON}"].astype(object)
     counts = reasons.where(reasons.notna(), _NO_REASON).value_counts()
     return Evaluable(
         code,

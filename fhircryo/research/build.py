@@ -1,4 +1,4 @@
-"""The tables of a cohort, patient by patient, in several processes where that is worth it."""
+"""The tables of a cohort, built patient by patient, by several processes if that is faster."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -9,20 +9,13 @@ import msgspec
 import pyarrow as pa
 
 from fhircryo.endpoints.patient_endpoints import PatientEndpoints
-from fhircryo.fhir.resource_names import KNOWN_TYPES
 from fhircryo.record.collector import type_of
 from fhircryo.record.items import NotUsed, PatientRecord, Reason
 from fhircryo.research.arrow import decode, encode, joined, to_arrow
-from fhircryo.research.columns import (
-    NO_CODE,
-    PATIENT,
-    Table,
-    optional_columns,
-    score_column,
-    tables,
-    time_points,
-)
-from fhircryo.research.patient_row import Row, patient_row
+from fhircryo.research.cells import Row
+from fhircryo.research.columns import optional_columns, score_column, tables, time_points
+from fhircryo.research.not_used_table import NotUsedKey, not_used_rows
+from fhircryo.research.patient_row import patient_row
 from fhircryo.research.rows import (
     adverse_event_rows,
     endpoint_rows,
@@ -30,50 +23,60 @@ from fhircryo.research.rows import (
     psa_rows,
     questionnaire_rows,
 )
+from fhircryo.research.table import PATIENT, Table
 from fhircryo.runs.processes import in_parallel
-from fhircryo.runs.run_config import RunConfig, items_of
-from fhircryo.sources.read_result import ReadResult
-from fhircryo.sources.reading import Progress
+from fhircryo.runs.read_source import ReadResult
+from fhircryo.runs.run_config import RunConfig
+from fhircryo.sources.source import Progress
 
-# So many patients' rows are in memory as Python objects at a time.
+# The rows of at most this many patients are in memory as Python objects at a time.
 _PATIENTS_AT_A_TIME = 2_000
-# Fewer patients than this are computed before a second process has started.
+# One process computes fewer patients than this before a second process has started.
 _PATIENTS_PER_WORKER = 500
-#: Of what is no FHIR resource type, whatever it says.
-_OTHER_TYPE = "other"
-
-#: Why, of which resource type, coded as what.
-NotUsedKey = tuple[str, str, str]
+_PATIENTS_PER_REPORT = 100
 
 
 @dataclass(frozen=True)
 class Between:
-    """Index dates of the cohort, both ends included; None is open."""
+    """The index dates of the cohort, first and last included; None: no limit."""
 
     first: date | None = None
     last: date | None = None
 
     def holds(self, day: date) -> bool:
-        """Whether a day lies between."""
+        """Whether a day is within the limits."""
         return (self.first is None or self.first <= day) and (self.last is None or day <= self.last)
 
 
-#: Whatever the index date.
+#: No limit to the index date.
 ALL_DATES = Between()
 
 
+@dataclass(frozen=True)
+class TableOptions:
+    """What the tables hold: which patients, and how they are named.
+
+    ``name``: the name of a patient in the tables, by id. ``identified``: with dates and resource
+    ids. ``between``: the index dates of the cohort.
+    """
+
+    name: Callable[[str], str]
+    identified: bool = False
+    between: Between = ALL_DATES
+
+
 @dataclass
-class Built:
-    """The tables as Arrow with their columns; how many candidates are not in them, and why."""
+class BuiltTables:
+    """The tables as Arrow with their columns, and how many candidates are not in the cohort."""
 
     schemas: dict[str, Table]
     tables: dict[str, pa.Table]
-    index_after_as_of: int = 0
-    index_out_of_range: int = 0
+    index_after_as_of: int
+    index_out_of_range: int
 
 
-class _Part(msgspec.Struct):
-    """What a worker built, as it goes from process to process."""
+class _WorkerResult(msgspec.Struct):
+    """The tables that a worker built, encoded to be sent to the first process."""
 
     tables: dict[str, bytes]
     not_used: list[tuple[str, str, str, int]]
@@ -85,192 +88,164 @@ class _Part(msgspec.Struct):
 class _Builder:
     """Builds the tables of some patients."""
 
-    job: RunConfig
     read: ReadResult
+    config: RunConfig
+    options: TableOptions
     schemas: dict[str, Table]
-    name: Callable[[str], str]
-    between: Between
-    identified: bool
     not_used: Counter[NotUsedKey] = field(default_factory=Counter)
     after_as_of: int = 0
     out_of_range: int = 0
-    _done: dict[str, list[pa.Table]] = field(default_factory=dict)
+    _finished: dict[str, list[pa.Table]] = field(default_factory=dict)
     _rows: dict[str, list[Row]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         names = [name for name in self.schemas if name != "not_used"]
-        self._done = {name: [] for name in names}
+        self._finished = {name: [] for name in names}
         self._rows = {name: [] for name in names}
 
-    def take(self, record: PatientRecord) -> None:
-        """Add a patient, if he is of the cohort."""
-        computed = self.job.endpoints(record, self.read.lacking)
+    def add(self, record: PatientRecord) -> None:
+        """Add the rows of a patient, or count why the patient is not in the cohort."""
+        computed = self.config.endpoints(record, self.read.lacking)
         if computed is None:
             self.after_as_of += 1
-            self._count_outside(record)
-        elif not self.between.holds(computed.line.d0):
+            self._count_outside_cohort(record)
+        elif not self.options.between.holds(computed.line.d0):
             self.out_of_range += 1
         else:
-            self._add(computed)
-            self._count(record, computed)
+            self._add_rows(computed)
+            self._count_not_used(record, computed)
 
-    def _add(self, computed: PatientEndpoints) -> None:
-        mine = {
-            "patients": iter(
-                [patient_row(computed, self.job.protocol, identified=self.identified)]
-            ),
-            "endpoints": endpoint_rows(computed, identified=self.identified),
+    def _add_rows(self, computed: PatientEndpoints) -> None:
+        identified = self.options.identified
+        rows_by_table = {
+            "patients": iter([patient_row(computed, self.config.protocol, identified=identified)]),
+            "endpoints": endpoint_rows(computed, identified=identified),
             "psa": psa_rows(computed),
             "events": event_rows(computed),
-            "adverse_events": adverse_event_rows(computed, self.job.mappings.scales),
+            "adverse_events": adverse_event_rows(computed, self.config.mappings.scales),
             "questionnaires": questionnaire_rows(computed),
         }
-        called = self.name(computed.line.record.patient)
-        for name, rows in mine.items():
-            into = self._rows[name]
-            for row in rows:
-                row[PATIENT] = called
-                into.append(row)
+        name = self.options.name(computed.line.record.patient)
+        for table, rows in rows_by_table.items():
+            self._rows[table] += (row | {PATIENT: name} for row in rows)
         if len(self._rows["patients"]) >= _PATIENTS_AT_A_TIME:
             self._flush()
 
     def _flush(self) -> None:
         for name, rows in self._rows.items():
-            self._done[name].append(to_arrow(self.schemas[name], rows))
+            self._finished[name].append(to_arrow(self.schemas[name], rows))
             rows.clear()
 
-    def _count(self, record: PatientRecord, computed: PatientEndpoints) -> None:
-        """What of his was not used."""
-        labels = {item.ref: item.code for item in items_of(record)} if self.identified else {}
-        for notice in computed.line.notices:
-            if not notice.used:
-                kind = type_of(notice.ref)
-                self.not_used[notice.reason, kind, labels.get(notice.ref, "")] += 1
+    def _count_not_used(self, record: PatientRecord, computed: PatientEndpoints) -> None:
+        """Count the patient's resources that are not used."""
+        codes: dict[str, str] = {}
+        if self.options.identified:
+            codes = {item.ref: item.code for item in record.items()}
+        for issue in computed.line.issues:
+            if not issue.used:
+                self.not_used[issue.reason, type_of(issue.ref), codes.get(issue.ref, "")] += 1
         self._count_older(record)
 
     def _count_older(self, record: PatientRecord) -> None:
-        for notice in self.read.older.get(record.patient, ()):
-            self.not_used[notice.reason, type_of(notice.ref), ""] += 1
+        for issue in self.read.older.get(record.patient, ()):
+            self.not_used[issue.reason, type_of(issue.ref), ""] += 1
 
-    def _count_outside(self, record: PatientRecord) -> None:
-        """What of a candidate's was not used who has no index procedure by as-of."""
-        for item in items_of(record):
+    def _count_outside_cohort(self, record: PatientRecord) -> None:
+        """Count the resources of a candidate who has no index procedure by the as-of date."""
+        for item in record.items():
             reason = Reason.NOT_IN_COHORT
             if isinstance(item, NotUsed):
                 reason = item.reason
             elif type_of(item.ref) == "Procedure":
                 reason = Reason.AFTER_AS_OF
-            self.not_used[reason, type_of(item.ref), item.code if self.identified else ""] += 1
+            code = item.code if self.options.identified else ""
+            self.not_used[reason, type_of(item.ref), code] += 1
         self._count_older(record)
 
     def finish(self) -> dict[str, pa.Table]:
-        """The tables."""
+        """The tables of all patients that were added."""
         self._flush()
-        return {name: joined(parts) for name, parts in self._done.items()}
+        return {name: joined(parts) for name, parts in self._finished.items()}
+
+    def encoded(self) -> bytes:
+        """The tables and the counts as bytes, for another process."""
+        return msgspec.msgpack.encode(
+            _WorkerResult(
+                tables={key: encode(table) for key, table in self.finish().items()},
+                not_used=[(*key, count) for key, count in self.not_used.items()],
+                after_as_of=self.after_as_of,
+                out_of_range=self.out_of_range,
+            )
+        )
 
 
 def build(
     read: ReadResult,
-    job: RunConfig,
-    name: Callable[[str], str],
+    config: RunConfig,
+    options: TableOptions,
     *,
-    identified: bool,
-    between: Between,
     workers: int = 1,
     progress: Progress | None = None,
-) -> Built:
-    """Compute the cohort of a source into tables.
+) -> BuiltTables:
+    """Compute the cohort of a source and build its tables.
 
-    ``name``: what a patient is called in them; rows are in the order of these names, so that
-    pseudonyms do not stand in the order of ids.
+    Rows are in the order of the patients' names in the tables, so that pseudonyms are not in the
+    order of the ids.
     """
-    schemas = tables(job.mappings, job.protocol)
-    if not identified:
+    schemas = tables(config.mappings, config.protocol)
+    if not options.identified:
         schemas = {key: table.without_identifying() for key, table in schemas.items()}
-    records = sorted(read.records.records.values(), key=lambda record: name(record.patient))
+    records = sorted(read.records.records.values(), key=lambda record: options.name(record.patient))
     workers = max(1, min(workers, len(records) // _PATIENTS_PER_WORKER))
-    builders = [_Builder(job, read, schemas, name, between, identified) for _ in range(workers)]
-    mine: dict[str, pa.Table] = {}
+    builder = _Builder(read, config, options, schemas)
 
     def build_slice(number: int) -> bytes:
         start, end = (len(records) * n // workers for n in (number, number + 1))
-        builder = builders[number]
+        # The first slice is built in this process, so its tables need no encoding.
+        mine = builder if number == 0 else _Builder(read, config, options, schemas)
         for done, record in enumerate(records[start:end], 1):
-            builder.take(record)
-            if progress is not None and not number and not done % 100:
+            mine.add(record)
+            if progress is not None and number == 0 and not done % _PATIENTS_PER_REPORT:
                 progress(done, end - start)
-        if not number:
-            mine.update(builder.finish())
-            return b""
-        return msgspec.msgpack.encode(
-            _Part(
-                tables={key: encode(table) for key, table in builder.finish().items()},
-                not_used=[(*key, count) for key, count in builder.not_used.items()],
-                after_as_of=builder.after_as_of,
-                out_of_range=builder.out_of_range,
-            )
-        )
+        return b"" if number == 0 else mine.encoded()
 
     others = [
-        msgspec.msgpack.decode(content, type=_Part)
+        msgspec.msgpack.decode(content, type=_WorkerResult)
         for content in in_parallel(build_slice, workers)[1:]
     ]
-    not_used = builders[0].not_used
-    for part in others:
-        for reason, kind, code, count in part.not_used:
-            not_used[reason, kind, code] += count
-    found = {
-        key: joined([table, *(decode(part.tables[key]) for part in others)])
-        for key, table in mine.items()
-    }
-    found["not_used"] = _not_used(read, not_used, schemas["not_used"], identified=identified)
-    built = Built(
-        schemas,
-        found,
-        builders[0].after_as_of + sum(part.after_as_of for part in others),
-        builders[0].out_of_range + sum(part.out_of_range for part in others),
-    )
-    _drop_unanswered(built, job)
+    built = _joined(builder, others)
+    _drop_unanswered(built, config)
     return built
 
 
-def _not_used(
-    read: ReadResult, counted: Counter[NotUsedKey], schema: Table, *, identified: bool
-) -> pa.Table:
-    """Everything that was not used: of patients of the cohort, of others, and of nobody."""
-    total = counted.copy()
-    for (reason, kind, code), count in read.records.counted.items():
-        total[reason, kind, code if identified else ""] += count
-    for notice, _ in read.records.listed:
-        total[notice.reason, type_of(notice.ref), ""] += 1
-    in_records = Counter(notice.ref for notices in read.older.values() for notice in notices)
-    for older in read.records.older:
-        if in_records[older.ref]:
-            in_records[older.ref] -= 1
-        else:
-            total[Reason.SUPERSEDED, type_of(older.ref), ""] += 1
-    for unreadable in read.reading.shelf.unreadable:
-        kind = unreadable.kind if unreadable.kind in KNOWN_TYPES else _OTHER_TYPE
-        total[Reason.UNREADABLE, kind, ""] += 1
-    order = {str(reason): number for number, reason in enumerate(Reason)}
-    rows = [
-        {"reason": reason, "resource_type": kind, "code": code or NO_CODE, "count": count}
-        for (reason, kind, code), count in sorted(
-            total.items(), key=lambda pair: (order[pair[0][0]], *pair[0][1:])
-        )
-    ]
-    return to_arrow(schema, rows)
+def _joined(builder: _Builder, others: list[_WorkerResult]) -> BuiltTables:
+    """The tables of the first process and of the other workers, in their order."""
+    not_used = builder.not_used
+    for other in others:
+        for reason, kind, code, count in other.not_used:
+            not_used[reason, kind, code] += count
+    arrow = {
+        key: joined([table, *(decode(other.tables[key]) for other in others)])
+        for key, table in builder.finish().items()
+    }
+    rows = not_used_rows(builder.read, not_used, identified=builder.options.identified)
+    arrow["not_used"] = to_arrow(builder.schemas["not_used"], rows)
+    return BuiltTables(
+        builder.schemas,
+        arrow,
+        builder.after_as_of + sum(other.after_as_of for other in others),
+        builder.out_of_range + sum(other.out_of_range for other in others),
+    )
 
 
-def _drop_unanswered(built: Built, job: RunConfig) -> None:
-    """Leave out the columns of instruments that nobody answered and no publication names."""
+def _drop_unanswered(built: BuiltTables, config: RunConfig) -> None:
+    """Drop the columns of instruments without any response, unless the publication names them."""
     patients = built.tables["patients"]
-    unwanted: list[str] = []
-    for instrument, columns in optional_columns(job.mappings, job.protocol).items():
-        of_scores = [score_column(instrument, point) for point in time_points(job.protocol)]
-        reasons = [f"{name}_reason" for name in of_scores]
-        asked = [*of_scores, *reasons]
-        if all(patients[name].null_count == len(patients) for name in asked):
-            unwanted += columns
-    built.tables["patients"] = patients.drop_columns(unwanted)
-    built.schemas["patients"] = built.schemas["patients"].without(unwanted)
+    dropped: list[str] = []
+    for instrument, columns in optional_columns(config.mappings, config.protocol).items():
+        scores = [score_column(instrument, point) for point in time_points(config.protocol)]
+        reasons = [f"{name}_reason" for name in scores]
+        if all(patients[name].null_count == len(patients) for name in (*scores, *reasons)):
+            dropped += columns
+    built.tables["patients"] = patients.drop_columns(dropped)
+    built.schemas["patients"] = built.schemas["patients"].without(dropped)

@@ -1,58 +1,56 @@
-"""What made a cohort's folder: versions, definitions, inputs; nothing that names a patient."""
+"""The manifest of a cohort's folder: versions, definitions and inputs, no patient."""
 
 import hashlib
 from typing import Any
 
 from fhircryo import __version__
 from fhircryo.fhir.client import without_query
-from fhircryo.research.build import Between
 from fhircryo.research.flow import Flow
+from fhircryo.research.folder_options import FolderOptions
+from fhircryo.runs.read_source import ReadResult
 from fhircryo.runs.run_config import RunConfig
-from fhircryo.sources.read_result import ReadResult, is_url
 
 
 def manifest(
     read: ReadResult,
-    job: RunConfig,
-    between: Between,
+    config: RunConfig,
+    options: FolderOptions,
     flow: Flow,
-    *,
-    kind: str,
-    formats: list[str],
 ) -> dict[str, Any]:
-    """The manifest as JSON-able data; ``kind``: identified, pseudonymised or aggregate-only.
+    """The manifest as data for JSON.
 
-    Names of files and servers are only in an identified one: they may be those of people.
+    Only the manifest of an identified cohort has the names of files and servers, because they may
+    contain the names of people.
     """
-    identified = kind == "identified"
+    identified, between = options.kind == "identified", options.between
     inputs: list[dict[str, Any]] = [
         ({"name": file.name} if identified else {}) | {"size": file.size, "sha256": file.sha256()}
-        for file in read.files
+        for file in read.collected.files
     ]
-    inputs.sort(key=lambda one: str(one["sha256"]))
-    server = without_query(read.name) if identified and is_url(read.name) else None
+    inputs.sort(key=lambda file: str(file["sha256"]))
+    server = without_query(read.name) if identified and read.server is not None else None
     return {
         "fhircryo": __version__,
-        "tables": kind,
-        "formats": formats,
-        "as_of": job.as_of.isoformat(),
+        "tables": options.kind,
+        "formats": list(options.formats),
+        "as_of": config.as_of.isoformat(),
         "index_from": None if between.first is None else between.first.isoformat(),
         "index_to": None if between.last is None else between.last.isoformat(),
         "protocol": {
-            "id": job.protocol.id,
-            "version": job.protocol.version,
+            "id": config.protocol.id,
+            "version": config.protocol.version,
             "sha256": hashlib.sha256(
-                job.protocol.model_dump_json(by_alias=True).encode()
+                config.protocol.model_dump_json(by_alias=True).encode()
             ).hexdigest(),
         },
-        "mappings": {"overlays": len(job.mappings.overlays), "sha256": job.mappings.sha256},
+        "mappings": {"overlays": len(config.mappings.overlays), "sha256": config.mappings.sha256},
         "settings": {
-            "timezone": job.settings.timezone,
-            "complete_types": sorted(job.settings.complete_types),
-            "test_data": job.settings.test_data,
+            "timezone": config.settings.timezone,
+            "complete_types": sorted(config.settings.complete_types),
+            "test_data": config.settings.test_data,
         },
         "server": server,
-        "from_server": is_url(read.name),
-        "inputs": inputs if kind != "aggregate-only" else [],
+        "from_server": read.server is not None,
+        "inputs": inputs if options.kind != "aggregate-only" else [],
         "lacking": flow.lacking,
     }

@@ -1,86 +1,30 @@
-"""The columns of a cohort's tables: data package, dictionary, files and docs follow from them."""
+"""The tables of a cohort with all columns that they can have."""
 
-from collections.abc import Iterable
 from enum import StrEnum
 from functools import cache
 
-import msgspec
-
-from fhircryo.endpoints.catalogue import (
-    CATALOGUE,
-    PROM_CHANGE,
-    PROM_SCORE,
-    UNITS,
-    Endpoint,
-    ValueType,
-)
-from fhircryo.endpoints.complications import NO_COMPLICATION
+from fhircryo.endpoints.catalogue import published_codes
 from fhircryo.endpoints.psa import Judgement
 from fhircryo.endpoints.result import Absent
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.protocol import BASELINE, Protocol
 from fhircryo.mapping.schema import Instrument
 from fhircryo.record.items import Kind, Reason
+from fhircryo.research.endpoint_columns import OF_PATIENTS, endpoint_columns, units
+from fhircryo.research.table import (
+    DAYS_UNIT,
+    PATIENT,
+    Column,
+    ColumnType,
+    Table,
+    reason_column,
+    snake,
+)
 
-#: The age from which on patients are of one age: HIPAA, 45 CFR 164.514(b)(2)(i)(C).
+#: Patients of this age and older are one group: HIPAA, 45 CFR 164.514(b)(2)(i)(C).
 OLDEST = 90
-
-#: The column that says whose a row is.
-PATIENT = "patient"
-#: What the time point of an endpoint is called that is about the whole follow-up.
+#: The time point of an endpoint that is about the whole follow-up.
 FOLLOW_UP = "follow-up"
-
-
-class Type(StrEnum):
-    """What kind of values a column has."""
-
-    TEXT = "text"
-    INTEGER = "integer"
-    NUMBER = "number"
-    BOOLEAN = "boolean"
-    CATEGORY = "category"
-    DATE = "date"
-
-
-class Column(msgspec.Struct, frozen=True):
-    """A column. ``unit`` is UCUM; ``levels``: the values that a category can have, in order.
-
-    ``identifying``: it is in identified tables only.
-    """
-
-    name: str
-    type: Type
-    words: str
-    unit: str = ""
-    levels: tuple[str, ...] = ()
-    ordered: bool = False
-    identifying: bool = False
-    required: bool = False
-
-
-class Table(msgspec.Struct, frozen=True):
-    """A table; ``key``: the columns that tell its rows apart."""
-
-    name: str
-    words: str
-    columns: tuple[Column, ...]
-    key: tuple[str, ...]
-
-    def names(self) -> list[str]:
-        """The columns' names in order."""
-        return [column.name for column in self.columns]
-
-    def without_identifying(self) -> "Table":
-        """The table as it is when it is pseudonymised."""
-        kept = tuple(column for column in self.columns if not column.identifying)
-        key = tuple(name for name in self.key if name in {column.name for column in kept})
-        return msgspec.structs.replace(self, columns=kept, key=key)
-
-    def without(self, names: Iterable[str]) -> "Table":
-        """The table without some of its columns."""
-        unwanted = set(names)
-        kept = tuple(column for column in self.columns if column.name not in unwanted)
-        return msgspec.structs.replace(self, columns=kept)
 
 
 class Attribution(StrEnum):
@@ -109,13 +53,6 @@ YES, NO = "Y", "N"
 FINAL, PRELIMINARY = "final", "preliminary"
 
 _REASONS = tuple(str(reason) for reason in Reason)
-_DAYS = "d"
-
-
-@cache
-def snake(key: str) -> str:
-    """A key as the name of a column."""
-    return key.replace("-", "_")
 
 
 @cache
@@ -133,11 +70,6 @@ def expected_column(time_point: str) -> str:
 def within_column(months: int) -> str:
     """The column that says whether a metastasis came within some months."""
     return f"metastasis_within_{months}_months"
-
-
-def unit_of(endpoint: Endpoint) -> str:
-    """The unit of an endpoint's values, empty for none."""
-    return UNITS.get(endpoint.value_type, "")
 
 
 def tables(mappings: Mappings, protocol: Protocol) -> dict[str, Table]:
@@ -175,129 +107,85 @@ def optional_columns(mappings: Mappings, protocol: Protocol) -> dict[str, list[s
     }
 
 
-def grade_levels(mappings: Mappings, scale: str) -> tuple[str, ...]:
-    """The grades of a scale, mildest first, after that of no complication."""
-    return (NO_COMPLICATION, *mappings.scales[scale].order)
-
-
-def codes(mappings: Mappings) -> tuple[str, ...]:
-    """The published codes of all endpoints in catalogue order."""
-    found: list[str] = []
-    for endpoint in CATALOGUE:
-        if endpoint in (PROM_SCORE, PROM_CHANGE):
-            found += [f"{endpoint.key}-{one.key}" for one in instruments(mappings)]
-        else:
-            found.append(endpoint.key)
-    return tuple(found)
-
-
 def _key() -> Column:
     words = "The patient: a pseudonym; the source's id where the tables are identified"
-    return Column(PATIENT, Type.TEXT, words, required=True)
+    return Column(PATIENT, ColumnType.TEXT, words, required=True)
 
 
 def _number(words: str) -> Column:
-    return Column("number", Type.INTEGER, f"{words}, from 1 in order of time", required=True)
-
-
-def _reason(name: str, words: str) -> Column:
-    return Column(name, Type.CATEGORY, words, levels=_REASONS)
+    return Column("number", ColumnType.INTEGER, f"{words}, from 1 in order of time", required=True)
 
 
 def _resource(words: str) -> Column:
-    return Column("resource", Type.TEXT, words, identifying=True)
+    return Column("resource", ColumnType.TEXT, words, identifying=True)
 
 
 def _dates(what: str) -> tuple[Column, Column]:
     return (
-        Column("date_first", Type.DATE, f"First day that {what} can mean", identifying=True),
-        Column("date_last", Type.DATE, f"Last day of it, the same for {what}", identifying=True),
+        Column("date_first", ColumnType.DATE, f"First day that {what} can mean", identifying=True),
+        Column(
+            "date_last", ColumnType.DATE, f"Last day of it, the same for {what}", identifying=True
+        ),
     )
 
 
 def _days(what: str) -> Column:
     words = f"{what}, days from index; empty where the day is not known"
-    return Column("days", Type.INTEGER, words, _DAYS)
+    return Column("days", ColumnType.INTEGER, words, DAYS_UNIT)
 
 
 def _patients(mappings: Mappings, protocol: Protocol) -> Table:
     window = protocol.psa.baseline_days
     columns = [
         _key(),
-        Column("index_date", Type.DATE, "Day of the index procedure (day 0)", identifying=True),
+        Column(
+            "index_date", ColumnType.DATE, "Day of the index procedure (day 0)", identifying=True
+        ),
         _resource("The index procedure"),
         Column(
             "age_years",
-            Type.INTEGER,
+            ColumnType.INTEGER,
             f"Age at the index procedure; {OLDEST} stands for {OLDEST} and older unless"
             " identified; empty where the date of birth leaves it open",
             "a",
         ),
-        Column("baseline_psa", Type.NUMBER, f"Last PSA of the {window} days to index", "ng/mL"),
+        Column(
+            "baseline_psa", ColumnType.NUMBER, f"Last PSA of the {window} days to index", "ng/mL"
+        ),
         Column(
             "baseline_psa_comparator",
-            Type.CATEGORY,
+            ColumnType.CATEGORY,
             "Whether the baseline PSA lies below or above its value",
             levels=COMPARATORS,
         ),
-        Column("baseline_psa_days", Type.INTEGER, "Day of the baseline PSA from index", _DAYS),
+        Column(
+            "baseline_psa_days", ColumnType.INTEGER, "Day of the baseline PSA from index", DAYS_UNIT
+        ),
         Column(
             "salvage_therapy",
-            Type.BOOLEAN,
+            ColumnType.BOOLEAN,
             "Hormone therapy or a second local treatment after index is recorded",
             required=True,
         ),
         Column(
             "salvage_therapy_days",
-            Type.INTEGER,
+            ColumnType.INTEGER,
             "Day of the first salvage therapy from index, where its day is known",
-            _DAYS,
+            DAYS_UNIT,
         ),
     ]
-    for endpoint in CATALOGUE:
-        if endpoint in (PROM_SCORE, PROM_CHANGE):
-            continue
-        columns += _of_endpoint(endpoint, mappings)
+    for endpoint in OF_PATIENTS:
+        columns += endpoint_columns(endpoint, mappings)
     months = sorted({row.months for row in protocol.published if row.months is not None})
     for number in months:
         words = f"A metastasis dated no later than {number} months after index"
-        columns.append(Column(within_column(number), Type.BOOLEAN, words))
+        columns.append(Column(within_column(number), ColumnType.BOOLEAN, words))
     for point in time_points(protocol):
         words = f"Alive at {point} and its window past by the data cut-off, or answered"
-        columns.append(Column(expected_column(point), Type.BOOLEAN, words, required=True))
+        columns.append(Column(expected_column(point), ColumnType.BOOLEAN, words, required=True))
     for instrument in instruments(mappings):
         columns += _of_instrument(instrument, protocol)
     return Table("patients", "One row per patient", tuple(columns), (PATIENT,))
-
-
-def _of_endpoint(endpoint: Endpoint, mappings: Mappings) -> list[Column]:
-    name, words = snake(endpoint.key), endpoint.words
-    reason = _reason(f"{name}_reason", f"Why {endpoint.key} is absent")
-    unit = unit_of(endpoint)
-    if endpoint.value_type is ValueType.DAYS:
-        event = f"{endpoint.key}: the event happened (false: censored)"
-        return [
-            Column(name, Type.INTEGER, words, unit),
-            Column(f"{name}_event", Type.BOOLEAN, event),
-            reason,
-        ]
-    if endpoint.value_type is ValueType.COUNT:
-        return [Column(name, Type.INTEGER, words), reason]
-    if endpoint.value_type is ValueType.GRADE:
-        levels = grade_levels(mappings, endpoint.scale)
-        left = f"{endpoint.key}: attributed events that carry no grade of this scale"
-        return [
-            Column(name, Type.CATEGORY, words, levels=levels, ordered=True),
-            reason,
-            Column(f"{name}_ungraded", Type.INTEGER, left),
-        ]
-    days = f"Day that {endpoint.key} is dated by, from index"
-    kind = Type.BOOLEAN if endpoint.value_type is ValueType.YES_NO else Type.NUMBER
-    return [
-        Column(name, kind, words, unit),
-        reason,
-        Column(f"{name}_days", Type.INTEGER, days, _DAYS),
-    ]
 
 
 def _of_instrument(instrument: Instrument, protocol: Protocol) -> list[Column]:
@@ -307,48 +195,51 @@ def _of_instrument(instrument: Instrument, protocol: Protocol) -> list[Column]:
         name = score_column(instrument.key, point)
         words = f"{instrument.words} at {point} {worse}"
         columns += [
-            Column(name, Type.NUMBER, words, "{score}"),
-            _reason(f"{name}_reason", f"Why a response of {point} gives no {instrument.key}"),
-            Column(f"{name}_days", Type.INTEGER, f"Day of {instrument.key} at {point}", _DAYS),
+            Column(name, ColumnType.NUMBER, words, "{score}"),
+            reason_column(f"{name}_reason", f"Why a response of {point} gives no {instrument.key}"),
+            Column(
+                f"{name}_days", ColumnType.INTEGER, f"Day of {instrument.key} at {point}", DAYS_UNIT
+            ),
         ]
     for point in time_points(protocol):
         if point != BASELINE:
             name = score_column(instrument.key, point, change=True)
             words = f"{instrument.words} at {point} less baseline {worse}"
-            columns.append(Column(name, Type.NUMBER, words, "{score}"))
+            columns.append(Column(name, ColumnType.NUMBER, words, "{score}"))
     return columns
 
 
 def _endpoints(mappings: Mappings, protocol: Protocol) -> Table:
+    codes = published_codes(instrument.key for instrument in instruments(mappings))
     columns = (
         _key(),
-        Column("endpoint", Type.CATEGORY, "The endpoint", levels=codes(mappings), required=True),
+        Column("endpoint", ColumnType.CATEGORY, "The endpoint", levels=codes, required=True),
         Column(
             "time_point",
-            Type.CATEGORY,
+            ColumnType.CATEGORY,
             f"The time point of a questionnaire's score; else {FOLLOW_UP}",
             levels=(FOLLOW_UP, *time_points(protocol)),
             required=True,
         ),
-        Column("value", Type.TEXT, f"The value: {YES} or {NO}, a grade, or a number as text"),
-        Column("number", Type.NUMBER, "The value where it is a number"),
-        Column("unit", Type.CATEGORY, "Unit of the number", levels=tuple(UNITS.values())),
-        Column("event", Type.BOOLEAN, "Of a time: the event happened (false: censored)"),
+        Column("value", ColumnType.TEXT, f"The value: {YES} or {NO}, a grade, or a number as text"),
+        Column("number", ColumnType.NUMBER, "The value where it is a number"),
+        Column("unit", ColumnType.CATEGORY, "Unit of the number", levels=units()),
+        Column("event", ColumnType.BOOLEAN, "Of a time: the event happened (false: censored)"),
         _days("The day that the endpoint is dated by"),
         Column(
             "status",
-            Type.CATEGORY,
+            ColumnType.CATEGORY,
             "final: nothing later can change it by rule",
             levels=(PRELIMINARY, FINAL),
             required=True,
         ),
         Column(
             "absent",
-            Type.CATEGORY,
+            ColumnType.CATEGORY,
             "What kind of absence, where there is no value",
             levels=tuple(str(kind) for kind in Absent),
         ),
-        _reason("reason", "Why there is no value"),
+        reason_column("reason", "Why there is no value"),
         *_dates("what the endpoint is dated by"),
         _resource("What the endpoint stands on"),
     )
@@ -361,31 +252,35 @@ def _psa() -> Table:
     columns = (
         _key(),
         _number("The PSA result"),
-        Column("days", Type.INTEGER, "Day of the result from index", _DAYS, required=True),
-        Column("psa", Type.NUMBER, "The value used", "ng/mL", required=True),
+        Column(
+            "days", ColumnType.INTEGER, "Day of the result from index", DAYS_UNIT, required=True
+        ),
+        Column("psa", ColumnType.NUMBER, "The value used", "ng/mL", required=True),
         Column(
             "comparator",
-            Type.CATEGORY,
+            ColumnType.CATEGORY,
             "Whether the result lies below or above a limit",
             levels=COMPARATORS,
         ),
         Column(
             "judgement",
-            Type.CATEGORY,
+            ColumnType.CATEGORY,
             "What the result says of biochemical failure",
             levels=judgements,
             required=True,
         ),
-        Column("running_nadir", Type.NUMBER, "Lowest result before this one", "ng/mL"),
-        Column("threshold", Type.NUMBER, "Running nadir and the protocol's rise", "ng/mL"),
-        Column("failure", Type.BOOLEAN, "This result is the biochemical failure", required=True),
+        Column("running_nadir", ColumnType.NUMBER, "Lowest result before this one", "ng/mL"),
+        Column("threshold", ColumnType.NUMBER, "Running nadir and the protocol's rise", "ng/mL"),
+        Column(
+            "failure", ColumnType.BOOLEAN, "This result is the biochemical failure", required=True
+        ),
         Column(
             "after_salvage_therapy",
-            Type.BOOLEAN,
+            ColumnType.BOOLEAN,
             "Dated after the first day that a salvage therapy may have begun",
             required=True,
         ),
-        Column("date", Type.DATE, "Day of the result", identifying=True),
+        Column("date", ColumnType.DATE, "Day of the result", identifying=True),
         _resource("The result"),
     )
     words = "The PSA results that are used: the baseline and all after index"
@@ -398,14 +293,14 @@ def _events() -> Table:
         _number("The event"),
         Column(
             "kind",
-            Type.CATEGORY,
+            ColumnType.CATEGORY,
             "What happened",
             levels=tuple(str(kind) for kind in Kind),
             required=True,
         ),
         Column(
             "certainty",
-            Type.CATEGORY,
+            ColumnType.CATEGORY,
             "day: its day is known; interval: wholly after index; possible: neither counted nor"
             " ruled out; at-baseline: on or before index",
             levels=tuple(str(one) for one in Certainty),
@@ -421,7 +316,11 @@ def _events() -> Table:
 def _adverse_events(mappings: Mappings) -> Table:
     grades = tuple(
         Column(
-            snake(name), Type.CATEGORY, f"Worst: {scale.words}", levels=scale.order, ordered=True
+            snake(name),
+            ColumnType.CATEGORY,
+            f"Worst: {scale.words}",
+            levels=scale.order,
+            ordered=True,
         )
         for name, scale in sorted(mappings.scales.items())
     )
@@ -430,14 +329,14 @@ def _adverse_events(mappings: Mappings) -> Table:
         _number("The adverse event"),
         Column(
             "attribution",
-            Type.CATEGORY,
+            ColumnType.CATEGORY,
             "Whether it is attributed to the index procedure",
             levels=tuple(str(one) for one in Attribution),
             required=True,
         ),
         Column(
             "only_graded",
-            Type.BOOLEAN,
+            ColumnType.BOOLEAN,
             "Known by an Observation that grades it alone; no AdverseEvent is recorded",
             required=True,
         ),
@@ -455,27 +354,29 @@ def _questionnaires(mappings: Mappings, protocol: Protocol) -> Table:
         _number("The score"),
         Column(
             "instrument",
-            Type.CATEGORY,
+            ColumnType.CATEGORY,
             "The instrument",
             levels=tuple(one.key for one in instruments(mappings)),
             required=True,
         ),
-        Column("days", Type.INTEGER, "Day of the answer from index", _DAYS, required=True),
-        Column("score", Type.NUMBER, "The score", "{score}"),
+        Column(
+            "days", ColumnType.INTEGER, "Day of the answer from index", DAYS_UNIT, required=True
+        ),
+        Column("score", ColumnType.NUMBER, "The score", "{score}"),
         Column(
             "time_point",
-            Type.CATEGORY,
+            ColumnType.CATEGORY,
             "The time point that it is the score of",
             levels=tuple(time_points(protocol)),
         ),
-        _reason("reason", "Why there is no score, or no time point"),
+        reason_column("reason", "Why there is no score, or no time point"),
         Column(
             "score_mismatch",
-            Type.BOOLEAN,
+            ColumnType.BOOLEAN,
             "The recorded total is another number than the items give; the items decide",
             required=True,
         ),
-        Column("date", Type.DATE, "Day of the answer", identifying=True),
+        Column("date", ColumnType.DATE, "Day of the answer", identifying=True),
         _resource("The response"),
     )
     words = "Scores of answered questionnaires, also of those that no time point takes"
@@ -484,16 +385,16 @@ def _questionnaires(mappings: Mappings, protocol: Protocol) -> Table:
 
 def _not_used() -> Table:
     columns = (
-        Column("reason", Type.CATEGORY, "Why", levels=_REASONS, required=True),
-        Column("resource_type", Type.TEXT, "Type of the resources", required=True),
+        Column("reason", ColumnType.CATEGORY, "Why", levels=_REASONS, required=True),
+        Column("resource_type", ColumnType.TEXT, "Type of the resources", required=True),
         Column(
             "code",
-            Type.TEXT,
+            ColumnType.TEXT,
             f"What they are coded as; {NO_CODE} where that is not told",
             identifying=True,
             required=True,
         ),
-        Column("count", Type.INTEGER, "How many resources", required=True),
+        Column("count", ColumnType.INTEGER, "How many resources", required=True),
     )
     words = "What was read and not used"
     return Table("not_used", words, columns, ("reason", "resource_type", "code"))

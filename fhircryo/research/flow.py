@@ -1,89 +1,92 @@
-"""Where patients were lost on the way from the source to the cohort."""
+"""The flow of patients from the source to the cohort, and why some are excluded."""
 
 import msgspec
 
 from fhircryo.record.collector import type_of
 from fhircryo.record.items import NotUsed, Treatment
-from fhircryo.research.build import Built
+from fhircryo.research.build import BuiltTables
+from fhircryo.runs.read_source import ReadResult
 from fhircryo.runs.run_config import RunConfig
-from fhircryo.runs.summary import lacking_words
-from fhircryo.sources.read_result import ReadResult
+from fhircryo.sources.lacking import lacking_types
 
 
-class Lost(msgspec.Struct, frozen=True):
-    """Patients who are not in the cohort, and why; None where too few to be shown."""
+class Exclusion(msgspec.Struct, frozen=True):
+    """How many candidates are not in the cohort for a reason; None if too few to be shown."""
 
     words: str
     patients: int | None
 
 
 class Flow(msgspec.Struct, frozen=True):
-    """From the source to the cohort.
+    """The numbers of patients from the source to the cohort.
 
-    ``patients_read``: Patient resources; ``candidates``: patients with a procedure that can be the
-    index; ``lost``: of these. ``procedures``: cryoablations that cannot be the index, by reason.
-    ``lacking``: types that the source does not hold; ``unreadable``: lines and files.
+    ``patients_read``: Patient resources. ``candidates``: patients with a procedure that can be the
+    index procedure; ``lost``: the candidates who are not in the cohort. ``procedures``: by reason,
+    the other patients whose cryoablation cannot be the index procedure. ``lacking``: the resource
+    types that the source does not hold. ``unreadable``: how many lines and files.
     """
 
     resources_read: int
     patients_read: int
     candidates: int | None
-    lost: list[Lost]
+    lost: list[Exclusion]
     cohort: int
     procedures: dict[str, int | None]
     lacking: list[str]
     unreadable: int
 
 
-def flow_of(read: ReadResult, job: RunConfig, built: Built, cohort: int) -> Flow:
-    """The flow of a cohort that was built."""
-    shelf, patients = read.reading.shelf, read.reading.patients
+def flow_of(read: ReadResult, config: RunConfig, built: BuiltTables) -> Flow:
+    """The flow of patients from a source to the cohort whose tables were built."""
+    facts, patients = read.collected.facts, read.collected.patients
     candidates = {
         patients.current(item.patient)
-        for item in shelf.kept.values()
+        for item in read.collected.items.values()
         if type(item) is Treatment and item.patient
     }
-    objected = {patients.current(one) for one in job.selection.exclude} & candidates
-    allowed = {one for one in candidates if patients.allowed(one)}
+    objected = {patients.current(patient) for patient in config.selection.exclude} & candidates
+    allowed = {patient for patient in candidates if patients.allowed(patient)}
     lost = [
-        Lost("objected (--exclude)", len(objected)),
-        Lost("not on the list (--patients)", len(candidates - allowed - objected)),
-        Lost("labelled as test data", len(allowed - read.records.records.keys())),
-        Lost("index procedure after the data cut-off", built.index_after_as_of),
-        Lost("index procedure outside --from and --to", built.index_out_of_range),
+        Exclusion("objected (--exclude)", len(objected)),
+        Exclusion("not on the list (--patients)", len(candidates - allowed - objected)),
+        Exclusion("labelled as test data", len(allowed - read.records.records.keys())),
+        Exclusion("index procedure after the data cut-off", built.index_after_as_of),
+        Exclusion("index procedure outside --from and --to", built.index_out_of_range),
     ]
     return Flow(
-        resources_read=sum(shelf.seen.values()),
-        patients_read=shelf.seen["Patient"],
+        resources_read=sum(facts.seen.values()),
+        patients_read=facts.seen.get("Patient", 0),
         candidates=len(candidates),
-        lost=[one for one in lost if one.patients],
-        cohort=cohort,
+        lost=[excluded for excluded in lost if excluded.patients],
+        cohort=len(built.tables["patients"]),
         procedures=_procedures(read, candidates),
-        lacking=lacking_words(read.lacking),
-        unreadable=len(shelf.unreadable),
+        lacking=lacking_types(read.lacking),
+        unreadable=len(facts.unreadable),
     )
 
 
 def _procedures(read: ReadResult, candidates: set[str]) -> dict[str, int | None]:
-    """Patients without an index procedure whose cryoablation cannot be one, by its reason."""
-    patients = read.reading.patients
-    found: dict[str, set[str]] = {}
-    for item in read.reading.shelf.kept.values():
+    """By reason, how many patients have only cryoablations that cannot be the index procedure."""
+    patients = read.collected.patients
+    by_reason: dict[str, set[str]] = {}
+    for item in read.collected.items.values():
         if not isinstance(item, NotUsed) or type_of(item.ref) != "Procedure" or not item.patient:
             continue
         current = patients.current(item.patient)
         if current not in candidates:
-            found.setdefault(str(item.reason), set()).add(current)
-    return {reason: len(whose) for reason, whose in sorted(found.items())}
+            by_reason.setdefault(str(item.reason), set()).add(current)
+    return {reason: len(counted) for reason, counted in sorted(by_reason.items())}
 
 
 def flow_words(flow: Flow) -> list[str]:
-    """The flow as lines for people."""
+    """The flow as lines of text."""
     lines = [
         f"patients read         {flow.patients_read:>8}",
         f"with a cryoablation   {_count(flow.candidates):>8}",
     ]
-    lines += [f"  lost                {_count(one.patients):>8}   {one.words}" for one in flow.lost]
+    lines += [
+        f"  lost                {_count(lost.patients):>8}   {lost.words}" for lost in flow.lost
+    ]
     lines.append(f"in the cohort         {flow.cohort:>8}")
     for reason, count in flow.procedures.items():
         lines.append(f"  no index procedure  {_count(count):>8}   its cryoablation: {reason}")

@@ -1,10 +1,12 @@
-"""A draft of the methods paragraph: the protocol's numbers in words."""
+"""A draft of a paper's methods section: the protocol's numbers in words."""
 
 from fhircryo import __version__
 from fhircryo.endpoints.catalogue import MAJOR_CLAVIEN, MAJOR_SIR
 from fhircryo.mapping.protocol import BASELINE
 from fhircryo.research.build import Between
-from fhircryo.research.columns import time_points
+from fhircryo.research.columns import (
+    time_points,
+)
 from fhircryo.research.flow import Flow
 from fhircryo.runs.run_config import RunConfig
 
@@ -22,35 +24,35 @@ _SALVAGE = {
 }
 
 
-def methods(job: RunConfig, flow: Flow, between: Between, kind: str) -> str:
-    """A paragraph of Markdown for a paper's methods section, to be edited by its authors."""
+def methods(config: RunConfig, flow: Flow, between: Between, kind: str) -> str:
+    """The methods section in Markdown, for the authors to edit; ``kind``: as in FolderOptions."""
     return (
         "\n\n".join(
             (
                 "# Methods (draft)",
-                _patients(job, flow, between),
-                _failure(job),
-                _disease(job),
-                _complications(job),
-                _questionnaires(job),
+                _patients(config, flow, between),
+                _failure(config),
+                _disease(config),
+                _complications(config),
+                _questionnaires(config),
                 _statistics(),
-                _versions(job, kind),
+                _versions(config, kind),
             )
         )
         + "\n"
     )
 
 
-def _patients(job: RunConfig, flow: Flow, between: Between) -> str:
+def _patients(config: RunConfig, flow: Flow, between: Between) -> str:
     span = ""
     if between.first is not None:
         span += f" from {between.first}"
     if between.last is not None:
         span += f" to {between.last}"
-    days = job.protocol.index.treatment_days
+    days = config.protocol.index.treatment_days
     text = (
         f"Patients with a completed or stopped cryoablation of the prostate{span} were read from"
-        f" the FHIR record as of {job.as_of}. Day 0 (D0) is the day of the first such procedure;"
+        f" the FHIR record as of {config.as_of}. Day 0 (D0) is the day of the first such procedure;"
         f" procedures up to {days} day(s) later belong to the index treatment."
         f" {flow.cohort} patients are in the cohort."
     )
@@ -62,9 +64,9 @@ def _patients(job: RunConfig, flow: Flow, between: Between) -> str:
     return text
 
 
-def _failure(job: RunConfig) -> str:
-    rules = job.protocol.biochemical_failure
-    psa = job.protocol.psa
+def _failure(config: RunConfig) -> str:
+    rules = config.protocol.biochemical_failure
+    psa = config.protocol.psa
     name = _PHOENIX if rules.definition == "phoenix" else _STUTTGART
     return (
         f"Biochemical failure was defined by {name}: a serum PSA of the running nadir +"
@@ -72,12 +74,12 @@ def _failure(job: RunConfig) -> str:
         f" Results below detection were {_DETECTION[psa.detection_limit]} and could be the nadir"
         f" if the limit was {psa.nadir_limit_max} ng/mL or lower. Baseline PSA was the last of the"
         f" {psa.baseline_days} days to D0. Salvage therapy (hormone therapy or a second local"
-        f" treatment) {_SALVAGE[job.protocol.salvage_therapy]}."
+        f" treatment) {_SALVAGE[config.protocol.salvage_therapy]}."
     )
 
 
-def _disease(job: RunConfig) -> str:
-    rules = job.protocol.disease_free
+def _disease(config: RunConfig) -> str:
+    rules = config.protocol.disease_free
     return (
         f"Disease-free at {rules.landmark_months} months meant no biochemical failure, local"
         f" recurrence, metastasis or progression up to D0 + {rules.landmark_months} months, and a"
@@ -85,18 +87,18 @@ def _disease(job: RunConfig) -> str:
         " Patients without such a PSA, with events of unknown date, who died before, or whose"
         " landmark lay after the data cut-off were not evaluable and left out of the denominator."
         " A local recurrence recorded without an onset up to D0 +"
-        f" {job.protocol.recurrence.indication_days} days was taken as the indication. Times to"
+        f" {config.protocol.recurrence.indication_days} days was taken as the indication. Times to"
         " event were censored at the last PSA that showed no failure (metastasis-free survival: at"
         " the last PSA)."
     )
 
 
-def _complications(job: RunConfig) -> str:
-    rules = job.protocol.complications
-    scales = [job.mappings.scales[endpoint.scale] for endpoint in (MAJOR_CLAVIEN, MAJOR_SIR)]
+def _complications(config: RunConfig) -> str:
+    rules = config.protocol.complications
+    scales = [config.mappings.scales[endpoint.scale] for endpoint in (MAJOR_CLAVIEN, MAJOR_SIR)]
     named = " and ".join(f"{scale.words} ({scale.source})" for scale in scales)
     major = " and ".join(
-        f"{job.mappings.scales[name].words} {grade}" for name, grade in rules.major.items()
+        f"{config.mappings.scales[name].words} {grade}" for name, grade in rules.major.items()
     )
     ungraded = "were taken as minor" if rules.ungraded_means_minor else "were never taken as minor"
     return (
@@ -106,10 +108,10 @@ def _complications(job: RunConfig) -> str:
     )
 
 
-def _questionnaires(job: RunConfig) -> str:
+def _questionnaires(config: RunConfig) -> str:
     parts = []
-    for name in time_points(job.protocol):
-        point = job.protocol.time_points[name]
+    for name in time_points(config.protocol):
+        point = config.protocol.time_points[name]
         if name == BASELINE:
             parts.append(f"baseline (the last of the {point.days_before} days to D0)")
         else:
@@ -131,14 +133,14 @@ def _statistics() -> str:
     )
 
 
-def _versions(job: RunConfig, kind: str) -> str:
+def _versions(config: RunConfig, kind: str) -> str:
     tables = {
         "identified": "the tables are identified",
         "pseudonymised": "the tables are pseudonymised",
     }
-    hidden = f"groups smaller than {job.settings.smallest_group} are not shown"
+    hidden = f"groups smaller than {config.settings.smallest_group} are not shown"
     return (
-        f"Endpoints were computed with fhircryo {__version__}, protocol {job.protocol.id}"
-        f" {job.protocol.version} ({job.protocol.source}), mappings SHA-256"
-        f" {job.mappings.sha256[:16]}; {tables.get(kind, hidden)}."
+        f"Endpoints were computed with fhircryo {__version__}, protocol {config.protocol.id}"
+        f" {config.protocol.version} ({config.protocol.source}), mappings SHA-256"
+        f" {config.mappings.sha256[:16]}; {tables.get(kind, hidden)}."
     )

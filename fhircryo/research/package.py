@@ -1,21 +1,21 @@
-"""The tables described: a Frictionless data package for programs, a dictionary for people."""
+"""The description of the tables: a Frictionless data package and a data dictionary."""
 
 import csv
 import io
 from collections.abc import Iterable
 from typing import Any
 
-from fhircryo.research.columns import PATIENT, Column, Table, Type
+from fhircryo.research.table import PATIENT, Column, ColumnType, Table
 from fhircryo.research.table_files import NO, YES
 
 #: https://specs.frictionlessdata.io/table-schema/#types-and-formats
 _TYPES = {
-    Type.TEXT: "string",
-    Type.INTEGER: "integer",
-    Type.NUMBER: "number",
-    Type.BOOLEAN: "boolean",
-    Type.CATEGORY: "string",
-    Type.DATE: "date",
+    ColumnType.TEXT: "string",
+    ColumnType.INTEGER: "integer",
+    ColumnType.NUMBER: "number",
+    ColumnType.BOOLEAN: "boolean",
+    ColumnType.CATEGORY: "string",
+    ColumnType.DATE: "date",
 }
 _PATIENTS = "patients"
 _PROFILE = "tabular-data-package"
@@ -25,7 +25,7 @@ _RESOURCE = "tabular-data-resource"
 def data_package(
     tables: Iterable[Table], name: str, title: str, formats: frozenset[str]
 ) -> dict[str, Any]:
-    """A data package of the tables, each as ``NAME.csv``, else as ``NAME.parquet``.
+    """The descriptor of a data package; the files are ``NAME.csv``, else ``NAME.parquet``.
 
     Source: https://specs.frictionlessdata.io/data-package/, table-schema, tabular-data-resource.
     """
@@ -72,14 +72,14 @@ def _field(column: Column) -> dict[str, Any]:
     }
     if column.unit:
         found["unit"] = column.unit
-    if column.type is Type.BOOLEAN:
+    if column.type is ColumnType.BOOLEAN:
         found |= {"trueValues": [YES], "falseValues": [NO]}
     constraints: dict[str, Any] = {}
     if column.required:
         constraints["required"] = True
     if column.levels:
         constraints["enum"] = list(column.levels)
-        # Of the second version of the standard, which the first lets stand.
+        # Properties of version 2 of the standard; version 1 allows additional properties.
         found |= {"categories": list(column.levels), "categoriesOrdered": column.ordered}
     if constraints:
         found["constraints"] = constraints
@@ -87,7 +87,7 @@ def _field(column: Column) -> dict[str, Any]:
 
 
 def dictionary(tables: Iterable[Table]) -> str:
-    """The columns of all tables as CSV."""
+    """The data dictionary: the columns of all tables as CSV."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(("table", "column", "type", "unit", "values", "description"))

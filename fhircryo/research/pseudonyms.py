@@ -1,4 +1,4 @@
-"""Pseudonyms: keyed hashes of patient ids. Whoever has the key can tell whose they are."""
+"""Pseudonyms: keyed hashes of patient ids, which only a holder of the key can link to them."""
 
 import base64
 import hashlib
@@ -12,14 +12,14 @@ from fhircryo.storage.atomic import PRIVATE
 
 _KEY_BYTES = 32
 _OTHERS = 0o077
-#: Of 80 bits two of a million patients are the same once in two million million cohorts.
+#: With 80 bits, the probability that two of a million patients collide is 4e-13.
 _PSEUDONYM_BYTES = 10
 
 
 class Pseudonyms:
-    """Pseudonyms of one key: the same patient has the same one in every table and run of it.
+    """The pseudonyms of one key: a patient has the same one in every table and run.
 
-    HMAC with SHA-256 (RFC 2104), so that nobody without the key can try ids out.
+    They are HMACs with SHA-256 (RFC 2104), so that ids cannot be tried out without the key.
     """
 
     def __init__(self, key: bytes) -> None:
@@ -27,7 +27,7 @@ class Pseudonyms:
 
     @classmethod
     def at_random(cls) -> "Pseudonyms":
-        """Pseudonyms of a key that nobody keeps."""
+        """Pseudonyms of a random key."""
         return cls(secrets.token_bytes(_KEY_BYTES))
 
     def of(self, patient: str) -> str:
@@ -37,10 +37,10 @@ class Pseudonyms:
 
 
 def read_key(path: Path) -> Pseudonyms:
-    """The pseudonyms of a key file.
+    """The pseudonyms of the key in a file.
 
     Raises:
-        UsageError: it cannot be read, others can read it, or it holds no key.
+        UsageError: the file cannot be read, other users can read it, or it does not hold a key.
     """
     try:
         mode = path.stat().st_mode
@@ -58,7 +58,7 @@ def read_key(path: Path) -> Pseudonyms:
 
 
 def write_key(path: Path, pseudonyms: Pseudonyms) -> None:
-    """Keep a key in a new file that is its owner's alone.
+    """Write the key to a new file that only its owner can read.
 
     Raises:
         UsageError: the file cannot be written.

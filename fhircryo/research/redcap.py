@@ -1,9 +1,9 @@
 """The tables as a REDCap project: its data dictionary, and files to import.
 
-One record per patient; PSA, events, adverse events and questionnaires are repeating instruments,
-to be made such in the project's setup. Source of both formats: REDCap's Help & FAQ, "Data
-Dictionary" (columns and their order) and "Data Import Tool"; repeating instruments are imported
-with ``redcap_repeat_instrument`` and ``redcap_repeat_instance``.
+There is one record per patient. PSA, events, adverse events and questionnaires are repeating
+instruments, which have to be enabled in the project's setup. Source of both formats: REDCap's
+Help & FAQ, "Data Dictionary" (columns and their order) and "Data Import Tool"; repeating
+instruments are imported with ``redcap_repeat_instrument`` and ``redcap_repeat_instance``.
 """
 
 import csv
@@ -11,11 +11,11 @@ import io
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from fhircryo.research.columns import PATIENT, Column, Table, Type
+from fhircryo.research.table import PATIENT, Column, ColumnType, Table
 from fhircryo.storage.atomic import PRIVATE, write_whole
 
 RECORD = "record_id"
@@ -43,16 +43,20 @@ _HEADING = (
     "Matrix Ranking?",
     "Field Annotation",
 )
-_VALIDATION = {Type.INTEGER: "integer", Type.NUMBER: "number", Type.DATE: "date_ymd"}
-#: What REDCap says of a form whose data are all there.
+_VALIDATION = {
+    ColumnType.INTEGER: "integer",
+    ColumnType.NUMBER: "number",
+    ColumnType.DATE: "date_ymd",
+}
+#: The status of a form whose data are complete.
 _COMPLETE = "2"
-#: A field's name is a variable of the whole project.
+#: By table; the name of a field is unique within the whole project.
 _PREFIX = {"psa": "psa", "events": "event", "adverse_events": "ae", "questionnaires": "prom"}
 _NUMBER = "number"
 
 
 def file_of(table: str) -> str:
-    """The import file of a table."""
+    """The name of the import file of a table."""
     return f"redcap_{table}.csv"
 
 
@@ -61,10 +65,10 @@ FILES = frozenset({DICTIONARY, file_of(PATIENTS), *(file_of(name) for name in RE
 
 
 def write_redcap(schemas: dict[str, Table], tables: dict[str, pa.Table], folder: Path) -> None:
-    """Write the dictionary and an import file per table."""
-    wanted = [schemas[name] for name in (PATIENTS, *REPEATING)]
-    _write(folder / DICTIONARY, _dictionary(wanted))
-    for table in wanted:
+    """Write the data dictionary and an import file per table."""
+    exported = [schemas[name] for name in (PATIENTS, *REPEATING)]
+    _write(folder / DICTIONARY, _dictionary(exported))
+    for table in exported:
         _write(folder / file_of(table.name), _records(table, tables[table.name]))
 
 
@@ -74,7 +78,7 @@ def _write(path: Path, rows: Iterable[tuple[str, ...]]) -> None:
     write_whole(path, text.getvalue().encode(), PRIVATE)
 
 
-def _field(table: Table, column: Column) -> str:
+def _name(table: Table, column: Column) -> str:
     prefix = _PREFIX.get(table.name)
     if prefix is None or column.name.startswith(f"{prefix}_"):
         return column.name
@@ -82,48 +86,55 @@ def _field(table: Table, column: Column) -> str:
 
 
 def _columns(table: Table) -> list[Column]:
-    """The columns that become fields: a record's id and a row's number stand elsewhere."""
+    """The columns that become fields: all but the record's id and the row's number."""
     return [column for column in table.columns if column.name not in (PATIENT, _NUMBER)]
 
 
 def _dictionary(tables: list[Table]) -> Iterator[tuple[str, ...]]:
     yield _HEADING
-    yield _line(RECORD, PATIENTS, "text", "Patient", "", "", "", identifier=False)
+    yield _line(_Field(RECORD, PATIENTS, "text", "Patient"))
     for table in tables:
         for column in _columns(table):
-            kind, choices, validation = "text", "", _VALIDATION.get(column.type, "")
-            if column.type is Type.BOOLEAN:
-                kind = "yesno"
-            elif column.type is Type.CATEGORY:
-                kind = "dropdown"
-                choices = " | ".join(
-                    f"{number}, {level}" for number, level in enumerate(column.levels, 1)
-                )
-            yield _line(
-                _field(table, column),
-                table.name,
-                kind,
-                column.words,
-                choices,
-                column.unit,
-                validation,
-                identifier=column.identifying,
-            )
+            yield _line(_field(table, column))
 
 
-def _line(
-    name: str,
-    form: str,
-    kind: str,
-    label: str,
-    choices: str,
-    note: str,
-    validation: str,
-    *,
-    identifier: bool,
-) -> tuple[str, ...]:
-    left = (name, form, "", kind, label, choices, note, validation, "", "")
-    return (*left, "y" if identifier else "", "", "", "", "", "", "", "")
+def _field(table: Table, column: Column) -> "_Field":
+    kind, choices = "text", ""
+    if column.type is ColumnType.BOOLEAN:
+        kind = "yesno"
+    elif column.type is ColumnType.CATEGORY:
+        kind = "dropdown"
+        choices = " | ".join(f"{number}, {level}" for number, level in enumerate(column.levels, 1))
+    return _Field(
+        _name(table, column),
+        table.name,
+        kind,
+        column.words,
+        choices,
+        note=column.unit,
+        validation=_VALIDATION.get(column.type, ""),
+        identifier=column.identifying,
+    )
+
+
+class _Field(NamedTuple):
+    """A field of the data dictionary; the columns that it does not name are left empty."""
+
+    name: str
+    form: str
+    kind: str
+    label: str
+    choices: str = ""
+    note: str = ""
+    validation: str = ""
+    identifier: bool = False
+
+
+def _line(field: _Field) -> tuple[str, ...]:
+    """The line of a field, in the columns of ``_HEADING``."""
+    left = (field.name, field.form, "", field.kind, field.label, field.choices)
+    right = (field.note, field.validation, "", "", "y" if field.identifier else "")
+    return (*left, *right, *("" for _ in _HEADING[len(left) + len(right) :]))
 
 
 def _records(table: Table, rows: pa.Table) -> Iterator[tuple[str, ...]]:
@@ -132,19 +143,19 @@ def _records(table: Table, rows: pa.Table) -> Iterator[tuple[str, ...]]:
     heading = [RECORD]
     if repeats:
         heading += ["redcap_repeat_instrument", "redcap_repeat_instance"]
-    yield (*heading, *(_field(table, column) for column in columns), f"{table.name}_complete")
+    yield (*heading, *(_name(table, column) for column in columns), f"{table.name}_complete")
     for batch in rows.to_batches():
         for row in batch.to_pylist():
-            found = [row[PATIENT]]
+            record = [row[PATIENT]]
             if repeats:
-                found += [table.name, str(row[_NUMBER])]
-            yield (*found, *(_value(column, row[column.name]) for column in columns), _COMPLETE)
+                record += [table.name, str(row[_NUMBER])]
+            yield (*record, *(_value(column, row[column.name]) for column in columns), _COMPLETE)
 
 
 def _value(column: Column, value: Any) -> str:
     if value is None:
         return ""
-    if column.type is Type.CATEGORY:
+    if column.type is ColumnType.CATEGORY:
         return str(column.levels.index(value) + 1)
     if isinstance(value, bool):
         return "1" if value else "0"

@@ -1,6 +1,7 @@
-"""The results table of a cohort: the rows of a protocol's publication, beside its figures.
+"""The results table of a cohort: our figures beside those of the protocol's publication.
 
-Denominators are the patients in whom an endpoint is known; nothing is imputed.
+The denominator of a proportion is the number of patients whose endpoint is known; nothing is
+imputed.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,11 +18,12 @@ from fhircryo.endpoints.catalogue import (
     TECHNICAL_SUCCESS,
     Endpoint,
 )
-from fhircryo.mapping.protocol import Protocol, Published
+from fhircryo.mapping.protocol import Protocol, PublishedFigure
 from fhircryo.mapping.schema import Instrument
-from fhircryo.research.columns import score_column, snake, within_column
+from fhircryo.research.columns import score_column, within_column
 from fhircryo.research.statistics.paired import Paired, wilcoxon_paired
 from fhircryo.research.statistics.proportions import Proportion, proportion
+from fhircryo.research.table import snake
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,10 +32,10 @@ _SIGNIFICANT = 0.05
 _SMALLEST_SHOWN = 0.0005
 
 
-class Row(msgspec.Struct):
-    """A row of the table: what, our figure, the publication's.
+class ResultsRow(msgspec.Struct):
+    """A row of the table: its label, our figure and the published figure.
 
-    ``counted``: a proportion with its interval; ``change``: a paired change; None of other rows.
+    ``counted``: the proportion of the row, ``change``: its paired change; None if it has none.
     """
 
     words: str
@@ -48,43 +50,49 @@ class Row(msgspec.Struct):
         return self.ours == self.published
 
 
+#: Makes a row from its label, the published figure and the table of patients.
+RowMaker = Callable[[str, PublishedFigure, "pd.DataFrame"], ResultsRow]
+
+
 def results_table(
     patients: "pd.DataFrame", protocol: Protocol, instruments: Iterable[Instrument]
-) -> list[Row]:
-    """The rows that the protocol's publication reports, from the table of patients."""
-    known = {instrument.key: instrument for instrument in instruments}
-    return [_row(published, patients, known) for published in protocol.published]
+) -> list[ResultsRow]:
+    """The rows that the publication reports, computed from the table of patients."""
+    by_key = {instrument.key: instrument for instrument in instruments}
+    return [_row(published, patients, by_key) for published in protocol.published]
 
 
-def _row(published: Published, patients: "pd.DataFrame", instruments: dict[str, Instrument]) -> Row:
+def _row(
+    published: PublishedFigure, patients: "pd.DataFrame", instruments: dict[str, Instrument]
+) -> ResultsRow:
     if published.row == "prom-change":
         return _prom_row(published, patients, instruments)
     if published.row == "metastasis-within":
         words = f"{METASTASIS.key.capitalize()} within {published.months} months"
         within = _counted(patients, within_column(published.months or 0))
-        return Row(words, str(within.successes), published.figure, within)
-    words, figure = _COUNTED[published.row]
-    return figure(words, published, patients)
+        return ResultsRow(words, str(within.successes), published.figure, within)
+    words, make_row = _ROWS[published.row]
+    return make_row(words, published, patients)
 
 
 def _counted(patients: "pd.DataFrame", column: str) -> Proportion:
-    """Yes of those in whom it is known."""
+    """The patients with yes, of those whose value is known."""
     known = patients[column].dropna()
     return proportion(int(known.sum()), len(known))
 
 
-def _share(endpoint: Endpoint) -> Callable[[str, Published, "pd.DataFrame"], Row]:
-    """A row of yes of those known, with the per cent."""
+def _share(endpoint: Endpoint) -> RowMaker:
+    """A row with the number of patients with yes, of those whose value is known."""
 
-    def row(words: str, published: Published, patients: "pd.DataFrame") -> Row:
+    def row(words: str, published: PublishedFigure, patients: "pd.DataFrame") -> ResultsRow:
         counted = _counted(patients, snake(endpoint.key))
-        return Row(words, share(counted, published.decimals), published.figure, counted)
+        return ResultsRow(words, share(counted, published.decimals), published.figure, counted)
 
     return row
 
 
 def share(counted: Proportion, decimals: int) -> str:
-    """A proportion as ``yes/n (per cent)``, rounded half up."""
+    """A proportion as ``yes/n (percentage)``, rounded half up."""
     if not counted.n:
         return "0/0"
     percent = _half_up(Fraction(100 * counted.successes, counted.n), decimals)
@@ -99,28 +107,30 @@ def _half_up(value: Fraction, decimals: int) -> str:
     return f"{whole // 10**decimals}.{whole % 10**decimals:0{decimals}d}"
 
 
-def _patients(words: str, published: Published, patients: "pd.DataFrame") -> Row:
-    return Row(words, str(len(patients)), published.figure)
+def _patients(words: str, published: PublishedFigure, patients: "pd.DataFrame") -> ResultsRow:
+    return ResultsRow(words, str(len(patients)), published.figure)
 
 
-def _not_evaluable(words: str, published: Published, patients: "pd.DataFrame") -> Row:
+def _not_evaluable(words: str, published: PublishedFigure, patients: "pd.DataFrame") -> ResultsRow:
     absent = int(patients[snake(DISEASE_FREE.key)].isna().sum())
-    return Row(words, str(absent), published.figure, proportion(absent, len(patients)))
+    counted = proportion(absent, len(patients))
+    return ResultsRow(words, str(absent), published.figure, counted)
 
 
 def _prom_row(
-    published: Published, patients: "pd.DataFrame", instruments: dict[str, Instrument]
-) -> Row:
-    """The paired change of a score since baseline, tested by Wilcoxon's signed ranks."""
+    published: PublishedFigure, patients: "pd.DataFrame", instruments: dict[str, Instrument]
+) -> ResultsRow:
+    """The paired change of a score since baseline, tested with Wilcoxon's signed-rank test."""
     instrument = instruments[published.instrument or ""]
     column = score_column(instrument.key, published.time_point or "", change=True)
     change = wilcoxon_paired(patients[column].dropna())
     words = f"{instrument.words.split(',')[0]} at {published.time_point}, n = {change.n}"
     ours = _change_words(change, float(patients[column].sum()), instrument.worse)
-    return Row(words, ours, published.figure, change=change)
+    return ResultsRow(words, ours, published.figure, change=change)
 
 
 def _change_words(change: Paired, total: float, worse: str) -> str:
+    """Whether scores became better or worse; ``total``: the sum of all changes."""
     if change.p is None:
         return "no change" if change.n else "no pair"
     if change.p >= _SIGNIFICANT:
@@ -131,12 +141,13 @@ def _change_words(change: Paired, total: float, worse: str) -> str:
 
 
 def p_words(p: float) -> str:
-    """A P value as journals print it."""
+    """A P value in the style of journals: ``P = .012`` or ``P < .001``."""
     shown = "< .001" if p < _SMALLEST_SHOWN else f"= {p:.3f}".replace("0.", ".", 1)
     return f"P {shown}"
 
 
-_COUNTED: dict[str, tuple[str, Callable[[str, Published, "pd.DataFrame"], Row]]] = {
+#: By row of the protocol, its label and what makes it.
+_ROWS: dict[str, tuple[str, RowMaker]] = {
     "patients": ("Patients", _patients),
     "technical-success": ("Technical success", _share(TECHNICAL_SUCCESS)),
     "major-clavien": ("Major complication, Clavien-Dindo", _share(MAJOR_CLAVIEN)),

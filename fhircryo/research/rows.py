@@ -1,12 +1,12 @@
-"""A patient's rows in the tables that have more than one of him."""
+"""A patient's rows in the tables that can have more than one row per patient."""
 
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from typing import NamedTuple
 
 from fhircryo.calendar import Span
-from fhircryo.endpoints.catalogue import ValueType
 from fhircryo.endpoints.complications import Complication
 from fhircryo.endpoints.patient_endpoints import PatientEndpoints
 from fhircryo.endpoints.prom import windows
@@ -14,39 +14,37 @@ from fhircryo.endpoints.psa import SeriesPoint
 from fhircryo.endpoints.recurrence import Event
 from fhircryo.endpoints.result import Part, Result, Role
 from fhircryo.endpoints.salvage import first_therapy
+from fhircryo.endpoints.timeline import Timeline
 from fhircryo.mapping.schema import Scale
 from fhircryo.record.items import Kind, PsaResult, Reason, Score
+from fhircryo.research.cells import Row, as_float, component_value, days_of
 from fhircryo.research.columns import (
     BASELINE_PSA,
     FINAL,
     FOLLOW_UP,
     NO,
-    PATIENT,
     PRELIMINARY,
     YES,
     Attribution,
     Certainty,
-    snake,
-    unit_of,
 )
-from fhircryo.research.patient_row import Row, as_float, days_of, part_of
+from fhircryo.research.table import PATIENT, snake
 
 
 def endpoint_rows(computed: PatientEndpoints, *, identified: bool) -> Iterator[Row]:
-    """A row per endpoint; dates and what it stands on only where ``identified``."""
+    """A row per endpoint; dates and resource ids only if ``identified``."""
     line = computed.line
     for result in computed.results:
         number = as_float(result.value)
+        value_type = result.endpoint.value_type
         row: Row = {
             PATIENT: line.record.patient,
             "endpoint": result.code,
             "time_point": result.time_point or FOLLOW_UP,
             "value": _text(result),
             "number": number,
-            "unit": None if number is None else unit_of(result.endpoint) or None,
-            "event": part_of(result, Part.EVENT)
-            if result.endpoint.value_type is ValueType.DAYS
-            else None,
+            "unit": None if number is None else value_type.unit or None,
+            "event": component_value(result, Part.EVENT) if value_type.is_time_to_event else None,
             "days": days_of(result, line.d0),
             "status": FINAL if result.final else PRELIMINARY,
             "absent": result.absent,
@@ -59,6 +57,7 @@ def endpoint_rows(computed: PatientEndpoints, *, identified: bool) -> Iterator[R
 
 
 def _text(result: Result) -> str | None:
+    """The value as text; an exact fraction as the nearest float."""
     value = result.value
     if value is None:
         return None
@@ -74,30 +73,33 @@ def _text(result: Result) -> str | None:
 def psa_rows(computed: PatientEndpoints) -> Iterator[Row]:
     """A row per PSA result that is used, the baseline first."""
     course, line = computed.course, computed.line
-    therapy = first_therapy(computed.therapies)
+    therapy = first_therapy(course.therapies)
     begun = date.max if therapy is None else therapy.when.first
+    baseline = course.psa.baseline
     number = 0
-    baseline = course.baseline
     if baseline is not None and baseline.value is not None:
         number += 1
-        found = _psa(baseline, number, line.record.patient, line.d0, begun)
-        yield found | {
-            "psa": float(baseline.value),
-            "judgement": BASELINE_PSA,
-            "failure": False,
-        }
-    for point in course.points:
+        yield (
+            {"number": number}
+            | _psa_result(baseline, line, begun)
+            | {
+                "psa": float(baseline.value),
+                "judgement": BASELINE_PSA,
+                "failure": False,
+            }
+        )
+    for point in course.psa.points:
         number += 1
-        found = _psa(point.result, number, line.record.patient, line.d0, begun)
-        yield found | _judged(point, failure=point is course.failure)
+        row = {"number": number} | _psa_result(point.result, line, begun)
+        yield row | _judgement(point, failure=point is course.psa.failure)
 
 
-def _psa(result: PsaResult, number: int, patient: str, d0: date, begun: date) -> Row:
+def _psa_result(result: PsaResult, line: Timeline, begun: date) -> Row:
+    """The cells of a result; ``begun``: the first day that salvage therapy may have begun."""
     day = result.when.first
     return {
-        PATIENT: patient,
-        "number": number,
-        "days": (day - d0).days,
+        PATIENT: line.record.patient,
+        "days": (day - line.d0).days,
         "comparator": result.comparator or None,
         "after_salvage_therapy": day > begun,
         "date": day,
@@ -105,7 +107,7 @@ def _psa(result: PsaResult, number: int, patient: str, d0: date, begun: date) ->
     }
 
 
-def _judged(point: SeriesPoint, *, failure: bool) -> Row:
+def _judgement(point: SeriesPoint, *, failure: bool) -> Row:
     return {
         "psa": float(point.value),
         "judgement": point.judgement,
@@ -115,45 +117,72 @@ def _judged(point: SeriesPoint, *, failure: bool) -> Row:
     }
 
 
-def event_rows(computed: PatientEndpoints) -> Iterator[Row]:
-    """A row per event: recurrences, therapies, the failure, the death."""
-    line = computed.line
-    found: list[tuple[Span | None, Kind, Certainty, str]] = []
+class _DatedEvent(NamedTuple):
+    """An event of the table; ``when`` is None if nothing is known of its date."""
 
-    def take(events: list[Event], certainty: Certainty) -> None:
+    when: Span | None
+    kind: Kind
+    certainty: Certainty
+    ref: str
+
+
+def event_rows(computed: PatientEndpoints) -> Iterator[Row]:
+    """A row per event: recurrences, therapies, the failure and the death, in order of time."""
+    line = computed.line
+    found = [*_clinical_events(computed), *_failure(computed), *_death(line)]
+    found.sort(key=lambda event: (*_in_time(event.when), event.kind, event.ref))
+    for number, event in enumerate(found, 1):
+        yield {
+            PATIENT: line.record.patient,
+            "number": number,
+            "kind": event.kind,
+            "resource": event.ref,
+            "certainty": event.certainty,
+        } | _dated(event.when, line.d0)
+
+
+def _clinical_events(computed: PatientEndpoints) -> Iterator[_DatedEvent]:
+    def dated(events: list[Event], certainty: Certainty) -> Iterator[_DatedEvent]:
         for event in events:
             when = event.when if event.dated else None
-            found.append((when, event.kind, certainty, event.ref))
+            yield _DatedEvent(when, event.kind, certainty, event.ref)
 
-    for events in (computed.events, computed.therapies):
-        take(events.precise, Certainty.DAY)
-        take(events.intervals, Certainty.INTERVAL)
-        take(events.possible, Certainty.POSSIBLE)
-        take(events.at_baseline, Certainty.AT_BASELINE)
-    failure = computed.course.failure
+    for events in (computed.course.events, computed.course.therapies):
+        yield from dated(events.precise, Certainty.DAY)
+        yield from dated(events.intervals, Certainty.INTERVAL)
+        yield from dated(events.possible, Certainty.POSSIBLE)
+        yield from dated(events.at_baseline, Certainty.AT_BASELINE)
+
+
+def _failure(computed: PatientEndpoints) -> Iterator[_DatedEvent]:
+    failure = computed.course.psa.failure
     if failure is not None:
         day = Span(failure.day, failure.day)
-        found.append((day, Kind.BIOCHEMICAL_FAILURE, Certainty.DAY, failure.result.ref))
-    if line.died is not None and line.record.facts is not None:
+        ref = failure.result.ref
+        yield _DatedEvent(day, Kind.BIOCHEMICAL_FAILURE, Certainty.DAY, ref)
+
+
+def _death(line: Timeline) -> Iterator[_DatedEvent]:
+    facts = line.record.facts
+    if facts is None:
+        return
+    if line.died is not None:
         certainty = Certainty.DAY
         if not line.died.precise:
             after = line.died.first > line.d0
             certainty = Certainty.INTERVAL if after else Certainty.POSSIBLE
-        found.append((line.died, Kind.DEATH, certainty, line.record.facts.ref))
-    elif line.died_undated and line.record.facts is not None:
-        found.append((None, Kind.DEATH, Certainty.POSSIBLE, line.record.facts.ref))
-    found.sort(key=lambda one: (*_in_time(one[0]), one[1], one[3]))
-    for number, (when, kind, certainty, ref) in enumerate(found, 1):
-        row = {PATIENT: line.record.patient, "number": number, "kind": kind, "resource": ref}
-        yield row | {"certainty": certainty} | _dated(when, line.d0)
+        yield _DatedEvent(line.died, Kind.DEATH, certainty, facts.ref)
+    elif line.died_undated:
+        yield _DatedEvent(None, Kind.DEATH, Certainty.POSSIBLE, facts.ref)
 
 
 def _in_time(when: Span | None) -> tuple[date, date]:
+    """The key that sorts by date, the undated last."""
     return (date.max, date.max) if when is None else (when.first, when.last)
 
 
 def _dated(when: Span | None, d0: date) -> Row:
-    """Days where the day is known, and the dates."""
+    """The dates, and the days from D0 if the day is known."""
     if when is None:
         return {}
     days = (when.first - d0).days if when.precise else None
@@ -161,72 +190,81 @@ def _dated(when: Span | None, d0: date) -> Row:
 
 
 def adverse_event_rows(computed: PatientEndpoints, scales: dict[str, Scale]) -> Iterator[Row]:
-    """A row per adverse event, with the worst grade of each scale."""
-    line, found = computed.line, computed.complications
-    everything = [(Attribution.ATTRIBUTED, one) for one in found.all]
-    everything += [
-        (Attribution.NOT_ATTRIBUTED if one.vague is None else Attribution.POSSIBLE, one)
-        for one in found.others
+    """A row per adverse event, with its worst grade of each scale."""
+    line, found = computed.line, computed.course.complications
+    adverse_events = [(Attribution.ATTRIBUTED, event) for event in found.all]
+    adverse_events += [
+        (
+            Attribution.NOT_ATTRIBUTED if event.possible_reason is None else Attribution.POSSIBLE,
+            event,
+        )
+        for event in found.others
     ]
-    everything.sort(key=lambda pair: (*_in_time(pair[1].when), pair[1].ref))
-    events = {event.ref for event in line.record.adverse_events}
-    for number, (attribution, one) in enumerate(everything, 1):
+    adverse_events.sort(key=lambda pair: (*_in_time(pair[1].when), pair[1].ref))
+    recorded = {event.ref for event in line.record.adverse_events}
+    for number, (attribution, event) in enumerate(adverse_events, 1):
         row = {
             PATIENT: line.record.patient,
             "number": number,
             "attribution": attribution,
-            "only_graded": one.ref not in events,
-            "resource": one.ref,
+            "only_graded": event.ref not in recorded,
+            "resource": event.ref,
         }
-        yield row | _dated(one.when, line.d0) | _grades(one, scales)
+        yield row | _dated(event.when, line.d0) | _worst_grades(event, scales)
 
 
-def _grades(complication: Complication, scales: dict[str, Scale]) -> Row:
-    found: Row = {}
+def _worst_grades(complication: Complication, scales: dict[str, Scale]) -> Row:
+    row: Row = {}
     for name, scale in scales.items():
         grades = [grade for other, grade in complication.grades if other == name]
-        found[snake(name)] = max(grades, key=scale.order.index, default=None)
-    return found
+        row[snake(name)] = max(grades, key=scale.order.index, default=None)
+    return row
 
 
 def questionnaire_rows(computed: PatientEndpoints) -> Iterator[Row]:
-    """A row per instrument and response that exists by as-of; why a time point took none."""
+    """A row per response and instrument that exists by the as-of date.
+
+    A score that is the score of no time point has the reason in its row.
+    """
     line = computed.line
-    taken: dict[tuple[str, str], str] = {}
-    for result in computed.results:
-        for evidence in result.evidence:
-            if evidence.role is Role.SCORE:
-                taken[evidence.ref, result.instrument] = result.time_point
-    told = {notice.ref: notice.reason for notice in line.notices if not notice.used}
+    time_points = {
+        (evidence.ref, result.instrument): result.time_point
+        for result in computed.results
+        for evidence in result.evidence
+        if evidence.role is Role.SCORE
+    }
+    reported = {issue.ref: issue.reason for issue in line.issues if not issue.used}
     points = windows(line.protocol, line.d0)
     number = 0
-    answers = sorted(line.record.responses, key=lambda one: (*one.when.order, one.ref))
-    for response in answers:
-        reason = told.get(response.ref)
+    responses = sorted(line.record.responses, key=lambda one: (*one.when.order, one.ref))
+    for response in responses:
+        reason = reported.get(response.ref)
         if reason in (Reason.AFTER_AS_OF, Reason.AFTER_DEATH):
             continue
         day = response.when.first
-        within = any(window.first <= day <= window.last for window in points)
+        in_window = any(window.first <= day <= window.last for window in points)
         for score in sorted(response.scores, key=lambda one: one.instrument):
             number += 1
-            point = taken.get((response.ref, score.instrument))
+            time_point = time_points.get((response.ref, score.instrument))
+            why = None if time_point else _unused_reason(score, reason, in_window=in_window)
             yield {
                 PATIENT: line.record.patient,
                 "number": number,
                 "instrument": score.instrument,
                 "days": (day - line.d0).days,
                 "score": None if score.problem is not None else as_float(score.value),
-                "time_point": point,
-                "reason": None if point else _why(score, reason, within=within),
+                "time_point": time_point,
+                "reason": why,
                 "score_mismatch": score.mismatch,
                 "date": day,
                 "resource": response.ref,
             }
 
 
-def _why(score: Score, told: Reason | None, *, within: bool) -> Reason:
+def _unused_reason(score: Score, reported: Reason | None, *, in_window: bool) -> Reason:
+    """Why a score is the score of no time point; ``reported``: the response's own reason."""
     if score.problem is not None:
         return score.problem
-    if told is Reason.SUPERSEDED or within:
+    if reported is Reason.SUPERSEDED or in_window:
         return Reason.SUPERSEDED
     return Reason.OUTSIDE_WINDOW

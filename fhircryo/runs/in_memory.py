@@ -11,12 +11,12 @@ import msgspec
 from fhircryo.mapping.load import Mappings, load_mappings, load_protocol
 from fhircryo.mapping.protocol import Protocol
 from fhircryo.publish.shapes import ENCODER
-from fhircryo.record.collector import assemble
 from fhircryo.record.items import Issue, Reason
+from fhircryo.record.patients import ALL_PATIENTS, Selection
+from fhircryo.runs.read_source import ReadResult, read_opened
 from fhircryo.runs.run_config import Publisher, RunConfig
 from fhircryo.settings import Settings
-from fhircryo.sources.read_result import ReadResult
-from fhircryo.sources.reading import ALL_PATIENTS, Selection, read_memory
+from fhircryo.sources.memory_source import MemorySource
 
 
 @dataclass
@@ -40,13 +40,10 @@ class Outcome:
     counted: dict[tuple[str, str, str], int] = field(default_factory=dict)
 
 
-def read_resources(resources: Iterable[dict[str, Any] | bytes], job: RunConfig) -> ReadResult:
+def read_resources(resources: Iterable[dict[str, Any] | bytes], config: RunConfig) -> ReadResult:
     """Read resources in memory, as a source is read."""
     lines = [line if isinstance(line, bytes) else ENCODER.encode(line) for line in resources]
-    reading = read_memory(lines, job.context(), job.selection)
-    records = assemble(reading.shelf, reading.patients)
-    lacking = job.lacking(reading.present, graded=reading.graded)
-    return ReadResult("", [], [], reading, records, lacking)
+    return read_opened(MemorySource(lines), config)
 
 
 def compute_resources(
@@ -67,7 +64,7 @@ def compute_resources(
         selection,
     )
     read = read_resources(resources, job)
-    reading, records, shelf = read.reading, read.records, read.reading.shelf
+    collected, records = read.collected, read.records
     done = Outcome()
     publisher = Publisher(job, read.lacking, read.older)
     decode = msgspec.json.Decoder(float_hook=Decimal).decode
@@ -86,9 +83,9 @@ def compute_resources(
         )
     for notice, patient in sorted(records.listed):
         tell(notice, patient)
-    for unreadable in sorted(shelf.unreadable):
+    for unreadable in sorted(collected.facts.unreadable):
         done.issues.append(
-            ReportedIssue(reading.place(unreadable), None, Reason.UNREADABLE, unreadable.detail)
+            ReportedIssue(collected.place(unreadable), None, Reason.UNREADABLE, unreadable.detail)
         )
     for (reason, kind, code), count in (records.counted + publisher.slice.counted).items():
         done.counted[str(reason), kind, code] = count

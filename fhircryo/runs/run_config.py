@@ -1,7 +1,7 @@
 """The way through the house for one patient: record, endpoints, published resources."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -10,9 +10,6 @@ from typing import Any
 from fhircryo.endpoints.catalogue import MAJOR_CLAVIEN, MAJOR_SIR
 from fhircryo.endpoints.patient_endpoints import PatientEndpoints, compute
 from fhircryo.errors import UsageError
-from fhircryo.extract.context import Context
-from fhircryo.fhir.dates import DateReader
-from fhircryo.mapping.concepts import MEDICATED_TYPES
 from fhircryo.mapping.load import Mappings, load_mappings, load_protocol
 from fhircryo.mapping.protocol import Protocol
 from fhircryo.publish.observation_maker import ObservationMaker, references
@@ -20,9 +17,11 @@ from fhircryo.publish.origin import Origin
 from fhircryo.publish.provenance import provenance
 from fhircryo.publish.shapes import ENCODER
 from fhircryo.record.collector import Counted, type_of
-from fhircryo.record.items import Issue, Item, Lacking, NotUsed, PatientRecord, Reason, Therapy
+from fhircryo.record.items import Issue, Lacking, NotUsed, PatientRecord, Reason, Therapy
+from fhircryo.record.patients import ALL_PATIENTS, Selection
 from fhircryo.settings import Settings
-from fhircryo.sources.reading import ALL_PATIENTS, Selection
+from fhircryo.sources.resource_types import complete_types_allowed
+from fhircryo.sources.source import Driver, Progress, ReadRequest
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,7 @@ class RunConfig:
         )
 
     def __post_init__(self) -> None:
+        self._check_complete_types()
         object.__setattr__(self, "protocol", self._as_the_site_has_it())
         for endpoint in (MAJOR_CLAVIEN, MAJOR_SIR):
             if endpoint.scale not in self.protocol.complications.major:
@@ -68,6 +68,14 @@ class RunConfig:
                     " no such scale and grade in the mappings"
                 )
 
+    def _check_complete_types(self) -> None:
+        allowed = complete_types_allowed()
+        for name in self.settings.complete_types:
+            if name not in allowed:
+                raise UsageError(
+                    f"setting complete_types: {name}: not one of {', '.join(sorted(allowed))}"
+                )
+
     def _as_the_site_has_it(self) -> Protocol:
         """The protocol with the rules that overlays change; its version says which."""
         rule = self.mappings.detection_limit
@@ -81,33 +89,22 @@ class RunConfig:
             }
         )
 
-    def context(self, trace_patient: str = "", server: str = "") -> Context:
-        """What extraction needs; of one patient also what only counts may be kept.
-
-        ``server``: the base of the server that is read.
-        """
-        return Context(
+    def read_request(
+        self,
+        driver: Driver,
+        trace_patient: str = "",
+        progress: Progress | None = None,
+    ) -> ReadRequest:
+        """What the run reads from a source."""
+        return ReadRequest(
             self.mappings,
-            DateReader(self.settings.timezone),
+            driver,
+            timezone=self.settings.timezone,
             test_data=self.settings.test_data,
-            trace_patient=trace_patient,
-            server=server,
             subject_system=self.settings.write.subject_system or "",
-        )
-
-    def lacking(self, present: frozenset[str], *, graded: frozenset[str]) -> Lacking:
-        """What the whole source does not hold, and is not declared complete either.
-
-        ``graded``: the scales of which it holds Observations that grade.
-        """
-        present = present.union(self.settings.complete_types)
-        return Lacking(
-            conditions="Condition" not in present,
-            adverse_events="AdverseEvent" not in present,
-            graded=graded,
-            # Where salvage therapy is only marked, no endpoint rests on there being none.
-            medications=self.protocol.salvage_therapy != "report"
-            and present.isdisjoint(MEDICATED_TYPES),
+            selection=self.selection,
+            trace_patient=trace_patient,
+            progress=progress,
         )
 
     @cached_property
@@ -189,7 +186,7 @@ class Publisher:
     def _outside(self, record: PatientRecord, tell: Callable[[Issue, str], Any]) -> None:
         """All treatments are after as-of: those are told, everything else only counts."""
         done = self.slice
-        for item in items_of(record):
+        for item in record.items():
             if type_of(item.ref) != "Procedure" or type(item) is Therapy:
                 done.counted[Reason.NOT_IN_COHORT, type_of(item.ref), item.code] += 1
                 continue
@@ -205,7 +202,7 @@ class Publisher:
     ) -> None:
         done = self.slice
         unused = 0
-        for notice in sorted(computed.line.notices):
+        for notice in sorted(computed.line.issues):
             if notice.used:
                 done.notes[notice.reason] += 1
             else:
@@ -215,7 +212,7 @@ class Publisher:
         for notice in self._older.get(record.patient, ()):
             done.not_used[notice.reason] += 1
             tell(notice, record.patient)
-        done.used += sum(1 for _ in items_of(record)) - unused
+        done.used += sum(1 for _ in record.items()) - unused
 
 
 def subject_identifier(record: PatientRecord) -> str:
@@ -223,18 +220,3 @@ def subject_identifier(record: PatientRecord) -> str:
     everyone = [record.facts, *record.former]
     current = [one for one in everyone if one is not None and one.patient == record.patient]
     return current[0].identifier if current else ""
-
-
-def items_of(record: PatientRecord) -> Iterator[Item]:
-    """All items of a record."""
-    if record.facts is not None:
-        yield record.facts
-    yield from record.former
-    yield from record.treatments
-    yield from record.therapies
-    yield from record.psa
-    yield from record.findings
-    yield from record.adverse_events
-    yield from record.gradings
-    yield from record.responses
-    yield from record.not_used

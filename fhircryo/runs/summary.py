@@ -11,15 +11,16 @@ import msgspec
 from fhircryo import __version__
 from fhircryo.fhir.client import without_query
 from fhircryo.fhir.wire import DECODERS
-from fhircryo.mapping.concepts import MEDICATED_TYPES
 from fhircryo.mapping.protocol import Protocol
 from fhircryo.publish.outcome import outcome
 from fhircryo.publish.shapes import ENCODER
-from fhircryo.record.collector import Counted, RecordCollector, Records
-from fhircryo.record.items import Issue, Lacking, Reason
+from fhircryo.record.assemble import Records
+from fhircryo.record.collector import Counted, Facts
+from fhircryo.record.items import Issue, Reason
+from fhircryo.record.patients import Selection
+from fhircryo.runs.read_source import ReadResult
 from fhircryo.runs.run_config import PublishCounts, RunConfig
-from fhircryo.sources.read_result import ReadResult, is_url
-from fhircryo.sources.reading import Selection
+from fhircryo.sources.lacking import lacking_types
 
 #: Settings that no result depends on, or that stand elsewhere; headers may be secrets.
 _NOT_OF_THE_RESULT = {
@@ -75,10 +76,10 @@ def write_other_issues(
     tell = issue_writer(file, job)
     for notice, patient in sorted(read.records.listed):
         tell(notice, patient)
-    for unreadable in sorted(read.reading.shelf.unreadable):
+    for unreadable in sorted(read.collected.facts.unreadable):
         made = outcome(
             Reason.UNREADABLE,
-            read.reading.place(unreadable),
+            read.collected.place(unreadable),
             base,
             detail=unreadable.detail,
         )
@@ -95,7 +96,7 @@ def all_counted(records: Records, total: PublishCounts) -> Counter[Counted]:
 
 def sum_up(read: ReadResult, job: RunConfig, total: PublishCounts) -> Summary:
     """The numbers of a run: what was read, and what came of the patients in ``total``."""
-    shelf = read.reading.shelf
+    facts = read.collected.facts
     not_used = Counter(total.not_used)
     for (reason, _, _), count in all_counted(read.records, total).items():
         not_used[reason] += count
@@ -103,7 +104,7 @@ def sum_up(read: ReadResult, job: RunConfig, total: PublishCounts) -> Summary:
         not_used[notice.reason] += 1
     in_records = sum(len(notices) for notices in read.older.values())
     not_used[Reason.SUPERSEDED] += len(read.records.older) - in_records
-    types = Counter(shelf.seen)
+    types = Counter(facts.seen)
     return Summary(
         patients=types["Patient"],
         cohort=total.cohort,
@@ -115,30 +116,23 @@ def sum_up(read: ReadResult, job: RunConfig, total: PublishCounts) -> Summary:
         used=total.used + read.records.drugs,
         not_used={str(reason): not_used[reason] for reason in Reason if not_used[reason]},
         notes={str(reason): total.notes[reason] for reason in Reason if total.notes[reason]},
-        unreadable=len(shelf.unreadable),
-        lacking=lacking_words(read.lacking),
-        unknown_patients=_unknown(job.selection, shelf),
-        passed_over=read.passed_over,
+        unreadable=len(facts.unreadable),
+        lacking=lacking_types(read.lacking),
+        unknown_patients=_unknown(job.selection, facts),
+        passed_over=list(read.collected.passed_over),
         overlays_unmet=[
             overlay.name
             for number, overlay in enumerate(job.mappings.overlays, 1)
-            if overlay.can_be_met and number not in shelf.overlays_met
+            if overlay.can_be_met and number not in facts.overlays_met
         ],
     )
 
 
-def lacking_words(lacking: Lacking) -> list[str]:
-    """The types that the source lacks."""
-    found = ["Condition"] if lacking.conditions else []
-    found += ["AdverseEvent"] if lacking.adverse_events else []
-    return found + (sorted(MEDICATED_TYPES) if lacking.medications else [])
-
-
-def _unknown(selection: Selection, shelf: RecordCollector) -> list[str]:
+def _unknown(selection: Selection, facts: Facts) -> list[str]:
     """Patients asked for of whom nothing was read."""
     if selection.include is None:
         return []
-    return sorted(selection.include - shelf.met)
+    return sorted(selection.include - facts.met)
 
 
 def write_manifest(
@@ -166,10 +160,10 @@ def write_manifest(
             mode="json",
             exclude=_NOT_OF_THE_RESULT,
         ),
-        "server": without_query(read.name) if is_url(read.name) else None,
+        "server": without_query(read.name) if read.server is not None else None,
         "inputs": [
             {"name": file.name, "size": file.size, "sha256": hashes[file.name]}
-            for file in read.files
+            for file in read.collected.files
         ],
         "counts": summary,
     }

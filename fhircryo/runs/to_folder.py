@@ -8,7 +8,6 @@ from pathlib import Path
 
 import msgspec
 
-from fhircryo.fhir.client import without_query
 from fhircryo.publish.folder_target import (
     DEVICES,
     ISSUES,
@@ -23,12 +22,13 @@ from fhircryo.publish.shapes import ENCODER
 from fhircryo.publish.validate import validate_line
 from fhircryo.record.items import Reason
 from fhircryo.runs.processes import in_parallel
+from fhircryo.runs.read_source import ReadOptions, ReadResult, no_garbage_collection, read_source
 from fhircryo.runs.run_config import PublishCounts, Publisher, RunConfig
 from fhircryo.runs.summary import Summary, issue_writer, sum_up, write_manifest, write_other_issues
 from fhircryo.sources.bulk_source import Bulk
-from fhircryo.sources.read_result import ReadResult, is_url, no_garbage_collection, read_source
-from fhircryo.sources.reading import Progress
-from fhircryo.storage.work_folder import work_folder
+from fhircryo.sources.open_source import ServerReading
+from fhircryo.sources.places import folder_of
+from fhircryo.sources.source import Progress
 
 # Fewer patients than this are computed before a second process has started.
 _PATIENTS_PER_WORKER = 200
@@ -67,14 +67,11 @@ def compute_folder(
     Raises:
         SourceError, UsageError, TargetError: as the messages say.
     """
-    check_target(target, None if is_url(str(source)) else Path(source), force=force)
+    check_target(target, folder_of(source), force=force)
     if stage is not None:
         stage("reading")
-    with ExitStack() as stack:
-        work = None
-        if bulk is not None:
-            work = stack.enter_context(work_folder(target, without_query(str(source))))
-        read = read_source(source, job, workers, progress, work=work, bulk=bulk)
+    server = ServerReading(target if bulk is not None else None, bulk)
+    read = read_source(source, job, ReadOptions(workers, progress, server=server))
     if stage is not None:
         stage("computing")
     with writing_to(target) as work, no_garbage_collection():
@@ -105,7 +102,7 @@ def _write(
         publisher = Publisher(job, read.lacking, older)
         with ExitStack() as files, ThreadPoolExecutor(1) as beside:
             # Hashing lets go of the interpreter, and so costs next to nothing beside computing.
-            mine = read.files[number::workers]
+            mine = read.collected.files[number::workers]
             hashing = beside.submit(lambda: {file.name: file.sha256() for file in mine})
             observations, provenances, issues = (
                 files.enter_context((work / _piece(name, number)).open("xb"))

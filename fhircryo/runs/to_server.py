@@ -2,21 +2,20 @@
 
 import hashlib
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from fhircryo.fhir.client import without_query
 from fhircryo.publish.computed import Computed
 from fhircryo.publish.target_server import Permissions, Pushed, Scope, open_target, state_folder
 from fhircryo.record.items import Issue, PatientFacts
+from fhircryo.runs.read_source import ReadOptions, ReadResult, no_garbage_collection, read_source
 from fhircryo.runs.run_config import Publisher, RunConfig
 from fhircryo.runs.summary import Summary, sum_up
 from fhircryo.settings import Settings
 from fhircryo.sources.bulk_source import Bulk
-from fhircryo.sources.read_result import ReadResult, is_url, no_garbage_collection, read_source
-from fhircryo.sources.reading import Progress
-from fhircryo.storage.work_folder import work_folder
+from fhircryo.sources.open_source import ServerReading
+from fhircryo.sources.places import server_of
+from fhircryo.sources.source import Progress
 
 
 @dataclass(frozen=True)
@@ -47,16 +46,13 @@ def compute_server(
         SourceError, UsageError, TargetError, LockedError: as the messages say.
     """
     tell = stage or _nobody
-    server = str(source) if is_url(str(source)) else None
+    server = server_of(source)
     # The target first: nobody wants to read for an hour and then learn that it is not there.
     with open_target(server, target, job.origin, job.settings, allowed) as writing:
         tell("reading")
-        with ExitStack() as stack:
-            work = None
-            if bulk is not None:
-                place = bulk_place(job.settings, str(source), target)
-                work = stack.enter_context(work_folder(place, without_query(str(source))))
-            read = read_source(source, job, workers, progress, work=work, bulk=bulk)
+        beside = bulk_place(job.settings, str(source), target) if bulk is not None else None
+        options = ReadOptions(workers, progress, server=ServerReading(beside, bulk))
+        read = read_source(source, job, options)
         tell("computing")
         patients, summary = computed(read, job)
         if summary.unreadable and not (accept_unreadable or allowed.dry_run):
@@ -106,10 +102,10 @@ def _scope(read: ReadResult, job: RunConfig) -> Scope:
     if asked is None:
         return Scope()
     named = asked | job.selection.exclude
-    named |= frozenset(map(read.reading.patients.current, named))
+    named |= frozenset(map(read.collected.patients.current, named))
     known_as = {
         item.patient: item.identifier
-        for item in read.reading.shelf.kept.values()
+        for item in read.collected.items.values()
         if isinstance(item, PatientFacts) and item.patient in named
     }
     return Scope(named, known_as)

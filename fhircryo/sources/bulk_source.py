@@ -1,4 +1,4 @@
-"""A server read by bulk export: its files as a folder, and what only the server can tell."""
+"""A FHIR server read by bulk export as a source: its files, and what only the server can tell."""
 
 import logging
 from contextlib import suppress
@@ -7,40 +7,47 @@ from pathlib import Path
 
 from fhircryo.errors import UsageError
 from fhircryo.extract.context import Context
+from fhircryo.extract.lines import read
 from fhircryo.fhir.auth.scopes import Needs
 from fhircryo.fhir.bulk.export_job import Asked, cancel
-from fhircryo.fhir.bulk.exporting import Watch, export
+from fhircryo.fhir.bulk.exporting import Exported, Watch, export
 from fhircryo.fhir.capability import Capabilities, capabilities
-from fhircryo.fhir.client import Client, HttpError
+from fhircryo.fhir.client import Client
 from fhircryo.fhir.connect import READING, READING_A_GROUP
 from fhircryo.fhir.input_files import InputFile, input_files
-from fhircryo.fhir.search import Searcher
-from fhircryo.fhir.wire import DECODERS
+from fhircryo.fhir.search import Params, Searcher
 from fhircryo.mapping.load import Mappings
-from fhircryo.record.collector import Unreadable
-from fhircryo.record.items import PatientFacts, Therapy, Treatment
-from fhircryo.runs.run_config import RunConfig
-from fhircryo.sources.reading import Progress, Reading, read_folder, read_lines
-from fhircryo.sources.search_source import (
-    GROUP,
+from fhircryo.record.collector import RecordCollector, Unreadable
+from fhircryo.record.items import PatientFacts, Treatment
+from fhircryo.record.patients import Patients
+from fhircryo.sources.code_searches import observation_searches
+from fhircryo.sources.folder_source import collect_files
+from fhircryo.sources.groups import GROUP
+from fhircryo.sources.resource_types import RESOURCE_TYPES
+from fhircryo.sources.server_lookups import (
+    ListSearch,
     deleted_patients,
+    fetch_medications,
     graded_scales,
-    observation_searches,
     types_held,
 )
+from fhircryo.sources.source import Collected, ReadRequest
 
 SYSTEM, PATIENT = "system", "patient"
 
 LOG = logging.getLogger("fhircryo.bulk")
 
-_IDS_PER_REQUEST = 25
-#: Where an export's own errors stand among what could not be read.
+#: The part of the input that stands for the export itself, and for what was looked up after it.
 _OF_THE_EXPORT = -1
 
 
 @dataclass(frozen=True)
 class Bulk:
-    """That a server is read by bulk export. ``keep``: where its files stay (None: nowhere)."""
+    """That a server is read by bulk export, and how.
+
+    ``level``: ``system``, ``patient`` or ``Group/ID``. ``keep``: where the files of the export stay
+    (None: they are removed).
+    """
 
     level: str
     watch: Watch = field(default_factory=Watch)
@@ -48,7 +55,7 @@ class Bulk:
 
 
 def level_of(text: str) -> str:
-    """What is exported, as a person writes it.
+    """The level of an export as the user wrote it.
 
     Raises:
         UsageError: it is none of the three.
@@ -59,106 +66,128 @@ def level_of(text: str) -> str:
 
 
 def needs_of(level: str) -> Needs:
-    """What is done at a server that is read by an export of a level."""
+    """The rights that reading a server by an export of this level needs."""
     return {**READING, **READING_A_GROUP} if level.startswith(GROUP) else READING
 
 
-def asked_for(
-    level: str, mappings: Mappings, known: Capabilities, since: str | None = None
-) -> Asked:
+def asked_for(level: str, mappings: Mappings, can: Capabilities, since: str | None = None) -> Asked:
     """The export that a run needs: the types that the server has, Observations by their codes."""
-    types = tuple(kind for kind in DECODERS if not known.types or kind in known.types)
+    types = tuple(kind.name for kind in RESOURCE_TYPES if kind.name not in _unavailable(can))
     filters = []
-    with suppress(UsageError):  # a code that counts with its descendants: all Observations, then
+    # A code that is mapped with its descendants cannot be searched: all Observations, then.
+    with suppress(UsageError):
         for search in observation_searches(mappings):
             filters += [f"Observation?{key}={value}" for key, value in search.items()]
     return Asked(level, types, tuple(filters), since)
 
 
-def read_bulk(
-    client: Client,
-    job: RunConfig,
-    bulk: Bulk,
-    work: Path,
-    *,
-    workers: int = 1,
-    progress: Progress | None = None,
-) -> Reading:
-    """Read a server by an export into a private folder; its files are read as any folder's.
+class BulkSource:
+    """An open server that exports into ``work``, a private folder.
 
-    A Group's export does not show what the whole server holds, nor does any whether a Patient was
-    deleted: both are asked for.
-
-    Raises:
-        SourceError: the server does not export, or fails.
+    ``patience``: seconds to wait for the export.
     """
-    context, selection = job.context(server=client.base), job.selection
-    asked = asked_for(bulk.level, job.mappings, capabilities(client))
-    exported = export(client, asked, work, job.settings.source.bulk_patience, bulk.watch)
-    bulk.watch.tell("reading")
-    files = files_of(exported.files)
-    reading = read_folder(files, context, selection, workers, progress)
-    shelf = reading.shelf
-    candidates = frozenset(
-        item.patient for item in shelf.kept.values() if type(item) is Treatment and item.patient
+
+    def __init__(self, client: Client, bulk: Bulk, work: Path, patience: float) -> None:
+        self.name = client.base
+        self.server: str | None = client.base
+        self._client = client
+        self._bulk = bulk
+        self._work = work
+        self._patience = patience
+
+    def collect(self, request: ReadRequest) -> Collected:
+        """Export the server's resources and read the files as those of a folder.
+
+        An export does not tell whether a Patient was deleted, an export of patients has no
+        Medications, and one of a Group does not show what the whole server holds: the server is
+        asked for these.
+        """
+        client, bulk = self._client, self._bulk
+        asked = asked_for(bulk.level, request.mappings, capabilities(client))
+        exported = export(client, asked, self._work, self._patience, bulk.watch)
+        bulk.watch.tell("reading")
+        context = request.context(client.base)
+        collected = collect_files(files_of(exported.files), request, context)
+        searcher = Searcher(client)
+        try:
+            collected = self._look_up(collected, searcher, request, context)
+        finally:
+            searcher.close()
+        _note_errors(collected, exported)
+        cancel(client, exported.status_url)  # The server may remove its files now.
+        if bulk.keep is not None:
+            exported.files.rename(bulk.keep)
+        place = collected.place
+        return replace(
+            collected,
+            files=(),
+            place=lambda one: "export" if one.part == _OF_THE_EXPORT else place(one),
+            exported_at=exported.at,
+        )
+
+    def _look_up(
+        self, collected: Collected, searcher: Searcher, request: ReadRequest, context: Context
+    ) -> Collected:
+        collected = _without_deleted(self._client, collected, request)
+        if not collected.facts.seen.get("Medication"):
+            _add_medications(searcher, collected, request, context)
+        if not self._bulk.level.startswith(GROUP):
+            return collected
+        unavailable = _unavailable(capabilities(self._client))
+        return replace(
+            collected,
+            present=types_held(searcher, collected.present, unavailable),
+            graded=graded_scales(searcher, request.mappings, collected.graded),
+        )
+
+
+def _without_deleted(client: Client, collected: Collected, request: ReadRequest) -> Collected:
+    """The same without the candidates whose Patient was deleted, as if they had objected."""
+    items = collected.items.values()
+    candidates = {item.patient for item in items if type(item) is Treatment and item.patient}
+    found = {item.patient for item in items if type(item) is PatientFacts}
+    deleted = deleted_patients(client, candidates - found)
+    if not deleted:
+        return collected
+    selection = request.selection
+    selection = replace(selection, exclude=selection.exclude | deleted)
+    return replace(collected, patients=Patients(collected.facts.links, selection))
+
+
+def _add_medications(
+    searcher: Searcher, collected: Collected, request: ReadRequest, context: Context
+) -> None:
+    """Add the Medications that therapies refer to: they belong to no patient."""
+    collector = RecordCollector(request.retention())
+
+    def take(kind: str, params: Params) -> None:
+        for lines in searcher.search(kind, params):
+            read(lines, collector, context, _OF_THE_EXPORT)
+
+    fetch_medications(collected.items, ListSearch(take))
+    collected.items.update(collector.items)
+    collected.facts.merge(collector.facts)
+
+
+def _unavailable(can: Capabilities) -> frozenset[str]:
+    return frozenset(
+        kind.name for kind in RESOURCE_TYPES if can.types and kind.name not in can.types
     )
-    met = {item.patient for item in shelf.kept.values() if type(item) is PatientFacts}
-    gone = deleted_patients(client, candidates - met)
-    if gone:
-        selection = replace(selection, exclude=selection.exclude | gone)
-        reading = replace(reading, patients=selection.patients(shelf))
-    if not shelf.seen["Medication"]:
-        _read_medications(client, context, reading)
-    if bulk.level.startswith(GROUP):
-        reading = _of_the_whole(client, context, reading)
-    shelf.unreadable += [
+
+
+def _note_errors(collected: Collected, exported: Exported) -> None:
+    """List what the server says that its export lacks."""
+    collected.facts.unreadable += [
         Unreadable(_OF_THE_EXPORT, number, "", f"the server's export says: {words}")
         for number, words in enumerate(exported.errors, 1)
     ]
-    cancel(client, exported.status_url)  # its files are not needed any more
-    if bulk.keep is not None:
-        exported.files.rename(bulk.keep)
-    place = reading.place
-    return replace(
-        reading,
-        place=lambda one: "export" if one.part == _OF_THE_EXPORT else place(one),
-        at=exported.at,
-    )
-
-
-def _read_medications(client: Client, context: Context, reading: Reading) -> None:
-    """The Medications that therapies name: an export of patients has none, as they are nobody's."""
-    named = {item.medication for item in reading.shelf.kept.values() if type(item) is Therapy}
-    ids = sorted(ref.removeprefix("Medication/") for ref in named if ref)
-    searcher = Searcher(client)
-    try:
-        for start in range(0, len(ids), _IDS_PER_REQUEST):
-            some = ",".join(ids[start : start + _IDS_PER_REQUEST])
-            for lines in searcher.search("Medication", {"_id": some}):
-                read_lines(lines, reading.shelf, context, _OF_THE_EXPORT)
-    except HttpError as error:
-        LOG.warning("Medication: the server keeps it from us (%d)", error.status)
-    finally:
-        searcher.close()
-
-
-def _of_the_whole(client: Client, context: Context, reading: Reading) -> Reading:
-    known = capabilities(client)
-    searcher = Searcher(client)
-    try:
-        absent = frozenset(kind for kind in DECODERS if known.types and kind not in known.types)
-        present = types_held(searcher, reading.present, absent)
-        graded = graded_scales(searcher, context.mappings, reading.graded)
-    finally:
-        searcher.close()
-    return replace(reading, present=present, graded=graded)
 
 
 def check_keep(place: Path) -> Path:
     """Where the files of an export are to stay, beside a target.
 
     Raises:
-        UsageError: something is there.
+        UsageError: something has this name already.
     """
     keep = place.with_name(f"{place.name}.bulk")
     if keep.exists():

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from fhircryo.mapping.load import load_mappings
-from fhircryo.mapping.texts import folded
+from fhircryo.mapping.normalise import folded
 from fhircryo.runs.in_memory import compute_resources
 from fhircryo.settings import Settings
 from fhircryo.setup.survey.draft import draft_of

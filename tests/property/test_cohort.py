@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from fhircryo.mapping.load import load_mappings, load_protocol
 from fhircryo.mapping.protocol import Protocol, SalvageRule
 from fhircryo.research.aggregate import aggregated
+from fhircryo.research.build import TableOptions
+from fhircryo.research.cohort import Cohort, cohort_of
 from fhircryo.research.pseudonyms import Pseudonyms
-from fhircryo.research.pull import Cohort, cohort_of
 from fhircryo.runs.in_memory import read_resources
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.settings import Settings
@@ -32,7 +33,8 @@ def cohort(
 ) -> Cohort:
     job = RunConfig(MAPPINGS, protocol, AS_OF, Settings.model_construct())
     name = str if identified else NAMES.of
-    return cohort_of(read_resources([*resources, *OTHERS], job), job, name, identified=identified)
+    options = TableOptions(name, identified)
+    return cohort_of(read_resources([*resources, *OTHERS], job), job, options)
 
 
 def same(one: Cohort, other: Cohort, *left_out: str) -> None:

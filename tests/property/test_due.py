@@ -9,22 +9,19 @@ from fhircryo.endpoints.due import next_due
 from fhircryo.endpoints.patient_endpoints import compute
 from fhircryo.endpoints.result import Result
 from fhircryo.mapping.protocol import Protocol
-from fhircryo.publish.shapes import ENCODER
-from fhircryo.record.collector import assemble
 from fhircryo.record.items import Lacking, PatientRecord
+from fhircryo.runs.in_memory import read_resources
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.settings import Settings
-from fhircryo.sources.reading import ALL_PATIENTS, read_memory
 from tests.property.strategies import AS_OF, D0, patients
 from tests.property.test_properties import MAPPINGS, protocols
+from tests.unit.inputs import procedure, response
 
 JOB = RunConfig.of(Settings.model_construct(), AS_OF)
 
 
 def record_of(resources: list) -> PatientRecord:
-    lines = [one if isinstance(one, bytes) else ENCODER.encode(one) for one in resources]
-    reading = read_memory(lines, JOB.context(), ALL_PATIENTS)
-    (record,) = assemble(reading.shelf, reading.patients).records.values()
+    (record,) = read_resources(resources, JOB).records.records.values()
     return record
 
 
@@ -50,6 +47,11 @@ def test_nothing_changes_before_it_is_due(resources, start, later, protocol):
     now = results(record, protocol, as_of)
     assert results(record, protocol, last) == now
     assert results(record, protocol, between) == now
+
+
+def test_the_baseline_is_final_on_the_day_after_the_index_procedure():
+    record = record_of([procedure(on="2015-03-31"), response("q1", "2015-03-31", [1, 1, 1, 1, 1])])
+    assert next_due(record, JOB.protocol, date(2015, 3, 31)) == date(2015, 4, 1)
 
 
 def test_a_due_day_can_change_something():

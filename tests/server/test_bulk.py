@@ -79,7 +79,7 @@ def test_what_changed_after_an_export_that_is_picked_up_is_not_lost(
 ):
     """Killed with the files there; meanwhile a result is corrected."""
     site, exports, _ = exporting
-    monkeypatch.setattr("fhircryo.sources.bulk_source.read_folder", kill)
+    monkeypatch.setattr("fhircryo.sources.bulk_source.collect_files", kill)
     with pytest.raises(Killed):
         site.sync()
     monkeypatch.undo()

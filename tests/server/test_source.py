@@ -14,12 +14,12 @@ import pytest
 
 from fhircryo.errors import FhircryoError, SourceError, UsageError
 from fhircryo.fhir.connect import open_client
+from fhircryo.record.patients import ALL_PATIENTS, Selection
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.to_folder import compute_folder
 from fhircryo.settings import ServerSettings, Settings
-from fhircryo.setup.explanation import explain_folder
-from fhircryo.sources.read_result import patients_of
-from fhircryo.sources.reading import ALL_PATIENTS, Selection
+from fhircryo.setup.explanation import explain_patient
+from fhircryo.sources.groups import patients_of
 from tests.server import proxy as faults
 from tests.server.hapi import HapiServer, reset
 from tests.server.loading import load
@@ -417,8 +417,8 @@ def test_codes_and_ids_stand_in_no_url(loaded, proxied, tmp_path):
 
 
 def test_explain_reads_one_patient(loaded):
-    story = explain_folder(loaded, "2029487", job())
-    folder = explain_folder(COHORT, "2029487", job())
+    story = explain_patient(loaded, "2029487", job())
+    folder = explain_patient(COHORT, "2029487", job())
     assert story.endpoints == folder.endpoints
     assert story.moments == folder.moments
 
@@ -448,7 +448,7 @@ def test_explain_tells_of_a_group_on_a_server_that_searches_by_patient_only(prox
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert [story["patient"] for story in told] == members
-    folder = explain_folder(COHORT, "2029487", job())
+    folder = explain_patient(COHORT, "2029487", job())
     assert told[1]["moments"] == folder.as_dict()["moments"]
 
 

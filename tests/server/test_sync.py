@@ -18,6 +18,7 @@ import requests
 from fhircryo.errors import LockedError, SourceError, TargetError, UsageError
 from fhircryo.publish.difference import Action
 from fhircryo.publish.target_lock import target_lock
+from fhircryo.record.patients import ALL_PATIENTS, Selection
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.sync import run as syncing
 from fhircryo.runs.sync.erasure import forget_patient
@@ -25,7 +26,6 @@ from fhircryo.runs.sync.run import Synced, Wanted, state_path
 from fhircryo.runs.sync.state_database import open_state
 from fhircryo.runs.to_folder import compute_folder
 from fhircryo.settings import ServerSettings, Settings, SyncSettings, WriteSettings
-from fhircryo.sources.reading import ALL_PATIENTS, Selection
 from tests.server import proxy as faults
 from tests.server.cohorts import coded, cohort, index, person, psa, record
 from tests.server.hapi import HapiServer

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from fhircryo.errors import LockedError, TargetError
 from fhircryo.publish.difference import Action
 from fhircryo.publish.target_server import Permissions
+from fhircryo.record.patients import ALL_PATIENTS, Selection
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.to_folder import compute_folder
 from fhircryo.runs.to_server import ServerRun, compute_server
 from fhircryo.settings import ServerSettings, Settings, WriteSettings
-from fhircryo.sources.reading import ALL_PATIENTS, Selection
 from tests.property.strategies import patients as messy_patients
 from tests.server import proxy as faults
 from tests.server.cohorts import BASE, NATIONAL, cohort, index, person, psa, record

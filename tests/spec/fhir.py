@@ -6,9 +6,13 @@ Words with spaces stand in quotes. A word that is not known is an error, so a ty
 
 import re
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
+from functools import cache
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 Resource = dict[str, Any]
 
@@ -63,15 +67,6 @@ CLAVIEN_SNOMED = {
     "IVb": "1367526000",
     "V": "1367527009",
 }
-ITEMS = {
-    "iciq-ui-sf": ["frequency", "amount", "interference"],
-    "iief-5": ["q1", "q2", "q3", "q4", "q5"],
-    "ipss": ["q1", "q2", "q3", "q4", "q5", "q6", "q7", "qol"],
-    "qlq-c30-ql2": ["q29", "q30"],
-    "eq-5d-vas": ["vas"],
-    "epic-26": "q1 q2 q3 q4a q4b q4c q4d q4e q6a q6b q6c q6d q6e q7 q8a q8b q9 q10 q11 q12"
-    " q13a q13b q13c q13d q13e".split(),
-}
 OBSERVATION_STATUSES = {
     "registered",
     "preliminary",
@@ -96,6 +91,37 @@ PROCEDURE_STATUSES = {
 
 class TableError(ValueError):
     """A row of the tables says something that the shorthand does not know."""
+
+
+def named(table: Mapping[str, Any], name: str, what: str, add: str) -> Any:
+    """The entry of a table; ``add``: where an entry of a new name is added."""
+    try:
+        return table[name]
+    except KeyError:
+        known = ", ".join(table)
+        raise TableError(f"{name!r}: no such {what}; add it to {add}. Known: {known}") from None
+
+
+INSTRUMENTS = Path(__file__).parents[2] / "mappings" / "instruments"
+
+
+@cache
+def questionnaire_items() -> dict[str, list[str]]:
+    """By questionnaire its linkIds, as the shipped instruments have them.
+
+    Of instruments that share a questionnaire, the one of its name comes first.
+    """
+    found: dict[str, list[tuple[bool, list[str]]]] = {}
+    for path in sorted(INSTRUMENTS.glob("*.yaml")):
+        instrument = yaml.safe_load(path.read_text("utf-8"))["instrument"]
+        links = [item["link_ids"][0] for item in instrument["items"]]
+        for canonical in instrument.get("canonicals", ()):
+            name = canonical.rpartition("/")[2]
+            found.setdefault(name, []).append((name != instrument["key"], links))
+    return {
+        name: [link for _, links in sorted(parts) for link in links]
+        for name, parts in found.items()
+    }
 
 
 class Line:
@@ -166,7 +192,7 @@ def concept(name: str, *more: str) -> dict[str, Any]:
     for one in (name, *more):
         system, bar, code = one.rpartition("|")
         if not bar:
-            system, code = CODES[one]
+            system, code = named(CODES, one, "code", "CODES in tests/spec/fhir.py")
         codings.append({"system": system, "code": code} if system else {"code": code})
     return {"coding": codings}
 
@@ -345,8 +371,11 @@ def progression(text: str, number: int) -> Resource:
 
 def grade_coding(scale: str, grade: str) -> dict[str, str]:
     """The coding of a grade; scale ``sct``: Clavien-Dindo in SNOMED CT."""
-    code = CLAVIEN_SNOMED[grade] if scale == "sct" else grade
-    return {"system": SCALES[scale], "code": code}
+    add = "tests/spec/fhir.py"
+    system = named(SCALES, scale, "scale of grades", f"SCALES in {add}")
+    if scale == "sct":
+        grade = named(CLAVIEN_SNOMED, grade, "grade in SNOMED CT", f"CLAVIEN_SNOMED in {add}")
+    return {"system": system, "code": grade}
 
 
 def adverse_event(text: str, number: int) -> Resource:
@@ -510,7 +539,9 @@ def response(text: str, number: int) -> Resource:
     if when != "-":
         resource["authored"] = moment(when)
     links = (line.get("links") or "").split(",")
-    links = links if links != [""] else ITEMS[instrument]
+    if links == [""]:
+        items_of = questionnaire_items()
+        links = named(items_of, instrument, "questionnaire", "mappings/instruments (canonicals)")
     items = answers(line.next("-"), links, line.get("as", "integer") or "")
     total, link = line.get("total"), line.get("sum", "total")
     if total:
@@ -603,7 +634,7 @@ def therapy(text: str, number: int) -> Resource:
         made = procedure(rest, 0)
         return made | {"id": f"t{number + 1}"} if "id=" not in rest else made
     line = Line(rest)
-    type_, usual = _TYPES[kind]
+    type_, usual = named(_TYPES, kind, "kind of therapy", "_TYPES in tests/spec/fhir.py")
     resource: Resource = {"resourceType": type_, "id": line.get("id", f"t{number + 1}")}
     updated(line, resource)
     resource["status"] = line.flag(MEDICATION_STATUSES, usual)

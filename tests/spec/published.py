@@ -11,6 +11,8 @@ import re
 from decimal import Decimal
 from typing import Any
 
+from fhircryo.endpoints.catalogue import CATALOGUE
+from fhircryo.endpoints.result import Part
 from fhircryo.record.items import Reason
 from fhircryo.runs.in_memory import Outcome
 
@@ -19,18 +21,8 @@ from .fhir import BASE, CLAVIEN_SNOMED, SNOMED, UCUM
 YES_NO = "http://terminology.hl7.org/CodeSystem/v2-0136"
 ABSENT = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 ABSENT_CODES = ("unknown", "temp-unknown", "not-applicable")
-UNITS = {"psa-nadir": "ng/mL", "prom-score": "{score}", "prom-change": "{score}"}
 SCALES = {"clavien-dindo", "sir-2003", "ctcae-grade"}
-COMPONENTS = {
-    "nadir",
-    "threshold",
-    "failing-psa",
-    "event",
-    "time-point",
-    "baseline-score",
-    "ungraded",
-    "salvage-therapy",
-}
+COMPONENTS = {str(part) for part in Part}
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(\.\.(\d{4}-\d\d-\d\d)?)?")
 _STATUS = re.compile(r"\[(final|preliminary)]")
 
@@ -109,6 +101,20 @@ def unit_of(observation: dict[str, Any]) -> str | None:
     return str(quantity["code"])
 
 
+def published_unit(key: str) -> str | None:
+    """The unit of an endpoint's values by the catalogue; None if they are no quantities.
+
+    ``key``: the endpoint's key, with an instrument and a time point where it has them.
+    """
+    for endpoint in CATALOGUE:
+        code = key.partition(" ")[0]
+        if code == endpoint.key or (
+            endpoint.per_instrument and code.startswith(f"{endpoint.key}-")
+        ):
+            return endpoint.value_type.unit or None
+    raise MeaningError(f"{key}: not in the catalogue (fhircryo/endpoints/catalogue.py)")
+
+
 def effective(observation: dict[str, Any]) -> str:
     """The date or the period of a result."""
     if "effectiveDateTime" in observation:
@@ -126,9 +132,8 @@ def main_words(observation: dict[str, Any]) -> str:
         return f"absent {coding(absent, ABSENT)} {own}"
     assert "dataAbsentReason" not in observation, "a value, and the reason why there is none"
     key = key_of(observation)
-    unit = next((unit for start, unit in UNITS.items() if key.startswith(start)), None)
+    unit = published_unit(key)
     if "event" in components(observation):
-        unit = "d"
         words = {"Y": "event", "N": "censored"}
         value = f"{value} {words[components(observation)['event'] or '']}"
     assert unit_of(observation) == unit, f"{key}: unit {unit_of(observation)}, not {unit}"

@@ -89,7 +89,7 @@ def _catalogue() -> Iterator[str]:
         [
             f"`{endpoint.key}`",
             _escaped(endpoint.words),
-            _escaped(endpoint.value_type),
+            _escaped(endpoint.value_type.words),
             _escaped(endpoint.window),
         ]
         for endpoint in CATALOGUE

@@ -13,9 +13,9 @@ from typing import Any
 import yaml
 
 from fhircryo.mapping.load import Mappings, load_mappings, load_protocol
+from fhircryo.record.patients import Selection
 from fhircryo.runs.in_memory import Outcome, compute_resources
 from fhircryo.settings import Settings
-from fhircryo.sources.reading import Selection
 
 from .fhir import SHORTHANDS, Resource, TableError
 

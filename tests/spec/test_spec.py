@@ -58,5 +58,5 @@ def test_worked_examples_are_there(topic: str) -> None:
 
 
 def test_every_table_has_rows() -> None:
-    assert len(tables()) == 14
+    assert tables()
     assert all(table.rows and table.about and table.title for table in tables())

@@ -31,6 +31,7 @@ class BulkServer:
 
     ``pending``: how often it says 202; ``refuses``: parameters or types that it does not take;
     ``broken``: how often a file breaks off in its middle; ``gone``: how often files are 404.
+    ``medications``: by id, what a search by ids finds; ``medication_status``: how it answers one.
     """
 
     files: dict[str, bytes]
@@ -50,6 +51,9 @@ class BulkServer:
     types: dict[str, str] = field(default_factory=dict)
     elsewhere: str = ""
     on_poll: Callable[[], None] = lambda: None
+    medications: dict[str, Resource] = field(default_factory=dict)
+    medication_status: Callable[[list[str]], int] = lambda _: 404
+    medication_searches: list[list[str]] = field(default_factory=list)
     seen: list[Seen] = field(default_factory=list)
     exports: int = 0
 
@@ -102,7 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}
         length = int(headers.get("content-length") or 0)
-        self.rfile.read(length)
+        body = self.rfile.read(length).decode()
         path = parts.path.removeprefix("/fhir")
         seen = Seen(self.command, path, parse_qs(parts.query), headers)
         self.bulk.seen.append(seen)
@@ -117,6 +121,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._kick_off(seen)
         elif path.startswith("/status/"):
             self._status()
+        elif path.removesuffix("/_search") == "/Medication":
+            self._medications(seen.query or parse_qs(body))
         elif is_file:
             self._file(path.removeprefix("/file/"), headers)
         else:
@@ -134,6 +140,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.bulk.exports += 1
         place = f"{self.bulk.url}/status/{self.bulk.exports}"
         self._send(202, b"", {"Content-Location": place})
+
+    def _medications(self, query: dict[str, list[str]]) -> None:
+        ids = query["_id"][0].split(",")
+        self.bulk.medication_searches.append(ids)
+        status = self.bulk.medication_status(ids)
+        if status != 200:
+            self._json(status, {"resourceType": "OperationOutcome"})
+            return
+        found = [self.bulk.medications[one] for one in ids if one in self.bulk.medications]
+        entries = [{"resource": one} for one in found]
+        self._json(200, {"resourceType": "Bundle", "type": "searchset", "entry": entries})
 
     def _status(self) -> None:
         if self.command == "DELETE":

@@ -13,11 +13,11 @@ from unittest import mock
 
 from fhircryo.cli.main import run
 from fhircryo.publish.folder_target import FILES
+from fhircryo.record.patients import ALL_PATIENTS, Selection
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.summary import Summary
 from fhircryo.runs.to_folder import compute_folder
 from fhircryo.settings import Settings
-from fhircryo.sources.reading import ALL_PATIENTS, Selection
 
 Resource = dict[str, Any]
 

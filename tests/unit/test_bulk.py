@@ -236,7 +236,7 @@ def test_a_run_that_was_killed_picks_its_export_up(expected, monkeypatch, tmp_pa
             compute(bulk, target)
         monkeypatch.undo()
         quick_again(monkeypatch, tmp_path)
-        monkeypatch.setattr("fhircryo.sources.bulk_source.read_folder", lambda *_: kill())
+        monkeypatch.setattr("fhircryo.sources.bulk_source.collect_files", lambda *_: kill())
         with pytest.raises(Killed):
             compute(bulk, target)
         downloaded = len(bulk.asked("/file/"))
@@ -264,7 +264,7 @@ def test_files_of_another_export_are_not_taken_for_this_ones(expected, monkeypat
 
     old = [inputs.patient("p9"), inputs.procedure("x9", "2016-01-10", "p9")]
     with BulkServer(files_of(old)) as bulk:
-        monkeypatch.setattr("fhircryo.sources.bulk_source.read_folder", kill)
+        monkeypatch.setattr("fhircryo.sources.bulk_source.collect_files", kill)
         with pytest.raises(Killed):
             compute(bulk, tmp_path / "out")
         monkeypatch.undo()

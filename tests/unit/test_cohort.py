@@ -19,8 +19,9 @@ from frictionless import Package
 import fhircryo
 from fhircryo.errors import UsageError
 from fhircryo.research.aggregate import aggregated
+from fhircryo.research.cohort import Cohort
 from fhircryo.research.columns import tables
-from fhircryo.research.pull import OWN
+from fhircryo.research.folder_options import OWN
 from fhircryo.settings import Settings
 from tests.unit import inputs
 from tests.unit.inputs import AS_OF, COHORT, Resource, cli
@@ -197,7 +198,7 @@ def hospital(tmp_path) -> Path:
     )
 
 
-def tables_of(source: Path, **more: Any) -> fhircryo.research.pull.Cohort:
+def tables_of(source: Path, **more: Any) -> Cohort:
     return fhircryo.cohort(source, as_of=AS_OF, settings=Settings(), **more)
 
 
@@ -300,13 +301,14 @@ def test_workers_on_a_cohort_that_is_worth_them(monkeypatch):
 
     monkeypatch.setattr(build, "_PATIENTS_PER_WORKER", 10)
     monkeypatch.setattr(build, "_PATIENTS_AT_A_TIME", 7)
-    from fhircryo.research.pull import cohort_of
+    from fhircryo.research.build import TableOptions
+    from fhircryo.research.cohort import cohort_of
+    from fhircryo.runs.read_source import read_source
     from fhircryo.runs.run_config import RunConfig
-    from fhircryo.sources.read_result import read_source
 
     job = RunConfig.of(Settings(), AS_OF)
     read = read_source(COHORT, job)
-    found = [cohort_of(read, job, str, workers=number) for number in (1, 3)]
+    found = [cohort_of(read, job, TableOptions(str), workers=number) for number in (1, 3)]
     for name in TABLES:
         assert found[0].arrow[name].equals(found[1].arrow[name]), name
 
@@ -713,12 +715,12 @@ def test_an_earlier_run_is_replaced_as_a_whole(tmp_path):
 
 
 def test_nothing_is_left_of_a_run_that_fails(tmp_path, monkeypatch):
-    from fhircryo.research import pull as cohort
+    from fhircryo.research import cohort_folder
 
     def full_disk(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cohort, "_write_report", full_disk)
+    monkeypatch.setattr(cohort_folder, "_write_report", full_disk)
     ran = cli("cohort", COHORT, tmp_path / "out")
     assert (ran.code, "No space left" in ran.err) == (5, True)
     assert [one.name for one in tmp_path.iterdir()] == ["out.key"]

@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from fhircryo.errors import SourceError
+from fhircryo.extract.lines import read
 from fhircryo.record.collector import RecordCollector
+from fhircryo.runs import drivers
 from fhircryo.runs import to_folder as pipeline
 from fhircryo.runs.in_memory import compute_resources
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.settings import Settings
-from fhircryo.sources import reading
+from fhircryo.sources import folder_source
 from tests.unit.inputs import (
     AS_OF,
     Computed,
@@ -637,8 +639,8 @@ def at_once(tmp_path_factory) -> Computed:
 def test_parts_and_workers_change_nothing(size, workers, at_once, tmp_path, monkeypatch):
     if workers > 1 and not sys.platform.startswith("linux"):
         pytest.skip("one process works where there is no fork")
-    monkeypatch.setattr(reading, "PART_SIZE", size)
-    monkeypatch.setattr(reading, "_WORTH_SHARING", 0)
+    monkeypatch.setattr(folder_source, "PART_SIZE", size)
+    monkeypatch.setattr(drivers, "_WORTH_SHARING", 0)
     monkeypatch.setattr(pipeline, "_PATIENTS_PER_WORKER", 1)
     done = compute(folder(tmp_path / "in", _cohort_files()), tmp_path / "out", workers=workers)
     assert done.unreadable == at_once.unreadable
@@ -648,7 +650,7 @@ def test_parts_and_workers_change_nothing(size, workers, at_once, tmp_path, monk
 
 @pytest.mark.parametrize("number", ["1" + "0" * 25, "-" + "9" * 20, "1E400", "0.10", "1e-30"])
 def test_numbers_of_any_size_go_from_process_to_process(number):
-    """What a worker's shelf holds arrives as it was."""
+    """What a worker collected arrives as it was."""
     odd = [
         line(psa("a", "2016-05-01", 1)).replace(b'"value":1', f'"value":{number}'.encode()),
         line(response("r", "2016-01-09", [5, 5, 4, 4, 3])).replace(
@@ -656,13 +658,13 @@ def test_numbers_of_any_size_go_from_process_to_process(number):
         ),
         *map(line, EVERYTHING),
     ]
-    context = RunConfig.of(Settings(), AS_OF).context()
-    labels = reading.grading_labels(context)
-    shelf, other = RecordCollector(labels), RecordCollector(labels)
-    reading.read_lines(odd, shelf, context, 0, first=1)
-    other.merge(shelf.encode())
-    assert other.kept == shelf.kept
-    assert other.seen == shelf.seen
+    request = RunConfig.of(Settings(), AS_OF).read_request(drivers.OneProcess())
+    collector = RecordCollector(request.retention())
+    read(odd, collector, request.context(), 0)
+    other = collector.empty_copy()
+    other.merge(collector.encode())
+    assert other.items == collector.items
+    assert other.facts == collector.facts
 
 
 def test_line_numbers_are_those_of_the_file(at_once):

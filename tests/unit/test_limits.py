@@ -136,7 +136,7 @@ def test_nothing_of_ours_can_read_xml():
     import sys
 
     code = (
-        "import fhircryo.sources.read_result, sys;"
+        "import fhircryo.runs.read_source, sys;"
         " print([m for m in sys.modules if 'etree' in m or 'sax' in m])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from fhircryo.record.patients import ALL_PATIENTS
+from fhircryo.runs.read_source import read_source
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.settings import Settings
-from fhircryo.sources.read_result import read_source
-from fhircryo.sources.reading import ALL_PATIENTS
 from tests.unit.inputs import AS_OF, folder, lab, patient, procedure, psa
 
 OTHERS = 300
@@ -24,7 +24,7 @@ def test_only_the_cohort_is_kept(tmp_path: Path) -> None:
     }
     source = folder(tmp_path / "in", files)
     job = RunConfig.of(Settings.model_construct(), AS_OF, ALL_PATIENTS)
-    shelf = read_source(source, job).reading.shelf
-    assert sorted(shelf.kept) == ["Observation/a", "Patient/p1", "Procedure/x1"]
-    assert sum(shelf.counted.values()) == 3 * OTHERS
-    assert sum(shelf.seen.values()) == 3 * OTHERS + 3
+    collected = read_source(source, job).collected
+    assert sorted(collected.items) == ["Observation/a", "Patient/p1", "Procedure/x1"]
+    assert sum(collected.facts.counted.values()) == 3 * OTHERS
+    assert sum(collected.facts.seen.values()) == 3 * OTHERS + 3

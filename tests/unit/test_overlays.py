@@ -187,7 +187,7 @@ def test_a_code_means_one_thing(case, tmp_path):
     # The later one is to be mended; both are named, with their lines.
     message = str(caught.value)
     assert message.startswith(str(tmp_path / "2.yaml") + ":")
-    assert f"stands already at {tmp_path / '1.yaml'}:" in message
+    assert f"is already defined at {tmp_path / '1.yaml'}:" in message
 
 
 # ------------------------------------------------------------------ mistakes
@@ -380,7 +380,7 @@ NEW_WRONG = {
         "    worse: higher\n",
         "    domains: [{key: d, words: w, worse: lower, items: [a], minimum_answered: 1,"
         " score: {method: mean}}]\n",
-        "minimum_answered stands with each domain",
+        "minimum_answered belongs to each domain",
     ),
 }
 
@@ -417,7 +417,7 @@ def test_a_domain_is_of_items_that_are_there(tmp_path):
     for name in ("worse", "minimum_answered", "score"):
         domain[name] = new.pop(name)
     new["domains"] = [domain]
-    with pytest.raises(UsageError, match="domain d: c is not an item"):
+    with pytest.raises(UsageError, match="domain d: there is no item c"):
         load_mappings([_overlay(tmp_path, yaml.safe_dump(content))])
     domain["items"] = ["a", "b"]
     loaded = load_mappings([_overlay(tmp_path, yaml.safe_dump(content))])
@@ -440,7 +440,7 @@ def test_what_is_merged_is_shown_with_its_place(tmp_path):
     text = _code("psa", more=', specimen: [{text: serum}, {system: s, code: c}], unit: "ng/dL"')
     text += '    withdraw: [{system: "http://loinc.org", code: 35741-8}]\n'
     path = _overlay(tmp_path, text)
-    lines = list(show(load_mappings([path]).layers, "psa"))
+    lines = list(show(load_mappings([path]).merged, "psa"))
     assert lines[0].startswith("psa: ")
     shown = {line.split()[0]: line for line in lines[1:]}
     assert shown["http://loinc.org|2857-1"].split()[1].startswith("mappings/concepts.yaml:")
@@ -450,7 +450,7 @@ def test_what_is_merged_is_shown_with_its_place(tmp_path):
 
 
 def test_the_lines_are_those_of_the_files():
-    for line_ in show(load_mappings().layers, "psa"):
+    for line_ in show(load_mappings().merged, "psa"):
         if "mappings/" in line_:
             pair, place = line_.split()
             name, number = place.removeprefix("mappings/").rsplit(":", 1)
@@ -527,11 +527,12 @@ MET = {
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("case", MET)
 def test_an_overlay_that_fits_nothing_is_told(case, workers, tmp_path, monkeypatch):
-    from fhircryo.sources import reading
+    from fhircryo.runs import drivers
+    from fhircryo.sources import folder_source
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(reading, "_WORTH_SHARING", 0)
-    monkeypatch.setattr(reading, "PART_SIZE", 400)
+    monkeypatch.setattr(drivers, "_WORTH_SHARING", 0)
+    monkeypatch.setattr(folder_source, "PART_SIZE", 400)
     text, met = MET[case]
     path = _overlay(tmp_path, text)
     local = psa("a", "2016-05-01", 1)

@@ -12,10 +12,10 @@ from fhircryo.errors import LockedError, UsageError
 from fhircryo.publish.computed import read_computed
 from fhircryo.publish.target_lock import target_lock
 from fhircryo.publish.target_server import same_server, target_settings
+from fhircryo.record.patients import Selection
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.to_folder import compute_folder
 from fhircryo.settings import ServerSettings, Settings
-from fhircryo.sources.reading import Selection
 from tests.unit.inputs import AS_OF, folder, procedure
 
 URL = "https://fhir.example/r4"

@@ -5,16 +5,18 @@ from typing import Any
 
 import pytest
 
+from fhircryo.extract.lines import read
 from fhircryo.mapping.load import load_protocol
 from fhircryo.mapping.protocol import Protocol
 from fhircryo.publish.validate import validate_line
 from fhircryo.record.collector import RecordCollector
 from fhircryo.record.items import Drug, PsaResult, Therapy, Treatment, VagueTreatment
+from fhircryo.runs import drivers
 from fhircryo.runs.in_memory import compute_resources
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.settings import Settings
-from fhircryo.setup.explanation import explain_folder
-from fhircryo.sources import reading
+from fhircryo.setup.explanation import explain_patient
+from fhircryo.sources import folder_source
 from tests.unit.inputs import (
     AS_OF,
     HTEST,
@@ -105,8 +107,8 @@ FILES = {
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("name", FILES)
 def test_a_medication_may_stand_in_any_file(name, workers, tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "_WORTH_SHARING", 0)
-    monkeypatch.setattr(reading, "PART_SIZE", 100)
+    monkeypatch.setattr(drivers, "_WORTH_SHARING", 0)
+    monkeypatch.setattr(folder_source, "PART_SIZE", 100)
     done = compute(folder(tmp_path / "in", FILES[name]), tmp_path / "out", workers=workers)
     assert mark_of(done.observations) == "2016-06-01"
     assert done.summary.not_used == {}
@@ -137,14 +139,14 @@ def test_what_others_take_only_counts_wherever_it_stands(tmp_path):
 
 
 def test_items_go_from_process_to_process_as_they_are():
-    shelf = RecordCollector(frozenset())
     lines = [*SERIES, procedure("x2", "2016-07"), request("t"), referring("u", "Medication/d")]
-    context = RunConfig.of(Settings(), AS_OF).context()
-    reading.read_lines([line(one) for one in (*lines, drug("d"))], shelf, context, 0)
-    other = RecordCollector(frozenset())
-    other.merge(shelf.encode())
-    assert other.kept == shelf.kept
-    assert {type(item) for item in other.kept.values()} == {
+    reading = RunConfig.of(Settings(), AS_OF).read_request(drivers.OneProcess())
+    collector = RecordCollector(reading.retention())
+    read([line(one) for one in (*lines, drug("d"))], collector, reading.context(), 0)
+    other = collector.empty_copy()
+    other.merge(collector.encode())
+    assert other.items == collector.items
+    assert {type(item) for item in other.items.values()} == {
         *(Treatment, PsaResult, VagueTreatment, Therapy, Drug),
     }
 
@@ -255,11 +257,11 @@ def test_nothing_says_phoenix_where_stuttgart_is_meant(tmp_path):
     source = folder(tmp_path / "in", {"all.ndjson": SERIES})
     protocol = under("report", biochemical_failure=STUTTGART)
     job = replace(RunConfig.of(Settings(), AS_OF), protocol=protocol)
-    told = str(asdict(explain_folder(source, "p1", job)))
+    told = str(asdict(explain_patient(source, "p1", job)))
     published = str(compute_resources(SERIES, AS_OF, protocol))
     assert "Stuttgart: nadir + 1.2 ng/mL" in told
     assert "phoenix" not in (told + published).lower()
-    by_default = str(asdict(explain_folder(source, "p1", RunConfig.of(Settings(), AS_OF))))
+    by_default = str(asdict(explain_patient(source, "p1", RunConfig.of(Settings(), AS_OF))))
     assert "Phoenix: nadir + 2 ng/mL" in by_default
     assert "stuttgart" not in by_default.lower()
 

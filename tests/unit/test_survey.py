@@ -595,7 +595,7 @@ def test_a_draft_as_it_is_says_nothing(tmp_path):
     result = surveyed(tmp_path, coded("Observation", "a", local("PSA")))
     draft = draft_of(result, load_mappings())
     assert yaml.safe_load(draft) is None
-    with pytest.raises(UsageError, match="nothing in it"):
+    with pytest.raises(UsageError, match="the file is empty"):
         load_text(tmp_path, draft)
     unverified = re.sub(r"^#(?!#)", "", draft, flags=re.MULTILINE)
     with pytest.raises(UsageError, match=r"drafted\.yaml:\d+: concepts\.psa\.codes\.0\.verified"):

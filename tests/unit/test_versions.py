@@ -6,9 +6,9 @@ from datetime import date
 
 import pytest
 
+from fhircryo.record.patients import Selection
 from fhircryo.runs.in_memory import compute_resources
 from fhircryo.settings import Settings
-from fhircryo.sources.reading import Selection
 from tests.unit.inputs import (
     AS_OF,
     BASE,
@@ -111,9 +111,9 @@ def test_the_latest_version_counts(case):
 @pytest.mark.parametrize("case", VERSIONS)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_latest_version_counts_across_files(case, workers, tmp_path, monkeypatch):
-    from fhircryo.sources import reading
+    from fhircryo.runs import drivers
 
-    monkeypatch.setattr(reading, "_WORTH_SHARING", 0)
+    monkeypatch.setattr(drivers, "_WORTH_SHARING", 0)
     first, second, (forward, backward) = VERSIONS[case]
     one = psa("a", "2016-05-01", 1, meta=first)
     two = psa("a", "2016-05-01", 2, meta=second)

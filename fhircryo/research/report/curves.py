@@ -4,9 +4,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from fhircryo.research.analysis import MONTH, Survival
-from fhircryo.research.columns import PATIENT
 from fhircryo.research.report.figure import BLACK, BLUE, GREY, ORANGE, Figure, as_csv, drawing
 from fhircryo.research.report.number_format import survival as survival_words
+from fhircryo.research.table import PATIENT
 
 if TYPE_CHECKING:
     import pandas as pd

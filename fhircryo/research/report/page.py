@@ -55,7 +55,7 @@ def figures_of(found: Analysis, psa: "pd.DataFrame | None") -> Figures:
     )
 
 
-def page(found: Analysis, figures: Figures, job: RunConfig, methods: str, kind: str) -> str:
+def page(found: Analysis, figures: Figures, config: RunConfig, methods: str, kind: str) -> str:
     """The report as HTML; ``kind``: identified, pseudonymised or aggregate-only."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -74,7 +74,7 @@ def page(found: Analysis, figures: Figures, job: RunConfig, methods: str, kind: 
         found=found,
         figures=figures,
         steps=flow_rows(found.flow),
-        job=job,
+        config=config,
         kind=kind,
         methods=[part.strip() for part in paragraphs],
         words=number_format,

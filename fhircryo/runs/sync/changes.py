@@ -11,6 +11,7 @@ from fhircryo.calendar import moment
 from fhircryo.errors import UnreadableResource
 from fhircryo.extract.context import Context
 from fhircryo.extract.extractor import extract
+from fhircryo.fhir import refusals
 from fhircryo.fhir.bulk.exporting import Exported, lines
 from fhircryo.fhir.capability import Capabilities
 from fhircryo.fhir.client import Client, HttpError
@@ -20,13 +21,10 @@ from fhircryo.fhir.search import Searcher, head_of
 from fhircryo.fhir.wire import DECODERS, Reference
 from fhircryo.record.items import Dropped, Item, PatientFacts, Treatment
 from fhircryo.runs.sync.state_database import State
-from fhircryo.sources.search_source import OPTIONAL_TYPES, observation_searches
+from fhircryo.sources.code_searches import observation_searches
+from fhircryo.sources.resource_types import optional_types
 
 LOG = logging.getLogger("fhircryo.sync")
-
-#: What servers answer to a search or a history that they do not take.
-_NOT_TAKEN = frozenset({400, 404, 405, 422, 501})
-_FORBIDDEN = 403
 
 
 class NoIncrementError(Exception):
@@ -142,9 +140,9 @@ class ChangeReader:
                 for lines in self._searcher.search(kind, search):
                     self._take(kind, lines)
             except HttpError as error:
-                if error.status == _FORBIDDEN and kind in OPTIONAL_TYPES:
+                if refusals.forbidden(error) and kind in optional_types():
                     return
-                if error.status in _NOT_TAKEN:
+                if refusals.interaction_unsupported(error):
                     raise NoIncrementError(str(error)) from None
                 raise
 
@@ -197,7 +195,7 @@ class ChangeReader:
         try:
             past = latest_of(self._searcher, kind, since)
         except HttpError as error:
-            if error.status not in _NOT_TAKEN | {_FORBIDDEN}:
+            if not (refusals.interaction_unsupported(error) or refusals.forbidden(error)):
                 raise
             LOG.info("%s: no history (%d): a full run finds what was deleted", kind, error.status)
             return

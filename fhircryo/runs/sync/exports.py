@@ -8,11 +8,12 @@ from fhircryo.fhir.bulk.export_job import cancel
 from fhircryo.fhir.bulk.exporting import Watch, export
 from fhircryo.fhir.capability import Capabilities
 from fhircryo.fhir.client import Client
+from fhircryo.runs.read_source import ReadOptions, ReadResult, read_opened
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.sync.changes import ChangeReader, Changes
 from fhircryo.sources.bulk_source import Bulk, asked_for
-from fhircryo.sources.read_result import ReadResult, read_server
-from fhircryo.sources.reading import Progress
+from fhircryo.sources.open_source import server_source
+from fhircryo.sources.source import Progress
 from fhircryo.storage.work_folder import work_folder
 
 
@@ -41,7 +42,8 @@ class Exports:
         """
         bulk = Bulk(self._level, Watch(stopped=self._stopped))
         with self._working() as work:
-            return read_server(self._client, self._job, progress, work=work, bulk=bulk)
+            source = server_source(self._client, self._job.settings.source, bulk, work)
+            return read_opened(source, self._job, ReadOptions(progress=progress))
 
     def changes(self, reader: ChangeReader, can: Capabilities) -> tuple[Changes, str | None]:
         """What changed since the last run, and the server's time of the export; as ``everything``.

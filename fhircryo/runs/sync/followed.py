@@ -2,8 +2,8 @@
 
 from fhircryo.fhir.history import version_of
 from fhircryo.record.items import PatientFacts, Treatment
+from fhircryo.runs.read_source import ReadResult
 from fhircryo.runs.sync.state_database import PatientState
-from fhircryo.sources.read_result import ReadResult
 
 
 def of_everybody(read: ReadResult) -> dict[str, PatientState]:
@@ -12,9 +12,9 @@ def of_everybody(read: ReadResult) -> dict[str, PatientState]:
     Those of whom there is no record (labelled as test data, say) are followed as well: they may
     come to have one.
     """
-    patients = read.reading.patients
+    patients = read.collected.patients
     current = patients.current
-    kept = read.reading.shelf.kept
+    kept = read.collected.items
     candidates = {current(item.patient) for item in kept.values() if isinstance(item, Treatment)}
     found = {
         patient: PatientState(patient, aliases={patient})
@@ -37,7 +37,7 @@ def of_everybody(read: ReadResult) -> dict[str, PatientState]:
 
 def versions_of(read: ReadResult, refs: set[str]) -> dict[str, str]:
     """The versions of some resources, as they were read."""
-    kept = read.reading.shelf.kept
+    kept = read.collected.items
     return {ref: version_of(kept[ref].version, kept[ref].updated) for ref in refs if ref in kept}
 
 
@@ -45,6 +45,6 @@ def known_as(read: ReadResult) -> dict[str, str]:
     """What another server knows the patients by."""
     return {
         item.patient: item.identifier
-        for item in read.reading.shelf.kept.values()
+        for item in read.collected.items.values()
         if isinstance(item, PatientFacts)
     }

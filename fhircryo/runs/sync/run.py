@@ -33,6 +33,9 @@ from fhircryo.publish.target_server import (
     open_target,
     state_folder,
 )
+from fhircryo.record.patients import Selection
+from fhircryo.runs.drivers import driver_of
+from fhircryo.runs.read_source import ReadOptions, ReadResult, read_opened
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.summary import Summary
 from fhircryo.runs.sync.changes import ChangeReader, NoIncrementError, stamp_of
@@ -47,8 +50,8 @@ from fhircryo.runs.sync.state_database import (
 )
 from fhircryo.runs.to_server import computed
 from fhircryo.sources.bulk_source import level_of, needs_of
-from fhircryo.sources.read_result import ReadResult, is_url, read_server
-from fhircryo.sources.reading import Selection
+from fhircryo.sources.open_source import server_source
+from fhircryo.sources.places import server_of
 
 LOG = logging.getLogger("fhircryo.sync")
 
@@ -106,7 +109,7 @@ def places(job: RunConfig) -> tuple[str, str]:
     if not source or not target:
         raise UsageError("setting sync.source: the base URL of the FHIR server to read is needed")
     for name, url in (("source", source), ("target", target)):
-        if not is_url(url):
+        if server_of(url) is None:
             raise UsageError(f"setting sync.{name}: {url}: not the base URL of a FHIR server")
     return source.rstrip("/"), target.rstrip("/")
 
@@ -223,7 +226,9 @@ class _Run:
             searcher.close()
         read = self._read_all()
         if self._exports is not None:
-            stamp = read.reading.at  # an export that an earlier run began is older than this one
+            stamp = (
+                read.collected.exported_at
+            )  # an export that an earlier run began is older than this one
         patients = self._compute(read)
         if self._holds_back():
             return
@@ -248,7 +253,11 @@ class _Run:
         """Everything, by searches or by bulk export."""
         if self._exports is not None:
             return self._exports.everything(self._progress)
-        return read_server(self._client, self._job, self._progress)
+        return self._search(self._job)
+
+    def _search(self, config: RunConfig) -> ReadResult:
+        source = server_source(self._client, config.settings.source)
+        return read_opened(source, config, ReadOptions(progress=self._progress))
 
     # --- an increment
 
@@ -258,7 +267,7 @@ class _Run:
         searcher = Searcher(self._client)
         try:
             can = capabilities(self._client)
-            context = self._job.context(server=self._client.base)
+            context = self._job.read_request(driver_of(1)).context(self._client.base)
             overlap = self._job.settings.sync.overlap
             listed = self._job.selection.include or frozenset()
             reader = ChangeReader(self._client, searcher, can, context, state, listed, overlap)
@@ -295,13 +304,13 @@ class _Run:
         if chosen.include is not None:
             allowed &= chosen.include | self._state.ids_of(chosen.include)
         job = replace(self._job, selection=Selection(frozenset(allowed), chosen.exclude))
-        read = read_server(self._client, job, self._progress)
+        read = self._search(job)
         if self._lacking(read) != self._state.fact(_LACKING):
             return "a type that the source lacked is there now, or the other way round"
         patients = self._compute(read)
         if self._holds_back():
             return ""
-        ids |= {read.reading.patients.current(one) for one in ids}
+        ids |= {read.collected.patients.current(one) for one in ids}
         published = self._state.published(ids)
         scope = Scope(
             patients=frozenset(ids),

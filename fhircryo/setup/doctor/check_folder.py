@@ -5,10 +5,10 @@ from pathlib import Path
 
 from fhircryo.errors import SourceError, UsageError
 from fhircryo.publish.folder_target import check_target
+from fhircryo.runs.read_source import read_source
 from fhircryo.runs.run_config import RunConfig
-from fhircryo.runs.summary import lacking_words
 from fhircryo.setup.doctor.check import Finding, failed, ok, warning
-from fhircryo.sources.read_result import read_source
+from fhircryo.sources.lacking import lacking_types
 
 
 def look_at_source_folder(folder: Path, job: RunConfig) -> Iterator[Finding]:
@@ -18,8 +18,8 @@ def look_at_source_folder(folder: Path, job: RunConfig) -> Iterator[Finding]:
     except SourceError as error:
         yield failed("source", "readable", str(error), "name a folder of NDJSON files")
         return
-    yield ok("source", "readable", f"{folder}: {len(read.files)} files")
-    broken = len(read.reading.shelf.unreadable)
+    yield ok("source", "readable", f"{folder}: {len(read.collected.files)} files")
+    broken = len(read.collected.facts.unreadable)
     if broken:
         yield warning(
             "source",
@@ -27,9 +27,9 @@ def look_at_source_folder(folder: Path, job: RunConfig) -> Iterator[Finding]:
             f"{broken} lines or files",
             "compute names them in issues.ndjson; mend the export",
         )
-    for name in read.passed_over:
+    for name in read.collected.passed_over:
         yield warning("source", "not read", name, "only *.ndjson, *.ndjson.gz and *.json are")
-    for kind in lacking_words(read.lacking):
+    for kind in lacking_types(read.lacking):
         yield warning(
             "source",
             f"{kind} kept",

@@ -11,33 +11,37 @@ from fhircryo.fhir.search import Searcher
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.setup.doctor.check import Finding, failed, ok, warning
 from fhircryo.setup.doctor.check_server import Reached
-from fhircryo.sources.search_source import code_searches
+from fhircryo.sources.code_searches import code_searches
+from fhircryo.sources.resource_types import INDEX_CONCEPTS, RESOURCE_TYPES
 
 _PART = "source"
 _NO_RIGHT = frozenset({401, 403})
 
 
-class Needed(NamedTuple):
-    """A search that a run makes: any of the parameters will do; what happens without."""
+class RequiredSearch(NamedTuple):
+    """A search that a run makes.
+
+    ``parameters``: any one of them is enough. ``without``: what happens where none is supported.
+    ``required``: nothing can be computed without it.
+    """
 
     kind: str
     parameters: tuple[str, ...]
     without: str
-    needed: bool = False
+    required: bool = False
 
 
-NEEDED = (
-    Needed("Procedure", ("code",), "name the patients: --patients FILE or Group/ID"),
-    Needed("Patient", ("_id",), "patients cannot be read", needed=True),
-    Needed("Patient", ("link",), "patients who were merged are not recognised"),
-    Needed("Observation", ("code",), "PSA results cannot be read", needed=True),
-    Needed("Observation", ("patient", "subject"), "PSA results cannot be read", needed=True),
-    Needed(
-        "Procedure", ("patient", "subject"), "with a list of patients nothing is found", needed=True
+REQUIRED_SEARCHES = (
+    RequiredSearch("Procedure", ("code",), "name the patients: --patients FILE or Group/ID"),
+    RequiredSearch("Patient", ("_id",), "patients cannot be read", required=True),
+    RequiredSearch("Patient", ("link",), "patients who were merged are not recognised"),
+    RequiredSearch("Observation", ("code",), "PSA results cannot be read", required=True),
+    *(
+        RequiredSearch(one.name, one.patient_parameters, one.without, required=not one.optional)
+        for one in RESOURCE_TYPES
+        if one.by_patient
     ),
-    Needed("Condition", ("patient", "subject"), "endpoints that need it: source-lacks-type"),
-    Needed("AdverseEvent", ("subject", "patient"), "endpoints that need it: source-lacks-type"),
-    Needed("QuestionnaireResponse", ("patient", "subject"), "there are no questionnaire scores"),
+    RequiredSearch("Medication", ("_id",), "therapies that only name a Medication are not seen"),
 )
 
 
@@ -53,11 +57,11 @@ def look_at_source(client: Client, job: RunConfig) -> Iterator[Finding]:
     known = reached.known
     if known is None:
         return
-    for needed in NEEDED:
+    for needed in REQUIRED_SEARCHES:
         name = f"{needed.kind}?{'|'.join(needed.parameters)}"
         if any(known.searches(needed.kind, one) for one in needed.parameters):
             yield ok(_PART, name, "can be searched")
-        elif needed.needed:
+        elif needed.required:
             yield failed(_PART, name, "cannot be searched", needed.without)
         else:
             yield warning(_PART, name, "cannot be searched", needed.without)
@@ -79,12 +83,13 @@ class _Tried:
     def look(self) -> Iterator[Finding]:
         yield self._cohort()
         yield from self._psa()
-        for kind in ("Condition", "AdverseEvent", "QuestionnaireResponse"):
-            yield self._holds(kind)
+        for kind in RESOURCE_TYPES:
+            if kind.optional:
+                yield self._holds(kind.name)
         yield self._last_updated()
 
     def _cohort(self) -> Finding:
-        searches = code_searches(self._job.mappings, ("cryoablation",))
+        searches = code_searches(self._job.mappings, INDEX_CONCEPTS)
         try:
             found = any(self._searcher.any("Procedure", one) for one in searches)
         except HttpError as error:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from fhircryo import __version__
 from fhircryo.mapping.load import Mappings
-from fhircryo.mapping.texts import folded, normal_unit
+from fhircryo.mapping.normalise import folded, normal_unit
 from fhircryo.setup.survey.grading_codes import place_rows
 from fhircryo.setup.survey.questionnaires import form_rows
 from fhircryo.setup.survey.search_words import Said

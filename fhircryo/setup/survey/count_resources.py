@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from fhircryo.extract.conditions import tokens
+from fhircryo.extract.code_conditions import values_of
 from fhircryo.extract.context import Context
 from fhircryo.extract.observation import TEXT_RESULT, UCUM
 from fhircryo.fhir.decode import decode_element
@@ -19,7 +19,7 @@ from fhircryo.fhir.wire import (
     QuestionnaireResponse,
     ResponseItem,
 )
-from fhircryo.mapping.concepts import CONCEPTS, CONDITIONS_OF, GRADINGS, SCORE
+from fhircryo.mapping.concepts import CONCEPTS, CONDITION_FIELDS_OF, GRADINGS, SCORE
 from fhircryo.setup.survey.search_words import Said
 from fhircryo.setup.survey.suggest import Suggester
 from fhircryo.setup.survey.tally import (
@@ -132,8 +132,8 @@ class Look:
         elif kind == "AdverseEvent":
             self._adverse_event(resource, number)
         if seen.may_be:
-            for element in CONDITIONS_OF.get(kind, ()):
-                seen.beside(element, tokens(element, resource))
+            for element in CONDITION_FIELDS_OF.get(kind, ()):
+                seen.beside(element, values_of(element, resource))
 
     def _see(
         self,
@@ -263,7 +263,7 @@ class Look:
             form = self.tally.forms[key] = Form()
         form.add(patient, year)
         answered = {link: given for link, given in answers.items() if given}
-        known = self._context.instruments.of(canonical, answered)
+        known = self._context.instruments.find(canonical, answered)
         form.known_as[tuple([one.key for one in known])] += 1
         for link_id, given in answers.items():
             link = form.links.get(link_id)
@@ -279,7 +279,7 @@ def _counts(kind: str, element: str, concept: str) -> bool:
         return concept in GRADINGS
     if concept == SCORE:
         return (kind, element) == ("Observation", "code")
-    return CONCEPTS[concept].stands_in(kind, element)
+    return CONCEPTS[concept].is_read_from(kind, element)
 
 
 def _name(concept: CodeableConcept | None) -> Name:

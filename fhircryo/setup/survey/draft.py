@@ -12,9 +12,9 @@ from decimal import Decimal
 from itertools import groupby
 
 from fhircryo.mapping.concepts import CONCEPTS
-from fhircryo.mapping.forms import Form
 from fhircryo.mapping.load import Mappings
-from fhircryo.mapping.texts import folded, normal_unit
+from fhircryo.mapping.normalise import folded, normal_unit
+from fhircryo.mapping.questionnaire_merge import MergedQuestionnaire
 from fhircryo.setup.survey.survey_json import (
     CodeRow,
     FormRow,
@@ -64,7 +64,7 @@ class Draft:
     def __init__(self, survey: Survey, mappings: Mappings) -> None:
         self._survey = survey
         self._mappings = mappings
-        self._forms = mappings.layers.forms.by_key
+        self._forms = mappings.merged.questionnaires.by_key
         self._form_of = {
             score.key: key
             for key, form in self._forms.items()
@@ -337,5 +337,5 @@ def _conditions(row: CodeRow) -> Lines:
         yield f"##        {element} is {words}; where only some count: {element}: [{shown}]"
 
 
-def _links(form: Form) -> list[tuple[str | None, ...]]:
-    return [fact.value for fact in form.facts if fact.what == "link_ids"]
+def _links(form: MergedQuestionnaire) -> list[tuple[str | None, ...]]:
+    return [declared.value for declared in form.declarations if declared.field == "link_ids"]

@@ -2,7 +2,7 @@
 
 from fhircryo.mapping.concepts import GRADINGS
 from fhircryo.mapping.load import Mappings
-from fhircryo.mapping.texts import folded
+from fhircryo.mapping.normalise import folded
 from fhircryo.setup.survey.suggest import Suggester
 from fhircryo.setup.survey.survey_json import Candidate, GradeRow, PlaceRow
 from fhircryo.setup.survey.tally import Place

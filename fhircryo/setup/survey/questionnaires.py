@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from fhircryo.mapping.load import Mappings
-from fhircryo.mapping.schema import Item, Questionnaire
+from fhircryo.mapping.schema import Questionnaire, QuestionnaireItem
 from fhircryo.setup.survey.suggest import Suggester
 from fhircryo.setup.survey.survey_json import Candidate, Fit, FormRow, LinkRow
 from fhircryo.setup.survey.tally import FEW, Form, FormKey, Link
@@ -43,7 +43,7 @@ def _row(canonical: str, form: Form, mappings: Mappings, suggester: Suggester) -
     known = {key for keys in form.known_as for key in keys}
     named = {
         key
-        for key, one in mappings.layers.forms.by_key.items()
+        for key, one in mappings.merged.questionnaires.by_key.items()
         if known & {score.key for score in one.questionnaire.scores}
     }
     row = FormRow(
@@ -55,7 +55,10 @@ def _row(canonical: str, form: Form, mappings: Mappings, suggester: Suggester) -
         [_link_row(link_id, link) for link_id, link in list(form.links.items())[:_MOST_LINKS]],
     )
     by_words = suggester.forms([canonical, *form.links])
-    fits = [_fit(one.questionnaire, form.links) for one in mappings.layers.forms.by_key.values()]
+    fits = [
+        _fit(one.questionnaire, form.links)
+        for one in mappings.merged.questionnaires.by_key.values()
+    ]
     for fit in fits:
         alone = not (named or by_words) and len(fit.items) == fit.needed and not fit.other
         if fit.questionnaire in named or fit.questionnaire in by_words or alone:
@@ -109,7 +112,7 @@ def _names(links: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _count(fit: Fit, item: Item, link: Link) -> None:
+def _count(fit: Fit, item: QuestionnaireItem, link: Link) -> None:
     allowed = frozenset(item.numbers)
     for number, times in link.numbers.items():
         if number in allowed:

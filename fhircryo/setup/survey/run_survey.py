@@ -14,12 +14,13 @@ from fhircryo.fhir.input_files import input_files, parts, read_batches
 from fhircryo.fhir.search import Searcher
 from fhircryo.mapping.concepts import CONCEPTS
 from fhircryo.mapping.load import Mappings, load_mappings
+from fhircryo.runs.read_source import no_garbage_collection
 from fhircryo.settings import Settings
 from fhircryo.setup.survey.classify import judge
 from fhircryo.setup.survey.count_resources import KINDS, Look
 from fhircryo.setup.survey.suggest import Suggester
 from fhircryo.setup.survey.survey_json import SearchRow, Survey
-from fhircryo.sources.read_result import is_url, no_garbage_collection
+from fhircryo.sources.places import server_of
 
 _PART_SIZE = 16 << 20
 #: The newest first: how a site records today is what counts for an overlay.
@@ -44,7 +45,7 @@ def survey(
     """
     mappings = load_mappings(settings.mappings, settings.base)
     suggester = Suggester(mappings)
-    if is_url(source):
+    if server_of(source) is not None:
         with open_client(source, settings.source) as client:
             look = Look(_context(mappings, settings, client.base), suggester, exclude)
             searches = _Sampler(client, look, suggester, pages, progress).read()

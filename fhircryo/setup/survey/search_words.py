@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from fhircryo.mapping.concepts import CONCEPTS, SCALES
 from fhircryo.mapping.schema import Key, Text
-from fhircryo.mapping.yamlfile import Written, nearest, read_document, validate
+from fhircryo.mapping.yamlfile import StrictModel, nearest, read_document, validate
 from fhircryo.storage.shipped_files import shipped
 
 _WORD = re.compile(r"[^\W\d_]+|\d+")
@@ -60,7 +60,7 @@ class Said(NamedTuple):
         return cls(words, system, code)
 
 
-class Rule(Written):
+class Rule(StrictModel):
     """When something may be ours."""
 
     any: Patterns = ()
@@ -90,14 +90,14 @@ class Rule(Written):
         return not holds(self.without, said.words)
 
 
-class Listed(Written):
+class Listed(StrictModel):
     """The rules of a concept or instrument; ``search``: texts to ask a server for."""
 
     search: tuple[Text, ...] = ()
     rules: tuple[Rule, ...]
 
 
-class ScaleWords(Written):
+class ScaleWords(StrictModel):
     """How a grading scale is called, and its grades beside their names."""
 
     any: Patterns
@@ -105,7 +105,7 @@ class ScaleWords(Written):
     spellings: dict[Text, tuple[Text, ...]] = {}
 
 
-class Words(Written):
+class Words(StrictModel):
     """All words."""
 
     concepts: dict[Key, Listed]
@@ -143,7 +143,7 @@ class Words(Written):
         return ""
 
 
-class _WordsFile(Written):
+class _WordsFile(StrictModel):
     words: Words
 
 

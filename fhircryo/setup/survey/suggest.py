@@ -32,7 +32,7 @@ class Suggester:
         place = (kind, "code" if element == "component" else element)
         found = []
         for key, listed in self.words.concepts.items():
-            if CONCEPTS[key].stands_in(*place):
+            if CONCEPTS[key].is_read_from(*place):
                 found += _suggested(key, listed, said, score=False)
         if place == ("Observation", "code") and element != "component":
             for key, listed in self._scores.items():
@@ -49,7 +49,7 @@ class Suggester:
         return frozenset(
             key
             for key, listed in self.words.instruments.items()
-            if key in self._mappings.layers.forms.by_key
+            if key in self._mappings.merged.questionnaires.by_key
             and any(rule.holds(said) for rule in listed.rules)
         )
 

@@ -10,7 +10,7 @@ from fhircryo.mapping.protocol import Protocol, TimePoint
 from fhircryo.mapping.schema import Scale
 from fhircryo.publish.outcome import WORDS
 from fhircryo.record.items import Reason
-from fhircryo.setup.explanation import WHY
+from fhircryo.setup.explanation_words import WHY
 from fhircryo.setup.terminology.canonical import Resource, canonical
 from fhircryo.setup.terminology.descriptions import TerminologyWords
 

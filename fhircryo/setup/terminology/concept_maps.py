@@ -7,7 +7,7 @@ from typing import NamedTuple
 from fhircryo.endpoints.catalogue import PROM_SCORE
 from fhircryo.mapping.concepts import CONCEPTS
 from fhircryo.mapping.load import Mappings
-from fhircryo.mapping.schema import CONDITIONS, CodeRef, ConceptCode, TextRef
+from fhircryo.mapping.schema import CONDITION_FIELDS, CodeRef, ConceptCode, TextRef
 from fhircryo.setup.terminology.canonical import Resource, canonical, url
 from fhircryo.setup.terminology.descriptions import TerminologyWords
 
@@ -37,7 +37,7 @@ def concept_maps(mappings: Mappings, words: TerminologyWords) -> list[Resource]:
         _map(concepts, _concepts(mappings), url("CodeSystem", "concept", base)),
         _map(scores, _scores(mappings), url("CodeSystem", "endpoint", base)),
     ]
-    for key, layered in mappings.layers.scales.items():
+    for key, layered in mappings.merged.scales.items():
         title = f"Codes to {layered.scale.words} grades"
         made = canonical("ConceptMap", f"grade-{key}", base, title, title)
         pairs = (
@@ -72,7 +72,7 @@ def _map(made: Resource, pairs: Iterable[_Pair], target: str) -> Resource:
 
 def _concepts(mappings: Mappings) -> Iterator[_Pair]:
     for key, known in CONCEPTS.items():
-        for code, _ in mappings.layers.concepts[key].codes:
+        for code, _ in mappings.merged.concepts[key].codes:
             for depends in _depends(code, known.resource):
                 target: Resource = {"code": key, "equivalence": _WIDER}
                 if code.descendants:
@@ -83,7 +83,7 @@ def _concepts(mappings: Mappings) -> Iterator[_Pair]:
 
 
 def _scores(mappings: Mappings) -> Iterator[_Pair]:
-    for form in mappings.layers.forms.by_key.values():
+    for form in mappings.merged.questionnaires.by_key.values():
         for score in form.questionnaire.scores:
             target = {"code": f"{PROM_SCORE.key}-{score.key}", "equivalence": "relatedto"}
             for code in score.observations:
@@ -92,7 +92,7 @@ def _scores(mappings: Mappings) -> Iterator[_Pair]:
 
 def _depends(code: ConceptCode, resource: str) -> Iterator[list[Resource]]:
     """What must stand beside a code: one value of each condition; each choice by itself."""
-    conditions = [(name, getattr(code, name)) for name in CONDITIONS if getattr(code, name)]
+    conditions = [(name, getattr(code, name)) for name in CONDITION_FIELDS if getattr(code, name)]
     for chosen in product(*(values for _, values in conditions)):
         yield [
             _depend(f"{resource}.{_element(name)}", value)

@@ -1,18 +1,18 @@
 """What is said of our code systems: `mappings/terminology.yaml`."""
 
 from fhircryo.mapping.schema import Key, Text
-from fhircryo.mapping.yamlfile import Written, read_document, validate
+from fhircryo.mapping.yamlfile import StrictModel, read_document, validate
 from fhircryo.storage.shipped_files import shipped
 
 
-class SystemWords(Written):
+class SystemWords(StrictModel):
     """A code system's title, and what it is."""
 
     title: Text
     words: Text
 
 
-class TerminologyWords(Written):
+class TerminologyWords(StrictModel):
     """All of it."""
 
     code_systems: dict[Key, SystemWords]
@@ -23,7 +23,7 @@ class TerminologyWords(Written):
     notices: dict[Text, Text]
 
 
-class _TerminologyFile(Written):
+class _TerminologyFile(StrictModel):
     terminology: TerminologyWords
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from fhircryo.mapping.concepts import CONCEPTS, SCALES
 from fhircryo.mapping.load import Mappings
-from fhircryo.mapping.schema import CONDITIONS, ConceptCode
+from fhircryo.mapping.schema import CONDITION_FIELDS, ConceptCode
 from fhircryo.publish.observation_maker import YES_NO
 from fhircryo.setup.terminology.canonical import Resource, canonical, url
 from fhircryo.setup.terminology.descriptions import TerminologyWords
@@ -42,10 +42,10 @@ def value_sets(mappings: Mappings, words: TerminologyWords) -> list[Resource]:
 
 
 def _concept(key: str, mappings: Mappings) -> Resource:
-    layered = mappings.layers.concepts[key]
+    layered = mappings.merged.concepts[key]
     codes = [code for code, _ in layered.codes]
     description = layered.words
-    limited = sorted({one.code for one in codes if any(getattr(one, c) for c in CONDITIONS)})
+    limited = sorted({one.code for one in codes if any(getattr(one, c) for c in CONDITION_FIELDS)})
     if limited:
         description += f". Only under conditions: {', '.join(limited)}"
     if layered.texts:
@@ -63,7 +63,7 @@ def _concept(key: str, mappings: Mappings) -> Resource:
 
 def _grades(key: str, mappings: Mappings) -> Resource:
     """A scale's grades: our own, then those of other systems."""
-    layered = mappings.layers.scales[key]
+    layered = mappings.merged.scales[key]
     scale = layered.scale
     title = f"{scale.words}: grades, of all systems"
     made = canonical("ValueSet", grade_key(key), mappings.base, title, title)

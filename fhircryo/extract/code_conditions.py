@@ -1,30 +1,30 @@
-"""Whether a code stands with what it must stand with to count."""
+"""Checks the conditions under which a code counts."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fhircryo.fhir.decode import decode_element
 from fhircryo.fhir.wire import ABSENT, CONCEPTS, CONTAINED, REFERENCES, CodeableConcept
-from fhircryo.mapping.code_index import Condition, Token
-from fhircryo.mapping.texts import folded
+from fhircryo.mapping.code_index import CodeCondition, Token
+from fhircryo.mapping.normalise import folded
 
 
-def hold(conditions: Iterable[Condition], resource: Any) -> bool:
-    """Whether a resource meets all conditions; each by one of its values at least."""
+def conditions_hold(conditions: Iterable[CodeCondition], resource: Any) -> bool:
+    """Return whether each condition is met by at least one value of the resource."""
     return all(
-        any(token in wanted for token in tokens(element, resource))
-        for element, wanted in conditions
+        any(value in accepted for value in values_of(element, resource))
+        for element, accepted in conditions
     )
 
 
-def tokens(element: str, resource: Any) -> Iterator[Token]:
-    """What an element holds: codes, folded texts, statuses."""
+def values_of(element: str, resource: Any) -> Iterator[Token]:
+    """Yield the values of an element: codes, folded texts or statuses."""
     if element == "status":
         yield from _statuses(resource)
     elif element == "specimen":
         yield from _specimens(resource)
     else:
-        # A code may stand in a resource that it is not of, and that has no such element.
+        # The resource may be of a type that has no such element.
         yield from _concepts(decode_element(CONCEPTS, getattr(resource, element, ABSENT)))
 
 
@@ -37,7 +37,7 @@ def _concepts(concepts: Iterable[CodeableConcept]) -> Iterator[Token]:
 
 
 def _statuses(resource: Any) -> Iterator[str]:
-    """The status; of a Condition, which has none, its clinicalStatus."""
+    """Yield the status; of a Condition, which has no status, the clinicalStatus."""
     if hasattr(resource, "clinical_status"):
         for concept in decode_element(CONCEPTS, resource.clinical_status):
             yield from (coding.code or "" for coding in concept.coding or ())
@@ -46,7 +46,7 @@ def _statuses(resource: Any) -> Iterator[str]:
 
 
 def _specimens(resource: Any) -> Iterator[Token]:
-    """How the reference to the specimen shows it, and the type of one that is contained."""
+    """Yield the display of each reference to a specimen, and the type of a contained specimen."""
     for reference in decode_element(REFERENCES, getattr(resource, "specimen", ABSENT)):
         if reference.display:
             yield folded(reference.display)

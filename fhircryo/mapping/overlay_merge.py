@@ -1,7 +1,7 @@
-"""Lays site overlays over the shipped mappings, and knows of every entry where it stands.
+"""Merges site overlays into the shipped mappings and records the location of every entry.
 
-What a layer withdraws is taken from the layers below it, before what it adds is added. Nothing is
-replaced by standing again: an entry that is there already is an error that names both places.
+A layer first withdraws entries of earlier layers, then adds its own. An entry never replaces
+another: adding one that exists already is an error that names both locations.
 """
 
 from collections.abc import Sequence
@@ -10,11 +10,12 @@ from decimal import Decimal
 
 from fhircryo.errors import UsageError
 from fhircryo.mapping.concepts import CONCEPTS, SCALES, STATUSES_OF, WITH_UNIT
-from fhircryo.mapping.forms import Forms
+from fhircryo.mapping.locations import Layer, Located, Location
+from fhircryo.mapping.normalise import normal_unit
 from fhircryo.mapping.overlay import ConceptAddition, GradeAdditions, OverlayFile, WithdrawnCode
-from fhircryo.mapping.places import Layer, Place, Placed
+from fhircryo.mapping.questionnaire_merge import MergedQuestionnaires
 from fhircryo.mapping.schema import (
-    CONDITIONS,
+    CONDITION_FIELDS,
     Concept,
     ConceptCode,
     ConceptsFile,
@@ -28,21 +29,20 @@ from fhircryo.mapping.schema import (
     StatusesFile,
     UnitsFile,
 )
-from fhircryo.mapping.texts import normal_unit
 from fhircryo.mapping.yamlfile import Loc, nearest
 
 
 @dataclass
-class ConceptLayers:
-    """A concept: its codes and texts, and the codes taken away that a prefix would cover."""
+class MergedConcept:
+    """A concept with its codes and texts, and the withdrawn codes that a prefix still covers."""
 
     words: str = ""
-    codes: list[Placed[ConceptCode]] = field(default_factory=list)
-    texts: list[Placed[ConceptText]] = field(default_factory=list)
-    withdrawn: list[Placed[WithdrawnCode]] = field(default_factory=list)
+    codes: list[Located[ConceptCode]] = field(default_factory=list)
+    texts: list[Located[ConceptText]] = field(default_factory=list)
+    withdrawn: list[Located[WithdrawnCode]] = field(default_factory=list)
 
     def merged(self) -> Concept:
-        """The concept with all that counts."""
+        """Return the concept with the codes and texts that count."""
         return Concept(
             words=self.words,
             codes=tuple(code for code, _ in self.codes),
@@ -51,70 +51,71 @@ class ConceptLayers:
 
 
 @dataclass
-class ScaleLayers:
-    """A grading scale: its grades as codings and texts, the extensions that are of it alone."""
+class MergedScale:
+    """A grading scale: codings and texts of its grades, and extensions for this scale only."""
 
     scale: Scale
-    place: Place
-    codes: list[Placed[GradeCode]] = field(default_factory=list)
-    texts: list[Placed[GradeText]] = field(default_factory=list)
-    extensions: list[Placed[str]] = field(default_factory=list)
+    location: Location
+    codes: list[Located[GradeCode]] = field(default_factory=list)
+    texts: list[Located[GradeText]] = field(default_factory=list)
+    extensions: list[Located[str]] = field(default_factory=list)
 
 
 @dataclass
-class Layers:
-    """The shipped mappings with everything that was laid over them."""
+class MergedMappings:
+    """The shipped mappings with all overlays applied."""
 
-    concepts: dict[str, ConceptLayers] = field(default_factory=dict)
+    concepts: dict[str, MergedConcept] = field(default_factory=dict)
     statuses: Statuses | None = None
-    status_places: dict[str, Place] = field(default_factory=dict)
-    #: By normalised spelling: the spelling, what one of it is in ng/mL.
-    units: dict[str, Placed[tuple[str, Decimal]]] = field(default_factory=dict)
-    extensions: list[Placed[str]] = field(default_factory=list)
-    scales: dict[str, ScaleLayers] = field(default_factory=dict)
-    forms: Forms = field(default_factory=Forms)
-    detection_limit: Placed[str] | None = None
+    status_locations: dict[str, Location] = field(default_factory=dict)
+    #: By normalised spelling: the spelling as written, and its factor to ng/mL.
+    units: dict[str, Located[tuple[str, Decimal]]] = field(default_factory=dict)
+    extensions: list[Located[str]] = field(default_factory=list)
+    scales: dict[str, MergedScale] = field(default_factory=dict)
+    questionnaires: MergedQuestionnaires = field(default_factory=MergedQuestionnaires)
+    detection_limit: Located[str] | None = None
 
     # ------------------------------------------------------------------ shipped
 
     def add_concepts(self, layer: Layer, file: ConceptsFile) -> None:
-        """The shipped concepts."""
+        """Add the shipped concepts."""
         for key in sorted(CONCEPTS.keys() ^ file.concepts.keys()):
             words = "is required" if key in CONCEPTS else "is not known to this version"
             raise layer.error(("concepts", key), f"this concept {words}")
         for key, concept in file.concepts.items():
-            self.concepts[key] = ConceptLayers(concept.words)
+            self.concepts[key] = MergedConcept(concept.words)
             self._add_meanings(layer, key, concept.codes, concept.texts)
 
     def add_statuses(self, layer: Layer, file: StatusesFile) -> None:
-        """The shipped choice of statuses."""
+        """Set the shipped choice of statuses."""
         self.statuses = file.statuses
         for name in type(file.statuses).model_fields:
-            self.status_places[name] = layer.place("statuses", name)
+            self.status_locations[name] = layer.location("statuses", name)
 
     def add_units(self, layer: Layer, file: UnitsFile) -> None:
-        """The shipped units."""
+        """Add the shipped units."""
         if "psa" not in file.units:
             raise layer.error(("units", "psa"), "this key is required")
         self._add_factors(layer, file.units["psa"].factors)
 
     def add_grades(self, layer: Layer, file: GradesFile) -> None:
-        """The shipped scales."""
+        """Add the shipped grading scales."""
         for name in sorted(SCALES - file.grades.scales.keys()):
             raise layer.error(("grades", "scales", name), "this scale is required")
-        self.extensions += layer.placed(("grades", "extensions"), file.grades.extensions)
+        self.extensions += layer.located(("grades", "extensions"), file.grades.extensions)
         for name, scale in file.grades.scales.items():
             loc = ("grades", "scales", name)
-            self.scales[name] = ScaleLayers(scale, layer.place(*loc))
+            self.scales[name] = MergedScale(scale, layer.location(*loc))
             self._add_grades(layer, loc, name, scale.codes, ())
 
-    # ------------------------------------------------------------------ a site's
+    # ------------------------------------------------------------------ overlays
 
-    def lay(self, layer: Layer, overlay: OverlayFile) -> None:
-        """Lay an overlay over what is there.
+    def apply_overlay(self, layer: Layer, overlay: OverlayFile) -> None:
+        """Apply an overlay to the mappings merged so far.
 
         Raises:
-            UsageError: it names something that is not there, or adds what is there already.
+            UsageError: the overlay changes or withdraws something that does not exist, or adds
+                something that exists already.
         """
         for key, concept in overlay.concepts.items():
             if key not in self.concepts:
@@ -127,62 +128,63 @@ class Layers:
             chosen = overlay.statuses.model_dump(exclude_none=True)
             self.statuses = self.statuses.model_copy(update=chosen)
             for name in chosen:
-                self.status_places[name] = layer.place("statuses", name)
+                self.status_locations[name] = layer.location("statuses", name)
         if overlay.units is not None:
             self._withdraw_units(layer, overlay.units.psa.withdraw)
             self._add_factors(layer, overlay.units.psa.factors)
         if overlay.grades is not None:
-            self._lay_grades(layer, overlay.grades)
+            self._apply_grades(layer, overlay.grades)
         for key, addition in overlay.instruments.items():
-            self.forms.change(layer, key, addition)
+            self.questionnaires.change(layer, key, addition)
         for number, questionnaire in enumerate(overlay.new_instruments):
-            self.forms.add(layer, questionnaire, ("new_instruments", number))
+            self.questionnaires.add(layer, questionnaire, ("new_instruments", number))
         if overlay.protocol is not None:
             loc = ("protocol", "psa", "detection_limit")
-            self.detection_limit = Placed(overlay.protocol.psa.detection_limit, layer.place(*loc))
+            self.detection_limit = Located(
+                overlay.protocol.psa.detection_limit, layer.location(*loc)
+            )
 
     def check_units(self) -> None:
-        """Raise the error of a code whose unit is none of those that are known."""
+        """Raise a UsageError if the unit of a code is not a known unit."""
         for key in sorted(WITH_UNIT):
             concept = self.concepts[key]
             for name, entries in (("codes", concept.codes), ("texts", concept.texts)):
-                for entry, place in entries:
+                for entry, location in entries:
                     if entry.unit is None or normal_unit(entry.unit) in self.units:
                         continue
-                    known = [placed.value[0] for placed in self.units.values()]
+                    known = [located.value[0] for located in self.units.values()]
                     words = f"unit: {entry.unit} is not known{nearest(entry.unit, known)}"
-                    raise UsageError(f"{place}: concepts.{key}.{name}: {words}")
+                    raise UsageError(f"{location}: concepts.{key}.{name}: {words}")
 
     def chosen_statuses(self) -> Statuses:
-        """The statuses that count.
+        """Return the statuses that count.
 
         Raises:
-            UsageError: one that is a technical success is not one of a candidate.
+            UsageError: a status of ``procedure_complete`` is missing from ``procedure``.
         """
         if self.statuses is None:
-            raise UsageError("no statuses were read")
+            raise UsageError("no statuses have been read")
         for status in self.statuses.procedure_complete:
             if status not in self.statuses.procedure:
-                place = self.status_places["procedure_complete"]
-                raise UsageError(
-                    f"{place}: statuses.procedure_complete: {status} is not in statuses.procedure"
-                )
+                location = self.status_locations["procedure_complete"]
+                words = f"{status} is not in statuses.procedure"
+                raise UsageError(f"{location}: statuses.procedure_complete: {words}")
         return self.statuses
 
-    def all_extensions(self) -> dict[str, tuple[str, Place]]:
-        """The extensions that state a grade: of which scale (empty: any), and where that stands.
+    def all_extensions(self) -> dict[str, tuple[str, Location]]:
+        """Return, by URL, the scale (empty: any) and the location of extensions that state a grade.
 
         Raises:
-            UsageError: one stands twice.
+            UsageError: an extension is defined twice.
         """
-        found: dict[str, tuple[str, Place]] = {}
+        found: dict[str, tuple[str, Location]] = {}
         scales = [("", self.extensions), *((n, s.extensions) for n, s in self.scales.items())]
         for scale, extensions in scales:
-            for url, place in extensions:
+            for url, location in extensions:
                 if url in found:
                     other = found[url][1]
-                    raise UsageError(f"{place}: grades: {url} stands already at {other}")
-                found[url] = scale, place
+                    raise UsageError(f"{location}: grades: {url} is already defined at {other}")
+                found[url] = scale, location
         return found
 
     def _withdraw_codes(self, layer: Layer, key: str, addition: ConceptAddition) -> None:
@@ -206,7 +208,7 @@ class Layers:
                 raise layer.error(loc, f"{words}{nearest(code.code, known)}")
             concept.codes[:] = kept
             if covered:
-                concept.withdrawn.append(Placed(code, layer.place(*loc)))
+                concept.withdrawn.append(Located(code, layer.location(*loc)))
 
     def _add_meanings(
         self,
@@ -218,13 +220,13 @@ class Layers:
         for name, entries in (("codes", codes), ("texts", texts)):
             for number, entry in enumerate(entries):
                 _check_meaning(layer, key, ("concepts", key, name, number), entry)
-        self.concepts[key].codes += layer.placed(("concepts", key, "codes"), codes)
-        self.concepts[key].texts += layer.placed(("concepts", key, "texts"), texts)
+        self.concepts[key].codes += layer.located(("concepts", key, "codes"), codes)
+        self.concepts[key].texts += layer.located(("concepts", key, "texts"), texts)
 
     def _withdraw_units(self, layer: Layer, units: Sequence[str]) -> None:
         for number, unit in enumerate(units):
             if self.units.pop(normal_unit(unit), None) is None:
-                known = [placed.value[0] for placed in self.units.values()]
+                known = [located.value[0] for located in self.units.values()]
                 words = f"there is no {unit} to withdraw{nearest(unit, known)}"
                 raise layer.error(("units", "psa", "withdraw", number), words)
 
@@ -233,10 +235,10 @@ class Layers:
             loc = ("units", "psa", "factors", unit)
             other = self.units.get(normal_unit(unit))
             if other is not None:
-                raise layer.error(loc, f"the unit stands already at {other.place}")
-            self.units[normal_unit(unit)] = Placed((unit, factor), layer.place(*loc))
+                raise layer.error(loc, f"this unit is already defined at {other.location}")
+            self.units[normal_unit(unit)] = Located((unit, factor), layer.location(*loc))
 
-    def _lay_grades(self, layer: Layer, grades: GradeAdditions) -> None:
+    def _apply_grades(self, layer: Layer, grades: GradeAdditions) -> None:
         for number, url in enumerate(grades.withdraw):
             known = self.all_extensions()
             if url not in known:
@@ -244,7 +246,7 @@ class Layers:
                 raise layer.error(("grades", "withdraw", number), words)
             for found in (self.extensions, *(scale.extensions for scale in self.scales.values())):
                 found[:] = [one for one in found if one.value != url]
-        self.extensions += layer.placed(("grades", "extensions"), grades.extensions)
+        self.extensions += layer.located(("grades", "extensions"), grades.extensions)
         for name, addition in grades.scales.items():
             loc = ("grades", "scales", name)
             if name not in self.scales:
@@ -261,7 +263,7 @@ class Layers:
                     raise layer.error((*loc, "withdraw", number), words)
                 scale.codes[:] = kept
             self._add_grades(layer, loc, name, addition.codes, addition.texts)
-            scale.extensions += layer.placed((*loc, "extensions"), addition.extensions)
+            scale.extensions += layer.located((*loc, "extensions"), addition.extensions)
 
     def _add_grades(
         self,
@@ -278,12 +280,12 @@ class Layers:
             if grade not in scale.scale.order:
                 words = f"{grade!r} is not a grade of {name}{nearest(grade, scale.scale.order)}"
                 raise layer.error((*loc, key, number, "grade"), words)
-        scale.codes += layer.placed((*loc, "codes"), codes)
-        scale.texts += layer.placed((*loc, "texts"), texts)
+        scale.codes += layer.located((*loc, "codes"), codes)
+        scale.texts += layer.located((*loc, "texts"), texts)
 
 
 def withdraws(withdrawn: WithdrawnCode, system: str, code: str) -> bool:
-    """Whether a code is among those withdrawn."""
+    """Return whether a code is the withdrawn code or one of its withdrawn descendants."""
     if system != withdrawn.system:
         return False
     if withdrawn.descendants == "prefix":
@@ -292,7 +294,7 @@ def withdraws(withdrawn: WithdrawnCode, system: str, code: str) -> bool:
 
 
 def _covers(code: ConceptCode, withdrawn: WithdrawnCode) -> bool:
-    """Whether a code counts with its descendants, and one of them is withdrawn."""
+    """Return whether a code is a prefix of the withdrawn code."""
     return (
         code.descendants == "prefix"
         and code.system == withdrawn.system
@@ -301,11 +303,11 @@ def _covers(code: ConceptCode, withdrawn: WithdrawnCode) -> bool:
 
 
 def _check_meaning(layer: Layer, key: str, loc: Loc, entry: Meaning) -> None:
-    """Raise the error of a condition or unit that the concept's resources cannot have."""
+    """Raise a UsageError for a condition, status or unit that does not apply to the concept."""
     known = CONCEPTS[key]
-    for condition in CONDITIONS:
+    for condition in CONDITION_FIELDS:
         if getattr(entry, condition) and condition not in known.conditions:
-            words = f"{known.resource}.{known.element} is not read together with it"
+            words = f"this condition does not apply to {known.resource}.{known.element}"
             raise layer.error((*loc, condition), words + nearest(condition, known.conditions))
     for number, status in enumerate(entry.status):
         statuses = STATUSES_OF[known.resource]
@@ -313,5 +315,5 @@ def _check_meaning(layer: Layer, key: str, loc: Loc, entry: Meaning) -> None:
             words = f"{known.resource} has no such status{nearest(status, statuses)}"
             raise layer.error((*loc, "status", number), words)
     if entry.unit is not None and key not in WITH_UNIT:
-        words = f"results of {key} have no unit; those of {', '.join(sorted(WITH_UNIT))} do"
+        words = f"only results of {', '.join(sorted(WITH_UNIT))} have a unit, not those of {key}"
         raise layer.error((*loc, "unit"), words)

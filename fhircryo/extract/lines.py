@@ -1,0 +1,117 @@
+"""Reads lines of FHIR JSON: ``scan`` finds the candidates, ``read`` collects the items.
+
+Both work on any lines, wherever they come from, so that a driver only has to move data: one
+process, several, or another engine.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from fhircryo.errors import UnreadableResource
+from fhircryo.extract.context import Context
+from fhircryo.extract.extractor import extract
+from fhircryo.fhir.decode import BUNDLE_TYPE, decode, kind_of, resources
+from fhircryo.fhir.wire import DECODERS
+from fhircryo.mapping.concepts import GRADINGS
+from fhircryo.mapping.load import Mappings
+from fhircryo.record.collector import RecordCollector, Unreadable
+from fhircryo.record.items import Item, PatientFacts, Treatment
+from fhircryo.record.known import Known
+
+#: The types that say who is a candidate and who was merged with whom.
+SCANNED_TYPES = frozenset({"Procedure", "Patient"})
+
+
+def scan(lines: Iterable[bytes], known: Known, context: Context) -> None:
+    """Add to ``known`` the candidates for the index procedure and the links of merged patients.
+
+    Lines that cannot be read are passed over: reading them later reports them.
+    """
+    for line in lines:
+        for item in _scanned(line, context):
+            if type(item) is Treatment:
+                known.candidates.add(item.patient)
+            elif type(item) is PatientFacts and item.replaced_by:
+                known.links[item.patient] = item.replaced_by
+
+
+def _scanned(line: bytes, context: Context) -> Iterator[Item]:
+    if not line.strip() or not (kind_of(line) in SCANNED_TYPES or kind_of(line) == BUNDLE_TYPE):
+        return
+    for found in resources(line, context.bundle):
+        if found.resource is None or found.kind not in SCANNED_TYPES:
+            continue
+        try:
+            yield extract(found.kind, found.resource, context)
+        except UnreadableResource:
+            continue
+
+
+def read(
+    lines: Iterable[bytes],
+    collector: RecordCollector,
+    context: Context,
+    part: int,
+    *,
+    first: int = 1,
+) -> int:
+    """Collect the items of lines; returns how many of the lines hold something.
+
+    ``part``: the number of the part of the input that the lines belong to. ``first``: the number of
+    the first line within it, from 1.
+    """
+    filled = 0
+    seen = dict.fromkeys(DECODERS, 0)
+    facts, take = collector.facts, collector.take
+    for number, line in enumerate(lines, first):
+        try:
+            if not line.isascii():
+                line.decode("utf-8")  # What is passed over has to be UTF-8 as well.
+            kind, resource = decode(line)
+            if resource is None:
+                facts.seen[kind] = facts.seen.get(kind, 0) + 1
+            elif kind == BUNDLE_TYPE:
+                _read_bundle(line, collector, context, part, number)
+            else:
+                take(extract(kind, resource, context))
+                seen[kind] += 1
+        except UnreadableResource as error:
+            if not line.strip():
+                continue
+            facts.unreadable.append(Unreadable(part, number, "", str(error), kind_of(line)))
+        except UnicodeDecodeError:
+            facts.unreadable.append(Unreadable(part, number, "", "not UTF-8", kind_of(line)))
+        filled += 1
+    for kind, count in seen.items():
+        if count:
+            facts.seen[kind] = facts.seen.get(kind, 0) + count
+    facts.overlays_met |= context.overlays_met
+    return filled
+
+
+def _read_bundle(
+    line: bytes, collector: RecordCollector, context: Context, part: int, number: int
+) -> None:
+    facts = collector.facts
+    for found in resources(line, context.bundle):
+        error = found.error
+        if found.resource is not None:
+            try:
+                item = extract(found.kind, found.resource, context)
+            except UnreadableResource as problem:
+                error = str(problem)
+            else:
+                collector.take(item)
+        if error:
+            place = found.place.rstrip(".")
+            facts.unreadable.append(Unreadable(part, number, place, error, found.kind))
+        else:
+            facts.seen[found.kind] = facts.seen.get(found.kind, 0) + 1
+
+
+def grading_labels(mappings: Mappings) -> dict[str, str]:
+    """The labels of Observations that grade complications, each with its scale."""
+    found = {}
+    for index in (mappings.codes, mappings.texts):
+        for entries in index.values():
+            found.update({one.label: one.of for one in entries if one.concept in GRADINGS})
+    return found

@@ -1,0 +1,57 @@
+"""Which records belong to the same person, and which patients may be computed."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The patients who may be computed.
+
+    ``include``: the patients asked for by id (None: all). ``exclude``: the patients who objected.
+    Both apply to every record of the same person.
+    """
+
+    include: frozenset[str] | None = None
+    exclude: frozenset[str] = frozenset()
+
+
+#: Every patient of the source.
+ALL_PATIENTS = Selection()
+
+
+class Patients:
+    """Resolves merged patients and applies a selection.
+
+    ``links``: for each replaced patient id, the id that replaces it (``Patient.link``).
+    """
+
+    def __init__(self, links: dict[str, str], selection: Selection = ALL_PATIENTS) -> None:
+        self._links = links
+        include = selection.include
+        self._include = None if include is None else frozenset(map(self.current, include))
+        self._exclude = frozenset(map(self.current, selection.exclude))
+
+    def current(self, patient: str) -> str:
+        """The id that a patient's resources belong to after merging; unmerged ids stay as is."""
+        if patient not in self._links:
+            return patient
+        seen = {patient}
+        while (successor := self._links.get(patient)) is not None:
+            if successor in seen:
+                return min(seen)  # Links in a circle: all of these ids are one person.
+            seen.add(successor)
+            patient = successor
+        return patient
+
+    def allowed(self, current: str) -> bool:
+        """Whether a patient, given by the current id, may be computed."""
+        if current in self._exclude:
+            return False
+        return self._include is None or current in self._include
+
+    def wanted(self, candidates: Iterable[str]) -> frozenset[str]:
+        """All ids, replaced ones included, of the candidates who may be computed."""
+        found = {current for one in candidates if self.allowed(current := self.current(one))}
+        replaced = {old for old in self._links if self.current(old) in found}
+        return frozenset(found | replaced)

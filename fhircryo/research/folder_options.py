@@ -1,0 +1,54 @@
+"""What a cohort's folder holds, and the names of its files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from fhircryo.research import redcap
+from fhircryo.research.build import ALL_DATES, Between
+
+CSV, PARQUET, REDCAP = "csv", "parquet", "redcap"
+FORMATS = (CSV, PARQUET, REDCAP)
+
+CohortKind = Literal["identified", "pseudonymised", "aggregate-only"]
+
+#: The tables that are written, in the order of the data package.
+TABLES = (
+    "patients",
+    "endpoints",
+    "psa",
+    "events",
+    "adverse_events",
+    "questionnaires",
+    "not_used",
+)
+MANIFEST, REPORT, FIGURES = "manifest.json", "report.html", "figures"
+PACKAGE, DICTIONARY, METHODS, FLOW = (
+    "datapackage.json",
+    "dictionary.csv",
+    "methods.md",
+    "flow.json",
+)
+#: All files and folders that a run can have written; an earlier run's are replaced.
+OWN = frozenset(
+    {MANIFEST, REPORT, FIGURES, PACKAGE, DICTIONARY, METHODS, FLOW}
+    | {f"{name}.{kind}" for name in TABLES for kind in (CSV, PARQUET)}
+    | redcap.FILES
+)
+
+
+@dataclass(frozen=True)
+class FolderOptions:
+    """What a cohort's folder is to hold.
+
+    ``between``: the index dates of the cohort. ``threshold``: the aggregates of an aggregate-only
+    cohort show no group that is smaller. ``key``: the file of the pseudonyms' key, which is written
+    if it does not exist; None: beside the folder.
+    """
+
+    kind: CohortKind = "pseudonymised"
+    formats: tuple[str, ...] = (CSV, PARQUET)
+    report: bool = True
+    between: Between = ALL_DATES
+    threshold: int = 5
+    key: Path | None = None

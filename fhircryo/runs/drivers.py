@@ -1,0 +1,69 @@
+"""Drivers: how the parts of an input are distributed over processes.
+
+Every driver gives the same result, whatever the order in which the parts are read.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from fhircryo.fhir.input_files import Part
+from fhircryo.runs.processes import Turns, in_parallel
+from fhircryo.sources.source import Driver, M, Progress
+
+#: Inputs smaller than this are read faster by one process than several can be started.
+_WORTH_SHARING = 8 << 20
+
+
+class OneProcess:
+    """Reads the parts one after another in this process."""
+
+    def collect(
+        self,
+        parts: Sequence[Part],
+        step: Callable[[Part, M], None],
+        into: M,
+        progress: Progress | None = None,
+    ) -> None:
+        """Run ``step`` on every part."""
+        for number, part in enumerate(parts, 1):
+            step(part, into)
+            if progress is not None:
+                progress(number, len(parts))
+
+
+@dataclass(frozen=True)
+class SeveralProcesses:
+    """Shares the parts among processes; each takes the next part as soon as it is free."""
+
+    workers: int
+
+    def collect(
+        self,
+        parts: Sequence[Part],
+        step: Callable[[Part, M], None],
+        into: M,
+        progress: Progress | None = None,
+    ) -> None:
+        """Run ``step`` on every part, and merge the results of the other processes."""
+        size = sum((part.end or part.file.size) - part.start for part in parts)
+        workers = min(self.workers, len(parts)) if size >= _WORTH_SHARING else 1
+        if workers <= 1:
+            OneProcess().collect(parts, step, into, progress)
+            return
+        turns = Turns(len(parts))
+
+        def work(worker: int) -> bytes:
+            mine = into.empty_copy() if worker else into
+            for number in turns:
+                step(parts[number], mine)
+                if progress is not None and not worker:
+                    progress(number + 1, len(parts))
+            return mine.encode() if worker else b""
+
+        for encoded in in_parallel(work, workers)[1:]:
+            into.merge(encoded)
+
+
+def driver_of(workers: int) -> Driver:
+    """The driver for a number of processes."""
+    return SeveralProcesses(workers) if workers > 1 else OneProcess()

@@ -1,0 +1,104 @@
+"""Reads a source into the records of a run."""
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from fhircryo.record.assemble import Records, assemble
+from fhircryo.record.items import Issue, Lacking, Reason
+from fhircryo.runs.drivers import driver_of
+from fhircryo.runs.run_config import RunConfig
+from fhircryo.sources.lacking import lacking_of
+from fhircryo.sources.open_source import ServerReading, open_source
+from fhircryo.sources.source import Collected, Progress, Source
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How a source is read, beside what the run computes with.
+
+    ``workers``: how many processes share the files of a folder. ``trace_patient``: a patient of
+    whom resources that are only counted are retained as well. ``server``: how a server is read.
+    """
+
+    workers: int = 1
+    progress: Progress | None = None
+    trace_patient: str = ""
+    server: ServerReading = field(default_factory=ServerReading)
+
+
+@dataclass(frozen=True)
+class ReadResult:
+    """What was read from a source.
+
+    ``name``: the folder or base URL. ``server``: the base URL of a server; None for a folder.
+    """
+
+    name: str
+    server: str | None
+    collected: Collected
+    records: Records
+    lacking: Lacking
+
+    @cached_property
+    def older(self) -> dict[str, list[Issue]]:
+        """Issues of older versions, by the patient whose record they belong to."""
+        found: dict[str, list[Issue]] = {}
+        for older in sorted(self.records.older):
+            current = self.collected.patients.current(older.patient) if older.patient else ""
+            if current in self.records.records:
+                issue = Issue(older.ref, Reason.SUPERSEDED, "an older version of it")
+                found.setdefault(current, []).append(issue)
+        return found
+
+
+def read_source(
+    place: str | Path, config: RunConfig, options: ReadOptions | None = None
+) -> ReadResult:
+    """Read the source that a place names, a folder or a server, into records.
+
+    Raises:
+        SourceError: it is not there, refuses to be read, or holds nothing to read.
+    """
+    options = options or ReadOptions()
+    with open_source(place, config.settings.source, options.server) as source:
+        return read_opened(source, config, options)
+
+
+def read_opened(
+    source: Source, config: RunConfig, options: ReadOptions | None = None
+) -> ReadResult:
+    """Read a source that is open already into records.
+
+    Raises:
+        SourceError: it refuses to be read, or does not give all that it holds.
+    """
+    options = options or ReadOptions()
+    request = config.read_request(
+        driver_of(options.workers), options.trace_patient, options.progress
+    )
+    with no_garbage_collection():
+        collected = source.collect(request)
+        records = assemble(collected.items, collected.facts, collected.patients)
+    lacking = lacking_of(
+        collected,
+        config.settings.complete_types,
+        # Where salvage therapy is only marked, no endpoint rests on there being none.
+        medications_matter=config.protocol.salvage_therapy != "report",
+    )
+    return ReadResult(source.name, source.server, collected, records, lacking)
+
+
+@contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """Switch the garbage collector off: millions of records that live to the end cost it time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()

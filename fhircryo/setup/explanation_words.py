@@ -1,0 +1,117 @@
+"""An endpoint in words: its value, and the reasons for it."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+from fhircryo.calendar import Span
+from fhircryo.endpoints.catalogue import BIOCHEMICAL_FAILURE, TECHNICAL_SUCCESS
+from fhircryo.endpoints.patient_endpoints import PatientEndpoints
+from fhircryo.endpoints.result import PART_UNITS, Component, Evidence, Part, Result
+from fhircryo.publish.shapes import ENCODER, number
+from fhircryo.record.items import Reason
+
+#: What the reasons for an absent endpoint mean.
+WHY = {
+    Reason.TOO_FEW_PSA: "too few PSA results after the index procedure: a nadir and a result that"
+    " is judged against it are needed (for the nadir, a result that can be one)",
+    Reason.INSUFFICIENT_PSA: "no clear PSA close enough to the landmark, or later",
+    Reason.NO_FOLLOW_UP: "no PSA to censor at",
+    Reason.LANDMARK_NOT_REACHED: "as-of is before the landmark",
+    Reason.DIED_BEFORE_LANDMARK: "the patient died on or before the landmark",
+    Reason.METASTATIC_AT_BASELINE: "a metastasis on or before D0",
+    Reason.IMPRECISE_DATE: "something happened on a day that is not known well enough",
+    Reason.NO_USABLE_DATE: "something happened on a day that is not known",
+    Reason.SOURCE_LACKS_TYPE: "the source has no resource of this type at all, which does not mean"
+    " that nothing happened",
+    Reason.UNGRADED: "complications without a grade of this scale",
+    Reason.PARTLY_GRADED: "some complications have no grade of this scale",
+    Reason.GRADE_NOT_SPECIFIED: "the worst grade may be minor or major",
+}
+
+
+@dataclass(frozen=True)
+class EndpointExplanation:
+    """An endpoint in words; ``effective``: its day or period, ``because``: the reasons."""
+
+    endpoint: str
+    time_point: str
+    value: str
+    status: str
+    effective: str
+    because: list[str]
+
+
+def endpoint_explanation(result: Result, computed: PatientEndpoints) -> EndpointExplanation:
+    """The explanation of a result of a patient."""
+    return EndpointExplanation(
+        endpoint=result.code,
+        time_point=result.time_point,
+        value=_value(result),
+        status="final" if result.final else "preliminary",
+        effective=_effective(result),
+        because=_because(result, computed),
+    )
+
+
+def plain(value: object) -> str:
+    """A value as text; a number as it is published."""
+    if isinstance(value, Decimal | Fraction):
+        return ENCODER.encode(number(value)).decode()
+    return str(value)
+
+
+def _value(result: Result) -> str:
+    value, value_type = result.value, result.endpoint.value_type
+    if value is None:
+        return f"absent ({result.absent}: {result.reason})"
+    if isinstance(value, bool):
+        return "Y" if value else "N"
+    words = f"{plain(value)} {value_type.unit_words}".rstrip()
+    if value_type.is_time_to_event:
+        event = any(part.part is Part.EVENT and part.value for part in result.components)
+        words += ", event" if event else ", censored"
+    return words
+
+
+def _effective(result: Result) -> str:
+    if not result.period:
+        return result.start.isoformat()
+    return f"{result.start} .. {result.end or ''}".strip()
+
+
+def _because(result: Result, computed: PatientEndpoints) -> list[str]:
+    """The rule, the reason of absence, the components and the evidence, each a line."""
+    lines = []
+    if result.endpoint is BIOCHEMICAL_FAILURE:
+        rule = computed.line.protocol.biochemical_failure
+        lines.append(f"{rule.definition.capitalize()}: nadir + {plain(rule.rise)} ng/mL")
+    if result.reason is not None:
+        lines.append(WHY.get(result.reason, str(result.reason)))
+    roles = {str(evidence.role) for evidence in result.evidence}
+    for component in result.components:
+        part = component.part
+        if part not in (Part.EVENT, Part.TIME_POINT) and str(part) not in roles:
+            lines.append(_component_words(component))
+    lines += (_evidence_words(evidence) for evidence in result.evidence)
+    if not lines and result.endpoint is TECHNICAL_SUCCESS:
+        lines.append(f"index procedure {computed.line.index.ref}")
+    return lines or ["nothing recorded that would say otherwise"]
+
+
+def _component_words(component: Component) -> str:
+    value, part = component.value, component.part
+    if isinstance(value, Span):
+        when = str(value.first) if value.precise else f"one day of {value.first}..{value.last}"
+        return f"{part} since {when}: PSA after it may be lowered"
+    unit = PART_UNITS.get(part, "")
+    # A UCUM annotation such as {score} has no meaning for a reader.
+    return f"{part} {plain(value)} {'' if unit.startswith('{') else unit}".rstrip()
+
+
+def _evidence_words(evidence: Evidence) -> str:
+    value = "" if evidence.value in ("", evidence.role) else f" {plain(evidence.value)}"
+    if isinstance(evidence.value, Decimal):
+        value += " ng/mL"
+    when = f", {evidence.day}" if evidence.day else ""
+    return f"{evidence.role}{value} ({evidence.ref}{when})"

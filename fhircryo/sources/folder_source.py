@@ -1,0 +1,138 @@
+"""A folder of FHIR files as a source.
+
+A scan finds the candidates first, so that resources of other patients are counted and discarded at
+once. Where reading finds more (a Procedure in a file named after another type, versions of a
+resource that differ in whether they are of use), the files are read again with that knowledge.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from fhircryo.errors import UnreadableResource
+from fhircryo.extract.context import Context
+from fhircryo.extract.lines import SCANNED_TYPES, read, scan
+from fhircryo.fhir.decode import BUNDLE_TYPE
+from fhircryo.fhir.input_files import InputFile, Part, input_files, parts, read_batches
+from fhircryo.record.collector import Facts, RecordCollector, Unreadable
+from fhircryo.record.known import Known
+from fhircryo.record.patients import Patients
+from fhircryo.sources.source import (
+    Collected,
+    ReadRequest,
+    current_links,
+    present_types,
+)
+
+PART_SIZE = 16 << 20
+#: Items of different parts are ordered by their part, those of one part by their line.
+_SEQUENCES_PER_PART = 40
+
+
+class FolderSource:
+    """A folder of NDJSON files and Bundles, as bulk exports lay them out.
+
+    Raises:
+        SourceError: there is no such folder, or it holds nothing to read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.name = str(folder)
+        self.server: str | None = None
+        self.files, self.passed_over = input_files(folder)
+
+    def collect(self, request: ReadRequest) -> Collected:
+        """Read all files of the folder."""
+        return collect_files(self.files, request, request.context(), self.passed_over)
+
+
+def collect_files(
+    files: list[InputFile],
+    request: ReadRequest,
+    context: Context,
+    passed_over: Sequence[str] = (),
+) -> Collected:
+    """Read files; ``context`` belongs to the server where they come from a bulk export."""
+    all_parts = parts(files, PART_SIZE)
+    known = Known()
+    to_scan = [part for part in all_parts if _may_name_candidates(part)]
+    request.driver.collect(to_scan, partial(_scan_part, context=context), known)
+    wanted, watched = known.wanted(request.selection), frozenset[str]()
+    while True:
+        collector = RecordCollector(request.retention(wanted, watched))
+        step = partial(_read_part, context=context)
+        request.driver.collect(all_parts, step, collector, request.progress)
+        facts, doubtful = collector.facts, collector.doubtful()
+        found = Known(known.candidates | facts.candidates, known.links | facts.links)
+        wanted_now = found.wanted(request.selection)
+        if wanted_now <= wanted and not doubtful:
+            break
+        # Both only grow, so that this ends.
+        wanted, watched = wanted | wanted_now, watched | doubtful
+        known = found
+    _report_empty_files(facts, all_parts)
+    facts.links = current_links(collector.items)
+    return Collected(
+        items=collector.items,
+        facts=facts,
+        patients=Patients(facts.links, request.selection),
+        place=partial(_place, all_parts, facts.lines),
+        present=present_types(facts),
+        graded=frozenset(facts.graded),
+        files=files,
+        passed_over=passed_over,
+    )
+
+
+def _may_name_candidates(part: Part) -> bool:
+    """Whether a file's name allows Procedures or Patients in it."""
+    return part.file.hint in {None, BUNDLE_TYPE, *SCANNED_TYPES}
+
+
+def _scan_part(part: Part, known: Known, context: Context) -> None:
+    try:
+        for batch in read_batches(part):
+            scan(batch, known, context)
+    except UnreadableResource:
+        return  # Reading the part reports it.
+
+
+def _read_part(part: Part, collector: RecordCollector, context: Context) -> None:
+    facts = collector.facts
+    lines = filled = 0
+    collector.sequence = part.number << _SEQUENCES_PER_PART
+    try:
+        for batch in read_batches(part):
+            filled += read(batch, collector, context, part.number, first=lines + 1)
+            lines += len(batch)
+    except UnreadableResource as error:
+        facts.unreadable.append(Unreadable(part.number, 0, "", str(error)))
+        filled += 1
+    facts.lines[part.number] = lines
+    facts.filled[part.number] = filled
+
+
+def _place(all_parts: Sequence[Part], lines: dict[int, int], unreadable: Unreadable) -> str:
+    """``file:line``, with the entry of a Bundle, of something that could not be read."""
+    part = all_parts[unreadable.part]
+    name = part.file.name
+    if unreadable.line:
+        before = sum(
+            lines.get(other.number, 0)
+            for other in all_parts
+            if other.file is part.file and other.number < part.number
+        )
+        name = f"{name}:{before + unreadable.line}"
+    return f"{name} {unreadable.within}" if unreadable.within else name
+
+
+def _report_empty_files(facts: Facts, all_parts: Sequence[Part]) -> None:
+    filled: dict[str, int] = {}
+    first: dict[str, int] = {}
+    for part in all_parts:
+        name = part.file.name
+        filled[name] = filled.get(name, 0) + facts.filled.get(part.number, 0)
+        first.setdefault(name, part.number)
+    for name, number in first.items():
+        if not filled[name]:
+            facts.unreadable.append(Unreadable(number, 0, "", "the file is empty"))

@@ -1,0 +1,146 @@
+"""The one interface to sources: a folder, a server by search, a server by bulk export."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, Self, TypeVar
+
+from fhircryo.extract.context import Context
+from fhircryo.extract.lines import grading_labels
+from fhircryo.fhir.dates import DateReader
+from fhircryo.fhir.input_files import InputFile, Part
+from fhircryo.mapping.load import Mappings
+from fhircryo.record.collector import Facts, Retention, Unreadable
+from fhircryo.record.items import Item, PatientFacts
+from fhircryo.record.patients import ALL_PATIENTS, Patients, Selection
+
+#: Called with the number of steps that are done and the number of all steps.
+Progress = Callable[[int, int], None]
+
+
+class Mergeable(Protocol):
+    """A result that several processes each compute a share of."""
+
+    def empty_copy(self) -> Self:
+        """A share that holds nothing yet."""
+
+    def encode(self) -> bytes:
+        """The share, to send it to another process."""
+
+    def merge(self, encoded: bytes) -> None:
+        """Add the share of another process."""
+
+
+M = TypeVar("M", bound=Mergeable)
+
+
+class Driver(Protocol):
+    """How the parts of an input are distributed: in this process, over several, or elsewhere."""
+
+    def collect(
+        self,
+        parts: Sequence[Part],
+        step: Callable[[Part, M], None],
+        into: M,
+        progress: Progress | None = None,
+    ) -> None:
+        """Run ``step`` on every part, in any order, and merge the results into ``into``."""
+
+
+@dataclass(frozen=True)
+class ReadRequest:
+    """What is read from a source, and how.
+
+    ``timezone``: the IANA zone that times written in UTC are converted to (None: as written).
+    ``test_data``: resources labelled as test data are read as well. ``subject_system``: the system
+    of the patient identifiers by which a target matches patients; empty: not needed.
+    ``trace_patient``: a patient of whom resources that are only counted are retained as well.
+    """
+
+    mappings: Mappings
+    driver: Driver
+    timezone: str | None = None
+    test_data: bool = False
+    subject_system: str = ""
+    selection: Selection = ALL_PATIENTS
+    trace_patient: str = ""
+    progress: Progress | None = None
+
+    def context(self, server: str = "") -> Context:
+        """The context of extraction; ``server``: the base URL of the server that is read."""
+        return Context(
+            self.mappings,
+            DateReader(self.timezone),
+            test_data=self.test_data,
+            trace_patient=self.trace_patient,
+            server=server,
+            subject_system=self.subject_system,
+        )
+
+    def retention(
+        self, wanted: frozenset[str] | None = None, watched: frozenset[str] = frozenset()
+    ) -> Retention:
+        """Which resources are retained; the parameters are those of ``Retention``."""
+        return Retention(
+            grading_labels(self.mappings),
+            wanted=wanted,
+            watched=watched,
+            trace_patient=self.trace_patient,
+            asked=self.selection.include or frozenset(),
+        )
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What a source gave.
+
+    ``items``: the latest version of every retained resource, by reference. ``place``: names where
+    something unreadable is. ``present``: the types that the source holds. ``graded``: the scales of
+    which it holds Observations that grade. ``files`` and ``passed_over``: of a folder, the files
+    that were read and what else is in it. ``exported_at``: the server's time of a bulk export.
+    """
+
+    items: dict[str, Item]
+    facts: Facts
+    patients: Patients
+    place: Callable[[Unreadable], str]
+    present: frozenset[str]
+    graded: frozenset[str]
+    files: Sequence[InputFile] = ()
+    passed_over: Sequence[str] = ()
+    exported_at: str | None = None
+
+
+class Source(Protocol):
+    """Where resources come from.
+
+    ``name``: the folder or base URL, as the user gave it. ``server``: the base URL of a server;
+    None for a folder.
+    """
+
+    name: str
+    server: str | None
+
+    def collect(self, request: ReadRequest) -> Collected:
+        """Read what the request asks for.
+
+        Raises:
+            SourceError: the source is not there, refuses, or does not give all that it holds.
+        """
+
+
+def present_types(facts: Facts) -> frozenset[str]:
+    """The types of all resources that were found, readable or not."""
+    found = {kind for kind, number in facts.seen.items() if number}
+    return frozenset(found | {one.kind for one in facts.unreadable})
+
+
+def current_links(items: dict[str, Item]) -> dict[str, str]:
+    """The links of merged patients, by the latest version of each Patient.
+
+    An earlier version may have had a link that a later one no longer has.
+    """
+    return {
+        item.patient: item.replaced_by
+        for item in items.values()
+        if type(item) is PatientFacts and item.replaced_by
+    }
