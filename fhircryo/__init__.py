@@ -29,19 +29,34 @@ def cohort(
     key: str | Path | None = None,
     settings: "Settings | None" = None,
 ) -> "Cohort":
-    """A cohort's tables as data frames: those that ``fhircryo cohort`` writes.
+    """Return a cohort with its tables as pandas data frames, as ``fhircryo cohort`` writes them.
 
-    ``source``: a folder of FHIR NDJSON files, or the base URL of a FHIR server. ``as_of``: the data
-    cut-off, today by default. ``index_from``, ``index_to``: index dates, both included.
-    ``patients``, ``exclude``: ids, or a file of them; a ``Group/ID`` of the server for the former.
-    ``key``: file of the pseudonyms' key; without one every call gives other pseudonyms.
-    ``settings``: by default those of fhircryo.toml and of the environment.
+    The attribute ``tables`` of the result has the data frames by name, ``columns`` describes their
+    columns, and ``flow`` counts the patients at each step of the selection. PSA is in ng/mL; times
+    are in days from the index procedure.
 
-    Its ``tables`` has the frames by name, ``columns`` what their columns are, ``flow`` where
-    patients were lost. PSA is in ng/mL, times are in days from the index procedure.
+    Args:
+        source: a folder of FHIR NDJSON files, or the base URL of a FHIR server.
+        as_of: the data cut-off date; None: today.
+        protocol: the name of a shipped protocol, or the path of a YAML file; None: that of the
+            settings.
+        mappings: the site's mapping overlays (YAML files), applied in this order; empty: those of
+            the settings.
+        index_from: the first date of an index procedure that is included; None: no limit.
+        index_to: the last date of an index procedure that is included; None: no limit.
+        patients: ids of the patients to include, a file with an id per line, or ``Group/ID`` of a
+            FHIR server; None: all patients with an index procedure.
+        exclude: ids of patients to exclude, for example because they objected, or a file of them.
+        identified: whether the tables contain the patients' ids instead of pseudonyms.
+        key: the file of the key from which pseudonyms are made; None: every call uses new
+            pseudonyms.
+        settings: the settings to use; None: those of ``fhircryo.toml`` in the current folder and
+            of the environment.
 
     Raises:
-        fhircryo.errors.FhircryoError: as its message says.
+        fhircryo.errors.UsageError: an argument, setting, mapping or protocol is wrong.
+        fhircryo.errors.SourceError: the source does not exist, cannot be reached or refuses to be
+            read; ``SignInError`` if it does not accept the credentials.
     """
     from fhircryo.research.library import pulled
 
