@@ -1,4 +1,4 @@
-"""What a server remembers of a type: which resources changed or were deleted since a time.
+"""Reads a resource type's history: which resources changed or were deleted since an instant.
 
 Source: https://hl7.org/fhir/R4/http.html#history
 """
@@ -12,7 +12,11 @@ from fhircryo.fhir.search import Searcher, head_of
 
 
 class Past(msgspec.Struct, frozen=True):
-    """What a history says of a resource: deleted, or in which version since when."""
+    """The state of a resource according to a history.
+
+    ``ref``: its reference (``Type/id``); ``version``: see ``version_of``, empty if it was deleted;
+    ``when``: the instant of the change, empty if the server does not state it.
+    """
 
     ref: str
     deleted: bool
@@ -21,7 +25,9 @@ class Past(msgspec.Struct, frozen=True):
 
 
 def latest_of(searcher: Searcher, kind: str, since: str) -> dict[str, Past]:
-    """By reference, what became last of each resource of a type since an instant.
+    """Return the latest state of each resource of a type that changed since an instant.
+
+    The result is keyed by reference (``Type/id``).
 
     Raises:
         HttpError: the server has no history of the type.
@@ -29,7 +35,7 @@ def latest_of(searcher: Searcher, kind: str, since: str) -> dict[str, Past]:
     found: dict[str, Past] = {}
     for past in _entries(searcher, kind, since):
         known = found.get(past.ref)
-        # Newest first, as servers give them, unless their times say otherwise.
+        # Servers return the newest entry first; a later one counts if its time is more recent.
         if known is None or (past.when and known.when and moment(past.when) > moment(known.when)):
             found[past.ref] = past
     return found
@@ -55,5 +61,8 @@ def _entries(searcher: Searcher, kind: str, since: str) -> Iterator[Past]:
 
 
 def version_of(version: str | None, updated: str | None) -> str:
-    """A version of a resource, to be compared with another of the same."""
+    """Return a text that is equal for equal versions of a resource.
+
+    ``version`` and ``updated``: its ``meta.versionId`` and ``meta.lastUpdated``.
+    """
     return f"{version or ''}@{updated or ''}"

@@ -230,12 +230,14 @@ def test_a_key_that_is_not_the_registered_one(loaded, guarded, clients, pairs):
     wrong = settings.model_copy(
         update={"key_file": clients.file("other"), "key_id": pairs["ES384"].kid}
     )
-    refused(guarded.url, wrong, "the public key that it has of .* is not that of our key_file")
+    refused(
+        guarded.url, wrong, "the public key that the server has of .* does not match our key_file"
+    )
 
 
 def test_a_key_that_is_not_registered(loaded, guarded, clients, pairs):
     settings = clients.backend().model_copy(update={"key_file": clients.file("other")})
-    words = f"it has no public key {pairs['other'].kid} of client '{settings.client_id}'"
+    words = f"the server has no public key {pairs['other'].kid} of client '{settings.client_id}'"
     refused(guarded.url, settings, words)
 
 
@@ -270,7 +272,7 @@ def test_a_client_that_was_revoked(loaded, guarded, guard, clients, keycloak):
         client.request("GET", url)
         keycloak.change(settings.client_id, enabled=False)
         guard.revoked |= guard.tokens
-        with pytest.raises(SignInError, match="was let in before in this run") as caught:
+        with pytest.raises(SignInError, match="obtained a token earlier in this run") as caught:
             client.request("GET", url)
         assert caught.value.exit_code == 3
     refused(guarded.url, settings, "is disabled or revoked")
@@ -279,7 +281,7 @@ def test_a_client_that_was_revoked(loaded, guarded, guard, clients, keycloak):
 def test_a_client_that_may_not_sign_in_by_itself(loaded, guarded, clients, keycloak):
     settings = clients.backend()
     keycloak.change(settings.client_id, serviceAccountsEnabled=False)
-    refused(guarded.url, settings, "may not sign in by itself.*service account")
+    refused(guarded.url, settings, "may not use the grant client_credentials.*service account")
 
 
 def test_a_scope_that_is_not_granted(loaded, guarded, clients):

@@ -156,13 +156,13 @@ BROKEN = {
     "403 for all": (lambda: [faults.Refuse(403)], "403 forbidden"),
     "HTML": (lambda: [faults.Html()], "not a FHIR server"),
     "HTML later": (lambda: [faults.Html(skip=3)], "not a FHIR Bundle"),
-    "a circle of pages": (lambda: [faults.NextRepeats(forever=True)], "circle"),
+    "a circle of pages": (lambda: [faults.NextRepeats(forever=True)], "form a loop"),
     "a circle of new links": (
         lambda: [faults.NextRepeats(forever=True, same_link=False)],
-        "circle",
+        "form a loop",
     ),
-    "searches expire always": (lambda: [faults.NextExpires(times=None)], "forgot the search"),
-    "entries go missing always": (lambda: [faults.DropEntry(times=None)], "matches and gives"),
+    "searches expire always": (lambda: [faults.NextExpires(times=None)], "discarded the search"),
+    "entries go missing always": (lambda: [faults.DropEntry(times=None)], "matches but returns"),
     "R5": (
         lambda: [faults.Statement(lambda it: {**it, "fhirVersion": "5.0.0"})],
         "5.0.0 is not supported",

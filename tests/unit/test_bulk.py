@@ -141,7 +141,7 @@ def test_a_file_with_less_than_the_manifest_says_is_never_the_whole(tmp_path):
     with server(counts={"Observation": 4}) as bulk:
         ran = compute(bulk, tmp_path / "out")
     assert ran.code == 3
-    assert "manifest says 4 Observation in a file, and 3 are in it" in ran.err
+    assert "manifest states 4 Observation in a file, but the file contains 3" in ran.err
     assert not (tmp_path / "out").exists()
 
 
@@ -156,7 +156,7 @@ def test_a_packed_file_that_is_cut_off_is_refused(tmp_path):
     cut = gzip.compress(files_of(RESOURCES)["Observation"])[:-20]
     with BulkServer({**files_of(RESOURCES), "Observation": cut}, counts={"Observation": 3}) as bulk:
         ran = compute(bulk, tmp_path / "out")
-    assert (ran.code, "cannot be unpacked" in ran.err) == (3, True)
+    assert (ran.code, "cannot be decompressed" in ran.err) == (3, True)
 
 
 TOKEN = "the-token"
@@ -182,7 +182,7 @@ def test_files_of_another_never_get_the_token(token, tmp_path):
     with server() as other, server(token=TOKEN, requires_token=True) as bulk:
         bulk.elsewhere = other.url
         ran = compute(bulk, tmp_path / "out")
-        assert (ran.code, "another origin that wants the token" in ran.err) == (3, True)
+        assert (ran.code, "another origin that requires the token" in ran.err) == (3, True)
         assert other.seen == []
         bulk.requires_token = False
         assert compute(bulk, tmp_path / "two").code == 0
@@ -433,5 +433,5 @@ def test_a_manifest_whose_time_cannot_be_read_has_none(content, at):
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"output": [{}]}', b"\xff"])
 def test_what_is_no_manifest_is_refused(content):
-    with pytest.raises(SourceError, match="no manifest of an export"):
+    with pytest.raises(SourceError, match="not the manifest of an export"):
         read_manifest(content, "https://fhir.hospital.example/r4")

@@ -87,10 +87,10 @@ def test_while_keys_are_changed_both_are_registered(tmp_path):
 @pytest.mark.parametrize(
     "content, words",
     [
-        ("[]", "is no JWKS"),
-        ('{"keys": [1]}', "is no JWKS"),
-        ("hello", "is no JWKS"),
-        ('{"keys": [{"kty": "EC", "d": "x"}]}', "there is a private key in it"),
+        ("[]", "is not a JWKS"),
+        ('{"keys": [1]}', "is not a JWKS"),
+        ("hello", "is not a JWKS"),
+        ('{"keys": [{"kty": "EC", "d": "x"}]}', "contains a private key"),
     ],
 )
 def test_what_is_no_jwks_is_left_alone(content, words, tmp_path):
@@ -160,7 +160,7 @@ def test_the_first_step_that_fails_is_the_last(hospital):
     assert done.exit_code == 3
     last = done.stdout.splitlines()[-1]
     assert last.startswith("failed   token ")
-    assert "it has no public key" in last
+    assert "the server has no public key" in last
     assert hospital.asked("/fhir/AdverseEvent") == []
 
 

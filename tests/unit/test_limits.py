@@ -141,7 +141,7 @@ def test_a_refusal_that_is_nested_deeply_is_a_refusal(server):
     ],
 )
 def test_xml_is_never_read(content, kind, server):
-    with pytest.raises(SourceError, match="the answer is XML, which is never read"):
+    with pytest.raises(SourceError, match="the response is XML, which is never read"):
         version(server, Reply(content=content, headers={"Content-Type": kind}))
 
 

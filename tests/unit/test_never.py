@@ -485,7 +485,7 @@ def test_the_chmod_can_be_typed(tmp_path, key):
     path.chmod(0o644)
     with pytest.raises(UsageError) as caught:
         keys.load_key(path)
-    command = str(caught.value).rpartition("had it yet: ")[2]
+    command = str(caught.value).rpartition("run: ")[2]
     subprocess.run(command, shell=True, check=True)
     assert keys.load_key(path).kid == key.kid
 

@@ -618,7 +618,7 @@ def test_files_are_private_whole_and_not_written_over(tmp_path):
     assert json.loads((tmp_path / "s.json").read_text("utf-8"))["codes"][0]["code"] == "PSA"
     again = cli(*arguments)
     assert again.code == 2
-    assert "--out s.json: the file is there; name another, or --force" in again.err
+    assert "--out s.json: the file exists; choose another name, or use --force" in again.err
     assert cli(*arguments, "--force").code == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "s.json", "site.yaml"]
 
