@@ -139,13 +139,13 @@ def test_an_endpoint_with_a_new_type_of_value(tmp_path):
     copy.change(
         "fhircryo/mapping/protocol.py",
         (
-            "class Recurrence(Written):",
-            "class DoublingTime(Written):\n    minimum_results: int\n\n\n"
-            "class Recurrence(Written):",
+            "class RecurrenceRules(StrictModel):",
+            "class DoublingTime(StrictModel):\n    minimum_results: int\n\n\n"
+            "class RecurrenceRules(StrictModel):",
         ),
         (
-            "    recurrence: Recurrence\n",
-            "    recurrence: Recurrence\n    doubling_time: DoublingTime\n",
+            "    recurrence: RecurrenceRules\n",
+            "    recurrence: RecurrenceRules\n    doubling_time: DoublingTime\n",
         ),
     )
     for name in PROTOCOLS:
