@@ -4,6 +4,7 @@ Every item names the resource it came from (``ref``: ``Type/id``). Dates are spa
 values decimals, PSA in ng/mL.
 """
 
+from collections.abc import Iterator
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
@@ -276,6 +277,19 @@ class PatientRecord(msgspec.Struct):
     responses: list[Response] = []
     not_used: list[NotUsed] = []
     foreign_events: dict[str, Span | None] = {}
+
+    def items(self) -> Iterator[Item]:
+        """All items of the record."""
+        if self.facts is not None:
+            yield self.facts
+        for part in _PARTS:
+            yield from getattr(self, part)
+
+
+#: The fields of a record that hold items.
+_PARTS = tuple(
+    field.name for field in msgspec.structs.fields(PatientRecord) if field.default_factory is list
+)
 
 
 class Lacking(msgspec.Struct, frozen=True):

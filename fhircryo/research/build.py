@@ -31,7 +31,7 @@ from fhircryo.research.rows import (
     questionnaire_rows,
 )
 from fhircryo.runs.processes import in_parallel
-from fhircryo.runs.run_config import RunConfig, items_of
+from fhircryo.runs.run_config import RunConfig
 from fhircryo.sources.read_result import ReadResult
 from fhircryo.sources.reading import Progress
 
@@ -141,7 +141,7 @@ class _Builder:
 
     def _count(self, record: PatientRecord, computed: PatientEndpoints) -> None:
         """What of his was not used."""
-        labels = {item.ref: item.code for item in items_of(record)} if self.identified else {}
+        labels = {item.ref: item.code for item in record.items()} if self.identified else {}
         for notice in computed.line.notices:
             if not notice.used:
                 kind = type_of(notice.ref)
@@ -154,7 +154,7 @@ class _Builder:
 
     def _count_outside(self, record: PatientRecord) -> None:
         """What of a candidate's was not used who has no index procedure by as-of."""
-        for item in items_of(record):
+        for item in record.items():
             reason = Reason.NOT_IN_COHORT
             if isinstance(item, NotUsed):
                 reason = item.reason

@@ -17,7 +17,8 @@ from fhircryo.publish.outcome import outcome
 from fhircryo.publish.shapes import ENCODER
 from fhircryo.record.collector import Counted, RecordCollector, Records
 from fhircryo.record.items import Issue, Lacking, Reason
-from fhircryo.runs.run_config import PublishCounts, RunConfig
+from fhircryo.runs.publish_patients import PublishCounts
+from fhircryo.runs.run_config import RunConfig
 from fhircryo.sources.read_result import ReadResult, is_url
 from fhircryo.sources.reading import Selection
 
@@ -55,26 +56,26 @@ class Summary(msgspec.Struct):
 
 
 def issue_writer(file: IO[bytes], job: RunConfig) -> Callable[[Issue, str], None]:
-    """A function that writes what is told of a resource, and whose it is, as a line."""
+    """A function that writes an issue of a resource and its patient as a line."""
     base = job.mappings.base
     encode = ENCODER.encode
 
-    def tell(notice: Issue, patient: str) -> None:
-        what = f"{notice.ref} (Patient/{patient})" if patient else notice.ref
-        made = outcome(notice.reason, what, base, detail=notice.detail, note=notice.used)
+    def report(issue: Issue, patient: str) -> None:
+        what = f"{issue.ref} (Patient/{patient})" if patient else issue.ref
+        made = outcome(issue.reason, what, base, detail=issue.detail, note=issue.used)
         file.write(encode(made) + b"\n")
 
-    return tell
+    return report
 
 
 def write_other_issues(
     file: IO[bytes], read: ReadResult, job: RunConfig, total: PublishCounts
 ) -> None:
-    """What is of no patient of the cohort: unreadable, listed by name, or counted by code."""
+    """Write the issues that belong to no patient of the cohort: listed, unreadable, or counted."""
     base = job.mappings.base
-    tell = issue_writer(file, job)
-    for notice, patient in sorted(read.records.listed):
-        tell(notice, patient)
+    report = issue_writer(file, job)
+    for issue, patient in sorted(read.records.listed):
+        report(issue, patient)
     for unreadable in sorted(read.reading.shelf.unreadable):
         made = outcome(
             Reason.UNREADABLE,
@@ -89,8 +90,8 @@ def write_other_issues(
 
 
 def all_counted(records: Records, total: PublishCounts) -> Counter[Counted]:
-    """What is counted per code, over all patients."""
-    return records.counted + total.counted
+    """The resources that are only counted, by reason, type and code."""
+    return records.counted + Counter(total.counted)
 
 
 def sum_up(read: ReadResult, job: RunConfig, total: PublishCounts) -> Summary:
@@ -114,7 +115,7 @@ def sum_up(read: ReadResult, job: RunConfig, total: PublishCounts) -> Summary:
         other_types={kind: types[kind] for kind in sorted(types) if kind not in DECODERS},
         used=total.used + read.records.drugs,
         not_used={str(reason): not_used[reason] for reason in Reason if not_used[reason]},
-        notes={str(reason): total.notes[reason] for reason in Reason if total.notes[reason]},
+        notes={str(reason): total.notes[reason] for reason in Reason if reason in total.notes},
         unreadable=len(shelf.unreadable),
         lacking=lacking_words(read.lacking),
         unknown_patients=_unknown(job.selection, shelf),

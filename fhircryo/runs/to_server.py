@@ -1,4 +1,4 @@
-"""The way through the house, to a FHIR server: a source's endpoints, written where they differ."""
+"""A run from a source to a FHIR server."""
 
 import hashlib
 from collections.abc import Callable
@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fhircryo.fhir.client import without_query
-from fhircryo.publish.computed import Computed
-from fhircryo.publish.target_server import Permissions, Pushed, Scope, open_target, state_folder
-from fhircryo.record.items import Issue, PatientFacts
-from fhircryo.runs.run_config import Publisher, RunConfig
+from fhircryo.publish.comparison import RetractionScope
+from fhircryo.publish.patient_output import PatientOutput
+from fhircryo.publish.target_server import Permissions, PushResult, open_target, state_folder
+from fhircryo.record.items import PatientFacts
+from fhircryo.runs.publish_patients import PublishCounts, publish_patients
+from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.summary import Summary, sum_up
 from fhircryo.settings import Settings
 from fhircryo.sources.bulk_source import Bulk
@@ -21,10 +23,13 @@ from fhircryo.storage.work_folder import work_folder
 
 @dataclass(frozen=True)
 class ServerRun:
-    """What a run did; ``pushed`` is None where something unreadable stopped it before writing."""
+    """What a run did.
+
+    ``pushed``: None if something was unreadable, so that nothing was written.
+    """
 
     summary: Summary
-    pushed: Pushed | None
+    pushed: PushResult | None
 
 
 def compute_server(
@@ -46,65 +51,55 @@ def compute_server(
     Raises:
         SourceError, UsageError, TargetError, LockedError: as the messages say.
     """
-    tell = stage or _nobody
+    report_stage = stage or _ignore_stage
     server = str(source) if is_url(str(source)) else None
-    # The target first: nobody wants to read for an hour and then learn that it is not there.
+    # The target is opened first, so that its errors are found before an hour of reading.
     with open_target(server, target, job.origin, job.settings, allowed) as writing:
-        tell("reading")
+        report_stage("reading")
         with ExitStack() as stack:
             work = None
             if bulk is not None:
                 place = bulk_place(job.settings, str(source), target)
                 work = stack.enter_context(work_folder(place, without_query(str(source))))
             read = read_source(source, job, workers, progress, work=work, bulk=bulk)
-        tell("computing")
-        patients, summary = computed(read, job)
+        report_stage("computing")
+        patients, summary = compute_outputs(read, job)
         if summary.unreadable and not (accept_unreadable or allowed.dry_run):
             return ServerRun(summary, None)
-        tell("writing")
-        return ServerRun(summary, writing.push(patients, _scope(read, job), progress))
+        report_stage("writing")
+        return ServerRun(summary, writing.push(patients, _retraction_scope(read, job), progress))
 
 
 def bulk_place(settings: Settings, source: str, target: str) -> Path:
-    """What a run to a server works beside, for want of a folder as target."""
+    """The path beside which a run to a server puts the files of a bulk export."""
     digest = hashlib.sha256(f"{source}\x1f{target}".encode()).hexdigest()[:16]
     return state_folder(settings) / f"bulk-{digest}"
 
 
-def _nobody(words: str) -> None:
-    """Nobody asks what is being done."""
+def _ignore_stage(words: str) -> None:
+    """Ignore what is being done, where the caller does not ask."""
 
 
-def computed(read: ReadResult, job: RunConfig) -> tuple[list[Computed], Summary]:
-    """The endpoints of all patients that were read, and what the run is to be told by."""
-    publisher = Publisher(job, read.lacking, read.older)
-    patients: list[Computed] = []
-    observations: list[bytes] = []
-
-    def tell(notice: Issue, patient: str) -> None:
-        """What was not used is counted; a folder as target lists it."""
-
+def compute_outputs(read: ReadResult, job: RunConfig) -> tuple[list[PatientOutput], Summary]:
+    """The resources of all patients of the cohort, and the summary of the run."""
+    counts = PublishCounts()
+    outputs: list[PatientOutput] = []
+    pieces = publish_patients(
+        read.records.records.values(), read.lacking, read.older, job.publish_context
+    )
     with no_garbage_collection():
-        for patient in sorted(read.records.records):
-
-            def take(provenance: bytes, patient: str = patient) -> None:
-                patients.append(Computed(patient, list(observations), provenance))
-                observations.clear()
-
-            publisher.publish(
-                read.records.records[patient],
-                lambda lines: observations.extend(lines.splitlines()),
-                take,
-                tell,
-            )
-    return patients, sum_up(read, job, publisher.slice)
+        for piece in pieces:
+            counts.add(piece.counts)
+            if piece.output is not None:
+                outputs.append(piece.output)
+    return outputs, sum_up(read, job, counts)
 
 
-def _scope(read: ReadResult, job: RunConfig) -> Scope:
-    """Whom the run speaks of: those asked for, and those who objected, by all their ids."""
+def _retraction_scope(read: ReadResult, job: RunConfig) -> RetractionScope:
+    """The patients that were asked for, and those who objected, by all their ids."""
     asked = job.selection.include
     if asked is None:
-        return Scope()
+        return RetractionScope()
     named = asked | job.selection.exclude
     named |= frozenset(map(read.reading.patients.current, named))
     known_as = {
@@ -112,4 +107,4 @@ def _scope(read: ReadResult, job: RunConfig) -> Scope:
         for item in read.reading.shelf.kept.values()
         if isinstance(item, PatientFacts) and item.patient in named
     }
-    return Scope(named, known_as)
+    return RetractionScope(named, known_as)
