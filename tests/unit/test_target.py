@@ -18,9 +18,9 @@ KILLED = """
 import os, signal, sys
 from datetime import date
 from pathlib import Path
-import fhircryo.runs.run_config as job
 import fhircryo.runs.to_folder as pipeline
 import fhircryo.publish.folder_target as folder
+from fhircryo.runs.run_config import RunConfig
 from fhircryo.settings import Settings
 
 moment, source, target = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
@@ -35,7 +35,7 @@ def dies_at(number, done):
         return done(*arguments, **named)
     return call
 if moment == "patient":
-    job.Publisher.publish = dies_at(20, job.Publisher.publish)
+    pipeline.folder_lines = dies_at(20, pipeline.folder_lines)
 elif moment == "join":
     pipeline._join = dies_at(2, pipeline._join)
 elif moment == "device":
@@ -50,7 +50,7 @@ elif moment == "before the exchange":
     folder._exchange = die
 elif moment == "after the exchange":
     folder.shutil.rmtree = die
-made = job.RunConfig.of(Settings(), date(2017, 12, 31))
+made = RunConfig.of(Settings(), date(2017, 12, 31))
 pipeline.compute_folder(source, target, made)
 """
 MOMENTS = ["patient", "join", "device", "manifest", "first sync", "third sync"]
