@@ -94,7 +94,8 @@ class ObservationMaker:
         self._common: dict[tuple[str, str, str], _Common] = {}
         self._values: dict[tuple[str, str], OutConcept] = {}
         self._component_codes = {
-            part: OutConcept([OutCoding(f"{base}/CodeSystem/component", part)]) for part in Part
+            part: OutConcept([OutCoding(f"{base}/CodeSystem/component", part.value)])
+            for part in Part
         }
         self._yes_no = {
             True: OutConcept([OutCoding(YES_NO, "Y", "Yes")]),
@@ -143,7 +144,9 @@ class ObservationMaker:
             if result.components:
                 observation.component = [self._component(part) for part in result.components]
             if result.evidence:
-                refs = {one.ref: None for one in result.evidence if _is_derived_from(one.ref)}
+                refs = {
+                    source.ref: None for source in result.evidence if _is_derived_from(source.ref)
+                }
                 if refs:
                     observation.derived_from = [OutReference(ref) for ref in refs]
             made.append(observation)
@@ -181,8 +184,8 @@ class ObservationMaker:
         try:
             return self._absent[absent, reason]
         except KeyError:
-            ours = OutCoding(f"{self._base}/CodeSystem/reason", reason)
-            made = OutConcept([OutCoding(DATA_ABSENT, absent), ours])
+            ours = OutCoding(f"{self._base}/CodeSystem/reason", reason.value)
+            made = OutConcept([OutCoding(DATA_ABSENT, absent.value), ours])
             self._absent[absent, reason] = made
             return made
 
@@ -255,4 +258,4 @@ def _quantity(value: int | Decimal | Fraction, unit: str) -> OutQuantity:
 
 def references(result: Result) -> list[str]:
     """The evidence that the Provenance names because an Observation cannot derive from it."""
-    return [one.ref for one in result.evidence if not _is_derived_from(one.ref)]
+    return [source.ref for source in result.evidence if not _is_derived_from(source.ref)]

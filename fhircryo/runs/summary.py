@@ -1,4 +1,4 @@
-"""What a run did, in numbers, and what it says of the resources that it did not use."""
+"""The numbers of a run, its manifest, and the issues of resources that it did not use."""
 
 import hashlib
 from collections import Counter
@@ -22,7 +22,7 @@ from fhircryo.runs.run_config import RunConfig
 from fhircryo.sources.read_result import ReadResult, is_url
 from fhircryo.sources.reading import Selection
 
-#: Settings that no result depends on, or that stand elsewhere; headers may be secrets.
+#: Settings that no result depends on, or that the manifest has elsewhere; headers may be secrets.
 _NOT_OF_THE_RESULT = {
     *("protocol", "mappings", "source", "target", "write"),
     *("state_folder", "sync", "log_format", "log_level", "smallest_group"),
@@ -30,12 +30,12 @@ _NOT_OF_THE_RESULT = {
 
 
 class Summary(msgspec.Struct):
-    """What a run did, in numbers.
+    """The numbers of a run.
 
-    ``resources``: all that were read as FHIR; ``used`` and ``not_used`` (by reason, the unreadable
-    aside) add up to those of the types that are read; ``unreadable``: lines, entries and files.
-    ``notes``: used all the same, by what is to be said of them. ``overlays_unmet``: overlays that
-    name nothing of what the source holds.
+    ``resources``: all resources that were read as FHIR. ``used`` and ``not_used`` (by reason,
+    without the unreadable ones) add up to those of the types that are read. ``unreadable``: lines,
+    entries and files. ``notes``: resources that were used with a remark, by reason.
+    ``overlays_unmet``: overlays that name nothing that the source holds.
     """
 
     patients: int = 0
@@ -95,14 +95,14 @@ def all_counted(records: Records, total: PublishCounts) -> Counter[Counted]:
 
 
 def sum_up(read: ReadResult, job: RunConfig, total: PublishCounts) -> Summary:
-    """The numbers of a run: what was read, and what came of the patients in ``total``."""
+    """The numbers of a run, given those of its patients (``total``)."""
     shelf = read.reading.shelf
     not_used = Counter(total.not_used)
     for (reason, _, _), count in all_counted(read.records, total).items():
         not_used[reason] += count
-    for notice, _ in read.records.listed:
-        not_used[notice.reason] += 1
-    in_records = sum(len(notices) for notices in read.older.values())
+    for issue, _ in read.records.listed:
+        not_used[issue.reason] += 1
+    in_records = sum(map(len, read.older.values()))
     not_used[Reason.SUPERSEDED] += len(read.records.older) - in_records
     types = Counter(shelf.seen)
     return Summary(
@@ -136,7 +136,7 @@ def lacking_words(lacking: Lacking) -> list[str]:
 
 
 def _unknown(selection: Selection, shelf: RecordCollector) -> list[str]:
-    """Patients asked for of whom nothing was read."""
+    """The patients that were asked for, but of whom nothing was read."""
     if selection.include is None:
         return []
     return sorted(selection.include - shelf.met)
@@ -145,7 +145,7 @@ def _unknown(selection: Selection, shelf: RecordCollector) -> list[str]:
 def write_manifest(
     path: Path, read: ReadResult, hashes: dict[str, str | None], job: RunConfig, summary: Summary
 ) -> None:
-    """What made this: versions and hashes, as-of, inputs, counts."""
+    """Write the manifest: versions, hashes, cut-off date, inputs and counts."""
     content = {
         "fhircryo": __version__,
         "as_of": job.as_of.isoformat(),
@@ -178,7 +178,7 @@ def write_manifest(
 
 
 def asked_for(selection: Selection) -> list[str] | None:
-    """The patients asked for by name (None: all); who objected is not named."""
+    """The patients that were asked for by name (None: all), without those who objected."""
     return None if selection.include is None else sorted(selection.include - selection.exclude)
 
 

@@ -36,7 +36,7 @@ _PATIENTS_PER_WORKER = 200
 
 
 class _SliceResult(msgspec.Struct):
-    """What a process returns that computed a slice of the patients."""
+    """The result of a process that computed a slice of the patients."""
 
     counts: PublishCounts
     hashes: dict[str, str | None]
@@ -57,10 +57,10 @@ def compute_folder(
     stage: Callable[[str], None] | None = None,
     bulk: Bulk | None = None,
 ) -> Summary:
-    """Compute a source (a folder, or a server by its URL) into a folder: all its files or none.
+    """Compute a source (a folder or the base URL of a server) into a folder.
 
-    ``stage`` is told what is being done, ``progress`` how far it is. ``bulk``: read a server by
-    bulk export.
+    Either all files of the folder are written or none. ``stage`` is called with what is being
+    done, ``progress`` with how far it is. ``bulk``: read a server by bulk export.
 
     Raises:
         SourceError, UsageError, TargetError: as the messages say.
@@ -162,7 +162,7 @@ def _piece(name: str, number: int) -> str:
 
 
 def _join(pieces: list[Path], whole: Path) -> None:
-    """Append the pieces to the first and give it its name."""
+    """Append the pieces to the first one and rename it."""
     with pieces[0].open("ab") as file:
         for piece in pieces[1:]:
             with piece.open("rb") as more:

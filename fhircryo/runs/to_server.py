@@ -44,7 +44,7 @@ def compute_server(
     stage: Callable[[str], None] | None = None,
     bulk: Bulk | None = None,
 ) -> ServerRun:
-    """Compute a source and write what differs to a FHIR server.
+    """Compute a source and write the endpoints that differ to a FHIR server.
 
     ``bulk``: read a server by bulk export, into the folder of states.
 

@@ -70,7 +70,7 @@ class Server:
         return SimpleNamespace(content=_encode(content), headers={})
 
     def search(self, kind: str, params: dict[str, str]) -> Iterator[list[bytes]]:
-        yield [_encode(one) for one in self.held.values() if one["resourceType"] == kind]
+        yield [_encode(one) for one in list(self.held.values()) if one["resourceType"] == kind]
 
 
 def push(server: Server, outputs: list[Any], how: str = "logical") -> PushResult:

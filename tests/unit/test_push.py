@@ -102,7 +102,7 @@ def test_a_state_folder_that_cannot_be_made_is_reported(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "one, other, same",
+    "first, second, same",
     [
         (URL, URL, True),
         (URL, f"{URL}/", True),
@@ -112,8 +112,8 @@ def test_a_state_folder_that_cannot_be_made_is_reported(tmp_path):
         (None, URL, False),
     ],
 )
-def test_same_server(one, other, same):
-    assert same_server(one, other) is same
+def test_same_server(first, second, same):
+    assert same_server(first, second) is same
 
 
 def test_credentials_of_the_source_go_to_no_other_server():
