@@ -42,8 +42,9 @@ def push(
     """
     from fhircryo.cli.progress import progress
     from fhircryo.logs import set_up_logs
-    from fhircryo.publish.computed import read_computed
-    from fhircryo.publish.target_server import Permissions, Scope, open_target
+    from fhircryo.publish.comparison import RetractionScope
+    from fhircryo.publish.computed_folder import read_computed
+    from fhircryo.publish.target_server import Permissions, open_target
     from fhircryo.record.patient_list import read_patient_list
     from fhircryo.settings import load_settings
     from fhircryo.sources.places import server_of
@@ -70,7 +71,7 @@ def push(
     ):
         if stage is not None:
             stage("writing")
-        scope = Scope(asked | objected if asked is not None else None)
+        scope = RetractionScope(asked | objected if asked is not None else None)
         pushed = writing.push(patients, scope, advance)
     print_pushed(pushed)
     raise typer.Exit(exit_code(pushed, computed.unreadable))

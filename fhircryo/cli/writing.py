@@ -9,7 +9,7 @@ from fhircryo.errors import DONE, REJECTED, UNREADABLE
 
 if TYPE_CHECKING:
     from fhircryo.publish.difference import Change, PatientChanges
-    from fhircryo.publish.target_server import Pushed
+    from fhircryo.publish.target_server import PushResult
 
 DryRun = Annotated[
     bool,
@@ -25,7 +25,7 @@ AcceptUnreadable = Annotated[
 ]
 
 
-def print_pushed(pushed: "Pushed") -> None:
+def print_pushed(pushed: "PushResult") -> None:
     """The difference on stdout where it was only looked at; what was done, on stderr."""
     from fhircryo.publish.difference import Action
 
@@ -45,7 +45,7 @@ def print_pushed(pushed: "Pushed") -> None:
     print("\n".join(lines), file=sys.stderr)
 
 
-def exit_code(pushed: "Pushed | None", unreadable: int) -> int:
+def exit_code(pushed: "PushResult | None", unreadable: int) -> int:
     """What a run that came to its end ends with; a rejection is the graver."""
     if pushed is not None and pushed.rejected:
         return REJECTED

@@ -15,7 +15,7 @@ import pytest
 from fhircryo.errors import TargetError, UsageError
 from fhircryo.publish import folder_target
 from fhircryo.publish.folder_target import FILES
-from fhircryo.runs import run_config, to_folder
+from fhircryo.runs import to_folder
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.settings import Settings
 from tests.unit.inputs import cli, compute, folder, lines, procedure, psa, response
@@ -29,14 +29,14 @@ MOMENTS = ["patient", "join", "device", "manifest", "first sync", "third sync"]
 def source(tmp_path_factory) -> Path:
     people = [f"p{number:03}" for number in range(60)]
     files = {
-        "Procedure.ndjson": [procedure(f"x-{one}", of=one) for one in people],
+        "Procedure.ndjson": [procedure(f"x-{name}", of=name) for name in people],
         "Observation.ndjson": [
-            psa(f"a-{one}-{month}", f"2016-{month:02}-20", month / 10, of=one)
-            for one in people
+            psa(f"a-{name}-{month}", f"2016-{month:02}-20", month / 10, of=name)
+            for name in people
             for month in range(1, 13)
         ],
         "QuestionnaireResponse.ndjson": [
-            response(f"r-{one}", "2016-01-01", [1, 2, 3, 4, 5], of=one) for one in people
+            response(f"r-{name}", "2016-01-01", [1, 2, 3, 4, 5], of=name) for name in people
         ],
     }
     return folder(tmp_path_factory.mktemp("source") / "in", files)
@@ -70,7 +70,7 @@ def _dies_at(number: int, done: Callable[..., Any]) -> Callable[..., Any]:
 
 def _compute_and_die(moment: str, source: Path, target: Path) -> None:
     if moment == "patient":
-        run_config.Publisher.publish = _dies_at(20, run_config.Publisher.publish)
+        to_folder.folder_lines = _dies_at(20, to_folder.folder_lines)
     elif moment == "join":
         to_folder._join = _dies_at(2, to_folder._join)
     elif moment == "device":
@@ -149,7 +149,7 @@ def test_a_run_killed_at_any_time_has_written_all_or_nothing(seed, source, tmp_p
 
 @pytest.mark.parametrize("moment", [*MOMENTS, "never"])
 def test_what_a_run_leaves_behind_is_not_readable_by_others(moment, source, tmp_path):
-    """While it is written as well as afterwards, whatever the umask."""
+    """Both while it is written and afterwards, with any umask."""
     old = os.umask(0)
     try:
         _wait(_start(moment, source, tmp_path / "out"))
@@ -206,13 +206,13 @@ def test_a_folder_within_the_source_is_a_target_and_is_not_read(tmp_path):
 
 OTHERS = {
     "a file": {"notes.txt": b"mine"},
-    "a file of ours' name, without our manifest": {"Observation.ndjson": b"{}"},
+    "a file with a name of ours, without our manifest": {"Observation.ndjson": b"{}"},
     "another manifest": {
         "manifest.json": b'{"transactionTime": "2016"}',
         "Observation.ndjson": b"",
     },
-    "a manifest that is no JSON": {"manifest.json": b"{", "Observation.ndjson": b"x"},
-    "a manifest that is no object": {"manifest.json": b"[]"},
+    "a manifest that is not JSON": {"manifest.json": b"{", "Observation.ndjson": b"x"},
+    "a manifest that is not an object": {"manifest.json": b"[]"},
     "a hidden file": {".keep": b""},
     "ours and another": {"manifest.json": b'{"fhircryo": "0"}', "notes.txt": b"mine"},
 }
@@ -244,7 +244,7 @@ def test_force_keeps_what_else_the_target_holds(case, source, tmp_path):
     for name in FILES:
         assert after[name] == done.files[name]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
-    # and once more: what is ours is known, what else there is still needs --force
+    # A second run recognises its own files; the other files still require --force.
     with pytest.raises(UsageError):
         compute(source, target)
     assert compute(source, target, force=True).files == done.files
@@ -273,7 +273,7 @@ def test_a_target_that_is_a_link_stays_one(source, tmp_path):
     assert _contents(tmp_path / "real").keys() == FILES
 
 
-def test_the_folder_one_stands_in_is_a_target(source, tmp_path, monkeypatch):
+def test_the_current_folder_is_a_target(source, tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     ran = cli("compute", source, ".", "--as-of", "2017-12-31")
@@ -302,24 +302,24 @@ def test_a_parent_without_permission(source, tmp_path):
 
 
 def test_an_error_while_writing_leaves_nothing(source, tmp_path, monkeypatch):
-    from fhircryo.runs import to_folder as pipeline
+    from fhircryo.runs import to_folder
 
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pipeline, "write_manifest", full)
+    monkeypatch.setattr(to_folder, "write_manifest", full)
     with pytest.raises(TargetError, match="No space left"):
         compute(source, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_interrupted_run_leaves_nothing(source, tmp_path, monkeypatch):
-    from fhircryo.runs import to_folder as pipeline
+    from fhircryo.runs import to_folder
 
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "write_manifest", interrupted)
+    monkeypatch.setattr(to_folder, "write_manifest", interrupted)
     with pytest.raises(KeyboardInterrupt):
         compute(source, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
@@ -344,10 +344,10 @@ def test_what_a_killed_run_left_does_not_disturb(existing, source, tmp_path):
 
 
 def test_where_folders_cannot_be_swapped_in_one_step(source, tmp_path, monkeypatch):
-    """As on systems without renameat2."""
-    from fhircryo.publish import folder_target as writing
+    """Some systems do not have renameat2."""
+    from fhircryo.publish import folder_target
 
-    monkeypatch.setattr(writing.ctypes, "CDLL", lambda *arguments, **named: object())
+    monkeypatch.setattr(folder_target.ctypes, "CDLL", lambda *arguments, **named: object())
     target = folder(tmp_path / "out", {"notes.txt": b"mine"})
     for _ in range(2):
         done = compute(source, target, force=True)
