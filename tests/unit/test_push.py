@@ -1,4 +1,4 @@
-"""Folders to push, locks, and credentials of the target."""
+"""Folders to push, locks, and the patients and credentials of the target."""
 
 import json
 import os
@@ -10,6 +10,7 @@ import pytest
 
 from fhircryo.errors import LockedError, UsageError
 from fhircryo.publish.computed_folder import read_computed
+from fhircryo.publish.matching import match_patients
 from fhircryo.publish.target_lock import target_lock
 from fhircryo.publish.target_server import same_server, target_settings
 from fhircryo.record.patients import Selection
@@ -126,3 +127,34 @@ def test_credentials_of_the_source_go_to_no_other_server():
     assert (
         target_settings(URL, URL, Settings.model_construct(source=source, target=target)) is target
     )
+
+
+SYSTEM = "https://national.example/patient"
+
+
+class Patients:
+    """The patients of a target, by id with their identifier."""
+
+    def __init__(self, **patients: str) -> None:
+        self.patients = patients
+
+    def search(self, kind, params):
+        for name, value in self.patients.items():
+            identifier = [{"system": SYSTEM, "value": value}]
+            yield [json.dumps({"id": name, "identifier": identifier}).encode()]
+
+
+def test_patients_are_matched_by_an_identifier():
+    target = Patients(t1="1", t2="2", t2b="2", t4="4")
+    known_as = {"p1": "1", "p2": "2", "p3": "3", "p4": "4", "p4b": "4", "p5": ""}
+    found = match_patients(target, SYSTEM, known_as)
+    assert found.ids == {"p1": "t1"}
+    shared = "Patient/t4 of the target matches other patients of the source as well"
+    assert found.problems == {
+        "p2": "several patients of the target have the identifier of this patient:"
+        " Patient/t2, Patient/t2b",
+        "p3": "no patient of the target has the identifier of this patient",
+        "p4": shared,
+        "p4b": shared,
+        "p5": f"the patient has no identifier of {SYSTEM}, or more than one",
+    }
