@@ -40,6 +40,7 @@ from fhircryo.publish.shapes import (
     OutQuantity,
     OutReference,
 )
+from fhircryo.runs.execution import Execution
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.to_folder import compute_folder
 from fhircryo.settings import Settings
@@ -114,7 +115,9 @@ def compare(folder: Path, rounds: int) -> None:
                 decoding = timed(lambda: decode_all(folder))
                 encoding = timed(lambda: encode_all(summary.observations))
                 shutil.rmtree(target)
-                ours = timed(lambda n=workers: compute_folder(folder, target, job, workers=n))
+                ours = timed(
+                    lambda n=workers: compute_folder(folder, target, job, Execution(workers=n))
+                )
                 ratios[workers].append(ours / (decoding + encoding))
                 print(
                     f"  workers {workers}: {ours:.2f} s; reference {decoding + encoding:.2f} s"

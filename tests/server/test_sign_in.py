@@ -19,6 +19,7 @@ from fhircryo.errors import FhircryoError, SignInError
 from fhircryo.fhir.auth import assertion, keys, token_endpoint
 from fhircryo.fhir.auth.scopes import scopes_for
 from fhircryo.fhir.connect import ERASING, READING, WRITING, open_client
+from fhircryo.runs.execution import Execution
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.sync import run as syncing
 from fhircryo.runs.sync.erasure import forget_patient
@@ -165,7 +166,7 @@ def test_a_first_load_by_bulk_export(
     job = RunConfig.of(Settings.model_construct(source=settings), AS_OF)
     target = tmp_path / "out"
     with hapi.switched(hurry_jobs=True):
-        compute_folder(guarded.url, target, job, bulk=Bulk(level))
+        compute_folder(guarded.url, target, job, Execution(bulk=Bulk(level)))
     assert (target / "Observation.ndjson").read_bytes() == expected
     files = [one for one in guard.passed if one.asked.kind == "Binary"]
     assert len(files) > 4

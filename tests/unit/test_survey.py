@@ -361,7 +361,7 @@ def test_every_surveyed_type_is_one_that_is_read():
     assert set(SURVEYED_TYPES) <= set(DECODERS)
     for kind, way in SURVEYED_TYPES.items():
         fields = DECODERS[kind].type.__struct_fields__
-        assert {*way.code, *way.dates} <= set(fields)
+        assert {*way.code_elements, *way.date_elements} <= set(fields)
 
 
 # ------------------------------------------------------------------ grades
