@@ -425,11 +425,11 @@ def load_settings(config: Path | None = None, **given: Any) -> Settings:
     if config is not None and not config.is_file():
         raise UsageError(f"{config}: no such settings file")
 
-    class OfFile(Settings):
+    class FileSettings(Settings):
         model_config = SettingsConfigDict(toml_file=config or CONFIG_FILE)
 
     try:
-        return OfFile(**{key: value for key, value in given.items() if value is not None})
+        return FileSettings(**{key: value for key, value in given.items() if value is not None})
     except ValidationError as error:
         lines = [
             f"setting {'.'.join(str(part) for part in detail['loc'])}: {detail['msg']}"

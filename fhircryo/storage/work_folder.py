@@ -54,8 +54,8 @@ def _locked(folder: Path) -> Iterator[None]:
     """Create the folder if necessary, make it private, and hold its lock."""
     if _is_foreign(folder):
         raise UsageError(
-            f"{folder}: this name is needed for the work folder, but what exists there is not ours;"
-            " move it, or write to another target"
+            f"{folder}: this name is needed for the work folder, but what exists there was"
+            " not made by fhircryo; move it, or write to another target"
         )
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ import pytest
 
 from fhircryo.errors import SignInError, UsageError
 from fhircryo.fhir.auth import keys, oauth2
-from fhircryo.fhir.auth.scopes import missing, scopes_for, version_of
+from fhircryo.fhir.auth.scopes import missing, scope_version, scopes_for
 from fhircryo.fhir.client import Client, HttpError
 from fhircryo.fhir.connect import COMPARING, ERASING, READING, WRITING, open_client
 from fhircryo.settings import ServerSettings
@@ -162,7 +162,7 @@ def test_what_was_not_granted_is_known():
         "Patient": "rs",
     }
     assert missing(needs, ["system/*.*"]) == {}
-    assert version_of([], ["launch", "openid"]) == "v2"
+    assert scope_version([], ["launch", "openid"]) == "v2"
 
 
 def test_less_than_was_asked_for_is_told(hospital, one_key, tmp_path, caplog):

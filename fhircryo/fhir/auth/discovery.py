@@ -10,7 +10,7 @@ import msgspec
 
 from fhircryo.errors import SignInError, SourceError
 from fhircryo.fhir.auth.credentials import NoAuth
-from fhircryo.fhir.auth.scopes import Version, version_of
+from fhircryo.fhir.auth.scopes import Version, scope_version
 from fhircryo.fhir.client import Client, HttpError, joined, origin, without_query
 from fhircryo.fhir.connection import Connection
 
@@ -35,7 +35,7 @@ class SmartConfiguration(msgspec.Struct):
     @property
     def scopes_version(self) -> Version:
         """The version of the scope syntax that the server expects."""
-        return version_of(self.capabilities or (), self.scopes_supported or ())
+        return scope_version(self.capabilities or (), self.scopes_supported or ())
 
 
 def discover(connection: Connection) -> SmartConfiguration | None:

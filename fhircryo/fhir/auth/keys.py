@@ -65,12 +65,12 @@ def load_key(path: Path, kid: str | None = None) -> SigningKey:
             or ES384.
     """
     content = read_private(path, "private key")
-    key = _imported(content, path)
+    key = _import_key(content, path)
     algorithm = _algorithm(key, path)
     return SigningKey(key, algorithm, kid or key.kid or key.thumbprint())
 
 
-def _imported(content: bytes, path: Path) -> RSAKey | ECKey:
+def _import_key(content: bytes, path: Path) -> RSAKey | ECKey:
     if b"ENCRYPTED" in content:
         raise UsageError(
             f"{path}: private key: it is encrypted, and a scheduled run cannot ask for its"

@@ -62,7 +62,7 @@ def parse(scope: str) -> GrantedScope | None:
     return GrantedScope(kind, letters) if set(letters) <= set(_LETTERS) else None
 
 
-def version_of(capabilities: Iterable[str], supported: Iterable[str]) -> Version:
+def scope_version(capabilities: Iterable[str], supported: Iterable[str]) -> Version:
     """Return the version of the scope syntax that a server expects.
 
     ``capabilities`` and ``supported`` (scopes) are those of its SMART configuration. Version 2,
