@@ -368,7 +368,7 @@ def test_the_steps_are_told(loaded, guarded, guard, clients, tmp_path, monkeypat
     done = CliRunner().invoke(app, ["auth", "test", guarded.url])
     assert done.exit_code == 0, done.output
     assert {line.split()[0] for line in done.stdout.splitlines()} == {"ok"}
-    assert "GET AdverseEvent: let in" in done.stdout
+    assert "GET AdverseEvent: access granted" in done.stdout
     for token in guard.tokens:
         assert token not in done.output
 

@@ -1,9 +1,7 @@
-"""What commands that write to a FHIR server have in common: options, words, exit code."""
+"""The words and the exit code of a command that writes endpoints to a FHIR server."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from fhircryo.errors import DONE, REJECTED, UNREADABLE
 
@@ -11,27 +9,19 @@ if TYPE_CHECKING:
     from fhircryo.publish.difference import Change, PatientChanges
     from fhircryo.publish.target_server import Pushed
 
-DryRun = Annotated[
-    bool,
-    typer.Option("--dry-run", help="Show what would change on the server, and write nothing."),
-]
-AllowRetractions = Annotated[
-    bool,
-    typer.Option("--allow-retractions", help="Retract endpoints of however many patients at once."),
-]
-AcceptUnreadable = Annotated[
-    bool,
-    typer.Option("--accept-unreadable", help="Write to a server though something was unreadable."),
-]
+NOTHING_WRITTEN = (
+    "Nothing was written because part of the source could not be read. Correct the source, or use"
+    " --accept-unreadable."
+)
 
 
-def print_pushed(pushed: "Pushed") -> None:
-    """The difference on stdout where it was only looked at; what was done, on stderr."""
+def print_published(pushed: "Pushed") -> None:
+    """Print the counts of what was written on stderr; the changes of a dry run on stdout."""
     from fhircryo.publish.difference import Action
 
     if pushed.dry_run:
         for patient in pushed.difference.changed():
-            print("\n".join(_difference(patient)))
+            print("\n".join(_patient_lines(patient)))
     counts = pushed.difference.counts()
     done = counts if pushed.dry_run else pushed.written.endpoints
     lines = [f"NOT WRITTEN: Patient/{patient}: {why}" for patient, why in pushed.rejected.items()]
@@ -41,29 +31,32 @@ def print_pushed(pushed: "Pushed") -> None:
     if pushed.rejected:
         lines.append(f"not written  {len(pushed.rejected):>10}   patients")
     if pushed.dry_run:
-        lines.append("A dry run: nothing was written.")
+        lines.append("This was a dry run: nothing was written.")
     print("\n".join(lines), file=sys.stderr)
 
 
 def exit_code(pushed: "Pushed | None", unreadable: int) -> int:
-    """What a run that came to its end ends with; a rejection is the graver."""
+    """Return the exit code of a finished run; a rejection takes precedence over unreadable input.
+
+    ``pushed``: None if nothing was written; ``unreadable``: the number of lines or files.
+    """
     if pushed is not None and pushed.rejected:
         return REJECTED
     return UNREADABLE if unreadable else DONE
 
 
-def _difference(patient: "PatientChanges") -> list[str]:
-    """A line for each endpoint that changes; one for all of a patient who is new or gone."""
+def _patient_lines(patient: "PatientChanges") -> list[str]:
+    """A line for each endpoint that changes, or one line if all are new or all are retracted."""
     from fhircryo.publish.difference import Action
 
     actions = {change.action for change in patient.changes}
-    whole = not patient.unchanged and len(actions) == 1 and actions != {Action.CHANGED}
-    if whole:
+    alike = not patient.unchanged and len(actions) == 1 and actions != {Action.CHANGED}
+    if alike:
         return [f"{actions.pop():<10} Patient/{patient.patient}: {len(patient.changes)} endpoints"]
-    return [_line(patient.patient, change) for change in patient.changes]
+    return [_change_line(patient.patient, change) for change in patient.changes]
 
 
-def _line(patient: str, change: "Change") -> str:
+def _change_line(patient: str, change: "Change") -> str:
     arrow = " -> " if change.before and change.after else ""
     return (
         f"{change.action:<10} Patient/{patient} {change.name}: {change.before}{arrow}{change.after}"

@@ -1,7 +1,7 @@
-"""An overlay to start from: every candidate as a comment, for a person to decide.
+"""Drafts a site overlay with every candidate as a comment, for a person to decide.
 
-A line that begins with one ``#`` is the overlay once the ``#`` is gone; one with ``##`` stays a
-comment.
+A line that begins with one ``#`` becomes a line of the overlay once the ``#`` is removed. A line
+that begins with ``##`` remains a comment.
 """
 
 import json
@@ -15,6 +15,7 @@ from fhircryo.mapping.concepts import CONCEPTS
 from fhircryo.mapping.forms import Form
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.texts import folded, normal_unit
+from fhircryo.setup.survey.counts import NOT_SHOWN
 from fhircryo.setup.survey.survey_json import (
     CodeRow,
     FormRow,
@@ -22,26 +23,25 @@ from fhircryo.setup.survey.survey_json import (
     PlaceRow,
     Survey,
 )
-from fhircryo.setup.survey.tally import NOT_SHOWN
 
 Lines = Iterator[str]
 
 _HEAD = """\
-## A draft of a site overlay: what looks like one of ours and is not mapped. Nothing counts yet.
-## For each: is it this and nothing else? Ask the people who record it. Then take the # of its lines
-## away, and of the lines that it stands under, and write into `verified` where and by whom it was
-## checked. Delete what it is not. What is not listed may be ours all the same: look through the
-## survey. Then: fhircryo mappings check FILE
+## A draft of a site overlay: candidates that are not mapped yet. As long as they are comments, they
+## have no effect. Ask the people who record a candidate: does it mean this and nothing else? If so,
+## remove the # from its lines and from the headings above them, and write into `verified` where and
+## by whom it was checked. If not, delete its lines. Codes that are not listed may have to be mapped
+## too: read the whole survey. Then run: fhircryo mappings check FILE
 """
 _VERIFIED = 'verified: ""'
-# What YAML does not allow in a file, and what would end a comment.
+# Characters that YAML does not allow in a file, and those that would end a comment.
 _UNPRINTABLE = re.compile(
     "[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
 
 
 def quoted(text: str) -> str:
-    """A text in YAML, on one line whatever is in it."""
+    """Return a text as a YAML scalar on one line, whatever characters it contains."""
     return _UNPRINTABLE.sub(
         lambda one: f"\\u{ord(one[0]):04x}", json.dumps(text, ensure_ascii=False)
     )
@@ -49,7 +49,10 @@ def quoted(text: str) -> str:
 
 @dataclass
 class _Recorded:
-    """What a questionnaire's candidates come to: canonicals, signatures, linkIds by item."""
+    """How a site records an instrument, by all candidates for it.
+
+    ``items``: the linkIds by item; ``observations``: the codes of scores, by score.
+    """
 
     remarks: list[str] = field(default_factory=list)
     canonicals: list[str] = field(default_factory=list)
@@ -58,8 +61,8 @@ class _Recorded:
     observations: dict[str, list[CodeRow]] = field(default_factory=dict)
 
 
-class Draft:
-    """The draft of one survey."""
+class OverlayDraft:
+    """Drafts the overlay for one survey."""
 
     def __init__(self, survey: Survey, mappings: Mappings) -> None:
         self._survey = survey
@@ -70,11 +73,11 @@ class Draft:
             for key, form in self._forms.items()
             for score in form.questionnaire.scores
         }
-        # A code or text may stand once only.
-        self._taken: set[tuple[str, str]] = set()
+        # An overlay may hold a code or text only once.
+        self._drafted: set[tuple[str, str]] = set()
 
     def text(self) -> str:
-        """The file."""
+        """Return the content of the file."""
         sections = (
             _under("#concepts:", self._concepts()),
             _under("#units:", self._units()),
@@ -83,13 +86,13 @@ class Draft:
         )
         lines = [line for section in sections for line in section]
         if not lines:
-            lines = ["", "## Nothing that is not mapped looks like one of ours."]
+            lines = ["", "## There is no candidate that is not mapped."]
         return _HEAD + "\n".join(lines) + "\n"
 
     def _first(self, system: str, code: str) -> bool:
-        """Whether it does not stand in the draft yet, noted as standing there."""
-        new = (system, code) not in self._taken
-        self._taken.add((system, code))
+        """Whether a code or text is not in the draft yet; it is marked as drafted."""
+        new = (system, code) not in self._drafted
+        self._drafted.add((system, code))
         return new
 
     # ------------------------------------------------------------------ concepts
@@ -129,14 +132,14 @@ class Draft:
         if row.candidate is not None and row.candidate.of == "psa":
             without = sum(one.results for one in row.results if one.known is False and not one.unit)
             if without:
-                words = f"{without} results state no unit; if it is always the same"
-                yield f"##        {words}: unit: ng/mL"
+                words = f"{without} results state no unit; if it is always the same unit, add"
+                yield f"##        {words} unit: ng/mL"
         yield f"#        {_VERIFIED}"
 
     # ------------------------------------------------------------------ units
 
     def _units(self) -> Lines:
-        """The units of what is, or may be, PSA that are not known."""
+        """The unknown units of results that are or may be PSA."""
         units: dict[str, str] = {}
         for row in self._survey.codes:
             for result in row.results:
@@ -147,16 +150,16 @@ class Draft:
         for unit in units.values():
             factor = self._factor(unit)
             if factor is None:
-                unknown.append(f"##      {quoted(unit)}: what is one of it in ng/mL?")
+                unknown.append(f"##      {quoted(unit)}: how many ng/mL is one of it?")
             else:
-                known.append("##      what stands after the unit makes no difference?")
+                known.append("##      does the part after the unit make no difference?")
                 known.append(f"#      {quoted(unit)}: {factor}")
         if known:
             yield from ("#  psa:", "#    factors:")
         yield from (*known, *unknown)
 
     def _factor(self, unit: str) -> Decimal | None:
-        """That of the unit with which it begins, where something follows in brackets."""
+        """The factor of the known unit with which a unit begins, if the rest is in brackets."""
         beginning = re.split(r"\s*[(\[{]", unit, maxsplit=1)[0]
         return self._mappings.units.get(normal_unit(beginning)) if beginning else None
 
@@ -168,44 +171,24 @@ class Draft:
         lines: list[str] = []
         for scale in self._mappings.scales:
             mine = [one for one in values if one.candidate and one.candidate.of == scale]
-            own = [*self._grade_codes(mine), *self._grade_texts(mine)]
+            own = [*_under("#      codes:", self._grade_codes(mine))]
+            own += _under("#      texts:", self._grade_texts(mine))
             own += self._extensions(scale, places)
             lines += _under(f"#    {scale}:", own)
         yield from _under("#  scales:", lines)
 
     def _grade_codes(self, values: Iterable[GradeRow]) -> Lines:
-        lines = []
-        for one in values:
-            if (
-                one.code
-                and one.system
-                and one.candidate
-                and self._first(one.system, f"grade {one.code}")
-            ):
-                words = f"{one.place}, {one.resources} times {quoted(one.display)}".strip()
-                lines.append(f"##        {words}")
-                if not one.candidate.grade:
-                    lines.append(f"##        {quoted(one.code)}: {one.candidate.remark}")
-                    continue
-                lines.append(
-                    f"#        - {{system: {quoted(one.system)}, code: {quoted(one.code)},"
-                    f' grade: "{one.candidate.grade}", {_VERIFIED}}}'
-                )
-        yield from _under("#      codes:", lines)
+        for value in values:
+            if value.code and value.system and self._first(value.system, f"grade {value.code}"):
+                yield f"##        {value.place}, {value.resources} times {quoted(value.display)}"
+                key = f"system: {quoted(value.system)}, code: {quoted(value.code)}"
+                yield _grade_entry(value, value.code, key)
 
     def _grade_texts(self, values: Iterable[GradeRow]) -> Lines:
-        lines = []
-        for one in values:
-            if one.text and one.candidate and self._first("", f"grade {folded(one.text)}"):
-                lines.append(f"##        {one.place}, {one.resources} times")
-                if not one.candidate.grade:
-                    lines.append(f"##        {quoted(one.text)}: {one.candidate.remark}")
-                    continue
-                lines.append(
-                    f"#        - {{text: {quoted(one.text)},"
-                    f' grade: "{one.candidate.grade}", {_VERIFIED}}}'
-                )
-        yield from _under("#      texts:", lines)
+        for value in values:
+            if value.text and self._first("", f"grade {folded(value.text)}"):
+                yield f"##        {value.place}, {value.resources} times"
+                yield _grade_entry(value, value.text, f"text: {quoted(value.text)}")
 
     def _extensions(self, scale: str, places: Iterable[PlaceRow]) -> Lines:
         urls = [
@@ -220,7 +203,7 @@ class Draft:
     def _instruments(self) -> Lines:
         found: dict[str, _Recorded] = {}
         for row in self._survey.forms:
-            # Of those that fit by likeness alone the first will do.
+            # If the questionnaires fit by their linkIds alone, only the first is drafted.
             only = 1 if row.candidates and row.candidates[0].remark else None
             for candidate in row.candidates[:only]:
                 self._form(row, candidate.of, found.setdefault(candidate.of, _Recorded()))
@@ -250,13 +233,13 @@ class Draft:
         missing = [link for link in row.links if link.link_id not in known]
         if missing:
             names = ", ".join(quoted(link.link_id) for link in missing[:20])
-            recorded.remarks.append(f"linkIds that are no item here: {names}")
+            recorded.remarks.append(f"linkIds that are no items of the instrument: {names}")
         coded = [link for link in row.links if link.link_id in fit.items.values() and link.codes]
         if coded and fit.unscored:
             codes = {"|".join(filter(None, code)) for link in coded for code in link.codes}
             recorded.remarks.append(
-                f"answers are coded: {', '.join(map(quoted, sorted(codes)))}; what does each score,"
-                " item by item? answers: [{code: ..., score: ...}]"
+                f"answers are coded: {', '.join(map(quoted, sorted(codes)))}; what score does"
+                " each have, for each item? answers: [{code: ..., score: ...}]"
             )
 
     def _instrument(self, key: str, recorded: _Recorded) -> Lines:
@@ -300,13 +283,21 @@ class Draft:
         )
 
 
-def draft_of(survey: Survey, mappings: Mappings) -> str:
-    """The overlay that a survey comes to."""
-    return Draft(survey, mappings).text()
+def draft_overlay(survey: Survey, mappings: Mappings) -> str:
+    """Return the draft of an overlay with all candidates of a survey."""
+    return OverlayDraft(survey, mappings).text()
+
+
+def _grade_entry(value: GradeRow, name: str, key: str) -> str:
+    """The entry that maps a value to a grade, or the question which grade it is."""
+    if value.candidate is None or not value.candidate.grade:
+        remark = value.candidate.remark if value.candidate is not None else ""
+        return f"##        {quoted(name)}: {remark}"
+    return f'#        - {{{key}, grade: "{value.candidate.grade}", {_VERIFIED}}}'
 
 
 def _under(heading: str, lines: Iterable[str]) -> Lines:
-    """Lines with their heading, which stands only above what is more than comments."""
+    """Lines with their heading; it is left out above lines that are all comments."""
     found = list(lines)
     if any(not line.startswith("##") for line in found):
         yield heading
@@ -320,8 +311,8 @@ def _counted(row: CodeRow) -> str:
 
 
 def _conditions(row: CodeRow) -> Lines:
-    """What stands beside: where only some of it counts, a condition is needed."""
-    for element, found in groupby(row.beside, lambda one: one.element):
+    """The values of other elements, with the condition to add if only some of them count."""
+    for element, found in groupby(row.beside, lambda value: value.element):
         values = list(found)
         if element == "status" or (element == "category" and len(values) < 2):
             continue
@@ -334,7 +325,7 @@ def _conditions(row: CodeRow) -> Lines:
             if first.text
             else f"{{system: {quoted(first.system)}, code: {quoted(first.code)}}}"
         )
-        yield f"##        {element} is {words}; where only some count: {element}: [{shown}]"
+        yield f"##        {element} is {words}; if only some count: {element}: [{shown}]"
 
 
 def _links(form: Form) -> list[tuple[str | None, ...]]:
