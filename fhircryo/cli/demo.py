@@ -25,9 +25,9 @@ def demo(
         typer.Option(metavar="FOLDER", help="Also write the cohort's tables and report here."),
     ] = None,
 ) -> None:
-    """Compute the shipped cohort of 62 synthetic patients and compare it with the publication.
+    """Compute the shipped cohort of 62 patients and print the published table beside it.
 
-    The exit code is 1 if a figure differs from the published one.
+    The patients are synthetic. The exit code is 1 if a figure differs from the published one.
 
     \b
     Example:

@@ -26,7 +26,9 @@ def export(
         ),
     ] = None,
 ) -> None:
-    """Download the resources that fhircryo reads from SOURCE into FOLDER, to compute from there.
+    """Download the resources that fhircryo reads from SOURCE into FOLDER.
+
+    FOLDER can then be the SOURCE of other commands.
 
     \b
     Example:

@@ -15,11 +15,11 @@ def forget(
     config: Config = None,
     yes: Yes = False,
 ) -> None:
-    """Erase a patient's published endpoints from the target, and the patient from the state.
+    """Erase a patient's published endpoints from the target and the state.
 
-    To prevent that the patient is computed again, add the id to the list of patients who objected
-    (sync.exclude). Resources that the target does not allow to be deleted are listed; endpoints
-    among them are retracted. The exit code is 5 if any resource is left.
+    To keep the patient from being computed again, add the id to the list of patients who objected
+    (sync.exclude). Resources that the target does not allow to be deleted are listed; the exit
+    code is 5 if there are any.
 
     \b
     Example:

@@ -85,7 +85,7 @@ class ReadOptions:
 
         if self.bulk is None:
             if self.keep:
-                raise UsageError("--keep needs --bulk: it keeps the files of a bulk export")
+                raise UsageError("--keep is for the files of --bulk; add --bulk")
             return None
         if not is_url(source):
             raise UsageError("--bulk needs a FHIR server as SOURCE; a folder is read directly")

@@ -10,7 +10,7 @@ from fhircryo.fhir.client import Client, HttpError
 from fhircryo.fhir.search import Searcher
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.setup.doctor.check import FORBIDDEN, CheckResult, failed, ok, warning
-from fhircryo.setup.doctor.check_server import ServerChecks
+from fhircryo.setup.doctor.check_server import server_checks
 from fhircryo.sources.search_source import code_searches
 
 _PART = "source"
@@ -62,9 +62,7 @@ class _Observed(msgspec.Struct, rename="camel"):
 
 def source_checks(client: Client, config: RunConfig) -> Iterator[CheckResult]:
     """Check a server as SOURCE."""
-    server = ServerChecks(client, _PART, SourceError.exit_code)
-    yield from server.results()
-    known = server.known
+    known = yield from server_checks(client, _PART, SourceError.exit_code)
     if known is None:
         return
     for needed in NEEDED:

@@ -12,7 +12,7 @@ from fhircryo.publish.target_server import state_folder
 from fhircryo.publish.transaction import creation
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.setup.doctor.check import FORBIDDEN, CheckResult, failed, ok, warning
-from fhircryo.setup.doctor.check_server import ServerChecks
+from fhircryo.setup.doctor.check_server import server_checks
 
 _PART = "target"
 #: A transaction without entries changes nothing; a client that may not write is refused it.
@@ -21,9 +21,7 @@ _EMPTY_TRANSACTION = b'{"resourceType":"Bundle","type":"transaction"}'
 
 def target_checks(client: Client, config: RunConfig) -> Iterator[CheckResult]:
     """Check a server as TARGET."""
-    server = ServerChecks(client, _PART, TargetError.exit_code)
-    yield from server.results()
-    known = server.known
+    known = yield from server_checks(client, _PART, TargetError.exit_code)
     if known is None:
         return
     yield from _interactions(known)

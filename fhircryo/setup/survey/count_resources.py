@@ -21,7 +21,7 @@ from fhircryo.setup.survey.counts import (
     CodeCounts,
     CodeOrText,
     GradePlaceCounts,
-    Meaning,
+    MappingTarget,
     NumberSample,
     SourceCounts,
     shortened,
@@ -120,7 +120,7 @@ class ResourceCounter:
             self.counts.codes[key] = code
         meanings = tuple(
             [
-                Meaning(entry.of if entry.concept == SCORE else entry.concept, entry.label)
+                MappingTarget(entry.of if entry.concept == SCORE else entry.concept, entry.label)
                 for entry in self._context.entries(concept, resource)
                 if _is_looked_for(kind, element, entry.concept)
             ]

@@ -99,7 +99,7 @@ class CodeOrText(NamedTuple):
     text: str
 
 
-class Meaning(NamedTuple):
+class MappingTarget(NamedTuple):
     """A concept or instrument to which a code or text is mapped; ``label``: that code or text."""
 
     name: str
@@ -132,11 +132,11 @@ class CodeCounts:
         self.patients: set[int] = set()
         self.first = ""
         self.last = ""
-        self.meanings: Counter[tuple[Meaning, ...]] = Counter()
+        self.meanings: Counter[tuple[MappingTarget, ...]] = Counter()
         self.results: dict[ResultKind, NumberSample] = {}
         self.other_elements: dict[str, Counter[Token]] = {}
 
-    def add(self, patient: int, year: str, meanings: tuple[Meaning, ...]) -> None:
+    def add(self, patient: int, year: str, meanings: tuple[MappingTarget, ...]) -> None:
         """Count a resource; ``patient``: 0 if unknown."""
         self.count += 1
         if patient:

@@ -4,27 +4,25 @@ A line that begins with one ``#`` becomes a line of the overlay once the ``#`` i
 that begins with ``##`` remains a comment.
 """
 
-import json
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from decimal import Decimal
 from itertools import groupby
 
 from fhircryo.mapping.concepts import CONCEPTS
-from fhircryo.mapping.forms import Form
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.texts import folded, normal_unit
 from fhircryo.setup.survey.counts import NOT_SHOWN
-from fhircryo.setup.survey.survey_json import (
-    CodeRow,
-    FormRow,
-    GradeRow,
-    PlaceRow,
-    Survey,
+from fhircryo.setup.survey.draft_lines import (
+    VERIFIED,
+    DraftedCodes,
+    Lines,
+    counted,
+    quoted,
+    under,
 )
-
-Lines = Iterator[str]
+from fhircryo.setup.survey.instrument_draft import InstrumentDraft
+from fhircryo.setup.survey.survey_json import CodeRow, GradeRow, PlaceRow, Survey
 
 _HEAD = """\
 ## A draft of a site overlay: candidates that are not mapped yet. As long as they are comments, they
@@ -33,32 +31,6 @@ _HEAD = """\
 ## by whom it was checked. If not, delete its lines. Codes that are not listed may have to be mapped
 ## too: read the whole survey. Then run: fhircryo mappings check FILE
 """
-_VERIFIED = 'verified: ""'
-# Characters that YAML does not allow in a file, and those that would end a comment.
-_UNPRINTABLE = re.compile(
-    "[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
-)
-
-
-def quoted(text: str) -> str:
-    """Return a text as a YAML scalar on one line, whatever characters it contains."""
-    return _UNPRINTABLE.sub(
-        lambda one: f"\\u{ord(one[0]):04x}", json.dumps(text, ensure_ascii=False)
-    )
-
-
-@dataclass
-class _Recorded:
-    """How a site records an instrument, by all candidates for it.
-
-    ``items``: the linkIds by item; ``observations``: the codes of scores, by score.
-    """
-
-    remarks: list[str] = field(default_factory=list)
-    canonicals: list[str] = field(default_factory=list)
-    signatures: list[list[str]] = field(default_factory=list)
-    items: dict[str, list[str]] = field(default_factory=dict)
-    observations: dict[str, list[CodeRow]] = field(default_factory=dict)
 
 
 class OverlayDraft:
@@ -67,33 +39,21 @@ class OverlayDraft:
     def __init__(self, survey: Survey, mappings: Mappings) -> None:
         self._survey = survey
         self._mappings = mappings
-        self._forms = mappings.layers.forms.by_key
-        self._form_of = {
-            score.key: key
-            for key, form in self._forms.items()
-            for score in form.questionnaire.scores
-        }
-        # An overlay may hold a code or text only once.
-        self._drafted: set[tuple[str, str]] = set()
+        self._drafted = DraftedCodes()
 
     def text(self) -> str:
         """Return the content of the file."""
+        instruments = InstrumentDraft(self._survey, self._mappings, self._drafted)
         sections = (
-            _under("#concepts:", self._concepts()),
-            _under("#units:", self._units()),
-            _under("#grades:", self._grades()),
-            _under("#instruments:", self._instruments()),
+            under("#concepts:", self._concepts()),
+            under("#units:", self._units()),
+            under("#grades:", self._grades()),
+            under("#instruments:", instruments.lines()),
         )
         lines = [line for section in sections for line in section]
         if not lines:
             lines = ["", "## There is no candidate that is not mapped."]
         return _HEAD + "\n".join(lines) + "\n"
-
-    def _first(self, system: str, code: str) -> bool:
-        """Whether a code or text is not in the draft yet; it is marked as drafted."""
-        new = (system, code) not in self._drafted
-        self._drafted.add((system, code))
-        return new
 
     # ------------------------------------------------------------------ concepts
 
@@ -107,16 +67,16 @@ class OverlayDraft:
             for name, texts in (("codes", False), ("texts", True)):
                 of_kind = [row for row in rows.get(concept, ()) if bool(row.text) is texts]
                 entries = (line for row in of_kind for line in self._meaning(row))
-                lines += _under(f"#    {name}:", entries)
-            yield from _under(f"#  {concept}:", lines)
+                lines += under(f"#    {name}:", entries)
+            yield from under(f"#  {concept}:", lines)
 
     def _meaning(self, row: CodeRow) -> Lines:
         if not row.system and not row.text:
             yield f"##      {quoted(row.code)}: a code without a system cannot be mapped"
             return
-        if not self._first(row.system, row.code or folded(row.text)):
+        if not self._drafted.add(row.system, row.code or folded(row.text)):
             return
-        yield f"##      {_counted(row)}"
+        yield f"##      {counted(row)}"
         if row.candidate is not None and row.candidate.remark:
             yield f"##      {row.candidate.remark}"
         if row.text:
@@ -134,7 +94,7 @@ class OverlayDraft:
             if without:
                 words = f"{without} results state no unit; if it is always the same unit, add"
                 yield f"##        {words} unit: ng/mL"
-        yield f"#        {_VERIFIED}"
+        yield f"#        {VERIFIED}"
 
     # ------------------------------------------------------------------ units
 
@@ -171,22 +131,26 @@ class OverlayDraft:
         lines: list[str] = []
         for scale in self._mappings.scales:
             mine = [one for one in values if one.candidate and one.candidate.of == scale]
-            own = [*_under("#      codes:", self._grade_codes(mine))]
-            own += _under("#      texts:", self._grade_texts(mine))
+            own = [*under("#      codes:", self._grade_codes(mine))]
+            own += under("#      texts:", self._grade_texts(mine))
             own += self._extensions(scale, places)
-            lines += _under(f"#    {scale}:", own)
-        yield from _under("#  scales:", lines)
+            lines += under(f"#    {scale}:", own)
+        yield from under("#  scales:", lines)
 
     def _grade_codes(self, values: Iterable[GradeRow]) -> Lines:
         for value in values:
-            if value.code and value.system and self._first(value.system, f"grade {value.code}"):
+            if (
+                value.code
+                and value.system
+                and self._drafted.add(value.system, f"grade {value.code}")
+            ):
                 yield f"##        {value.place}, {value.resources} times {quoted(value.display)}"
                 key = f"system: {quoted(value.system)}, code: {quoted(value.code)}"
                 yield _grade_entry(value, value.code, key)
 
     def _grade_texts(self, values: Iterable[GradeRow]) -> Lines:
         for value in values:
-            if value.text and self._first("", f"grade {folded(value.text)}"):
+            if value.text and self._drafted.add("", f"grade {folded(value.text)}"):
                 yield f"##        {value.place}, {value.resources} times"
                 yield _grade_entry(value, value.text, f"text: {quoted(value.text)}")
 
@@ -196,91 +160,7 @@ class OverlayDraft:
             for place in places
             if place.candidate is not None and place.candidate.of == scale
         ]
-        yield from _under("#      extensions:", [f"#        - {quoted(url)}" for url in urls])
-
-    # ------------------------------------------------------------------ instruments
-
-    def _instruments(self) -> Lines:
-        found: dict[str, _Recorded] = {}
-        for row in self._survey.forms:
-            # If the questionnaires fit by their linkIds alone, only the first is drafted.
-            only = 1 if row.candidates and row.candidates[0].remark else None
-            for candidate in row.candidates[:only]:
-                self._form(row, candidate.of, found.setdefault(candidate.of, _Recorded()))
-        for code in self._survey.codes:
-            if code.candidate is not None and code.candidate.of in self._form_of:
-                recorded = found.setdefault(self._form_of[code.candidate.of], _Recorded())
-                recorded.observations.setdefault(code.candidate.of, []).append(code)
-        for key in sorted(found):
-            yield from self._instrument(key, found[key])
-
-    def _form(self, row: FormRow, key: str, recorded: _Recorded) -> None:
-        fit = next(one for one in row.fits if one.questionnaire == key)
-        recorded.remarks.append(
-            f"{row.responses} responses, {len(fit.items)} of {fit.needed} items"
-        )
-        recorded.remarks += [one.remark for one in row.candidates if one.of == key and one.remark]
-        if row.canonical:
-            recorded.canonicals.append(row.canonical)
-        elif fit.items:
-            recorded.signatures.append(list(dict.fromkeys(fit.items.values())))
-        known = {value[0] for value in _links(self._forms[key])}
-        known |= {link for links in recorded.items.values() for link in links}
-        for item, link in fit.items.items():
-            if link not in known:
-                recorded.items.setdefault(item, []).append(link)
-                known.add(link)
-        missing = [link for link in row.links if link.link_id not in known]
-        if missing:
-            names = ", ".join(quoted(link.link_id) for link in missing[:20])
-            recorded.remarks.append(f"linkIds that are no items of the instrument: {names}")
-        coded = [link for link in row.links if link.link_id in fit.items.values() and link.codes]
-        if coded and fit.unscored:
-            codes = {"|".join(filter(None, code)) for link in coded for code in link.codes}
-            recorded.remarks.append(
-                f"answers are coded: {', '.join(map(quoted, sorted(codes)))}; what score does"
-                " each have, for each item? answers: [{code: ..., score: ...}]"
-            )
-
-    def _instrument(self, key: str, recorded: _Recorded) -> Lines:
-        yield from (f"##    {remark}" for remark in recorded.remarks)
-        lines = []
-        if recorded.canonicals:
-            lines.append(f"#    canonicals: [{', '.join(map(quoted, recorded.canonicals))}]")
-        if recorded.signatures:
-            shown = (f"[{', '.join(map(quoted, links))}]" for links in recorded.signatures)
-            lines.append(f"#    signatures: [{', '.join(shown)}]")
-        items = [
-            f"#      {quoted(item)}: {{link_ids: [{', '.join(map(quoted, links))}]}}"
-            for item, links in recorded.items.items()
-        ]
-        lines += _under("#    items:", items)
-        by_domain: list[str] = []
-        for score, rows in recorded.observations.items():
-            is_domain = bool(self._forms[key].questionnaire.domains)
-            indent = " " * (8 if is_domain else 4)
-            entries = [line for row in rows for line in self._score(row, indent)]
-            own = list(_under(f"#{indent}observations:", entries))
-            if is_domain:
-                by_domain += _under(f"#      {score}:", own)
-            else:
-                lines += own
-        lines += _under("#    domains:", by_domain)
-        yield from _under(f"#  {key}:", lines)
-
-    def _score(self, row: CodeRow, indent: str) -> Lines:
-        if not row.system or not row.code:
-            words = "only a code with a system can be mapped"
-            yield f"##{indent}  {quoted(row.code or row.text)}: {words}"
-            return
-        if not self._first(row.system, row.code):
-            return
-        yield f"##{indent}  {_counted(row)}"
-        if row.candidate is not None and row.candidate.remark:
-            yield f"##{indent}  {row.candidate.remark}"
-        yield (
-            f"#{indent}  - {{system: {quoted(row.system)}, code: {quoted(row.code)}, {_VERIFIED}}}"
-        )
+        yield from under("#      extensions:", [f"#        - {quoted(url)}" for url in urls])
 
 
 def draft_overlay(survey: Survey, mappings: Mappings) -> str:
@@ -293,21 +173,7 @@ def _grade_entry(value: GradeRow, name: str, key: str) -> str:
     if value.candidate is None or not value.candidate.grade:
         remark = value.candidate.remark if value.candidate is not None else ""
         return f"##        {quoted(name)}: {remark}"
-    return f'#        - {{{key}, grade: "{value.candidate.grade}", {_VERIFIED}}}'
-
-
-def _under(heading: str, lines: Iterable[str]) -> Lines:
-    """Lines with their heading; it is left out above lines that are all comments."""
-    found = list(lines)
-    if any(not line.startswith("##") for line in found):
-        yield heading
-    yield from found
-
-
-def _counted(row: CodeRow) -> str:
-    span = f", {'-'.join(dict.fromkeys(row.years))}" if row.years else ""
-    name = f" {quoted(row.display)}" if row.display else ""
-    return f"resources {row.resources}, patients {row.patients}{span}{name}"
+    return f'#        - {{{key}, grade: "{value.candidate.grade}", {VERIFIED}}}'
 
 
 def _conditions(row: CodeRow) -> Lines:
@@ -326,7 +192,3 @@ def _conditions(row: CodeRow) -> Lines:
             else f"{{system: {quoted(first.system)}, code: {quoted(first.code)}}}"
         )
         yield f"##        {element} is {words}; if only some count: {element}: [{shown}]"
-
-
-def _links(form: Form) -> list[tuple[str | None, ...]]:
-    return [fact.value for fact in form.facts if fact.what == "link_ids"]
