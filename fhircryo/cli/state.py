@@ -20,10 +20,11 @@ def _place(config: Path | None) -> tuple[Path, str, Path]:
     """The state file, its target, and the folder of locks."""
     from fhircryo.cli.options import scheduled_job
     from fhircryo.publish.target_server import state_folder
-    from fhircryo.runs.sync.run import places, state_path
+    from fhircryo.runs.sync.options import source_and_target
+    from fhircryo.runs.sync.state_file import state_path
 
     job = scheduled_job(config)
-    source, target = places(job)
+    source, target = source_and_target(job)
     return state_path(job, source, target), target, state_folder(job.settings)
 
 
@@ -40,7 +41,8 @@ def show(config: Config = None) -> None:
     Example:
       fhircryo state show --config /etc/fhircryo.toml
     """
-    from fhircryo.runs.sync.state_database import DamagedStateError, open_state
+    from fhircryo.runs.sync.state_database import DamagedStateError
+    from fhircryo.runs.sync.state_file import open_state
 
     path, target, _ = _place(config)
     typer.echo(f"state        {path}")
@@ -69,7 +71,8 @@ def check(config: Config = None) -> None:
     Example:
       fhircryo state check
     """
-    from fhircryo.runs.sync.state_database import DamagedStateError, open_state
+    from fhircryo.runs.sync.state_database import DamagedStateError
+    from fhircryo.runs.sync.state_file import open_state
 
     path, _, _ = _place(config)
     if not path.exists():
@@ -95,7 +98,7 @@ def reset(
       fhircryo state reset --yes
     """
     from fhircryo.publish.target_lock import target_lock
-    from fhircryo.runs.sync.state_database import remove
+    from fhircryo.runs.sync.state_file import remove
 
     path, target, folder = _place(config)
     if not yes and not typer.confirm(f"Remove {path}?"):

@@ -13,7 +13,8 @@ from fhircryo.errors import DONE, REJECTED, UNREADABLE, FhircryoError
 
 if TYPE_CHECKING:
     from fhircryo.runs.run_config import RunConfig
-    from fhircryo.runs.sync.run import Synced, Wanted
+    from fhircryo.runs.sync.options import SyncOptions
+    from fhircryo.runs.sync.result import SyncResult
 
 
 def sync(
@@ -55,9 +56,10 @@ def sync(
 
     from fhircryo.cli.options import scheduled_job
     from fhircryo.logs import masked, set_up_logs
-    from fhircryo.runs.sync.run import Wanted, places, state_path
+    from fhircryo.runs.sync.options import SyncOptions, source_and_target
+    from fhircryo.runs.sync.state_file import state_path
     from fhircryo.runs.sync.status_file import (
-        Report,
+        RunReport,
         read_status,
         status_path,
         write_metrics,
@@ -67,12 +69,12 @@ def sync(
     run_id = uuid.uuid4().hex[:12]
     job = scheduled_job(config, patients, exclude, bulk)
     set_up_logs(job.settings.log_level, job.settings.log_format, run_id)
-    place = status_path(state_path(job, *places(job)))
+    place = status_path(state_path(job, *source_and_target(job)))
     if status:
         _tell_status(place)
         return
     started = datetime.now(UTC)
-    wanted = Wanted(
+    wanted = SyncOptions(
         full=full,
         dry_run=dry_run,
         allow_retractions=allow_retractions,
@@ -80,7 +82,7 @@ def sync(
     )
     done, error = _run(job, wanted)
     code = error.exit_code if error is not None else _exit_code(done)
-    report = Report(run_id, started, datetime.now(UTC), code, masked(str(error or "")), done)
+    report = RunReport(run_id, started, datetime.now(UTC), code, masked(str(error or "")), done)
     # Who found the lock taken did not run: the report of who did stays.
     if not dry_run and code != _LOCKED:
         write_status(place, report)
@@ -95,13 +97,15 @@ def sync(
 _LOCKED = 6
 
 
-def _run(job: "RunConfig", wanted: "Wanted") -> "tuple[Synced | None, FhircryoError | None]":
+def _run(
+    job: "RunConfig", wanted: "SyncOptions"
+) -> "tuple[SyncResult | None, FhircryoError | None]":
     """The run, ended in good order where a signal asks for it."""
     import signal
     import threading
     from dataclasses import replace
 
-    from fhircryo.runs.sync.exports import StoppedError
+    from fhircryo.runs.sync.options import StoppedError
     from fhircryo.runs.sync.run import sync
 
     asked = threading.Event()
@@ -123,7 +127,7 @@ def _run(job: "RunConfig", wanted: "Wanted") -> "tuple[Synced | None, FhircryoEr
     return done, None
 
 
-def _exit_code(done: "Synced | None") -> int:
+def _exit_code(done: "SyncResult | None") -> int:
     if done is None:
         return DONE
     if done.pending or (done.pushed is not None and done.pushed.rejected):
@@ -131,7 +135,7 @@ def _exit_code(done: "Synced | None") -> int:
     return UNREADABLE if done.summary is not None and done.summary.unreadable else DONE
 
 
-def _tell(done: "Synced") -> None:
+def _tell(done: "SyncResult") -> None:
     lines = [f"full run: {done.full}"] if done.full else []
     lines.append(f"changed      {done.changed:>10}   resources")
     lines.append(f"computed     {done.patients:>10}   patients")
