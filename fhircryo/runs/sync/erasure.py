@@ -52,8 +52,8 @@ def forget_patient(config: RunConfig, patient: str) -> ErasureResult:
             except SourceError as error:
                 raise TargetError(f"TARGET: {error}") from error
             with state.transaction():
-                for id_ in ids:
-                    state.remove_patient(id_)
+                for alias in ids:
+                    state.remove_patient(alias)
 
         with_state(state_path(config, source, target), erase)
     return result

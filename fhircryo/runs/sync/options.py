@@ -17,8 +17,9 @@ class StoppedError(Exception):
 class SyncOptions:
     """The options of one sync run.
 
-    ``full``: read everything, whatever changed. ``today``: the as-of date. ``stopped``: is called
-    repeatedly during the run; once it returns True, the run ends as soon as that is safe.
+    ``full``: read everything, whatever changed. ``today``: the date that decides whether a full
+    run is due, and which patients are due. ``stopped``: is called repeatedly during the run; once
+    it returns True, the run ends before the next page or transaction.
     """
 
     full: bool = False

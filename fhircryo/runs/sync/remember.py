@@ -37,15 +37,15 @@ def remember_patients(
         if patient not in states:
             state.remove_patient(patient)
     refs: set[str] = set()
-    for patient, found in states.items():
+    for patient, patient_state in states.items():
         if patient in not_written:
             continue
-        found.published = set(identifiers.get(patient, ()))
+        patient_state.published = set(identifiers.get(patient, ()))
         record = read.records.records.get(patient)
         if record is not None:
-            found.due = next_due(record, config.protocol, config.as_of)
-        state.save_patient(found)
-        refs |= found.refs
+            patient_state.due = next_due(record, config.protocol, config.as_of)
+        state.save_patient(patient_state)
+        refs |= patient_state.refs
     # Versions are saved last. Replacing or removing a patient deletes the versions of the
     # resources that the patient depended on, and another patient may depend on one of them now.
     state.set_versions(versions_read(read, refs))

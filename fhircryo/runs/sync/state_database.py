@@ -158,7 +158,8 @@ class State:
         self.remove_patient(name)
         insert = self._connection.executemany
         insert(
-            "INSERT OR REPLACE INTO alias VALUES (?, ?)", [(id_, name) for id_ in patient.aliases]
+            "INSERT OR REPLACE INTO alias VALUES (?, ?)",
+            [(alias, name) for alias in patient.aliases],
         )
         insert(
             "INSERT OR REPLACE INTO stands_on VALUES (?, ?)", [(name, ref) for ref in patient.refs]
