@@ -33,7 +33,7 @@ AS_OF = ("--as-of", "2017-12-31")
 
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path, monkeypatch):
-    """No one's fhircryo.toml and environment but the test's."""
+    """Run in an empty folder, without settings from the environment."""
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("FHIRCRYO_")]:
         monkeypatch.delenv(name)
@@ -186,11 +186,11 @@ def test_the_other_commands():
     assert cli("--version").out.startswith("fhircryo ")
 
 
-# ------------------------------------------------------------------ asked for, objected
+# ------------------------------------------------------------------ requested, objected
 
 
 @pytest.mark.parametrize("text", ["p1", "Patient/p1", "# remark\n\n p1  # him\n", "\ufeffp1\r\n"])
-def test_only_the_patients_asked_for(text, source, tmp_path):
+def test_only_the_requested_patients_are_computed(text, source, tmp_path):
     ran = cli("compute", source, "out", *AS_OF, "--patients", _listed(tmp_path, text))
     assert ran.code == 0
     assert patients_of(_observations("out")) == {"p1"}
@@ -198,14 +198,14 @@ def test_only_the_patients_asked_for(text, source, tmp_path):
     assert "UNKNOWN" not in ran.err
 
 
-def test_a_patient_asked_for_who_is_not_there_is_told(source, tmp_path):
+def test_a_requested_patient_who_is_not_in_the_source_is_named(source, tmp_path):
     ran = cli("compute", source, "out", *AS_OF, "--patients", _listed(tmp_path, "p1", "p99"))
     assert ran.code == 0
     assert "UNKNOWN: Patient/p99" in ran.err
     assert _manifest("out")["counts"]["unknown_patients"] == ["p99"]
 
 
-def test_a_patient_who_is_there_and_not_in_the_cohort_is_not_unknown(source, tmp_path):
+def test_a_patient_outside_the_cohort_is_not_unknown(source, tmp_path):
     ran = cli("compute", source, "out", *AS_OF, "--patients", _listed(tmp_path, "p1", "p3"))
     assert patients_of(_observations("out")) == {"p1"}
     assert "UNKNOWN" not in ran.err
@@ -219,7 +219,7 @@ def test_a_list_with_something_else_is_a_usage_error(text, source, tmp_path):
 
 
 def _objector(of: str = "OBJ") -> dict[str, list | bytes]:
-    """One who objected, with everything that is told of somebody else."""
+    """The resources of a patient who objected, one for each reason that a report could name."""
     identifier = [{"system": "https://w3id.org/fhircryo/endpoint", "value": "e-OBJ"}]
     return {
         "Patient.2.ndjson": [patient(of, deceasedBoolean=True), patient(of, meta=meta(None, "2"))],
@@ -266,7 +266,7 @@ def _objector(of: str = "OBJ") -> dict[str, list | bytes]:
 @pytest.mark.parametrize(
     "how", ["himself", "replaced", "successor", "asked for as well", "labelled"]
 )
-def test_nothing_of_one_who_objected_is_computed_or_named(how, source, tmp_path):
+def test_a_patient_who_objected_is_neither_computed_nor_named(how, source, tmp_path):
     files = _objector()
     objected = ["OBJ"]
     if how == "replaced":
@@ -292,7 +292,7 @@ def test_nothing_of_one_who_objected_is_computed_or_named(how, source, tmp_path)
         assert b"OBJ" not in file.read_bytes(), file.name
 
 
-def test_one_who_is_asked_for_and_has_no_procedure_and_objected_is_not_named(source, tmp_path):
+def test_a_requested_patient_without_procedure_who_objected_is_not_named(source, tmp_path):
     wanted = tmp_path / "wanted.txt"
     wanted.write_text("p1\np3\n")
     listed = _listed(tmp_path, "p3")
@@ -306,7 +306,7 @@ def test_one_who_is_asked_for_and_has_no_procedure_and_objected_is_not_named(sou
 # ------------------------------------------------------------------ explain
 
 
-def test_explain_tells_the_story(source):
+def test_explain_prints_time_line_and_endpoints(source):
     ran = cli("explain", source, "Patient/p1", *AS_OF)
     assert ran.code == 0
     for words in ("TIME LINE", "index procedure", "PSA 0.5 ng/mL", "ENDPOINTS", "psa-nadir: 0.5"):
@@ -318,14 +318,14 @@ def test_explain_as_json(source):
     story = json.loads(ran.out)
     assert ran.code == 0
     assert story["patient"] == "p1"
-    assert {told["endpoint"] for told in story["endpoints"]} > {"psa-nadir", "metastasis"}
+    assert {explained["endpoint"] for explained in story["endpoints"]} > {"psa-nadir", "metastasis"}
 
 
 @pytest.mark.parametrize("endpoint", ["psa-nadir", "prom-score-iief-5"])
 def test_explain_one_endpoint(endpoint, source):
     ran = cli("explain", source, "p1", *AS_OF, "--endpoint", endpoint, "--json")
     assert ran.code == 0
-    assert {told["endpoint"] for told in json.loads(ran.out)["endpoints"]} <= {endpoint}
+    assert {explained["endpoint"] for explained in json.loads(ran.out)["endpoints"]} <= {endpoint}
 
 
 def test_explain_several_patients(source, tmp_path):
@@ -333,22 +333,22 @@ def test_explain_several_patients(source, tmp_path):
     file.write_text("p1\np2\n")
     ran = cli("explain", source, "--patients", file, *AS_OF, "--json")
     one = cli("explain", source, "p1", *AS_OF, "--json")
-    told = json.loads(ran.out)
-    assert [story["patient"] for story in told] == ["p1", "p2"]
-    assert told[0] == json.loads(one.out)
+    stories = json.loads(ran.out)
+    assert [story["patient"] for story in stories] == ["p1", "p2"]
+    assert stories[0] == json.loads(one.out)
     assert "Patient/p2" in cli("explain", source, "--patients", file, *AS_OF).out
     for both_or_neither in ([], ["p1", "--patients", file]):
         assert cli("explain", source, *both_or_neither).code == 2
 
 
-def test_explain_of_an_unknown_patient_names_him_and_says_what_to_do(source):
+def test_explain_of_an_unknown_patient_is_a_usage_error(source):
     ran = cli("explain", source, "p99", *AS_OF)
     assert ran.code == 2
     assert "p99" in ran.err
     assert ran.out == ""
 
 
-def test_explain_of_a_patient_outside_the_cohort_is_no_traceback(source):
+def test_explain_of_a_patient_outside_the_cohort_says_so(source):
     for arguments in ([source, "p3", *AS_OF], [source, "p1", "--as-of", "2015-12-31"]):
         ran = cli("explain", *arguments)
         assert ran.code in (0, 2)
@@ -357,15 +357,15 @@ def test_explain_of_a_patient_outside_the_cohort_is_no_traceback(source):
 
 def test_explain_patients_of_the_cohort():
     names = [json.loads(one)["id"] for one in (COHORT / "Patient.ndjson").open()]
-    told = 0
+    explained = 0
     for name in [*names[:4], *names[-4:]]:
         ran = cli("explain", COHORT, name, *AS_OF, "--json")
         if ran.code == 2:
             assert "no index procedure" in ran.err
         else:
             assert ran.code == 0
-            told += bool(json.loads(ran.out)["endpoints"])
-    assert told >= 4
+            explained += bool(json.loads(ran.out)["endpoints"])
+    assert explained >= 4
 
 
 # ------------------------------------------------------------------ settings
@@ -405,7 +405,7 @@ def test_types_declared_complete(by, source, monkeypatch):
     assert value(_observations("out"), "adverse-event-count") == "absent source-lacks-type"
 
 
-def test_the_base_stands_everywhere(source):
+def test_the_base_is_in_every_url(source):
     _settings('base = "https://example.org/ours"\n')
     assert cli("compute", source, "out", *AS_OF).code == 0
     for file in Path("out").iterdir():
@@ -463,7 +463,7 @@ def test_wrong_settings_are_usage_errors(case, command, source):
     assert not Path("out").exists()
 
 
-def test_settings_that_are_no_utf8(source):
+def test_settings_in_another_encoding_are_a_usage_error(source):
     Path("fhircryo.toml").write_bytes(b'source_name = "M\xfcnchen"\n')
     assert cli("compute", source, "out", *AS_OF).code == 2
 
@@ -485,7 +485,7 @@ def test_wrong_environment_is_a_usage_error(name, text, source, monkeypatch):
     assert name.removeprefix("FHIRCRYO_").lower() in ran.err.lower()
 
 
-def test_the_demo_does_not_heed_a_site_s_settings():
+def test_the_demo_ignores_the_settings():
     _settings('timezone = "Asia/Tokyo"\nprotocol = "none"\nsource_name = "x"\n')
     ran = cli("demo")
     assert ran.code == 0
@@ -503,7 +503,7 @@ def _command(*arguments: object) -> list[str]:
 @pytest.mark.parametrize(
     "arguments", [["explain", COHORT, "PATIENT"], ["protocols", "show", "bomers-2020"], ["demo"]]
 )
-def test_a_reader_that_has_gone_is_no_error(arguments):
+def test_a_closed_pipe_is_no_error(arguments):
     name = json.loads((COHORT / "Patient.ndjson").open().readline())["id"]
     command = _command(*[name if one == "PATIENT" else one for one in arguments])
     reading, writing = os.pipe()
@@ -534,7 +534,7 @@ def test_results_are_text_in_any_locale(source):
         assert ran.returncode == 0
 
 
-def test_a_target_that_is_not_there(tmp_path, monkeypatch):
+def test_a_target_that_cannot_be_reached(tmp_path, monkeypatch):
     monkeypatch.setenv("FHIRCRYO_TARGET__RETRY_BUDGET", "0")
     ran = cli("compute", COHORT, "http://127.0.0.1:9/fhir")
     assert ran.code == 5

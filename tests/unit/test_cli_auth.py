@@ -1,4 +1,4 @@
-"""``fhircryo auth``: a new key and what is registered of it; signing in, told step by step."""
+"""``fhircryo auth``: a new key and its registration; signing in, reported step by step."""
 
 import json
 import re
@@ -75,7 +75,7 @@ def test_a_key_is_never_overwritten(tmp_path):
     )
 
 
-def test_while_keys_are_changed_both_are_registered(tmp_path):
+def test_both_keys_are_registered_during_a_change(tmp_path):
     cli("keygen", "old.pem", "--jwks", "registered.json")
     cli("keygen", "new.pem", "--jwks", "registered.json", "--algorithm", "ES384")
     keys = json.loads((tmp_path / "registered.json").read_text())["keys"]
@@ -93,7 +93,7 @@ def test_while_keys_are_changed_both_are_registered(tmp_path):
         ('{"keys": [{"kty": "EC", "d": "x"}]}', "contains a private key"),
     ],
 )
-def test_what_is_no_jwks_is_left_alone(content, words, tmp_path):
+def test_a_file_that_is_no_jwks_is_not_changed(content, words, tmp_path):
     (tmp_path / "j.json").write_text(content)
     done = cli("keygen", "key.pem", "--jwks", "j.json", "--algorithm", "ES384")
     assert words in str(done.exception)
@@ -101,7 +101,7 @@ def test_what_is_no_jwks_is_left_alone(content, words, tmp_path):
     assert not (tmp_path / "key.pem").exists()
 
 
-def test_where_nothing_can_be_written_no_key_is_left(tmp_path):
+def test_no_key_is_left_if_a_file_cannot_be_written(tmp_path):
     done = cli("keygen", "nowhere/key.pem", "--algorithm", "ES384")
     assert "cannot be written" in str(done.exception)
     done = cli("keygen", "key.pem", "--jwks", "nowhere/j.json", "--algorithm", "ES384")
@@ -113,7 +113,7 @@ def test_where_nothing_can_be_written_no_key_is_left(tmp_path):
 
 
 def backend(hospital: Hospital, section: str = "source", **more: str) -> None:
-    """A key that is registered, and settings to sign in with it."""
+    """Create and register a key, and write settings that sign in with it."""
     cli("keygen", "key.pem", "--algorithm", "ES384")
     hospital.jwks = json.loads(Path("key.pem.jwks.json").read_text())["keys"]
     settings = {"auth": "smart-backend", "client_id": "night", "key_file": "key.pem", **more}
@@ -121,7 +121,7 @@ def backend(hospital: Hospital, section: str = "source", **more: str) -> None:
     Path("fhircryo.toml").write_text(f"[{section}]\nretry_budget = 0\n" + "\n".join(lines) + "\n")
 
 
-def test_each_step_is_told(hospital):
+def test_each_step_is_reported(hospital):
     backend(hospital)
     hospital.configuration["capabilities"] = ["client-confidential-asymmetric", "permission-v2"]
     done = cli("test", hospital.base)
@@ -145,7 +145,7 @@ def test_each_step_is_told(hospital):
     assert "_summary=count" in hospital.asked("/fhir/AdverseEvent")[0].path
 
 
-def test_to_write_other_scopes_are_asked_for(hospital):
+def test_the_scopes_for_writing_are_requested_with_target(hospital):
     backend(hospital, "target")
     hospital.routes["/fhir/Device"] = hospital.guarded(lambda _: Reply(content={"total": 0}))
     done = cli("test", hospital.base, "--target")
@@ -164,7 +164,7 @@ def test_the_first_step_that_fails_is_the_last(hospital):
     assert hospital.asked("/fhir/AdverseEvent") == []
 
 
-def test_a_foreign_token_endpoint_is_told(hospital):
+def test_a_token_endpoint_of_another_origin_is_refused(hospital):
     backend(hospital)
     with Stub() as elsewhere:
         hospital.configuration["token_endpoint"] = f"{elsewhere.origin}/token"
@@ -175,7 +175,7 @@ def test_a_foreign_token_endpoint_is_told(hospital):
         assert elsewhere.seen == []
 
 
-def test_what_the_server_does_not_list_is_a_warning(hospital):
+def test_a_method_that_the_server_does_not_list_is_a_warning(hospital):
     backend(hospital)
     hospital.configuration |= {
         "token_endpoint_auth_methods_supported": ["client_secret_basic"],
@@ -200,7 +200,7 @@ def test_without_a_configuration_the_set_endpoint_is_used(hospital):
         assert "warning  discovery" in done.stdout
 
 
-def test_a_token_that_the_server_does_not_take(hospital):
+def test_a_token_that_the_server_rejects(hospital):
     backend(hospital)
     hospital.routes["/fhir/AdverseEvent"] = lambda _: Reply(
         403, b"", {"WWW-Authenticate": 'Bearer error="insufficient_scope"'}
@@ -247,5 +247,5 @@ def test_a_secret_and_a_wrong_clock(hospital, monkeypatch):
     assert re.search(r"^warning  clock +-(299|300|301) s", done.stdout, re.MULTILINE)
 
 
-def test_a_folder_has_nobody_to_sign_in_to():
+def test_a_folder_as_source_is_a_usage_error():
     assert isinstance(cli("test", "export/").exception, UsageError)

@@ -1,4 +1,4 @@
-"""What the doctor says of this machine and of folders; servers have tests of their own."""
+"""The doctor's checks of this machine and of folders; tests/server has those of servers."""
 
 import json
 from pathlib import Path
@@ -16,51 +16,51 @@ def _state(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def told(*arguments: object) -> tuple[int, dict[str, tuple[str, str]]]:
+def checked(*arguments: object) -> tuple[int, dict[str, tuple[str, str]]]:
     done = CliRunner().invoke(app, ["doctor", *map(str, arguments), "--json"])
     found = json.loads(done.stdout)
     return done.exit_code, {one["check"]: (one["status"], one["words"]) for one in found}
 
 
-def test_all_well(tmp_path):
+def test_nothing_is_wrong(tmp_path):
     source = folder(tmp_path / "in", {"Procedure.ndjson": [procedure()]})
-    code, checks = told(source, tmp_path / "out")
+    code, checks = checked(source, tmp_path / "out")
     assert code == 0
     assert checks["index procedures"] == ("ok", "of 1 patients")
     assert checks["writable"][0] == "ok"
     assert not (tmp_path / "out").exists()
 
 
-def test_lines_for_people(tmp_path):
+def test_each_check_is_a_line(tmp_path):
     done = CliRunner().invoke(app, ["doctor"])
     assert done.exit_code == 0
     assert all(line.startswith("ok       here    ") for line in done.stdout.splitlines())
 
 
-def test_what_is_lacking_broken_or_passed_over_is_a_warning(tmp_path):
+def test_missing_types_and_unreadable_or_skipped_files_are_warnings(tmp_path):
     source = folder(tmp_path / "in", {"Observation.ndjson": ['{"resourceType": "Observat']})
     (source / "notes.xlsx").write_text("")
-    code, checks = told(source)
+    code, checks = checked(source)
     assert code == 0
     for check in ("unreadable", "not read", "Condition kept", "index procedures"):
         assert checks[check][0] == "warning"
 
 
-def test_a_failure_ends_with_the_code_of_a_run(tmp_path):
-    assert told(tmp_path / "nowhere")[0] == 3
+def test_the_exit_code_of_a_failure_is_that_of_a_run(tmp_path):
+    assert checked(tmp_path / "nowhere")[0] == 3
     source = folder(tmp_path / "in", {"Procedure.ndjson": [procedure()]})
-    code, checks = told(source, source)
+    code, checks = checked(source, source)
     assert code == 2
     assert checks["writable"][0] == "failed"
 
 
 def test_a_state_folder_that_others_can_read(tmp_path):
     (tmp_path / "state").mkdir(mode=0o755)
-    assert told()[1]["state folder"][0] == "warning"
+    assert checked()[1]["state folder"][0] == "warning"
 
 
 def test_a_state_folder_that_cannot_be_made(tmp_path, monkeypatch):
     Path(tmp_path / "file").write_text("")
     monkeypatch.setenv("FHIRCRYO_STATE_FOLDER", str(tmp_path / "file" / "state"))
-    code, checks = told()
+    code, checks = checked()
     assert (code, checks["state folder"][0]) == (2, "failed")

@@ -1,4 +1,4 @@
-"""A survey: what is counted, suggested and not suggested, what is shown of whom, the draft."""
+"""The survey: what it counts and suggests, what it shows of patients, and its draft overlay."""
 
 import json
 import os
@@ -33,7 +33,7 @@ SUGGESTER = Suggester(load_mappings())
 
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path, monkeypatch):
-    """No one's fhircryo.toml and environment but the test's."""
+    """Run in an empty folder, without settings from the environment."""
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("FHIRCRYO_")]:
         monkeypatch.delenv(name)
@@ -67,7 +67,7 @@ def row(result: Survey, code: str, element: str = "code") -> CodeRow:
 
 
 def uncommented(draft: str) -> str:
-    """As a person would who takes all of it, and has verified all of it."""
+    """Return the overlay of a person who accepts and verifies every candidate of the draft."""
     return re.sub(r"^#(?!#)", "", draft, flags=re.MULTILINE).replace(
         'verified: ""', 'verified: "A. Person"'
     )
@@ -150,14 +150,14 @@ def test_words_of_other_types(kind, text, what):
     assert suggested(kind, text) == what
 
 
-def test_a_code_by_its_neighbours():
+def test_a_code_without_a_name_is_suggested_by_its_code_system():
     icd = "http://fhir.de/CodeSystem/bfarm/icd-10-gm"
     assert suggested("Condition", "", icd, "C79.5") == "metastasis"
     assert suggested("Condition", "", LOCAL, "C79.5") == ""
     assert suggested("Condition", "", icd, "C80.9") == ""
 
 
-def test_a_word_does_not_reach_from_one_name_into_the_next():
+def test_a_pattern_does_not_match_across_two_names():
     assert SUGGESTER.suggestions("Observation", "code", Description.of(("IPSS", "EQ", "5"))) != []
     said = Description.of(("prostate", "specific antigen"))
     assert SUGGESTER.suggestions("Observation", "code", said) == []
@@ -186,7 +186,7 @@ def test_plain_words():
     assert plain("  Antigène-PROSTATIQUE,IIEF5 ") == "antigene prostatique iief 5"
 
 
-def test_words_are_of_what_there_is():
+def test_the_search_words_name_only_known_concepts_scales_and_statuses():
     words = load_words()
     assert set(words.concepts) <= set(CONCEPTS)
     assert set(words.scales) == SCALES
@@ -231,7 +231,7 @@ def test_codes_are_counted_with_patients_and_years(tmp_path):
     assert result.types == {"Observation": 4}
 
 
-def test_what_is_mapped_says_to_what(tmp_path):
+def test_a_mapped_code_states_its_concept(tmp_path):
     result = surveyed(tmp_path, procedure(), psa("a", "2016-03-01", 1), condition("m", None))
     assert row(result, "2857-1").mapped == {"psa": 1}
     assert row(result, "2857-1").candidate is None
@@ -249,7 +249,7 @@ def test_a_code_beside_one_that_is_mapped_is_no_candidate(tmp_path):
     assert row(again, "PSA").candidate.of == "psa"
 
 
-def test_a_code_under_conditions_is_told_and_not_drafted(tmp_path):
+def test_a_code_under_conditions_is_shown_but_not_drafted(tmp_path):
     cryo = {"system": "http://snomed.info/sct", "code": "26782000", "display": "Cryotherapy"}
     result = surveyed(tmp_path, coded("Procedure", "a", cryo, bodySite=[{"text": "Leber"}]))
     found = row(result, "26782000")
@@ -258,7 +258,7 @@ def test_a_code_under_conditions_is_told_and_not_drafted(tmp_path):
     assert "26782000" not in draft_overlay(result, load_mappings())
 
 
-def test_a_cancer_is_a_candidate_by_its_clinical_status_alone(tmp_path):
+def test_a_cancer_is_a_candidate_only_with_a_clinical_status_of_recurrence(tmp_path):
     def cancer(name: str, status: str) -> dict[str, Any]:
         clinical = {"coding": [{"code": status}]}
         code = local("PCA", "Prostaatcarcinoom")
@@ -270,7 +270,7 @@ def test_a_cancer_is_a_candidate_by_its_clinical_status_alone(tmp_path):
     assert "status: [relapse]" in draft_overlay(result, load_mappings())
 
 
-def test_units_stand_with_the_quartiles_of_their_values(tmp_path):
+def test_units_are_shown_with_the_quartiles_of_their_values(tmp_path):
     def results(unit: str, factor: int) -> Iterable[Any]:
         for number in range(1, 10):
             value = {"value": number * factor, "unit": unit}
@@ -300,7 +300,7 @@ def test_numbers_stay_exact(tmp_path):
     assert str(row(result, "PSA").results[0].quartiles[1]) == texts[2]
 
 
-def test_results_as_text_are_told_apart(tmp_path):
+def test_results_are_distinguished_by_how_they_are_recorded(tmp_path):
     def said(name: str, **value: Any) -> Any:
         return coded("Observation", name, local("PSA"), **value)
 
@@ -335,7 +335,7 @@ def test_own_output_and_test_data_are_set_aside(tmp_path):
     assert result.set_aside == {"own output": 1, "test data": 1}
 
 
-def test_who_objected_is_left_out_and_what_is_not_read_is_told(tmp_path):
+def test_patients_who_objected_are_left_out_and_skipped_files_are_listed(tmp_path):
     resources = [coded("Observation", f"o-{of}", local("PSA"), of) for of in ("p1", "p2", "p3")]
     source = folder(tmp_path / "in", {"x.ndjson": resources, "letters.pdf": b"x"})
     (tmp_path / "objected.txt").write_text("p2\n", "utf-8")
@@ -436,7 +436,7 @@ def test_a_form_that_fits(tmp_path):
     assert "iief-5" in {one.of for one in found.candidates}
 
 
-def test_a_form_by_its_linkids_alone_is_doubted(tmp_path):
+def test_a_form_that_fits_by_its_linkids_alone_has_a_remark(tmp_path):
     result = surveyed(tmp_path, form("a", None, integers(v_29=5, v_30=6)))
     (found,) = result.forms
     assert [one.of for one in found.candidates] == ["qlq-c30-ql2"]
@@ -445,7 +445,7 @@ def test_a_form_by_its_linkids_alone_is_doubted(tmp_path):
     assert other.forms[0].candidates == []
 
 
-def test_responses_without_canonical_are_told_apart_by_their_linkids(tmp_path):
+def test_responses_without_canonical_are_distinguished_by_their_linkids(tmp_path):
     result = surveyed(
         tmp_path,
         form("a", None, integers(a=1, b=2)),
@@ -455,7 +455,7 @@ def test_responses_without_canonical_are_told_apart_by_their_linkids(tmp_path):
     assert [(one.responses, len(one.links)) for one in result.forms] == [(2, 2), (1, 1)]
 
 
-def test_a_known_form_says_as_what(tmp_path):
+def test_a_known_form_names_its_instrument(tmp_path):
     canonical = "https://w3id.org/fhircryo/Questionnaire/iief-5"
     result = surveyed(tmp_path, form("a", canonical, integers(q1=1, q2=2)))
     assert result.forms[0].known_as == ["iief-5"]
@@ -471,7 +471,7 @@ def test_ranges_of_answers_need_several_patients(tmp_path):
     assert surveyed(tmp_path, *weights).forms[0].links[0].numbers == []
 
 
-# ------------------------------------------------------------------ what is shown of whom
+# ------------------------------------------------------------------ what is shown of patients
 
 
 def test_texts_of_few_patients_are_not_shown(tmp_path):
@@ -494,7 +494,7 @@ def test_long_texts_are_never_shown(tmp_path):
     assert row(result, "(a longer text)").resources == MIN_SHOWN
 
 
-def test_what_stands_behind_a_number_in_a_text_is_a_unit_or_not_shown(tmp_path):
+def test_the_text_after_a_number_is_shown_only_if_it_is_a_unit(tmp_path):
     def said(name: str, text: str, of: str = "p1") -> Any:
         return coded("Observation", name, local("PSA"), of, valueString=text)
 
@@ -543,7 +543,7 @@ def test_lines_fit_100_columns(tmp_path):
 # ------------------------------------------------------------------ values
 
 
-def test_of_very_many_values_some_are_kept():
+def test_very_many_values_are_sampled():
     values = NumberSample()
     for number in range(100_000):
         values.add(number, number % 7 + 1)
@@ -558,7 +558,7 @@ def test_of_very_many_values_some_are_kept():
     assert values.count == 100_010
 
 
-def test_values_beyond_all_measure_are_left_out():
+def test_values_of_an_impossible_magnitude_are_left_out():
     values = NumberSample()
     for patient_, number in enumerate([1, 2, 3, 4, 5, Decimal("1E+999999")], 1):
         values.add(number, patient_)
@@ -572,12 +572,12 @@ def test_values_beyond_all_measure_are_left_out():
 @pytest.mark.parametrize(
     "text", ["a: b", "# x", "'", '"', "\\", "yes", "a\nb", "\x85", "\u2028", "\ufeff", "{x}", "ä"]
 )
-def test_a_text_of_the_source_stays_itself_in_yaml(text):
+def test_a_text_of_the_source_is_quoted_exactly_in_yaml(text):
     assert yaml.safe_load(f"x: {quoted(text)}") == {"x": text}
     assert len(quoted(text).splitlines()) == 1
 
 
-def test_a_code_that_may_be_two_things_stands_once(tmp_path):
+def test_a_code_that_may_be_two_things_is_drafted_once(tmp_path):
     twice = local("C", "Clavien")
     result = surveyed(
         tmp_path,
@@ -591,7 +591,7 @@ def test_a_code_that_may_be_two_things_stands_once(tmp_path):
     load_text(tmp_path, uncommented(draft))
 
 
-def test_a_draft_as_it_is_says_nothing(tmp_path):
+def test_an_unedited_draft_has_no_effect(tmp_path):
     result = surveyed(tmp_path, coded("Observation", "a", local("PSA")))
     draft = draft_overlay(result, load_mappings())
     assert yaml.safe_load(draft) is None
@@ -608,7 +608,7 @@ def test_nothing_to_draft(tmp_path):
     assert yaml.safe_load(draft) is None
 
 
-def test_files_are_private_whole_and_not_written_over(tmp_path):
+def test_files_are_private_complete_and_not_overwritten(tmp_path):
     source = folder(tmp_path / "in", {"x.ndjson": [coded("Observation", "a", local("PSA"))]})
     arguments = ("mappings", "survey", str(source), "--out", "s.json", "--draft", "site.yaml")
     done = cli(*arguments)
@@ -623,7 +623,7 @@ def test_files_are_private_whole_and_not_written_over(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "s.json", "site.yaml"]
 
 
-def test_a_file_that_cannot_be_written_is_told_without_traceback(tmp_path):
+def test_a_file_that_cannot_be_written_is_reported_without_traceback(tmp_path):
     source = folder(tmp_path / "in", {"x.ndjson": [procedure()]})
     done = cli("mappings", "survey", str(source), "--out", str(tmp_path / "no" / "s.json"))
     assert done.code == 5

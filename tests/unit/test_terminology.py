@@ -1,4 +1,4 @@
-"""Our terminology as FHIR: valid, complete, the same every time, and no one else's words."""
+"""The terminology as FHIR: valid, complete, reproducible, without displays of other systems."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def test_it_is_fhir(resource):
     assert "date" not in resource
 
 
-def test_each_stands_once():
+def test_every_resource_and_code_is_unique():
     assert len(by_name(WITH_SITE)) == len(WITH_SITE)
     names = [(one["resourceType"], one["name"]) for one in WITH_SITE]
     assert len(set(names)) == len(names)
@@ -64,7 +64,7 @@ def codings(node: Any) -> set[tuple[str, str]]:
     return found
 
 
-def test_every_code_of_ours_that_is_published_is_in_a_code_system():
+def test_every_published_code_of_fhircryo_is_in_a_code_system():
     lines = [
         line
         for path in sorted((EXAMPLES / "site-overlay" / "export").glob("*.ndjson"))
@@ -89,7 +89,7 @@ def test_every_code_of_ours_that_is_published_is_in_a_code_system():
     assert published <= known
 
 
-def test_what_the_program_knows_is_there():
+def test_the_code_systems_hold_every_code_that_the_program_knows():
     assert codes_of("reason") == set(Reason)
     assert codes_of("component") == set(Part)
     shipped = map(load_protocol, protocol_files())
@@ -175,18 +175,18 @@ def test_site_codes_map_to_concepts_under_their_conditions():
     assert "begins with" in found["http://hl7.org/fhir/sid/icd-10", "C77"][0]["comment"]
 
 
-def test_grades_of_snomed_ct_map_to_ours():
+def test_grades_of_snomed_ct_map_to_the_scale():
     found = elements(by_name(WITH_SITE)["ConceptMap/grade-clavien-dindo"])
     assert found["http://snomed.info/sct", "1367523008"] == [
         {"code": "IIIb", "equivalence": "equivalent"}
     ]
     assert found["https://ziekenhuis.example/complicaties", "CD-1"][0]["code"] == "I"
-    # A scale of which nobody has codes has no map.
+    # A scale without codes of other systems has no concept map.
     assert "ConceptMap/grade-sir-2003" not in by_name(WITH_SITE)
 
 
-def test_no_words_of_other_code_systems():
-    """Codes of others stand without display; the names that overlays give stay at home."""
+def test_no_displays_of_other_code_systems():
+    """Codes of other systems have no display, and the displays in overlays are not published."""
     for one in WITH_SITE:
         if one["resourceType"] == "ValueSet":
             for include in one["compose"]["include"]:
@@ -199,7 +199,7 @@ def test_no_words_of_other_code_systems():
     assert "Kryoablation" not in text
 
 
-def test_notices_stand_where_the_codes_are():
+def test_notices_are_on_the_resources_that_use_the_codes():
     shipped = by_name(SHIPPED)
     assert "Regenstrief" in shipped["ValueSet/concept-psa"]["copyright"]
     assert "SNOMED" in shipped["ConceptMap/grade-clavien-dindo"]["copyright"]
@@ -239,7 +239,7 @@ def test_the_base_is_that_of_the_settings(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("_own_folder")
-def test_a_file_in_the_place_of_the_folder_is_told(tmp_path):
+def test_a_file_in_place_of_the_folder_is_a_usage_error(tmp_path):
     Path("out").write_text("x", "utf-8")
     done = cli("mappings", "export", "--fhir", "out")
     assert done.code == 2

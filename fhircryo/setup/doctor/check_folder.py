@@ -56,5 +56,6 @@ def target_folder_check(folder: Path, source: Path | None) -> CheckResult:
     try:
         check_target(folder, source, force=False)
     except UsageError as error:
-        return failed("target", "writable", str(error), "name another folder", UsageError.exit_code)
+        # The message says what to do.
+        return failed("target", "writable", str(error), "", UsageError.exit_code)
     return ok("target", "writable", f"{folder}")

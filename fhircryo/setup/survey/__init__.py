@@ -1,1 +1,1 @@
-"""What a source holds and what is made of it: counted, compared with words, never mapped."""
+"""Surveys the codes in a source, and suggests how to map them. It never changes a mapping."""
