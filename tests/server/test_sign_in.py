@@ -233,7 +233,9 @@ def test_a_key_that_is_not_the_registered_one(loaded, guarded, clients, pairs):
     wrong = settings.model_copy(
         update={"key_file": clients.file("other"), "key_id": pairs["ES384"].kid}
     )
-    refused(guarded.url, wrong, "the public key that the server has of .* does not match our key_file")
+    refused(
+        guarded.url, wrong, "the public key that the server has of .* does not match our key_file"
+    )
 
 
 def test_a_key_that_is_not_registered(loaded, guarded, clients, pairs):

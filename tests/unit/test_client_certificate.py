@@ -171,9 +171,12 @@ WRONG = {
     "no such file": {"client_certificate": "nowhere.pem"},
     "contains no key; set client_key": {"client_certificate": "cert.pem"},
     "does not belong to its key": {"client_certificate": "ca.pem", "client_key": "key.pem"},
-    "key cannot be opened without a password": {"client_certificate": "cert.pem", "client_key": "locked.pem"},
-    "file that can be opened without a password": {"client_certificate": "us.p12"},
-    "opened with the password that is set": {"client_certificate": "us.p12", "client_key_password_env": "BAD"},
+    "be opened without a password": {"client_certificate": "cert.pem", "client_key": "locked.pem"},
+    "a PKCS#12 file that can be opened without": {"client_certificate": "us.p12"},
+    "opened with the password that is set": {
+        "client_certificate": "us.p12",
+        "client_key_password_env": "BAD",
+    },
     "contains its key": {"client_certificate": "us.p12", "client_key": "key.pem"},
     "but no client_certificate": {"client_key": "key.pem"},
 }
