@@ -171,8 +171,11 @@ WRONG = {
     "no such file": {"client_certificate": "nowhere.pem"},
     "contains no key; set client_key": {"client_certificate": "cert.pem"},
     "does not belong to its key": {"client_certificate": "ca.pem", "client_key": "key.pem"},
-    "be opened without a password": {"client_certificate": "cert.pem", "client_key": "locked.pem"},
-    "a PKCS#12 file that can be opened without": {"client_certificate": "us.p12"},
+    "key cannot be opened without a password": {
+        "client_certificate": "cert.pem",
+        "client_key": "locked.pem",
+    },
+    "file that can be opened without a password": {"client_certificate": "us.p12"},
     "opened with the password that is set": {
         "client_certificate": "us.p12",
         "client_key_password_env": "BAD",
