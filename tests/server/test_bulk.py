@@ -25,7 +25,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch, hapi: HapiServer) -> Iterator[HapiS
     """HAPI looks after its jobs once a minute, and says: ask again in two. Both are shortened."""
     asleep = time.sleep
     monkeypatch.setattr(
-        "fhircryo.fhir.bulk.export_job.time.sleep", lambda wait: asleep(min(wait, 2))
+        "fhircryo.fhir.bulk.export_job.time.sleep", lambda wait: asleep(min(wait, 0.25))
     )
     with hapi.switched(hurry_jobs=True):
         yield hapi
