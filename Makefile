@@ -8,7 +8,12 @@ READY := $(VENV)/.ready
 SYNC = UV_PROJECT_ENVIRONMENT=$(VENV) $$(command -v uv || echo $(BIN)/uv) \
 	sync --quiet --locked --inexact --python $(PYTHON)
 
-.PHONY: demo demo-server test lint docs bench hapi real-input clean kills demo-sync
+PYTEST := $(BIN)/pytest -q -n auto
+# Tests that share a FHIR server go to the same worker.
+SERVERS := -p tests.server.scheduling --dist loadgroup
+
+.PHONY: demo demo-server check test test-unit test-spec test-property test-acceptance test-server \
+	test-browser test-docs test-extension lint docs bench hapi real-input clean kills demo-sync
 
 demo: $(READY)
 	$(BIN)/fhircryo demo --report build/demo
@@ -17,8 +22,25 @@ demo: $(READY)
 demo-server: $(READY)
 	$(BIN)/python -m tests.server.demo_server
 
+# What is worth running before every commit: about a minute on two cores.
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(PYTEST) -m "not slow" tests/unit tests/spec
+
+# Every check and every test: under 20 minutes on two cores.
 test: $(READY) lint
-	$(BIN)/pytest -n auto -p tests.server.scheduling --dist loadgroup -q
+	$(PYTEST) $(SERVERS)
+
+# One target per folder of tests/: one kind of test.
+test-unit test-spec test-property test-acceptance test-browser test-docs test-extension: $(READY)
+	$(PYTEST) tests/$(@:test-%=%)
+
+# Needs Java 17 and Maven.
+test-server: $(READY)
+	$(PYTEST) $(SERVERS) tests/server
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

@@ -34,12 +34,13 @@ from fhircryo.publish.shapes import (
     OutComponent,
     OutConcept,
     OutIdentifier,
+    OutMeta,
     OutObservation,
     OutPeriod,
     OutQuantity,
     OutReference,
-    raw,
 )
+from fhircryo.runs.execution import Execution
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.to_folder import compute_folder
 from fhircryo.settings import Settings
@@ -68,23 +69,23 @@ def encode_all(count: int) -> int:
         name = f"e{number:032x}"
         observation = OutObservation(
             name,
-            raw({"tag": [OutCoding(f"{base}/CodeSystem/tag", "research-use")]}),
+            OutMeta([OutCoding(f"{base}/CodeSystem/tag", "research-use")]),
             [OutIdentifier(f"{base}/endpoint", name)],
             "final",
-            raw([OutConcept([OutCoding(f"{base}/CodeSystem/category", "derived-endpoint")])]),
-            raw(OutConcept([OutCoding(f"{base}/CodeSystem/endpoint", "psa-nadir")], "PSA nadir")),
+            [OutConcept([OutCoding(f"{base}/CodeSystem/category", "derived-endpoint")])],
+            OutConcept([OutCoding(f"{base}/CodeSystem/endpoint", "psa-nadir")], "PSA nadir"),
             OutReference(f"Patient/{number}"),
             part_of=[OutReference(f"Procedure/{number}")],
             effective_period=OutPeriod("2016-01-10", "2017-01-10"),
             value_quantity=OutQuantity(
                 Decimal("0.4"), "ng/mL", "http://unitsofmeasure.org", "ng/mL"
             ),
-            method=raw(OutConcept(text="bomers-2020 1.0")),
+            method=OutConcept(text="bomers-2020 1.0"),
             device=OutReference("Device/fhircryo"),
             derived_from=[OutReference(f"Observation/{number}")],
             component=[
                 OutComponent(
-                    raw(OutConcept([OutCoding(f"{base}/CodeSystem/component", "nadir")])),
+                    OutConcept([OutCoding(f"{base}/CodeSystem/component", "nadir")]),
                     value_quantity=OutQuantity(
                         Decimal("0.4"), "ng/mL", "http://unitsofmeasure.org", "ng/mL"
                     ),
@@ -114,7 +115,9 @@ def compare(folder: Path, rounds: int) -> None:
                 decoding = timed(lambda: decode_all(folder))
                 encoding = timed(lambda: encode_all(summary.observations))
                 shutil.rmtree(target)
-                ours = timed(lambda n=workers: compute_folder(folder, target, job, workers=n))
+                ours = timed(
+                    lambda n=workers: compute_folder(folder, target, job, Execution(workers=n))
+                )
                 ratios[workers].append(ours / (decoding + encoding))
                 print(
                     f"  workers {workers}: {ours:.2f} s; reference {decoding + encoding:.2f} s"

@@ -22,7 +22,7 @@ from replay import record, replayed
 from rounds import alternate, print_table
 from sign_in import print_share
 
-from fhircryo.publish.computed import read_computed
+from fhircryo.publish.computed_folder import read_computed
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.to_folder import compute_folder
 from fhircryo.settings import Settings

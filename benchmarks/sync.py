@@ -22,7 +22,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from memory_server import memory_server
 
-from fhircryo.publish import server_writer as publishing
+from fhircryo.publish import transaction as publishing
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.sync.run import Synced, Wanted, sync
 from fhircryo.settings import ServerSettings, Settings, SyncSettings, WriteSettings
@@ -55,12 +55,12 @@ def prepare(url: str, patients: int, state: Path) -> None:
     names = [f"p{number}" for number in range(patients)]
     for start in range(0, patients, 50):
         post(url, transaction(cohort(*names[start : start + 50])))
-    checked = publishing.validate_line
-    publishing.validate_line = len  # checking is half of the time of a first run of many
+    checked = publishing.validate
+    publishing.validate = len  # checking is half of the time of a first run of many
     try:
         run(url, state)
     finally:
-        publishing.validate_line = checked
+        publishing.validate = checked
     time.sleep(OVERLAP + 2.0)
     run(url, state)
 

@@ -5,8 +5,9 @@ import json
 import requests
 from rounds import Contender
 
-from fhircryo.publish.computed import ComputedFolder
-from fhircryo.publish.target_server import Permissions, Scope, open_target
+from fhircryo.publish.comparison import RetractionScope
+from fhircryo.publish.computed_folder import ComputedFolder
+from fhircryo.publish.target_server import Permissions, open_target
 from fhircryo.settings import Settings
 from tests.server.hapi import reset
 from tests.server.proxy import Asked, FaultProxy
@@ -18,7 +19,7 @@ def push(url: str, computed: ComputedFolder) -> int:
     """Write a computed folder as ``fhircryo push`` does; the endpoints written."""
     settings = Settings.model_construct()
     with open_target(None, url, computed.origin, settings, Permissions()) as target:
-        pushed = target.push(computed.patients, Scope())
+        pushed = target.push(computed.patients, RetractionScope())
     assert not pushed.rejected
     return pushed.written.endpoints.total()
 

@@ -29,22 +29,34 @@ def cohort(
     key: str | Path | None = None,
     settings: "Settings | None" = None,
 ) -> "Cohort":
-    """The tables of a cohort as data frames, the same as ``fhircryo cohort`` writes.
+    """Return a cohort with its tables as pandas data frames, as ``fhircryo cohort`` writes them.
 
-    ``source``: a folder of FHIR NDJSON files, or the base URL of a FHIR server. ``as_of``: the data
-    cut-off date, by default today. ``index_from``, ``index_to``: the first and the last index date.
-    ``patients``: only these: ids, a file of ids, or a ``Group/ID`` of the server. ``exclude``:
-    patients who objected: ids, or a file of ids. ``key``: the file of the pseudonyms' key; without
-    a key, every call makes different pseudonyms. ``settings``: by default those of fhircryo.toml
-    and of the environment.
+    The attribute ``tables`` of the result has the data frames by name, ``columns`` describes their
+    columns, and ``flow`` counts the patients at each step of the selection. PSA is in ng/mL; times
+    are in days from the index procedure.
 
-    In the cohort, ``tables`` holds the data frames by name, ``columns`` describes their columns,
-    and ``flow`` says how many patients are in the cohort and why others are not. PSA is in ng/mL;
-    times are in days from the index procedure.
+    Args:
+        source: a folder of FHIR NDJSON files, or the base URL of a FHIR server.
+        as_of: the data cut-off date; None: today.
+        protocol: the name of a shipped protocol, or the path of a YAML file; None: that of the
+            settings.
+        mappings: the site's mapping overlays (YAML files), applied in this order; empty: those of
+            the settings.
+        index_from: the first date of an index procedure that is included; None: no limit.
+        index_to: the last date of an index procedure that is included; None: no limit.
+        patients: ids of the patients to include, a file with an id per line, or ``Group/ID`` of a
+            FHIR server; None: all patients with an index procedure.
+        exclude: ids of patients to exclude, for example because they objected, or a file of them.
+        identified: whether the tables contain the patients' ids instead of pseudonyms.
+        key: the file of the key from which pseudonyms are made; None: every call uses new
+            pseudonyms.
+        settings: the settings to use; None: those of ``fhircryo.toml`` in the current folder and
+            of the environment.
 
     Raises:
-        fhircryo.errors.FhircryoError: the source cannot be read or an argument is wrong; the
-            message says what to do.
+        fhircryo.errors.UsageError: an argument, setting, mapping or protocol is wrong.
+        fhircryo.errors.SourceError: the source does not exist, cannot be reached or refuses to be
+            read; ``SignInError`` if it does not accept the credentials.
     """
     from fhircryo.research.build import Between
     from fhircryo.research.library import CohortRequest, requested_cohort

@@ -1,4 +1,4 @@
-"""Calendar arithmetic: calendar dates, months clamped to the month's end, spans of days."""
+"""Calendar arithmetic: adding months and days, spans of days, instants."""
 
 import calendar
 import re
@@ -6,8 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import msgspec
 
-#: A time of day with its offset. Seconds and offset are optional: FHIR wants them, servers leave
-#: them out.
+#: A time of day with its UTC offset. Seconds and offset are optional here: FHIR requires them, but
+#: some servers omit them.
 TIME = re.compile(
     r"([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]|60)(?:\.([0-9]+))?)?"
     r"(Z|[+-](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00))?"
@@ -15,10 +15,10 @@ TIME = re.compile(
 
 
 class Span(msgspec.Struct, frozen=True, gc=False):
-    """The first and last day that a recorded date can mean, and the time of day as written.
+    """The first and the last day that a recorded date can mean, and the time of day as written.
 
-    ``time`` is ``HH:MM:SS[.fraction]`` without trailing zeros, empty for a date without a time.
-    A span of a single day is a precise date.
+    ``time`` is ``HH:MM:SS[.fraction]`` without trailing zeros; it is empty if no time is recorded.
+    A precise date is a span of one day.
     """
 
     first: date
@@ -27,37 +27,40 @@ class Span(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def precise(self) -> bool:
-        """Whether the day is known."""
+        """Whether the span is a single day."""
         return self.first == self.last
 
     @property
     def order(self) -> tuple[date, str]:
-        """Sorts by calendar date, then time as written; no time counts as 00:00."""
+        """The sort key: the first day, then the time as written; no time counts as 00:00."""
         return (self.first, self.time or "00:00:00")
 
 
-_EVERY_MONTH_HAS = 28
+#: Every month has at least this many days.
+_SHORTEST_MONTH = 28
 
-#: When nothing is known of a date.
+#: The span of a date of which nothing is known.
 ANY_DAY = Span(date.min, date.max)
 
 
 def add_months(day: date, months: int) -> date:
-    """Add calendar months (negative to go back), clamped to the month's last day.
+    """Return the day ``months`` calendar months later (negative: earlier).
 
-    Beyond the calendar's ends (years 1 to 9999) it is the first or last day there is.
+    The day of the month is clamped to the last day of the resulting month: 31 January plus one
+    month is 28 or 29 February. Outside the years 1 to 9999 the result is ``date.min`` or
+    ``date.max``.
     """
     year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
     month += 1
     if not date.min.year <= year <= date.max.year:
         return date.min if months < 0 else date.max
-    if day.day <= _EVERY_MONTH_HAS:
+    if day.day <= _SHORTEST_MONTH:
         return date(year, month, day.day)
     return date(year, month, min(day.day, calendar.monthrange(year, month)[1]))
 
 
 def add_days(day: date, days: int) -> date:
-    """Add days (negative to go back), up to the calendar's ends."""
+    """Return the day ``days`` days later (negative: earlier), within the calendar's range."""
     try:
         return day + timedelta(days=days)
     except OverflowError:
@@ -65,17 +68,20 @@ def add_days(day: date, days: int) -> date:
 
 
 def month_span(year: int, month: int) -> Span:
-    """All days of a month."""
+    """Return the span of all days of a month."""
     return Span(date(year, month, 1), date(year, month, calendar.monthrange(year, month)[1]))
 
 
 def year_span(year: int) -> Span:
-    """All days of a year."""
+    """Return the span of all days of a year."""
     return Span(date(year, 1, 1), date(year, 12, 31))
 
 
 def moment(text: str | None) -> datetime:
-    """An instant as a moment in UTC; the earliest moment where it is missing or unreadable."""
+    """Return a FHIR dateTime or instant as a datetime in UTC, for comparing instants.
+
+    A date without a time counts as 00:00 UTC. A missing or unreadable text gives ``datetime.min``.
+    """
     earliest = datetime.min.replace(tzinfo=UTC)
     try:
         day = date.fromisoformat((text or "")[:10])

@@ -1,4 +1,4 @@
-"""The errors a user can meet, and the exit code of each.
+"""The exceptions that fhircryo raises, and the exit code of each.
 
 Exit codes: 0 done; 1 a bug; 2 usage or settings; 3 source unreachable or refused;
 4 done, but something was unreadable; 5 the target rejected something; 6 another run holds the lock.
@@ -11,38 +11,38 @@ REJECTED = 5
 
 
 class FhircryoError(Exception):
-    """What a user can mend: the message says what, where and what to do."""
+    """A problem that the user can solve; the message says what, where and what to do."""
 
     exit_code = BUG
 
 
 class UsageError(FhircryoError):
-    """A wrong argument, setting, mapping or protocol."""
+    """An argument, a setting, a mapping or a protocol is wrong."""
 
     exit_code = 2
 
 
 class SourceError(FhircryoError):
-    """The source is not there or refuses to be read."""
+    """The source does not exist, cannot be reached or refuses to be read."""
 
     exit_code = 3
 
 
 class SignInError(SourceError):
-    """The server, or its token endpoint, does not let us in."""
+    """The server or its token endpoint does not accept our credentials."""
 
 
 class TargetError(FhircryoError):
-    """The target rejects what is written to it, or cannot be reached."""
+    """The target cannot be reached, or rejects what is written to it."""
 
     exit_code = REJECTED
 
 
 class LockedError(FhircryoError):
-    """Another run writes to the same target."""
+    """Another run holds the lock, for example because it writes to the same target."""
 
     exit_code = 6
 
 
 class UnreadableResource(Exception):
-    """One resource that cannot be read as FHIR; counted and reported, never fatal."""
+    """A resource that cannot be read as FHIR; it is counted and reported, and the run continues."""

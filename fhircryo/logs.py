@@ -1,8 +1,8 @@
-"""Log lines on stderr (text or JSON), and the masking of secrets in whatever people see.
+"""Log lines on stderr (text or JSON), and the masking of secrets in all output.
 
-Log lines carry ids and counts, never clinical values. A server may repeat a secret in an error
-message, and a bug may print one. Whoever holds a secret therefore registers it with
-``keep_secret``, and whoever writes text passes it through ``masked``.
+Log lines contain ids and counts, never clinical values. A server may repeat a secret in an error
+message, and a bug may print one. Code that reads a secret therefore registers it with
+``keep_secret``, and code that writes text for people passes it through ``masked``.
 """
 
 import json
@@ -15,49 +15,52 @@ from typing import NamedTuple
 
 MASK = "********"
 
-#: Shorter ones would be found in ordinary words.
+#: Shorter secrets are not masked: they would be found in ordinary words.
 _SHORTEST = 4
-#: A JSON Web Token, whosever it is. https://www.rfc-editor.org/rfc/rfc7515#section-7.1
+#: Any JSON Web Token, registered or not. https://www.rfc-editor.org/rfc/rfc7515#section-7.1
 _TOKEN = re.compile(r"\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?")
 
 
-class _Kept(NamedTuple):
-    lasting: set[str]
-    #: Tokens are renewed for as long as a run lasts; the old ones are worth nothing.
-    fleeting: deque[str]
+class _Secrets(NamedTuple):
+    permanent: set[str]
+    #: Tokens are renewed throughout a run; only the most recent ones are still valid.
+    short_lived: deque[str]
 
 
-_KEPT = _Kept(set(), deque(maxlen=64))
+_SECRETS = _Secrets(set(), deque(maxlen=64))
 
 
 def keep_secret(secret: str, *, fleeting: bool = False) -> str:
-    """Have a secret masked from now on; ``fleeting``: it is worth nothing soon. Gives it back."""
+    """Register a secret, so that ``masked`` masks it from now on; return the secret.
+
+    ``fleeting``: the secret expires soon, as a token does; only the latest 64 of these are kept.
+    """
     if len(secret) >= _SHORTEST:
         if fleeting:
-            _KEPT.fleeting.append(secret)
+            _SECRETS.short_lived.append(secret)
         else:
-            _KEPT.lasting.add(secret)
+            _SECRETS.permanent.add(secret)
     return secret
 
 
 def masked(text: str) -> str:
-    """A text with every secret in it masked."""
-    # The longest first: one may be a part of another.
-    for secret in sorted({*_KEPT.lasting, *_KEPT.fleeting}, key=len, reverse=True):
+    """Return the text with every registered secret and every JSON Web Token masked."""
+    # The longest first: a secret may be part of another one.
+    for secret in sorted({*_SECRETS.permanent, *_SECRETS.short_lived}, key=len, reverse=True):
         if secret in text:
             text = text.replace(secret, MASK)
     return _TOKEN.sub(MASK, text)
 
 
 class _TextLines(logging.Formatter):
-    """A line of text for each; what is secret is masked."""
+    """Formats a log record as a line of text, with secrets masked."""
 
     def format(self, record: logging.LogRecord) -> str:
         return masked(super().format(record))
 
 
 class _JsonLines(logging.Formatter):
-    """One JSON object per line; what is secret is masked."""
+    """Formats a log record as one line of JSON, with secrets masked."""
 
     def __init__(self, run: str) -> None:
         super().__init__()
@@ -78,9 +81,11 @@ class _JsonLines(logging.Formatter):
 
 
 def set_up_logs(level: str | None, log_format: str, run: str = "") -> None:
-    """Have our log lines written as the settings say; ``run`` tells runs apart.
+    """Configure the logger ``fhircryo`` to write to stderr.
 
-    On a terminal, where a bar shows the progress, only warnings are, unless a level is set.
+    ``level``: the lowest level that is written. None: ``info``, or ``warning`` on a terminal,
+    where a progress bar is shown. ``log_format``: ``text`` or ``json``. ``run``: an id that is
+    added to each line to distinguish runs.
     """
     level = level or ("warning" if sys.stderr.isatty() else "info")
     handler = logging.StreamHandler(sys.stderr)

@@ -1,4 +1,7 @@
-"""Settings: fhircryo.toml, then FHIRCRYO_... in the environment, then the command line."""
+"""Settings, read from fhircryo.toml, FHIRCRYO_... in the environment and the command line.
+
+The environment overrides the file, and the command line overrides both.
+"""
 
 import difflib
 import json
@@ -22,7 +25,7 @@ from pydantic_settings import (
 from fhircryo.errors import UsageError
 
 CONFIG_FILE = "fhircryo.toml"
-#: The base of our own canonicals and identifier systems.
+#: The base URL of fhircryo's own canonicals and identifier systems.
 DEFAULT_BASE = "https://w3id.org/fhircryo"
 DEFAULT_PROTOCOL = "bomers-2020"
 
@@ -30,15 +33,18 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 class ServerSettings(BaseModel):
-    """How a FHIR server is reached; times in seconds. Secrets stand in files or the environment."""
+    """How a FHIR server is reached. Times are in seconds.
+
+    Except for ``headers``, settings name a file or an environment variable that holds a secret.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     auth: Annotated[
         Literal["none", "basic", "bearer", "oauth2", "smart-backend"],
-        Field(description="How requests say who asks"),
+        Field(description="How requests are authenticated"),
     ] = "none"
-    user: Annotated[str | None, Field(description="For auth = basic")] = None
+    user: Annotated[str | None, Field(description="User name, for auth = basic")] = None
     password_env: Annotated[
         str | None, Field(description="Environment variable that holds the password")
     ] = None
@@ -51,95 +57,127 @@ class ServerSettings(BaseModel):
     ] = None
     token_command: Annotated[
         tuple[str, ...],
-        Field(description="Command and arguments that print the bearer token; run again likewise"),
+        Field(
+            description="Command and arguments that print the bearer token; run again after a 401"
+        ),
     ] = ()
     client_id: Annotated[
-        str | None, Field(description="For oauth2 and smart-backend: as we are registered")
+        str | None, Field(description="Registered client id, for oauth2 and smart-backend")
     ] = None
     key_file: Annotated[
-        Path | None, Field(description="Private key that signs us in: PEM or JWK, of mode 0600")
+        Path | None,
+        Field(description="File with the client's private key, as PEM or JWK; must have mode 0600"),
     ] = None
     key_id: Annotated[
-        str | None, Field(description="What the key is registered as; unset: its thumbprint")
+        str | None,
+        Field(description="Key id (kid) under which the key is registered; unset: its thumbprint"),
     ] = None
     client_secret_env: Annotated[
-        str | None, Field(description="Environment variable that holds the client's secret")
+        str | None, Field(description="Environment variable that holds the client secret")
     ] = None
-    client_secret_file: Annotated[
-        Path | None, Field(description="File with the client's secret")
-    ] = None
+    client_secret_file: Annotated[Path | None, Field(description="File with the client secret")] = (
+        None
+    )
     client_authentication: Annotated[
         Literal["client_secret_basic", "client_secret_post", "private_key_jwt"] | None,
         Field(
-            description="For oauth2: how the client proves who it is; unset: private_key_jwt with"
-            " key_file, else client_secret_basic"
+            description="For oauth2: how the client authenticates at the token endpoint; unset:"
+            " private_key_jwt if key_file is set, otherwise client_secret_basic"
         ),
     ] = None
     token_url: Annotated[
         str | None,
-        Field(description="The token endpoint; for smart-backend unset: the server names it"),
+        Field(
+            description="URL of the token endpoint; unset: smart-backend reads it from the server's"
+            " SMART configuration"
+        ),
     ] = None
     token_origins: Annotated[
         tuple[str, ...],
-        Field(description="Other origins at which the server may name its token endpoint"),
+        Field(description="Other origins at which the server's token endpoint may be"),
     ] = ()
     scopes: Annotated[
         tuple[str, ...],
-        Field(description="Scopes to ask for; for smart-backend unset: what the command needs"),
+        Field(
+            description="Scopes to request; unset: smart-backend requests those that the command"
+            " needs"
+        ),
     ] = ()
     assertion_audience: Annotated[
-        str | None, Field(description="Whom assertions are for; unset: the token endpoint's URL")
+        str | None,
+        Field(description="Audience (aud) of signed assertions; unset: the token endpoint's URL"),
     ] = None
-    headers: Annotated[dict[str, SecretStr], Field(description="Sent with every request")] = {}
-    connect_timeout: Annotated[float, Field(gt=0, description="To reach the server")] = 10.0
-    read_timeout: Annotated[float, Field(gt=0, description="Between two bytes of an answer")] = (
-        120.0
-    )
+    headers: Annotated[
+        dict[str, SecretStr], Field(description="HTTP headers to send with every request")
+    ] = {}
+    connect_timeout: Annotated[
+        float, Field(gt=0, description="Timeout for connecting to the server, in seconds")
+    ] = 10.0
+    read_timeout: Annotated[
+        float,
+        Field(gt=0, description="Longest wait between two bytes of a response, in seconds"),
+    ] = 120.0
     retry_budget: Annotated[
-        float, Field(ge=0, description="How long one request may be tried again in all")
+        float, Field(ge=0, description="Total time for retrying one request, in seconds")
     ] = 300.0
-    page_size: Annotated[int, Field(ge=1, description="Resources asked for per page")] = 500
-    verify_tls: Annotated[bool, Field(description="false is dangerous, and told in every run")] = (
-        True
-    )
-    ca_bundle: Annotated[Path | None, Field(description="PEM file of trusted authorities")] = None
-    client_certificate: Annotated[
-        Path | None, Field(description="PEM or PKCS#12 file, for mutual TLS")
+    page_size: Annotated[
+        int, Field(ge=1, description="Number of resources to request per page")
+    ] = 500
+    verify_tls: Annotated[
+        bool,
+        Field(
+            description="Verify the server's TLS certificate; false is dangerous, and every run"
+            " logs a warning"
+        ),
+    ] = True
+    ca_bundle: Annotated[
+        Path | None, Field(description="PEM file of trusted certificate authorities")
     ] = None
-    client_key: Annotated[Path | None, Field(description="PEM file, where it is its own")] = None
+    client_certificate: Annotated[
+        Path | None, Field(description="Client certificate for mutual TLS, as PEM or PKCS#12")
+    ] = None
+    client_key: Annotated[
+        Path | None,
+        Field(description="PEM file with the certificate's key, if the key is in a separate file"),
+    ] = None
     client_key_password_env: Annotated[
-        str | None, Field(description="Environment variable that holds its password")
+        str | None, Field(description="Environment variable that holds the key's password")
     ] = None
     client_key_password_file: Annotated[
-        Path | None, Field(description="File with the password of client_key, or of PKCS#12")
+        Path | None,
+        Field(description="File with the password of client_key or of the PKCS#12 file"),
     ] = None
     origins: Annotated[
-        tuple[str, ...], Field(description="Other origins that links and redirects may lead to")
+        tuple[str, ...],
+        Field(description="Other origins that links and redirects of the server may lead to"),
     ] = ()
     max_response_mb: Annotated[
-        int, Field(ge=1, description="Megabytes of an answer, unpacked; more is refused")
+        int,
+        Field(ge=1, description="Largest response that is read, in megabytes after decompression"),
     ] = 256
     max_depth: Annotated[
-        int, Field(ge=10, le=500, description="Levels of an answer's JSON; more is refused")
+        int, Field(ge=10, le=500, description="Deepest nesting of a response's JSON that is read")
     ] = 100
 
     max_file_gb: Annotated[
-        int, Field(ge=1, description="Gigabytes of a file of a bulk export; more is refused")
+        int, Field(ge=1, description="Largest file of a bulk export that is read, in gigabytes")
     ] = 64
     bulk_patience: Annotated[
-        float, Field(gt=0, description="How many seconds a bulk export may take in all")
+        float, Field(gt=0, description="Longest wait for a bulk export to finish, in seconds")
     ] = 24 * 3600.0
 
     @field_validator("headers")
     @classmethod
-    def _one_line_each(cls, headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
-        """What requests would refuse, with the value in its words."""
+    def _check_headers(cls, headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        """Reject headers that requests would reject with the secret value in its message."""
         for name, value in headers.items():
             text = value.get_secret_value()
             if not _HEADER_NAME.fullmatch(name):
-                raise ValueError("not the name of a header")
+                raise ValueError("not a valid name of an HTTP header")
             if text != text.strip() or not text.isprintable():
-                raise ValueError(f"{name}: begins or ends with a space, or is of several lines")
+                raise ValueError(
+                    f"{name}: the value begins or ends with a space, or has several lines"
+                )
         return headers
 
 
@@ -151,72 +189,101 @@ class WriteSettings(BaseModel):
     subject: Annotated[
         Literal["literal", "logical", "match"] | None,
         Field(
-            description="How a patient is referred to: by his id, by type and identifier, or by the"
-            " target's own patient; unset: literal where TARGET is SOURCE, else logical"
+            description="How a patient is referred to: literal (by id), logical (by type and"
+            " identifier) or match (as the target's own patient); unset: literal if TARGET is"
+            " SOURCE, otherwise logical"
         ),
     ] = None
     subject_system: Annotated[
         str | None,
-        Field(description="For subject = match: the identifier system that both servers know"),
+        Field(
+            description="For subject = match: the identifier system by which both servers identify"
+            " patients"
+        ),
     ] = None
     evidence_references: Annotated[
         Literal["logical", "literal"],
-        Field(description="How evidence is referred to; literal keeps it from being deleted"),
+        Field(
+            description="How evidence is referred to; with literal references the server may refuse"
+            " to delete the evidence"
+        ),
     ] = "logical"
     source_base: Annotated[
         str | None,
         Field(
             pattern=r"^https?://\S+[^/\s]$",
-            description="Base URL that logical references name, where SOURCE is a folder",
+            description="Base URL that logical references contain if SOURCE is a folder",
         ),
     ] = None
     bundle_size: Annotated[
-        int, Field(ge=1, description="Entries of a transaction; a patient is never divided")
+        int,
+        Field(
+            ge=1,
+            description="Entries per transaction; the entries of a patient are always in the same"
+            " transaction",
+        ),
     ] = 100
     retraction_share: Annotated[
         Decimal,
-        Field(ge=0, le=1, description="Share of patients that may be retracted without being told"),
+        Field(
+            ge=0,
+            le=1,
+            description="Largest share of patients whose endpoints are retracted without explicit"
+            " permission",
+        ),
     ] = Decimal("0.1")
     retraction_patients: Annotated[
-        int, Field(ge=0, description="Number of patients that may be, whatever the share")
+        int,
+        Field(
+            ge=0,
+            description="Number of patients whose endpoints may always be retracted, regardless of"
+            " retraction_share",
+        ),
     ] = 5
 
 
 class SyncSettings(BaseModel):
-    """What a scheduled run reads and writes, and how often it looks at everything."""
+    """What a scheduled run reads and writes, and how often it reads everything."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    source: Annotated[
-        str | None, Field(description="The base URL of the FHIR server that is read")
-    ] = None
+    source: Annotated[str | None, Field(description="Base URL of the FHIR server to read from")] = (
+        None
+    )
     target: Annotated[
-        str | None, Field(description="Of the one that is written to; unset: the same")
+        str | None, Field(description="Base URL of the FHIR server to write to; unset: the source")
     ] = None
     patients: Annotated[
-        str | None, Field(description="File or Group/ID: who is followed; unset: who has an index")
+        str | None,
+        Field(
+            description="Patients to follow: a file of ids, or Group/ID; unset: all patients with"
+            " an index procedure"
+        ),
     ] = None
-    exclude: Annotated[Path | None, Field(description="File of patients who objected")] = None
+    exclude: Annotated[
+        Path | None, Field(description="File with the ids of patients who objected")
+    ] = None
     bulk: Annotated[
         str | None,
         Field(description="Read by bulk export: system, patient or Group/ID; unset: by searches"),
     ] = None
     overlap: Annotated[
-        float, Field(ge=0, description="Seconds before the last run that are read again")
+        float,
+        Field(ge=0, description="How far before the last run reading starts again, in seconds"),
     ] = 300.0
     full_every_days: Annotated[
-        int, Field(ge=1, description="How often everything is read, whatever changed")
+        int, Field(ge=1, description="Days between runs that read everything, not only changes")
     ] = 7
     accept_unreadable: Annotated[
-        bool, Field(description="Write though something of the source was unreadable")
+        bool, Field(description="Write even if something in the source was unreadable")
     ] = False
     metrics_file: Annotated[
-        Path | None, Field(description="File for Prometheus's textfile collector")
+        Path | None, Field(description="Metrics file for Prometheus's textfile collector")
     ] = None
 
 
 class Settings(BaseSettings):
-    """What a site sets once; the names are those of fhircryo.toml."""
+    """The settings of a site; the field names are the keys of fhircryo.toml."""
 
     model_config = SettingsConfigDict(
         env_prefix="FHIRCRYO_",
@@ -231,16 +298,22 @@ class Settings(BaseSettings):
         str,
         Field(
             pattern=r"^https?://\S+[^/\s]$",
-            description="Base of our canonicals and identifier systems",
+            description="Base URL of fhircryo's canonicals and identifier systems",
         ),
     ] = DEFAULT_BASE
     source_name: Annotated[
         str,
-        Field(description="Tells sources apart that write to one target; part of every identifier"),
+        Field(
+            description="Name that distinguishes sources that write to the same target; part of"
+            " every identifier"
+        ),
     ] = ""
     timezone: Annotated[
         str | None,
-        Field(description="IANA name; times written in UTC are converted to it before the date"),
+        Field(
+            description="IANA time zone to which times written in UTC are converted before their"
+            " date is taken"
+        ),
     ] = None
     complete_types: Annotated[
         tuple[str, ...],
@@ -248,52 +321,55 @@ class Settings(BaseSettings):
         Field(description="Types whose absence from the source means that nothing happened"),
     ] = ()
     test_data: Annotated[
-        bool, Field(description="Take resources labelled HTEST as if they were real")
+        bool, Field(description="Process resources labelled HTEST as if they were real")
     ] = False
-    protocol: Annotated[str, Field(description="A shipped protocol's name, or a YAML file")] = (
-        DEFAULT_PROTOCOL
-    )
+    protocol: Annotated[
+        str, Field(description="Name of a shipped protocol, or path of a YAML file")
+    ] = DEFAULT_PROTOCOL
     mappings: Annotated[
         tuple[Path, ...],
         NoDecode,
-        Field(description="Site overlays, laid over the shipped mappings in order"),
+        Field(description="Site overlays, applied to the shipped mappings in this order"),
     ] = ()
     source: Annotated[
-        ServerSettings, Field(description="How SOURCE is reached where it is a FHIR server")
+        ServerSettings, Field(description="How SOURCE is reached if it is a FHIR server")
     ] = ServerSettings()
     target: Annotated[
         ServerSettings | None,
-        Field(description="How TARGET is reached; unset: as SOURCE where both are one server"),
+        Field(
+            description="How TARGET is reached if it is a FHIR server; unset: like SOURCE if both"
+            " are the same server"
+        ),
     ] = None
     write: Annotated[
         WriteSettings, Field(description="How endpoints are written to a FHIR server")
     ] = WriteSettings()
     smallest_group: Annotated[
         int,
-        Field(ge=2, description="Groups smaller than this are not shown with --aggregate-only"),
+        Field(ge=2, description="Smallest group whose figures are shown with --aggregate-only"),
     ] = 5
     sync: Annotated[SyncSettings, Field(description="What fhircryo sync does")] = SyncSettings()
     log_format: Annotated[
-        Literal["text", "json"], Field(description="How log lines are written, on stderr")
+        Literal["text", "json"], Field(description="Format of log lines on stderr")
     ] = "text"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"] | None,
-        Field(description="From which level on; unset: info, on a terminal warning"),
+        Field(description="Lowest level that is logged; unset: info, on a terminal warning"),
     ] = None
     state_folder: Annotated[
         Path | None,
-        Field(description="Where locks and state are kept; unset: the user's state folder"),
+        Field(description="Folder for locks and state; unset: the user's state folder"),
     ] = None
 
     @field_validator("complete_types", "mappings", mode="before")
     @classmethod
-    def _lists_of_the_environment(cls, value: Any) -> Any:
-        """In the environment a list is written with commas, or as JSON."""
+    def _parse_list(cls, value: Any) -> Any:
+        """Parse a list from the environment: separated by commas, or as JSON."""
         if isinstance(value, str) and value.lstrip().startswith("["):
             try:
                 return tuple(json.loads(value))
             except (ValueError, TypeError):
-                raise ValueError("neither names with commas between nor a JSON list") from None
+                raise ValueError("neither a list separated by commas nor a JSON list") from None
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
@@ -307,7 +383,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The strongest first: given by the caller, environment, file."""
+        """Return the sources of settings by precedence: the caller, the environment, the file."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
 
@@ -320,7 +396,11 @@ _SECTIONS: dict[str, type[BaseModel]] = {
 
 
 def _check_environment() -> None:
-    """A misspelt variable would otherwise be a setting that silently does nothing."""
+    """Reject unknown FHIRCRYO_ variables: a misspelt one would otherwise be ignored silently.
+
+    Raises:
+        UsageError: a variable names no setting.
+    """
     prefix = str(Settings.model_config["env_prefix"])
     known = {f"{prefix}{name}".upper() for name in Settings.model_fields}
     for section, model in _SECTIONS.items():
@@ -333,22 +413,23 @@ def _check_environment() -> None:
 
 
 def load_settings(config: Path | None = None, **given: Any) -> Settings:
-    """The settings in force; ``given`` (those that are not None) are the strongest.
+    """Return the settings in force.
 
-    ``config``: the file, where it is not ``fhircryo.toml`` in the current folder.
+    ``config``: the settings file; None: ``fhircryo.toml`` in the current folder, if it exists.
+    ``given``: settings that override the environment and the file, unless their value is None.
 
     Raises:
-        UsageError: a setting is wrong or not known; the file named is not there.
+        UsageError: a setting is wrong or unknown, or the file ``config`` does not exist.
     """
     _check_environment()
     if config is not None and not config.is_file():
         raise UsageError(f"{config}: no such settings file")
 
-    class OfFile(Settings):
+    class FileSettings(Settings):
         model_config = SettingsConfigDict(toml_file=config or CONFIG_FILE)
 
     try:
-        return OfFile(**{key: value for key, value in given.items() if value is not None})
+        return FileSettings(**{key: value for key, value in given.items() if value is not None})
     except ValidationError as error:
         lines = [
             f"setting {'.'.join(str(part) for part in detail['loc'])}: {detail['msg']}"
@@ -360,23 +441,28 @@ def load_settings(config: Path | None = None, **given: Any) -> Settings:
         raise UsageError(f"{config or CONFIG_FILE} or FHIRCRYO_...: {error}") from error
 
 
-class InForce(NamedTuple):
-    """A setting as it is in force: its name, its value as shown, and where it comes from."""
+class SettingInForce(NamedTuple):
+    """A setting in force: its name, its value (masked if it may be secret) and its origin.
+
+    ``origin``: the settings file, an environment variable or ``default``.
+    """
 
     name: str
     value: str
     origin: str
 
 
-#: Settings that hold secrets themselves; all others name a place where one stands.
+#: Settings that hold secrets themselves; the others name a file or variable that holds one.
 _SECRET = frozenset({"headers"})
 
 
-def settings_in_force(config: Path | None = None) -> list[InForce]:
-    """Every setting with its value, masked where it may be secret, and its origin.
+def settings_in_force(config: Path | None = None) -> list[SettingInForce]:
+    """Return every setting with its value and its origin.
+
+    ``config``: the settings file; None: ``fhircryo.toml`` in the current folder, if it exists.
 
     Raises:
-        UsageError: a setting is wrong or not known.
+        UsageError: a setting is wrong or unknown.
     """
     settings = load_settings(config)
     file = config or Path(CONFIG_FILE)
@@ -393,26 +479,26 @@ def settings_in_force(config: Path | None = None) -> list[InForce]:
             origin = str(file) if name in written else "default"
         secret = name.rpartition(".")[2] in _SECRET and value
         shown = "********" if secret else json.dumps(value, ensure_ascii=False)
-        found.append(InForce(name, shown, origin))
+        found.append(SettingInForce(name, shown, origin))
     return found
 
 
-def _flat(content: dict[str, Any], before: str = "") -> dict[str, Any]:
-    """Sections unfolded: ``source.auth``; a table that is a setting itself stays whole."""
+def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return settings by dotted name (``source.auth``); the value of ``headers`` stays a table."""
     found: dict[str, Any] = {}
     for name, value in content.items():
         if isinstance(value, dict) and name not in _SECRET:
-            found |= _flat(value, f"{before}{name}.")
+            found |= _flat(value, f"{prefix}{name}.")
         else:
-            found[f"{before}{name}"] = value
+            found[f"{prefix}{name}"] = value
     return found
 
 
 def commented_settings() -> str:
-    """A settings file with every setting, explained and commented out."""
+    """Return the text of a settings file with every setting, described and commented out."""
     lines = [
-        "# Settings of fhircryo. FHIRCRYO_... in the environment is stronger than this file, the",
-        "# command line stronger than both. Secrets do not belong here: name a variable or a file.",
+        "# Settings of fhircryo. FHIRCRYO_... in the environment overrides this file, and the",
+        "# command line overrides both. Do not write secrets here: name a variable or a file.",
         "",
     ]
     sections = []
@@ -429,6 +515,7 @@ def commented_settings() -> str:
 
 
 def _commented(name: str, field: FieldInfo) -> list[str]:
+    """Return the lines of one setting: its description, and its default as TOML."""
     default = field.default
     if default is None:
         example = '""'

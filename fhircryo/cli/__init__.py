@@ -1,1 +1,1 @@
-"""The command line: one module per command, arguments in, one call, words out."""
+"""The command line: each module reads a command's arguments, makes one call, prints the result."""

@@ -1,18 +1,18 @@
-"""``fhircryo auth``: keys, and whether a server lets us in."""
+"""``fhircryo auth``: keys for signing in, and a test of signing in."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from fhircryo.cli.options import Config
+from fhircryo.cli.options import Config, ServerSource
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()
 def _auth() -> None:
-    """Signing in to FHIR servers: keys, and whether a server lets us in."""
+    """Create keys for FHIR servers, and test signing in to a server."""
 
 
 @app.command()
@@ -21,26 +21,27 @@ def keygen(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="Where the private key is written, of mode 0600.",
+            help="File to write the private key to, with mode 0600.",
             show_default=False,
         ),
     ],
     algorithm: Annotated[
         Literal["RS384", "ES384"],
-        typer.Option(help="What the key signs by; every SMART server knows one of the two."),
+        typer.Option(help="Signature algorithm; every SMART server supports one of the two."),
     ] = "RS384",
     jwks: Annotated[
         Path | None,
         typer.Option(
             metavar="JWKS",
-            help="Where the public key goes; keys that are there stay. [default: FILE.jwks.json]",
+            help="File to add the public key to; its other keys are kept."
+            " [default: FILE.jwks.json]",
         ),
     ] = None,
 ) -> None:
-    """Make a key to sign in with: the private key for us alone, the JWKS to register.
+    """Create a key for signing in: a private key, and a JWKS to register with the server.
 
-    A key file is never overwritten. To change keys: make a new one into the same JWKS, have that
-    registered, then set key_file to the new one, and take the old one out of the JWKS.
+    A key file is never overwritten. To change keys: create a new key with the same JWKS, have the
+    JWKS registered, set key_file to the new key, and remove the old key from the JWKS.
 
     \b
     Example:
@@ -50,7 +51,7 @@ def keygen(
 
     public = jwks or file.with_name(f"{file.name}.jwks.json")
     key = write_key_pair(file, public, algorithm)
-    typer.echo(f"private key  {file}   keep it here: setting key_file")
+    typer.echo(f"private key  {file}   keep it secret: setting key_file")
     typer.echo(f"public key   {public}   give this to the server's team")
     typer.echo(f"algorithm    {key.algorithm} ({key.size})")
     typer.echo(f"kid          {key.kid}")
@@ -58,18 +59,17 @@ def keygen(
 
 @app.command("test")
 def sign_in(
-    source: Annotated[
-        str,
-        typer.Argument(metavar="SOURCE", help="The base URL of a FHIR server.", show_default=False),
-    ],
+    source: ServerSource,
     target: Annotated[
-        bool, typer.Option("--target", help="Sign in as to TARGET: by its settings, to write.")
+        bool,
+        typer.Option("--target", help="Sign in with the settings of the target, and to write."),
     ] = False,
     config: Config = None,
 ) -> None:
-    """Sign in to a server, and tell step by step what happens; secrets are masked.
+    """Sign in to a server and report each step, with secrets masked.
 
-    Nothing is read but a count, and nothing is written. Exit code 0 where we are let in, else 3.
+    The command reads only a count of resources, and writes nothing. The exit code is 0 if the
+    server grants access, and 3 otherwise.
 
     \b
     Example:
@@ -80,17 +80,16 @@ def sign_in(
     from fhircryo.logs import set_up_logs
     from fhircryo.settings import load_settings
     from fhircryo.setup.doctor.check import exit_code
-    from fhircryo.setup.doctor.check_sign_in import look_at_sign_in
+    from fhircryo.setup.doctor.check_sign_in import sign_in_checks
     from fhircryo.sources.places import server_of
 
     if server_of(source) is None:
-        raise UsageError(f"{source}: SOURCE is the base URL of a FHIR server")
+        raise UsageError(f"{source}: SOURCE must be the base URL of a FHIR server")
     settings = load_settings(config)
     set_up_logs(settings.log_level, settings.log_format)
     server = (settings.target or settings.source) if target else settings.source
-    findings = []
-    for finding in look_at_sign_in(source, server, WRITING if target else READING):
-        findings.append(finding)
-        advice = f"; {finding.advice}" if finding.advice else ""
-        typer.echo(f"{finding.status:<8} {finding.check:<17} {finding.words}{advice}")
-    raise typer.Exit(exit_code(findings))
+    results = []
+    for result in sign_in_checks(source, server, WRITING if target else READING):
+        results.append(result)
+        typer.echo(f"{result.status:<8} {result.check:<17} {result.text}")
+    raise typer.Exit(exit_code(results))

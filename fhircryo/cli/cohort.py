@@ -1,8 +1,9 @@
-"""``fhircryo cohort``: a source's cohort as tables, statistics and a report."""
+"""``fhircryo cohort``: the cohort of a source as tables, statistics and a report."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +22,7 @@ from fhircryo.cli.options import (
     Workers,
     parse_day,
 )
+from fhircryo.cli.run_options import ReadOptions, RunOptions
 from fhircryo.errors import DONE, UNREADABLE, SourceError, UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ def cohort(
         Path,
         typer.Argument(
             metavar="FOLDER",
-            help="Folder to write to; new, or of an earlier run.",
+            help="Folder to write to: a new one, or one that an earlier run wrote.",
             show_default=False,
         ),
     ],
@@ -46,32 +48,44 @@ def cohort(
     mappings: Mappings = None,
     index_from: Annotated[
         date | None,
-        typer.Option("--from", parser=parse_day, metavar="DATE", help="First index date."),
+        typer.Option(
+            "--from", parser=parse_day, metavar="DATE", help="First index date of the cohort."
+        ),
     ] = None,
     index_to: Annotated[
         date | None,
-        typer.Option("--to", parser=parse_day, metavar="DATE", help="Last index date."),
+        typer.Option(
+            "--to", parser=parse_day, metavar="DATE", help="Last index date of the cohort."
+        ),
     ] = None,
     patients: Patients = None,
     exclude: Exclude = None,
     formats: Annotated[
         str,
-        typer.Option("--format", metavar="LIST", help="Of the tables: csv, parquet, redcap."),
+        typer.Option(
+            "--format", metavar="LIST", help="Formats of the tables, out of csv, parquet, redcap."
+        ),
     ] = _DEFAULT_FORMATS,
     identified: Annotated[
         bool,
-        typer.Option("--identified", help="With patient ids, dates and resource ids."),
+        typer.Option(
+            "--identified", help="Write patient ids, dates and resource ids to the tables."
+        ),
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask about --identified.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask for confirmation of --identified.")
+    ] = False,
     aggregate_only: Annotated[
         bool,
-        typer.Option("--aggregate-only", help="No row per patient, no small group anywhere."),
+        typer.Option(
+            "--aggregate-only", help="Write statistics only: no row per patient, no small group."
+        ),
     ] = False,
     key: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Key of the pseudonyms, made where it is not there. [default: FOLDER.key]",
+            help="Key of the pseudonyms, created if it does not exist. [default: FOLDER.key]",
         ),
     ] = None,
     report: Annotated[
@@ -81,7 +95,7 @@ def cohort(
     bulk: BulkLevel = None,
     keep: Keep = False,
 ) -> None:
-    """Write the cohort of SOURCE as tables, with statistics and a report; pseudonymised.
+    """Write the cohort of SOURCE as pseudonymised tables, with statistics and a report.
 
     \b
     Example:
@@ -89,49 +103,101 @@ def cohort(
       fhircryo cohort https://fhir.hospital.example/r4 cohort/ --from 2011-01-01 --to 2016-12-31
       fhircryo cohort export/ figures/ --aggregate-only
     """
-    from fhircryo.cli.options import bulk_of, job_of, workers_for
-    from fhircryo.cli.progress import progress
-    from fhircryo.research.aggregate import aggregated
-    from fhircryo.research.build import Between
-    from fhircryo.research.cohort_folder import Execution, write_cohort
-    from fhircryo.research.folder_options import FolderOptions
-
-    kind = _kind(identified, aggregate_only)
-    if index_from is not None and index_to is not None and index_to < index_from:
-        raise UsageError("--to is before --from: no index date lies between them")
-    chosen = _formats(formats)
-    if aggregate_only and formats != _DEFAULT_FORMATS:
-        raise UsageError("--format is for tables with a row per patient, not for --aggregate-only")
-    if key is not None and kind != "pseudonymised":
-        raise UsageError(f"--key is for pseudonyms, and {kind} tables have none")
+    output = _Output(
+        folder, _kind(identified, aggregate_only), formats, report, key, index_from, index_to
+    )
+    output.check()
     if identified and not yes:
-        _ask(folder)
-    job = job_of(as_of, protocol, mappings, source, patients, exclude)
-    between = Between(index_from, index_to)
-    options = FolderOptions(kind, chosen, report, between, job.settings.smallest_group, key)
-    with progress() as (stage, advance), _kept(folder):
-        execution = Execution(
-            workers=workers or workers_for(source),
-            progress=advance,
-            stage=stage,
-            bulk=bulk_of(bulk, keep, source, folder.resolve(), stage),
-        )
-        found = write_cohort(source, folder, job, options, execution)
-    flow = found.flow
-    if aggregate_only:
-        flow = aggregated(found.analysis, options.threshold).flow
-    print_cohort(found, flow, source, narrowed=patients is not None or exclude is not None)
-    typer.echo(f"{kind}: {folder}")
-    if report:
-        typer.echo(f"report: {folder / 'report.html'}")
-    if kind == "pseudonymised":
-        typer.echo(f"key of the pseudonyms, keep it apart: {key or f'{folder}.key'}")
+        _confirm_identified(folder)
+    run = RunOptions(source, as_of, protocol, mappings, patients, exclude)
+    found = _write(run, ReadOptions(workers, bulk, keep), output)
+    _print_output(output)
     raise typer.Exit(UNREADABLE if found.flow.unreadable else DONE)
 
 
+@dataclass(frozen=True)
+class _Output:
+    """The options that say what the cohort's folder holds."""
+
+    folder: Path
+    kind: "CohortKind"
+    formats: str
+    report: bool
+    key: Path | None
+    index_from: date | None
+    index_to: date | None
+
+    def check(self) -> None:
+        """Raise a UsageError if the options contradict each other."""
+        first, last = self.index_from, self.index_to
+        if first is not None and last is not None and last < first:
+            raise UsageError("--to is before --from: no index date lies between them")
+        self.table_formats()
+        if self.kind == "aggregate-only" and self.formats != _DEFAULT_FORMATS:
+            raise UsageError(
+                "--format needs tables with a row per patient; --aggregate-only writes none"
+            )
+        if self.key is not None and self.kind != "pseudonymised":
+            raise UsageError(f"--key is for pseudonyms, and {self.kind} tables have none")
+
+    def table_formats(self) -> tuple[str, ...]:
+        """The formats of the tables, each once."""
+        from fhircryo.research.folder_options import FORMATS
+
+        names = (name.strip() for name in self.formats.split(","))
+        chosen = tuple(dict.fromkeys(name for name in names if name))
+        for name in chosen:
+            if name not in FORMATS:
+                raise UsageError(f"--format {name}: not one of {', '.join(FORMATS)}")
+        if not chosen:
+            raise UsageError(f"--format: name one or more of {', '.join(FORMATS)}")
+        return chosen
+
+
+def _kind(identified: bool, aggregate_only: bool) -> "CohortKind":
+    if identified and aggregate_only:
+        raise UsageError("--identified and --aggregate-only exclude each other; choose one")
+    if identified:
+        return "identified"
+    return "aggregate-only" if aggregate_only else "pseudonymised"
+
+
+def _write(run: RunOptions, reading: ReadOptions, output: _Output) -> "Cohort":
+    """Compute the cohort, write its folder, and print where patients were lost."""
+    from fhircryo.cli.progress import progress
+    from fhircryo.research.aggregate import aggregated
+    from fhircryo.research.build import Between
+    from fhircryo.research.cohort_folder import write_cohort
+    from fhircryo.research.folder_options import FolderOptions
+    from fhircryo.runs.execution import Execution
+
+    config = run.config()
+    options = FolderOptions(
+        output.kind,
+        output.table_formats(),
+        output.report,
+        Between(output.index_from, output.index_to),
+        config.settings.smallest_group,
+        output.key,
+    )
+    with progress() as (stage, advance), _partial_work_named(output.folder):
+        execution = Execution(
+            workers=reading.worker_count(run.source),
+            progress=advance,
+            stage=stage,
+            bulk=reading.bulk_export(run.source, output.folder.resolve(), stage),
+        )
+        found = write_cohort(run.source, output.folder, config, options, execution)
+    flow = found.flow
+    if output.kind == "aggregate-only":
+        flow = aggregated(found.analysis, options.threshold).flow
+    print_flow(found, flow, run.source, narrowed=run.narrowed)
+    return found
+
+
 @contextmanager
-def _kept(folder: Path) -> Iterator[None]:
-    """Say what is kept of a run that breaks off."""
+def _partial_work_named(folder: Path) -> Iterator[None]:
+    """Say where the data that were read so far are kept if the run does not finish."""
     from fhircryo.storage.work_folder import OLDEST, work_folder_of
 
     try:
@@ -141,67 +207,51 @@ def _kept(folder: Path) -> Iterator[None]:
         if work.is_dir():
             hours = int(OLDEST.total_seconds() // 3600)
             print(
-                f"What was read is kept in {work} for {hours} hours: run it again to go on from"
-                " there, or remove that folder",
+                f"The data that were read are kept in {work} for {hours} hours. Run the command"
+                " again to continue from there, or remove that folder.",
                 file=sys.stderr,
             )
         raise
 
 
-def _kind(identified: bool, aggregate_only: bool) -> "CohortKind":
-    if identified and aggregate_only:
-        raise UsageError("--identified and --aggregate-only: choose one")
-    if identified:
-        return "identified"
-    return "aggregate-only" if aggregate_only else "pseudonymised"
-
-
-def _formats(text: str) -> tuple[str, ...]:
-    from fhircryo.research.folder_options import FORMATS
-
-    chosen = tuple(dict.fromkeys(one.strip() for one in text.split(",") if one.strip()))
-    for one in chosen:
-        if one not in FORMATS:
-            raise UsageError(f"--format {one}: not one of {', '.join(FORMATS)}")
-    if not chosen:
-        raise UsageError(f"--format: name one or more of {', '.join(FORMATS)}")
-    return chosen
-
-
-def _ask(folder: Path) -> None:
-    """Say what identified tables are, and have it confirmed."""
+def _confirm_identified(folder: Path) -> None:
+    """Explain what identified tables are, and ask for confirmation."""
     print(
         f"--identified: {folder} will hold patient ids, the ids of their resources and exact dates:"
-        " health data of named people. Keep it where only those may read it who may read the"
-        " record.",
+        " health data of identifiable people. Keep it where only people who may read the patients'"
+        " records have access.",
         file=sys.stderr,
     )
     if not sys.stdin.isatty():
-        raise UsageError("--identified has to be confirmed: add --yes")
+        raise UsageError("--identified needs confirmation: add --yes")
     if not typer.confirm("Write identified tables?", err=True):
         raise typer.Exit(DONE)
 
 
-def print_cohort(found: "Cohort", flow: "Flow", source: str, *, narrowed: bool = False) -> None:
-    """Where patients were lost, on stderr; what is wrong comes first."""
+def print_flow(found: "Cohort", flow: "Flow", source: str, *, narrowed: bool) -> None:
+    """Print on stderr where patients were lost, beginning with what is wrong.
+
+    ``narrowed``: only some of the patients in the source were requested.
+    """
+    from fhircryo.cli.source_warnings import source_warnings
     from fhircryo.research.flow import flow_words
 
-    lines = []
-    if flow.unreadable:
-        lines.append(
-            f"UNREADABLE: {flow.unreadable} lines or files; fhircryo compute says which, and do not"
-            " take the rest for the whole"
-        )
-    for kind in flow.lacking:
-        lines.append(
-            f"LACKING: no {kind} in the whole source: endpoints that would rest on there being"
-            " none are absent (source-lacks-type)"
-        )
-    for patient in found.unknown_patients:
-        lines.append(f"UNKNOWN: Patient/{patient} was asked for and is not in the source")
+    advice = "fhircryo compute lists them"
+    lines = source_warnings(flow.unreadable, advice, flow.lacking, found.unknown_patients)
     lines += flow_words(flow)
     if not flow.cohort:
-        lines.append("No patient is in the cohort: all of them were lost as shown above.")
+        lines.append("The cohort is empty: all patients were lost as shown above.")
         if not narrowed:
             lines.append(f"Are the site's codes mapped? See fhircryo mappings survey {source}")
     print("\n".join(lines), file=sys.stderr)
+
+
+def _print_output(output: _Output) -> None:
+    """Print what was written, and where."""
+    folder = output.folder
+    typer.echo(f"{output.kind}: {folder}")
+    if output.report:
+        typer.echo(f"report: {folder / 'report.html'}")
+    if output.kind == "pseudonymised":
+        key = output.key or f"{folder}.key"
+        typer.echo(f"key of the pseudonyms, to be kept separately: {key}")

@@ -1,4 +1,4 @@
-"""``fhircryo compute``: a source's endpoints, written to a target."""
+"""``fhircryo compute``: the endpoints of a source, written to a folder or a server."""
 
 import sys
 from pathlib import Path
@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fhircryo.cli.options import (
+    AcceptUnreadable,
+    AllowRetractions,
     AsOf,
     BulkLevel,
+    DryRun,
     Exclude,
     Keep,
     Mappings,
@@ -17,18 +20,12 @@ from fhircryo.cli.options import (
     Source,
     Workers,
 )
-from fhircryo.cli.writing import (
-    AcceptUnreadable,
-    AllowRetractions,
-    DryRun,
-    exit_code,
-    print_pushed,
-)
+from fhircryo.cli.published_text import NOTHING_WRITTEN, exit_code, print_published
+from fhircryo.cli.run_options import ReadOptions, RunOptions
 from fhircryo.errors import DONE, UNREADABLE, UsageError
 
 if TYPE_CHECKING:
     from fhircryo.publish.target_server import Permissions
-    from fhircryo.runs.run_config import RunConfig
     from fhircryo.runs.summary import Summary
 
 
@@ -50,11 +47,13 @@ def compute(
     workers: Workers = 0,
     validate: Annotated[
         bool,
-        typer.Option("--validate", help="Check every written resource with FHIR R4B's models."),
+        typer.Option("--validate", help="Check every written resource with the FHIR R4B models."),
     ] = False,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Write beside what else the target folder holds."),
+        typer.Option(
+            "--force", help="Write to the target folder although it holds other files; keep those."
+        ),
     ] = False,
     dry_run: DryRun = False,
     allow_retractions: AllowRetractions = False,
@@ -70,117 +69,95 @@ def compute(
       fhircryo compute https://fhir.hospital.example/r4 endpoints/
       fhircryo compute https://fhir.hospital.example/r4 https://fhir.hospital.example/r4 --dry-run
     """
-    from fhircryo.cli.options import job_of
     from fhircryo.publish.target_server import Permissions
     from fhircryo.sources.places import server_of
 
-    narrowed = patients is not None or exclude is not None
+    run = RunOptions(source, as_of, protocol, mappings, patients, exclude)
+    reading = ReadOptions(workers, bulk, keep)
     if server_of(target) is not None:
         if force or validate:
-            raise UsageError("--force and --validate are for a folder as TARGET")
-        job = job_of(as_of, protocol, mappings, source, patients, exclude)
+            raise UsageError("--force and --validate need a folder as TARGET")
         allowed = Permissions(dry_run, allow_retractions)
-        _to_server(source, target, job, allowed, accept_unreadable, workers, narrowed, bulk, keep)
-        return
+        raise typer.Exit(_to_server(run, reading, target, allowed, accept_unreadable))
     if dry_run or allow_retractions or accept_unreadable:
         raise UsageError(
-            "--dry-run, --allow-retractions and --accept-unreadable are for a FHIR server as TARGET"
+            "--dry-run, --allow-retractions and --accept-unreadable need a FHIR server as TARGET"
         )
-    job = job_of(as_of, protocol, mappings, source, patients, exclude)
-    _to_folder(source, Path(target), job, workers, validate, force, narrowed, bulk, keep)
+    raise typer.Exit(_to_folder(run, reading, Path(target), validate=validate, force=force))
 
 
 def _to_folder(
-    source: str,
-    target: Path,
-    job: "RunConfig",
-    workers: int,
-    validate: bool,
-    force: bool,
-    narrowed: bool,
-    bulk: str | None,
-    keep: bool,
-) -> None:
-    from fhircryo.cli.options import bulk_of, workers_for
+    run: RunOptions, reading: ReadOptions, target: Path, *, validate: bool, force: bool
+) -> int:
+    """Write the endpoints to a folder; return the exit code."""
     from fhircryo.cli.progress import progress
+    from fhircryo.runs.execution import Execution
     from fhircryo.runs.to_folder import compute_folder
 
+    config = run.config()
     with progress() as (stage, advance):
-        summary = compute_folder(
-            source,
-            target,
-            job,
-            workers=workers or workers_for(source),
-            validate=validate,
-            force=force,
+        execution = Execution(
+            workers=reading.worker_count(run.source),
             progress=advance,
             stage=stage,
-            bulk=bulk_of(bulk, keep, source, target.resolve(), stage),
+            bulk=reading.bulk_export(run.source, target.resolve(), stage),
         )
-    print_summary(summary, narrowed=narrowed)
-    raise typer.Exit(UNREADABLE if summary.unreadable else DONE)
+        summary = compute_folder(
+            run.source, target, config, execution, validate=validate, force=force
+        )
+    print_summary(summary, narrowed=run.narrowed)
+    return UNREADABLE if summary.unreadable else DONE
 
 
 def _to_server(
-    source: str,
+    run: RunOptions,
+    reading: ReadOptions,
     target: str,
-    job: "RunConfig",
     allowed: "Permissions",
     accept_unreadable: bool,
-    workers: int,
-    narrowed: bool,
-    bulk: str | None,
-    keep: bool,
-) -> None:
-    from fhircryo.cli.options import bulk_of, workers_for
+) -> int:
+    """Write the endpoints to a server; return the exit code."""
     from fhircryo.cli.progress import progress
+    from fhircryo.runs.execution import Execution
     from fhircryo.runs.to_server import bulk_place, compute_server
 
+    config = run.config()
     with progress() as (stage, advance):
-        run = compute_server(
-            source,
-            target,
-            job,
-            allowed,
-            accept_unreadable=accept_unreadable,
-            workers=workers or workers_for(source),
+        place = bulk_place(config.settings, run.source, target)
+        execution = Execution(
+            workers=reading.worker_count(run.source),
             progress=advance,
             stage=stage,
-            bulk=bulk_of(bulk, keep, source, bulk_place(job.settings, source, target), stage),
+            bulk=reading.bulk_export(run.source, place, stage),
         )
-    print_summary(run.summary, narrowed=narrowed, listed=False)
-    if run.pushed is None:
-        print(
-            "Nothing was written, because of what was unreadable; mend it, or --accept-unreadable",
-            file=sys.stderr,
+        done = compute_server(
+            run.source,
+            target,
+            config,
+            allowed,
+            execution,
+            accept_unreadable=accept_unreadable,
         )
+    print_summary(done.summary, narrowed=run.narrowed, listed=False)
+    if done.pushed is None:
+        print(NOTHING_WRITTEN, file=sys.stderr)
     else:
-        print_pushed(run.pushed)
-    raise typer.Exit(exit_code(run.pushed, run.summary.unreadable))
+        print_published(done.pushed)
+    return exit_code(done.pushed, done.summary.unreadable)
 
 
 def print_summary(summary: "Summary", *, narrowed: bool = False, listed: bool = True) -> None:
-    """What a run did, on stderr; what is wrong comes first.
+    """Print what a run read and computed on stderr, beginning with what is wrong.
 
-    ``narrowed``: only some patients were asked for; ``listed``: issues.ndjson was written.
+    ``narrowed``: the run covered only some of the patients; ``listed``: it wrote issues.ndjson.
     """
-    lines = []
-    if summary.unreadable:
-        lines.append(
-            f"UNREADABLE: {summary.unreadable} lines or files;"
-            f" {'see' if listed else 'compute to a folder and see'} issues.ndjson, and do not take"
-            " the rest for the whole"
-        )
-    for kind in summary.lacking:
-        lines.append(
-            f"LACKING: no {kind} in the whole source: endpoints that would rest on there being"
-            " none are absent (source-lacks-type)"
-        )
-    for patient in summary.unknown_patients:
-        lines.append(f"UNKNOWN: Patient/{patient} was asked for and is not in the source")
+    from fhircryo.cli.source_warnings import source_warnings
+
+    advice = "see issues.ndjson" if listed else "compute to a folder, which lists them"
+    lines = source_warnings(summary.unreadable, advice, summary.lacking, summary.unknown_patients)
     for name in summary.overlays_unmet:
         lines.append(
-            f"UNMET: nothing that {name} maps is in the source: is it the overlay of this source?"
+            f"UNMET: nothing that {name} maps is in the source; is it the overlay of this source?"
         )
     for name in summary.passed_over:
         lines.append(f"not read: {name}")

@@ -12,12 +12,15 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 @app.callback()
 def _config() -> None:
-    """Settings: fhircryo.toml, then FHIRCRYO_... in the environment, then the command line."""
+    """Show the settings in force, or write a settings file."""
 
 
 @app.command()
 def show(config: Config = None) -> None:
-    """Print the settings in force and where each comes from; what may be secret is masked.
+    """Print the settings in force and where each comes from, with secrets masked.
+
+    A setting comes from the settings file, then from a variable FHIRCRYO_... in the environment,
+    then from the command line; the later one counts.
 
     \b
     Example:
@@ -31,11 +34,11 @@ def show(config: Config = None) -> None:
 
 @app.command()
 def init(
-    file: Annotated[
-        Path, typer.Argument(metavar="[FILE]", help="Where to write it. [default: fhircryo.toml]")
-    ] = Path("fhircryo.toml"),
+    file: Annotated[Path, typer.Argument(metavar="[FILE]", help="File to write.")] = Path(
+        "fhircryo.toml"
+    ),
 ) -> None:
-    """Write a settings file with every setting, explained and commented out.
+    """Write a settings file in which every setting is explained and commented out.
 
     \b
     Example:
@@ -48,7 +51,7 @@ def init(
         with file.open("x", encoding="utf-8") as written:
             written.write(commented_settings())
     except FileExistsError:
-        raise UsageError(f"{file}: is there already; name another file") from None
+        raise UsageError(f"{file}: exists already; name another file") from None
     except OSError as error:
         raise UsageError(f"{file}: cannot be written: {error.strerror}") from None
-    typer.echo(f"{file}: written; take the # from what you set")
+    typer.echo(f"{file}: written; remove the # in front of each setting that you want to change")

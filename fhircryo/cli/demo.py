@@ -1,10 +1,12 @@
-"""``fhircryo demo``: the shipped cohort's table beside the publication's."""
+"""``fhircryo demo``: the table of the shipped cohort beside that of the publication."""
 
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from fhircryo.errors import BUG, DONE
 
 if TYPE_CHECKING:
     from fhircryo.research.cohort import Cohort
@@ -23,9 +25,9 @@ def demo(
         typer.Option(metavar="FOLDER", help="Also write the cohort's tables and report here."),
     ] = None,
 ) -> None:
-    """Compute the shipped cohort of 62 synthetic patients and print the paper's table.
+    """Compute the shipped cohort of 62 patients and print the published table beside it.
 
-    Exit code 1 where a figure is not the paper's.
+    The patients are synthetic. The exit code is 1 if a figure differs from the published one.
 
     \b
     Example:
@@ -37,49 +39,49 @@ def demo(
     from fhircryo.storage.shipped_files import shipped
 
     source = shipped("examples/bomers-2020")
-    job = demo_job()
-    same = print_table(demo_cohort(source, job))
+    config = demo_run_config()
+    same = print_table(demo_cohort(source, config))
     if out is not None:
-        compute_folder(source, out, job)
-        typer.echo(f"written: {out}")
+        compute_folder(source, out, config)
+        typer.echo(f"endpoints: {out}")
     if report is not None:
-        write_cohort(source, report, job, FolderOptions())
+        write_cohort(source, report, config, FolderOptions())
         typer.echo(f"report: {report / 'report.html'}")
-    raise typer.Exit(0 if same else 1)
+    raise typer.Exit(DONE if same else BUG)
 
 
-def demo_job() -> "RunConfig":
-    """What the demo computes with: a site's fhircryo.toml does not change the paper's table."""
+def demo_run_config() -> "RunConfig":
+    """The demo's configuration: default settings, so that fhircryo.toml does not change figures."""
     from fhircryo.runs.run_config import RunConfig
     from fhircryo.settings import Settings
 
     return RunConfig.of(Settings.model_construct(), DEMO_AS_OF)
 
 
-def demo_cohort(source: str | Path, job: "RunConfig") -> "Cohort":
-    """The demo's cohort, of a folder or a server that holds it."""
+def demo_cohort(source: str | Path, config: "RunConfig") -> "Cohort":
+    """Return the cohort of a folder or server that holds the shipped patients."""
     from fhircryo.research.build import TableOptions
     from fhircryo.research.cohort import cohort_of
     from fhircryo.runs.read_source import read_source
 
-    return cohort_of(read_source(source, job), job, TableOptions(str))
+    return cohort_of(read_source(source, config), config, TableOptions(str))
 
 
 def print_table(found: "Cohort") -> bool:
-    """Print a cohort's table beside the publication's; whether every figure is the same."""
+    """Print a cohort's figures beside the published ones; return whether all are the same."""
     from rich.console import Console
     from rich.table import Table
 
     from fhircryo.research.results_table import results_table
 
-    job = found.config
-    rows = results_table(found["patients"], job.protocol, job.mappings.instruments)
-    typer.echo(f"{job.protocol.title}, as of {job.as_of}")
+    config = found.config
+    rows = results_table(found["patients"], config.protocol, config.mappings.instruments)
+    typer.echo(f"{config.protocol.title}, as of {config.as_of}")
     table = Table()
     for heading in ("", "fhircryo", "published", ""):
         table.add_column(heading)
     for row in rows:
         table.add_row(row.words, row.ours, row.published, "=" if row.same else "DIFFERS")
     Console().print(table)
-    typer.echo(f"published: {job.protocol.source}")
+    typer.echo(f"published: {config.protocol.source}")
     return all(row.same for row in rows)

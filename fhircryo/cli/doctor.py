@@ -1,16 +1,10 @@
-"""``fhircryo doctor``: whether everything that a run needs is there."""
+"""``fhircryo doctor``: whether everything that a run needs is in place."""
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from fhircryo.cli.options import Mappings, Protocol
-
-if TYPE_CHECKING:
-    from fhircryo.runs.run_config import RunConfig
-    from fhircryo.setup.doctor.check import Finding
+from fhircryo.cli.options import Json, Mappings, Protocol
 
 
 def doctor(
@@ -24,12 +18,12 @@ def doctor(
     ] = None,
     protocol: Protocol = None,
     mappings: Mappings = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for monitoring.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Look whether everything that a run needs is there; no server or folder is written to.
+    """Check that everything that a run needs is in place. Nothing is written to SOURCE or TARGET.
 
-    Each line is ok, a warning or a failure, with what to do. Exit code 0 without a failure, else
-    that of a run that meets the first of them.
+    Each check prints one line: ok, warning or failed, and what to do. The exit code is 0 if no
+    check failed; otherwise it is the one with which a run would end for the first failed check.
 
     \b
     Example:
@@ -38,44 +32,17 @@ def doctor(
     import json
     from dataclasses import asdict
 
-    from fhircryo.cli.options import job_of
+    from fhircryo.cli.run_options import RunOptions
+    from fhircryo.setup.doctor.all_checks import all_checks
     from fhircryo.setup.doctor.check import exit_code
 
-    job = job_of(None, protocol, mappings)
-    findings = []
-    for finding in _findings(source, target, job):
-        findings.append(finding)
+    config = RunOptions(protocol=protocol, mappings=mappings).config()
+    results = []
+    for result in all_checks(source, target, config):
+        results.append(result)
         if not as_json:
-            typer.echo(_line(finding))
+            typer.echo(f"{result.status:<8} {result.part:<7} {result.check:<37} {result.text}")
     if as_json:
-        typer.echo(json.dumps([asdict(one) for one in findings], indent=2, ensure_ascii=False))
-    raise typer.Exit(exit_code(findings))
-
-
-def _findings(source: str | None, target: str | None, job: "RunConfig") -> "Iterator[Finding]":
-    from fhircryo.fhir.connect import WRITING, open_client
-    from fhircryo.publish.target_server import target_settings
-    from fhircryo.setup.doctor.check_folder import look_at_source_folder, look_at_target_folder
-    from fhircryo.setup.doctor.check_installation import look_here
-    from fhircryo.setup.doctor.check_source import look_at_source
-    from fhircryo.setup.doctor.check_target import look_at_target
-    from fhircryo.sources.places import server_of
-
-    yield from look_here(job.settings, job)
-    if source is not None and server_of(source) is not None:
-        with open_client(source, job.settings.source) as client:
-            yield from look_at_source(client, job)
-    elif source is not None:
-        yield from look_at_source_folder(Path(source), job)
-    if target is not None and server_of(target) is not None:
-        server = source if source is not None and server_of(source) is not None else None
-        with open_client(target, target_settings(server, target, job.settings), WRITING) as client:
-            yield from look_at_target(client, job)
-    elif target is not None:
-        folder = Path(source) if source is not None and server_of(source) is None else None
-        yield look_at_target_folder(Path(target), folder)
-
-
-def _line(finding: "Finding") -> str:
-    advice = f"; {finding.advice}" if finding.advice else ""
-    return f"{finding.status:<8} {finding.part:<7} {finding.check:<37} {finding.words}{advice}"
+        content = [asdict(result) for result in results]
+        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+    raise typer.Exit(exit_code(results))

@@ -1,10 +1,10 @@
-"""``fhircryo explain``: one patient's story."""
+"""``fhircryo explain``: how one patient's endpoints came about."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fhircryo.cli.options import AsOf, Exclude, Mappings, Protocol, Source
+from fhircryo.cli.options import AsOf, Exclude, Json, Mappings, Protocol, Source
 from fhircryo.errors import DONE, UNREADABLE, UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def explain(
         typer.Argument(metavar="[PATIENT]", help="A patient's id.", show_default=False),
     ] = None,
     endpoint: Annotated[
-        str | None, typer.Option(metavar="KEY", help="Only this endpoint's reasoning.")
+        str | None, typer.Option(metavar="KEY", help="Show the reasoning of this endpoint only.")
     ] = None,
     as_of: AsOf = None,
     protocol: Protocol = None,
@@ -26,13 +26,13 @@ def explain(
     patients: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE|Group/ID", help="These patients, one after another, instead of PATIENT."
+            metavar="FILE|Group/ID", help="Explain these patients, one by one, instead of PATIENT."
         ),
     ] = None,
     exclude: Exclude = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Tell one patient's story in time order, each endpoint's reasoning, and what was not used.
+    """Show a patient's time line, the reasoning of each endpoint, and what was not used.
 
     \b
     Example:
@@ -41,52 +41,47 @@ def explain(
     """
     import json
 
-    from fhircryo.cli.options import job_of
+    from fhircryo.cli.run_options import RunOptions
     from fhircryo.setup.explanation import explain_patient
 
     if (patient is None) == (patients is None):
-        raise UsageError("name one PATIENT, or several with --patients")
-    job = job_of(as_of, protocol, mappings, source, patients, exclude)
-    asked = [patient.removeprefix("Patient/")] if patient else sorted(job.selection.include or ())
-    stories = [explain_patient(source, one, job, endpoint) for one in asked]
+        raise UsageError("name either one PATIENT or several with --patients")
+    config = RunOptions(source, as_of, protocol, mappings, patients, exclude).config()
+    if patient:
+        requested = [patient.removeprefix("Patient/")]
+    else:
+        requested = sorted(config.selection.include or ())
+    stories = [explain_patient(source, name, config, endpoint) for name in requested]
     if as_json:
-        told = [story.as_dict() for story in stories]
-        typer.echo(json.dumps(told[0] if patient else told, indent=2, ensure_ascii=False))
+        content = [story.as_dict() for story in stories]
+        typer.echo(json.dumps(content[0] if patient else content, indent=2, ensure_ascii=False))
     else:
         typer.echo("\n\n".join("\n".join(_lines(story)) for story in stories))
     unreadable = max(story.unreadable for story in stories)
     if unreadable:
         typer.echo(
-            f"UNREADABLE: {unreadable} lines or files of the source; something of his may be"
-            " among them",
+            f"UNREADABLE: {unreadable} lines or files of the source could not be read; resources of"
+            " the patient may be among them",
             err=True,
         )
     raise typer.Exit(UNREADABLE if unreadable else DONE)
 
 
 def _lines(story: "Story") -> list[str]:
-    lines = [f"Patient/{story.patient}  protocol {story.protocol}, as of {story.as_of}"]
+    lines = [f"Patient/{story.patient}  protocol {story.protocol}, as of {story.as_of}", ""]
     if story.index is None:
-        lines += [
-            "",
-            "No index procedure: he is outside the cohort, and has no endpoints.",
-        ]
+        lines.append("No index procedure: the patient is outside the cohort and has no endpoints.")
     else:
-        lines += [
-            "",
-            "TIME LINE",
-            *_moments(story),
-            "",
-            "ENDPOINTS",
-            *_endpoints(story),
-        ]
+        lines += ["TIME LINE", *_moments(story), "", "ENDPOINTS", *_endpoints(story)]
     lines += ["", "NOT USED"]
     for unused in story.not_used:
         mark = "used, but " if unused.used else ""
         detail = f"  {unused.detail}" if unused.detail else ""
         lines.append(f"  {unused.resource:<40} {mark}{unused.reason}{detail}")
     if not story.not_used:
-        lines.append("  nothing: every resource of his, of the types that are read, is used")
+        lines.append(
+            "  nothing: all of the patient's resources of the types that are read are used"
+        )
     return lines
 
 
@@ -102,8 +97,8 @@ def _moments(story: "Story") -> list[str]:
 
 def _endpoints(story: "Story") -> list[str]:
     lines = []
-    for told in story.endpoints:
-        name = f"{told.endpoint} {told.time_point}".strip()
-        lines.append(f"  {name}: {told.value}  [{told.status}, {told.effective}]")
-        lines += [f"      {because}" for because in told.because]
+    for explained in story.endpoints:
+        name = f"{explained.endpoint} {explained.time_point}".strip()
+        lines.append(f"  {name}: {explained.value}  [{explained.status}, {explained.effective}]")
+        lines += [f"      {because}" for because in explained.because]
     return lines

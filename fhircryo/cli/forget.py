@@ -1,10 +1,10 @@
-"""``fhircryo forget``: a patient's erasure."""
+"""``fhircryo forget``: the erasure of one patient's endpoints."""
 
 from typing import Annotated
 
 import typer
 
-from fhircryo.cli.options import Config
+from fhircryo.cli.options import Config, Yes
 from fhircryo.errors import DONE, REJECTED
 
 
@@ -13,32 +13,36 @@ def forget(
         str, typer.Argument(metavar="PATIENT", help="A patient's id.", show_default=False)
     ],
     config: Config = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
 ) -> None:
-    """Erase what was published of a patient: delete it from the target and from the state.
+    """Erase a patient's published endpoints from the target and the state.
 
-    The list of who objected (sync.exclude) keeps him from being computed again. What the target
-    does not let us delete is named; it is retracted then. Exit code 5 where anything is left.
+    To keep the patient from being computed again, add the id to the list of patients who objected
+    (sync.exclude). Resources that the target does not allow to be deleted are listed; the exit
+    code is 5 if there are any.
 
     \b
     Example:
       fhircryo forget 2029487 --config /etc/fhircryo.toml
     """
-    from fhircryo.cli.options import scheduled_job
+    from fhircryo.cli.run_options import scheduled_run_config
     from fhircryo.runs.sync.erasure import forget_patient
 
-    job = scheduled_job(config)
+    run_config = scheduled_run_config(config)
     name = patient.removeprefix("Patient/")
     if not yes and not typer.confirm(f"Delete all endpoints of Patient/{name} from the target?"):
         raise typer.Exit(DONE)
-    done = forget_patient(job, name)
+    done = forget_patient(run_config, name)
     typer.echo(f"deleted      {len(done.deleted):>8}   resources of the target")
     for ref, why in done.left.items():
         typer.echo(f"LEFT: {ref}: {why}")
-    if name not in job.selection.exclude:
+    if name not in run_config.selection.exclude:
         typer.echo(
-            f"Patient/{name} is not on the list of who objected (sync.exclude): the next run"
-            " computes him again"
+            f"Patient/{name} is not on the list of patients who objected (sync.exclude), so the"
+            " next run will compute the patient again."
         )
-    typer.echo("Not reached: backups, earlier log lines, folders that were computed before.")
+    typer.echo(
+        "Backups, earlier log lines and folders that were computed before may still hold data of"
+        " the patient."
+    )
     raise typer.Exit(REJECTED if done.left else DONE)

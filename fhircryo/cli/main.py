@@ -20,7 +20,7 @@ from fhircryo.cli.sync import sync
 from fhircryo.errors import BUG, DONE, FhircryoError
 from fhircryo.logs import masked
 
-# Plain help: rich would double the time that --help takes.
+# The help is plain text, because rich would double the time that --help takes.
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -43,8 +43,8 @@ app.add_typer(state.app, name="state")
 app.add_typer(config.app, name="config")
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"fhircryo {__version__}")
         raise typer.Exit
 
@@ -55,13 +55,13 @@ def _fhircryo(
         bool,
         typer.Option(
             "--version",
-            callback=_version,
+            callback=_print_version,
             is_eager=True,
-            help="Print the version and stop.",
+            help="Print the version and exit.",
         ),
     ] = False,
 ) -> None:
-    """Treatment endpoints from a hospital's FHIR record.
+    """Compute treatment endpoints from a hospital's FHIR records.
 
     \b
     Example:
@@ -73,7 +73,7 @@ def _fhircryo(
 
 
 def run() -> None:
-    """Run the command line; a user's error is one message and an exit code."""
+    """Run the command line; print an error that the user can correct as one line, and exit."""
     try:
         app()
     except FhircryoError as error:
@@ -82,11 +82,11 @@ def run() -> None:
     except SystemExit as stop:
         if not isinstance(stop.__context__, BrokenPipeError):
             raise
-        # The reader of our output has gone, as `| head` does: that is no error.
+        # The program that reads our output has ended, as `head` does in `| head`; no error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(DONE)
     except Exception:
-        # A bug: what Python would print, but for secrets.
+        # A bug: print the traceback that Python would print, with secrets masked.
         import traceback
 
         print(masked(traceback.format_exc()), end="", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""``fhircryo mappings``: the site's codes."""
+"""``fhircryo mappings``: the shipped mappings and a site's overlays."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,14 +9,14 @@ from fhircryo.cli.options import Mappings
 from fhircryo.cli.survey import survey
 
 if TYPE_CHECKING:
-    from fhircryo.mapping.load import Mappings as Loaded
+    from fhircryo.mapping.load import Mappings as LoadedMappings
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()
 def _mappings() -> None:
-    """Codes, units, grades and questionnaires: what a hospital's record means here."""
+    """Inspect and extend the mappings: codes, units, grades and questionnaires."""
 
 
 @app.command()
@@ -26,7 +26,7 @@ def check(
         typer.Argument(metavar="FILE", help="Site overlays.", show_default=False),
     ] = None,
 ) -> None:
-    """Check the shipped mappings, and site overlays laid over them.
+    """Check the shipped mappings together with site overlays.
 
     \b
     Example:
@@ -50,14 +50,14 @@ def show(
         str | None,
         typer.Argument(
             metavar="CONCEPT",
-            help="A concept, scale or instrument; units, statuses, extensions or protocol."
-            " [default: all]",
+            help="The name of a concept, scale or instrument, or one of units, statuses, extensions"
+            " and protocol. [default: all]",
             show_default=False,
         ),
     ] = None,
     mappings: Mappings = None,
 ) -> None:
-    """Print the merged mappings: every entry, and the file and line that it comes from.
+    """Print the merged mappings, with the file and line from which each entry comes.
 
     \b
     Example:
@@ -71,7 +71,7 @@ def show(
 
 @app.command()
 def schema() -> None:
-    """Print the JSON Schema of site overlays, for editors that complete and check.
+    """Print the JSON Schema of site overlays, for editors that complete and validate.
 
     \b
     Example:
@@ -86,11 +86,11 @@ def schema() -> None:
 def export(
     fhir: Annotated[
         Path,
-        typer.Option(metavar="FOLDER", help="Where to write, a file for each resource."),
+        typer.Option(metavar="FOLDER", help="Folder to write to, one file per resource."),
     ],
     mappings: Mappings = None,
 ) -> None:
-    """Write our code systems, value sets and concept maps as FHIR, for a terminology server.
+    """Write code systems, value sets and concept maps as FHIR, for a terminology server.
 
     \b
     Example:
@@ -98,15 +98,14 @@ def export(
     """
     from fhircryo.mapping.load import load_protocol
     from fhircryo.settings import load_settings
-    from fhircryo.setup.terminology.terminology_folder import export as write
-    from fhircryo.setup.terminology.terminology_folder import terminology
+    from fhircryo.setup.terminology.terminology_folder import terminology, write_terminology
 
     protocol = load_protocol(load_settings().protocol)
-    written = write(terminology(_loaded(mappings), protocol), fhir)
+    written = write_terminology(terminology(_loaded(mappings), protocol), fhir)
     typer.echo(f"{len(written)} resources written to {fhir}")
 
 
-def _loaded(overlays: list[Path] | None) -> "Loaded":
+def _loaded(overlays: list[Path] | None) -> "LoadedMappings":
     from fhircryo.mapping.load import load_mappings
     from fhircryo.settings import load_settings
 

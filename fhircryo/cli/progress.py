@@ -1,4 +1,4 @@
-"""What is being done and how far it is: a bar on a terminal, nothing elsewhere."""
+"""A progress bar on stderr if it is a terminal; nothing otherwise."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -10,7 +10,11 @@ Advance = Callable[[int, int], None]
 
 @contextmanager
 def progress() -> Iterator[tuple[Stage | None, Advance | None]]:
-    """Two functions: one told what is being done, one how far it is."""
+    """Show a progress bar, and give the functions that update it; None where there is no bar.
+
+    The first takes the name of the current stage; the second how much of it is done, and of how
+    much.
+    """
     if not sys.stderr.isatty():
         yield None, None
         return

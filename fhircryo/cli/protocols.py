@@ -9,7 +9,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 @app.callback()
 def _protocols() -> None:
-    """Follow-up protocols: every number that endpoints are computed with."""
+    """Show the follow-up protocols, which define the numbers used to compute endpoints."""
 
 
 @app.command("list")
@@ -29,9 +29,12 @@ def list_protocols() -> None:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A shipped protocol, or a file.")],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="The name of a shipped protocol, or a protocol file."),
+    ],
 ) -> None:
-    """Print a protocol, checked, as the YAML that a changed one would start from.
+    """Check a protocol and print it as YAML, for example to start a protocol of your own.
 
     \b
     Example:

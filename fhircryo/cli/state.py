@@ -1,40 +1,26 @@
-"""``fhircryo state``: what scheduled runs remember."""
+"""``fhircryo state``: the state that scheduled runs keep between them."""
 
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import NamedTuple, NoReturn
 
 import typer
 
-from fhircryo.cli.options import Config
-from fhircryo.errors import DONE, LockedError
+from fhircryo.cli.options import Config, Yes
+from fhircryo.errors import BUG, DONE, LockedError
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+_NO_STATE = "nothing is remembered, so the next run is a full one"
 
 
 @app.callback()
 def _state() -> None:
-    """What scheduled runs remember: ids and versions, no clinical value."""
-
-
-def _place(config: Path | None) -> tuple[Path, str, Path]:
-    """The state file, its target, and the folder of locks."""
-    from fhircryo.cli.options import scheduled_job
-    from fhircryo.publish.target_server import state_folder
-    from fhircryo.runs.sync.run import places, state_path
-
-    job = scheduled_job(config)
-    source, target = places(job)
-    return state_path(job, source, target), target, state_folder(job.settings)
-
-
-def _damaged(path: Path) -> NoReturn:
-    typer.echo(f"{path}: damaged; the next run puts it aside and is a full one")
-    raise typer.Exit(1)
+    """Inspect or reset the state of scheduled runs: ids and versions, no clinical values."""
 
 
 @app.command()
 def show(config: Config = None) -> None:
-    """Show what is remembered: counts, watermarks, and patients who could not be written.
+    """Show the state: counts, watermarks, and patients whose endpoints are still to be written.
 
     \b
     Example:
@@ -42,28 +28,30 @@ def show(config: Config = None) -> None:
     """
     from fhircryo.runs.sync.state_database import DamagedStateError, open_state
 
-    path, target, _ = _place(config)
-    typer.echo(f"state        {path}")
-    typer.echo(f"target       {target}")
-    if not path.exists():
-        typer.echo("nothing is remembered: the next run is a full one")
+    files = _state_files(config)
+    typer.echo(f"state        {files.state}")
+    typer.echo(f"target       {files.target}")
+    if not files.state.exists():
+        typer.echo(_NO_STATE)
         return
     try:
-        with open_state(path) as state:
+        with open_state(files.state) as state:
             typer.echo(f"last full    {state.fact('last-full') or 'none'}")
             for words, number in state.counts().items():
                 typer.echo(f"{words:<24} {number:>8}")
             for kind, stamp in sorted(state.watermarks().items()):
                 typer.echo(f"read up to   {kind:<26} {stamp}")
-            for one in state.pending():
-                typer.echo(f"waiting      Patient/{one.patient} since {one.since}: {one.why}")
+            for waiting in state.pending():
+                typer.echo(
+                    f"waiting      Patient/{waiting.patient} since {waiting.since}: {waiting.why}"
+                )
     except DamagedStateError:
-        _damaged(path)
+        _end_damaged(files.state)
 
 
 @app.command()
 def check(config: Config = None) -> None:
-    """Check that the state can be read; a damaged one costs the next run a full one.
+    """Check that the state can be read. If it is damaged, the next run is a full one.
 
     \b
     Example:
@@ -71,24 +59,24 @@ def check(config: Config = None) -> None:
     """
     from fhircryo.runs.sync.state_database import DamagedStateError, open_state
 
-    path, _, _ = _place(config)
+    path = _state_files(config).state
     if not path.exists():
-        typer.echo("nothing is remembered: the next run is a full one")
+        typer.echo(_NO_STATE)
         return
     try:
         with open_state(path) as state:
             state.check()
     except DamagedStateError:
-        _damaged(path)
+        _end_damaged(path)
     typer.echo(f"{path}: sound")
 
 
 @app.command()
 def reset(
     config: Config = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
 ) -> None:
-    """Forget all that is remembered: the next run is a full one. No endpoint is touched.
+    """Delete the state, so that the next run is a full one. No endpoint is changed.
 
     \b
     Example:
@@ -97,12 +85,37 @@ def reset(
     from fhircryo.publish.target_lock import target_lock
     from fhircryo.runs.sync.state_database import remove
 
-    path, target, folder = _place(config)
-    if not yes and not typer.confirm(f"Remove {path}?"):
+    files = _state_files(config)
+    if not yes and not typer.confirm(f"Remove {files.state}?"):
         raise typer.Exit(DONE)
     try:
-        with target_lock(target, folder):
-            remove(path)
+        with target_lock(files.target, files.locks):
+            remove(files.state)
     except LockedError as error:
-        raise LockedError(f"{error}; then reset") from None
-    typer.echo(f"{path}: removed")
+        raise LockedError(f"{error}; then reset the state") from None
+    typer.echo(f"{files.state}: removed")
+
+
+class _StateFiles(NamedTuple):
+    """The state's file, the target that it belongs to, and the folder with the target's lock."""
+
+    state: Path
+    target: str
+    locks: Path
+
+
+def _state_files(config: Path | None) -> _StateFiles:
+    from fhircryo.cli.run_options import scheduled_run_config
+    from fhircryo.publish.target_server import state_folder
+    from fhircryo.runs.sync.run import places, state_path
+
+    run_config = scheduled_run_config(config)
+    source, target = places(run_config)
+    return _StateFiles(
+        state_path(run_config, source, target), target, state_folder(run_config.settings)
+    )
+
+
+def _end_damaged(path: Path) -> NoReturn:
+    typer.echo(f"{path}: damaged; the next run sets the file aside and is a full one")
+    raise typer.Exit(BUG)

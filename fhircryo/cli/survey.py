@@ -1,4 +1,4 @@
-"""``fhircryo mappings survey``: what a source holds, and what is made of it."""
+"""``fhircryo mappings survey``: the codes in a source, and how they are mapped."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,23 +14,22 @@ def survey(
     mappings: Mappings = None,
     exclude: Exclude = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Also write all of it here, as JSON.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write the whole survey to this file, as JSON."),
     ] = None,
     draft: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Also write an overlay to start from, the candidates as comments."
+            metavar="FILE", help="Also write a draft overlay, with all candidates as comments."
         ),
     ] = None,
     pages: Annotated[
         int,
-        typer.Option(min=1, help="Pages to read of each search, where SOURCE is a server."),
+        typer.Option(min=1, help="Number of pages to read of each search, if SOURCE is a server."),
     ] = 2,
-    force: Annotated[
-        bool, typer.Option("--force", help="Write over files that are there.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
 ) -> None:
-    """List the codes, units, forms and grades in SOURCE, and those that may be ours.
+    """List the codes, units, questionnaires and grades in SOURCE, and suggest how to map them.
 
     \b
     Example:
@@ -40,9 +39,9 @@ def survey(
     from fhircryo.mapping.load import load_mappings
     from fhircryo.record.patient_list import read_patient_list
     from fhircryo.settings import load_settings
-    from fhircryo.setup.survey.draft import draft_of
-    from fhircryo.setup.survey.run_survey import survey as surveyed
-    from fhircryo.setup.survey.survey_text import show
+    from fhircryo.setup.survey.overlay_draft import draft_overlay
+    from fhircryo.setup.survey.run_survey import survey as run_survey
+    from fhircryo.setup.survey.survey_text import survey_lines
     from fhircryo.storage.atomic import check_absent, write_whole
 
     for option, path in (("--out", out), ("--draft", draft)):
@@ -51,17 +50,18 @@ def survey(
     settings = load_settings(mappings=tuple(mappings) if mappings else None)
     excluded = read_patient_list(exclude) if exclude else frozenset()
     with progress() as (_, advance):
-        found = surveyed(source, settings, pages, excluded, advance)
-    for line in show(found):
+        found = run_survey(source, settings, pages, excluded, advance)
+    for line in survey_lines(found):
         typer.echo(line)
     if out is not None:
         write_whole(out, found.as_json())
     if draft is not None:
         loaded = load_mappings(settings.mappings, settings.base)
-        write_whole(draft, draft_of(found, loaded).encode())
+        write_whole(draft, draft_overlay(found, loaded).encode())
     if found.unreadable:
         typer.echo(
-            f"UNREADABLE: {found.unreadable} resources or files; `fhircryo compute` names them",
+            f"UNREADABLE: {found.unreadable} resources or files could not be read;"
+            " `fhircryo compute` lists them",
             err=True,
         )
     raise typer.Exit(UNREADABLE if found.unreadable else DONE)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fhircryo.cli.options import Config
-from fhircryo.cli.writing import AcceptUnreadable, AllowRetractions, DryRun, print_pushed
-from fhircryo.errors import DONE, REJECTED, UNREADABLE, FhircryoError
+from fhircryo.cli.options import AcceptUnreadable, AllowRetractions, Config, DryRun
+from fhircryo.cli.published_text import NOTHING_WRITTEN, exit_code, print_published
+from fhircryo.errors import DONE, REJECTED, FhircryoError, LockedError
 
 if TYPE_CHECKING:
     from fhircryo.runs.run_config import RunConfig
@@ -19,33 +19,37 @@ if TYPE_CHECKING:
 def sync(
     config: Config = None,
     full: Annotated[
-        bool, typer.Option("--full", help="Read everything, whatever changed since.")
+        bool, typer.Option("--full", help="Read all data, not only what changed.")
     ] = False,
     dry_run: DryRun = False,
     patients: Annotated[
         str | None,
-        typer.Option(metavar="FILE|Group/ID", help="Follow these patients. [default: setting]"),
+        typer.Option(
+            metavar="FILE|Group/ID", help="Follow only these patients. [default: sync.patients]"
+        ),
     ] = None,
     exclude: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Patients who objected. [default: setting]"),
+        typer.Option(metavar="FILE", help="File of patients who objected. [default: sync.exclude]"),
     ] = None,
     bulk: Annotated[
         str | None,
         typer.Option(
-            metavar="system|patient|Group/ID", help="Read by bulk export. [default: setting]"
+            metavar="system|patient|Group/ID",
+            help="Read the server by bulk export at this level. [default: sync.bulk]",
         ),
     ] = None,
     allow_retractions: AllowRetractions = False,
     accept_unreadable: AcceptUnreadable = False,
     status: Annotated[
-        bool, typer.Option("--status", help="Tell how the last run ended, and do nothing.")
+        bool, typer.Option("--status", help="Show how the last run ended, and do nothing else.")
     ] = False,
 ) -> None:
-    """Bring the target server up to date with the source server: what a timer starts.
+    """Update the target server with what has changed on the source server.
 
-    What changed since the last run is read, whom it concerns is computed anew, what differs is
-    written. Source and target stand in the settings (sync.source, sync.target).
+    This is the command for a timer. It reads the resources that changed since the last run,
+    computes the patients whom they concern, and writes the endpoints that differ. The settings
+    sync.source and sync.target name the servers.
 
     \b
     Example:
@@ -53,50 +57,55 @@ def sync(
     """
     import uuid
 
-    from fhircryo.cli.options import scheduled_job
-    from fhircryo.logs import masked, set_up_logs
+    from fhircryo.cli.run_options import scheduled_run_config
+    from fhircryo.logs import set_up_logs
     from fhircryo.runs.sync.run import Wanted, places, state_path
-    from fhircryo.runs.sync.status_file import (
-        Report,
-        read_status,
-        status_path,
-        write_metrics,
-        write_status,
-    )
+    from fhircryo.runs.sync.status_file import status_path
 
     run_id = uuid.uuid4().hex[:12]
-    job = scheduled_job(config, patients, exclude, bulk)
-    set_up_logs(job.settings.log_level, job.settings.log_format, run_id)
-    place = status_path(state_path(job, *places(job)))
+    run_config = scheduled_run_config(config, patients, exclude, bulk)
+    set_up_logs(run_config.settings.log_level, run_config.settings.log_format, run_id)
+    status_file = status_path(state_path(run_config, *places(run_config)))
     if status:
-        _tell_status(place)
-        return
-    started = datetime.now(UTC)
+        raise typer.Exit(_print_status(status_file))
     wanted = Wanted(
         full=full,
         dry_run=dry_run,
         allow_retractions=allow_retractions,
         accept_unreadable=accept_unreadable,
     )
-    done, error = _run(job, wanted)
+    raise typer.Exit(_run_and_report(run_id, run_config, wanted, status_file))
+
+
+def _run_and_report(run_id: str, config: "RunConfig", wanted: "Wanted", status_file: Path) -> int:
+    """Run, and write how the run ended to the status file and the metrics; return the exit code.
+
+    Raises:
+        FhircryoError: the error with which the run ended.
+    """
+    from fhircryo.logs import masked
+    from fhircryo.runs.sync.status_file import Report, read_status, write_metrics, write_status
+
+    started = datetime.now(UTC)
+    done, error = _run(config, wanted)
     code = error.exit_code if error is not None else _exit_code(done)
     report = Report(run_id, started, datetime.now(UTC), code, masked(str(error or "")), done)
-    # Who found the lock taken did not run: the report of who did stays.
-    if not dry_run and code != _LOCKED:
-        write_status(place, report)
-        metrics = job.settings.sync.metrics_file
+    # A run that found the target locked did nothing: the report of the other run is kept.
+    if not wanted.dry_run and code != LockedError.exit_code:
+        write_status(status_file, report)
+        metrics = config.settings.sync.metrics_file
         if metrics is not None:
-            write_metrics(metrics, report, (read_status(place) or {}).get("last_success"))
+            write_metrics(metrics, report, (read_status(status_file) or {}).get("last_success"))
     if error is not None:
         raise error
-    raise typer.Exit(code)
+    return code
 
 
-_LOCKED = 6
+def _run(config: "RunConfig", wanted: "Wanted") -> "tuple[Synced | None, FhircryoError | None]":
+    """Run until the end, or until SIGTERM or SIGINT asks the run to stop; print what was done.
 
-
-def _run(job: "RunConfig", wanted: "Wanted") -> "tuple[Synced | None, FhircryoError | None]":
-    """The run, ended in good order where a signal asks for it."""
+    Returns what was done (None if the run stopped before it wrote) and the error that ended it.
+    """
     import signal
     import threading
     from dataclasses import replace
@@ -104,67 +113,69 @@ def _run(job: "RunConfig", wanted: "Wanted") -> "tuple[Synced | None, FhircryoEr
     from fhircryo.runs.sync.exports import StoppedError
     from fhircryo.runs.sync.run import sync
 
-    asked = threading.Event()
-    before = {
-        number: signal.signal(number, lambda *_: asked.set())
+    stop = threading.Event()
+    handlers = {
+        number: signal.signal(number, lambda *_: stop.set())
         for number in (signal.SIGTERM, signal.SIGINT)
     }
     try:
-        done = sync(job, replace(wanted, stopped=asked.is_set))
+        done = sync(config, replace(wanted, stopped=stop.is_set))
     except StoppedError:
-        print("Stopped before anything was written; the next run goes on.", file=sys.stderr)
+        print("Stopped before anything was written; the next run continues.", file=sys.stderr)
         return None, None
     except FhircryoError as error:
         return None, error
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
-    _tell(done)
+    _print_done(done)
     return done, None
 
 
 def _exit_code(done: "Synced | None") -> int:
     if done is None:
         return DONE
-    if done.pending or (done.pushed is not None and done.pushed.rejected):
+    if done.pending:
         return REJECTED
-    return UNREADABLE if done.summary is not None and done.summary.unreadable else DONE
+    return exit_code(done.pushed, done.summary.unreadable if done.summary is not None else 0)
 
 
-def _tell(done: "Synced") -> None:
+def _print_done(done: "Synced") -> None:
+    """Print what a run did on stderr."""
     lines = [f"full run: {done.full}"] if done.full else []
     lines.append(f"changed      {done.changed:>10}   resources")
     lines.append(f"computed     {done.patients:>10}   patients")
     if done.summary is not None and done.summary.unreadable:
-        lines.append(f"UNREADABLE: {done.summary.unreadable} resources of the source")
-    if done.held_back:
         lines.append(
-            "Nothing was written, because of what was unreadable; mend it, or --accept-unreadable"
+            f"UNREADABLE: {done.summary.unreadable} resources of the source could not be read"
         )
+    if done.held_back:
+        lines.append(NOTHING_WRITTEN)
     print("\n".join(lines), file=sys.stderr)
     if done.pushed is not None:
-        print_pushed(done.pushed)
+        print_published(done.pushed)
     else:
         print("nothing to write", file=sys.stderr)
     if done.stopped:
-        print("Stopped after the transaction in hand; the next run goes on.", file=sys.stderr)
-    for one in done.pending:
+        print("Stopped after the current transaction; the next run continues.", file=sys.stderr)
+    for waiting in done.pending:
         print(
-            f"WAITING: Patient/{one.patient}, since {one.since}, tried {one.tries}"
-            f" times: {one.why}",
+            f"WAITING: Patient/{waiting.patient}, since {waiting.since}, {waiting.tries} attempts:"
+            f" {waiting.why}",
             file=sys.stderr,
         )
     print(f"requests     {done.requests:>10}", file=sys.stderr)
 
 
-def _tell_status(place: Path) -> None:
+def _print_status(status_file: Path) -> int:
+    """Print how the last run ended, as JSON; return its exit code."""
     import json
 
     from fhircryo.runs.sync.status_file import read_status
 
-    content = read_status(place)
+    content = read_status(status_file)
     if content is None:
-        typer.echo(f"{place}: no run has ended yet")
-        return
+        typer.echo(f"{status_file}: no run has ended yet")
+        return DONE
     typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
-    raise typer.Exit(int(content.get("exit_code", DONE)))
+    return int(content.get("exit_code", DONE))

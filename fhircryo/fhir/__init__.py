@@ -1,1 +1,1 @@
-"""Speaks FHIR and knows no oncology: folders of NDJSON, dates, wire structs."""
+"""The FHIR layer: client, authentication, bulk export, wire structs, dates; no oncology."""

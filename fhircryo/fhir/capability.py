@@ -1,4 +1,4 @@
-"""What a server says that it can do: its CapabilityStatement.
+"""Reads what a server supports from its CapabilityStatement.
 
 Source: https://hl7.org/fhir/R4/capabilitystatement.html
 """
@@ -10,20 +10,23 @@ import msgspec
 from fhircryo.errors import SourceError
 from fhircryo.fhir.client import Client, HttpError, without_query
 
-# A server that does not answer at all is told of soon; one that fails later is waited for.
-_FIRST_BUDGET = 15.0
+#: This request is retried only briefly, so that an unreachable server is reported soon.
+_BUDGET_SECONDS = 15.0
 _SUPPORTED = ("4.0.", "4.3.")
 
 
-class _Coded(msgspec.Struct):
+class _Interaction(msgspec.Struct):
     code: str | None = None
+
+
+class _SearchParameter(msgspec.Struct):
     name: str | None = None
 
 
-class _Resource(msgspec.Struct, rename="camel"):
+class _RestResource(msgspec.Struct, rename="camel"):
     type: str | None = None
-    interaction: list[_Coded] | None = None
-    search_param: list[_Coded] | None = None
+    interaction: list[_Interaction] | None = None
+    search_param: list[_SearchParameter] | None = None
     versioning: str | None = None
     update_create: bool | None = None
     conditional_update: bool | None = None
@@ -31,8 +34,8 @@ class _Resource(msgspec.Struct, rename="camel"):
 
 class _Rest(msgspec.Struct):
     mode: str | None = None
-    resource: list[_Resource] | None = None
-    interaction: list[_Coded] | None = None
+    resource: list[_RestResource] | None = None
+    interaction: list[_Interaction] | None = None
 
 
 class _Statement(msgspec.Struct, rename="camel"):
@@ -43,11 +46,13 @@ class _Statement(msgspec.Struct, rename="camel"):
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What the server's statement says.
+    """What a server supports, according to its CapabilityStatement.
 
-    ``types``: with their search parameters (none listed: empty); ``interactions``: of each type
-    likewise; ``update_create``, ``conditional_update``, ``versioned_update``: of Observations, the
-    last whether ``If-Match`` is heeded; ``transaction``: the system interaction.
+    ``types``: the search parameters of each resource type (empty: none are listed);
+    ``interactions``: the interactions of each type, likewise; ``update_create`` and
+    ``conditional_update``: whether Observations can be created by an update, and updated
+    conditionally; ``versioned_update``: whether ``If-Match`` is honoured for Observations;
+    ``transaction``: whether transactions are supported.
     """
 
     fhir_version: str
@@ -59,60 +64,70 @@ class Capabilities:
     transaction: bool
 
     def allows(self, kind: str, interaction: str) -> bool:
-        """Whether an interaction is there, as far as the statement lists them at all."""
+        """Whether a type supports an interaction; True if the statement lists none."""
         listed = self.interactions.get(kind)
         if listed is None:
             return not self.types
         return not listed or interaction in listed
 
     def searches(self, kind: str, parameter: str) -> bool:
-        """Whether a search parameter is there, as far as the statement lists them at all."""
+        """Whether a type supports a search parameter; True if it is listed without parameters."""
         listed = self.types.get(kind)
         return listed is not None and (not listed or parameter in listed)
 
 
 def capabilities(client: Client) -> Capabilities:
-    """Read the CapabilityStatement.
+    """Read a server's CapabilityStatement.
 
     Raises:
-        SourceError: it is no FHIR server, or one of a version that is not supported.
+        SourceError: the server cannot be reached, is not a FHIR server, or supports neither R4 nor
+            R4B.
     """
-    url = f"{client.base}/metadata"
-    try:
-        budget = min(client.connection.budget, _FIRST_BUDGET)
-        content = client.request("GET", url, budget=budget).content
-        statement = msgspec.json.decode(content, type=_Statement)
-    except HttpError as error:
-        raise SourceError(f"{error}; SOURCE and TARGET are base URLs of FHIR servers") from None
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        raise SourceError(
-            f"{without_query(url)}: not a FHIR server: no CapabilityStatement in JSON there; is the"
-            " base URL right?"
-        ) from None
-    if statement.resource_type != "CapabilityStatement":
-        raise SourceError(f"{without_query(url)}: not a FHIR server: no CapabilityStatement there")
-    version = statement.fhir_version or ""
-    if not version.startswith(_SUPPORTED):
-        raise SourceError(
-            f"{client.base}: FHIR {version or 'of no stated version'} is not supported: R4 (4.0.1)"
-            " and R4B (4.3.0) are"
-        )
+    statement = _read_statement(client)
     rests = [rest for rest in statement.rest or () if rest.mode in (None, "server")]
-    resources = [one for rest in rests for one in rest.resource or () if one.type]
-    observation = next((one for one in resources if one.type == "Observation"), _Resource())
-    interactions = {one.code for rest in rests for one in rest.interaction or ()}
+    resources = [res for rest in rests for res in rest.resource or () if res.type]
+    observation = next((res for res in resources if res.type == "Observation"), _RestResource())
+    system = {interaction.code for rest in rests for interaction in rest.interaction or ()}
     return Capabilities(
-        fhir_version=version,
+        fhir_version=statement.fhir_version or "",
         types={
-            str(one.type): frozenset(str(param.name) for param in one.search_param or ())
-            for one in resources
+            str(res.type): frozenset(str(param.name) for param in res.search_param or ())
+            for res in resources
         },
         interactions={
-            str(one.type): frozenset(str(coded.code) for coded in one.interaction or ())
-            for one in resources
+            str(res.type): frozenset(str(item.code) for item in res.interaction or ())
+            for res in resources
         },
         update_create=bool(observation.update_create),
         conditional_update=bool(observation.conditional_update),
         versioned_update=observation.versioning == "versioned-update",
-        transaction="transaction" in interactions,
+        transaction="transaction" in system,
     )
+
+
+def _read_statement(client: Client) -> _Statement:
+    """Return the CapabilityStatement, after checking its FHIR version."""
+    url = f"{client.base}/metadata"
+    try:
+        budget = min(client.connection.budget, _BUDGET_SECONDS)
+        content = client.request("GET", url, budget=budget).content
+        statement = msgspec.json.decode(content, type=_Statement)
+    except HttpError as error:
+        raise SourceError(f"{error}; SOURCE and TARGET must be base URLs of FHIR servers") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise SourceError(
+            f"{without_query(url)}: not a FHIR server: the response is not a CapabilityStatement in"
+            " JSON; is the base URL right?"
+        ) from None
+    if statement.resource_type != "CapabilityStatement":
+        raise SourceError(
+            f"{without_query(url)}: not a FHIR server: the response is not a CapabilityStatement;"
+            " is the base URL right?"
+        )
+    version = statement.fhir_version or ""
+    if not version.startswith(_SUPPORTED):
+        raise SourceError(
+            f"{client.base}: FHIR {version or 'of no stated version'} is not supported; supported"
+            " are R4 (4.0.1) and R4B (4.3.0)"
+        )
+    return statement

@@ -1,6 +1,6 @@
-"""HTTP to a FHIR server: retries, redirects, origins, errors that say what to do.
+"""HTTP client for one FHIR server: retries, redirects, allowed origins and error messages.
 
-No query and no token ever stands in a message or a log.
+Error messages and log lines never contain a URL's query or a token.
 """
 
 import email.utils
@@ -11,33 +11,34 @@ import re
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 import msgspec
 import requests
 
 from fhircryo.errors import SourceError
-from fhircryo.fhir.connection import FHIR_JSON, Connection, session
+from fhircryo.fhir.connection import FHIR_JSON, Connection, send_settings, session
 from fhircryo.fhir.limits import check_kind, read_whole
 from fhircryo.logs import masked
 
 LOG = logging.getLogger("fhircryo.http")
 
-#: Statuses of what may pass.
+#: The statuses of transient failures, for which a request is tried again.
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 5
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 60.0
-_SHOWN = 300
+_LONGEST_TEXT = 300
 _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 
 
 class HttpError(SourceError):
-    """A server's answer that is no success.
+    """An HTTP response with an error status (400 or above).
 
-    ``outcome``: what its OperationOutcome says; ``retry_after``: seconds that it asks to wait;
-    ``body``: all of it; ``date``: what time the server says that it was.
+    ``outcome``: the text of its OperationOutcome; ``retry_after``: how many seconds the server
+    asks to wait; ``body``: the response's content; ``date``: the server's time.
     """
 
     def __init__(
@@ -56,16 +57,17 @@ class HttpError(SourceError):
         self.retry_after = retry_after
         self.body = body
         self.date = date
-        super().__init__(f"{method} {url}: {status}{_ADVICE.get(status, '')}{_said(outcome)}")
+        server_words = f"; the server says: {outcome}" if outcome else ""
+        super().__init__(f"{method} {url}: {status}{_ADVICE.get(status, '')}{server_words}")
 
 
 class UnreachableError(SourceError):
-    """No answer came, or none that can be read; what was asked may have been done all the same."""
+    """No response arrived, or an unreadable one; the server may have processed the request."""
 
 
 _ADVICE = {
-    401: " unauthorised: the credentials are missing, wrong or out of date",
-    403: " forbidden: these credentials may not do this; ask the server's team for the right",
+    401: " unauthorised: the credentials are missing, wrong or expired",
+    403: " forbidden: these credentials do not permit this; ask the server's team for permission",
     404: " not found: is this the server's FHIR base URL?",
     405: " not allowed on this server",
     410: " gone",
@@ -74,22 +76,18 @@ _ADVICE = {
 }
 
 
-def _said(outcome: str) -> str:
-    return f"; the server says: {outcome}" if outcome else ""
-
-
-class _Issue(msgspec.Struct):
+class _OutcomeIssue(msgspec.Struct):
     diagnostics: str | None = None
     details: dict[str, object] | None = None
 
 
-class _Outcome(msgspec.Struct, rename="camel"):
+class _OperationOutcome(msgspec.Struct, rename="camel"):
     resource_type: str | None = None
-    issue: list[_Issue] | None = None
+    issue: list[_OutcomeIssue] | None = None
 
 
 def origin(url: str) -> str:
-    """Scheme, host and port of a URL; empty where it is none, and so nobody's."""
+    """Return the scheme, host and port of a URL; empty if it is not a URL."""
     try:
         parts = urlsplit(url)
         port = parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)
@@ -99,7 +97,7 @@ def origin(url: str) -> str:
 
 
 def joined(base: str, link: str) -> str:
-    """A link as a URL, where it may be relative; empty where none can be made of it."""
+    """Return a link as an absolute URL; it may be relative to ``base``. Empty if it is invalid."""
     try:
         return urljoin(base, link)
     except ValueError:
@@ -107,14 +105,14 @@ def joined(base: str, link: str) -> str:
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether a host is this machine itself: nobody on the way reads what is sent there."""
+    """Whether a host is this machine, so that nothing sent to it crosses a network."""
     with suppress(ValueError):
         return ipaddress.ip_address(host or "").is_loopback
     return host == "localhost"
 
 
 def without_query(url: str) -> str:
-    """A URL as it may be shown: no query, no user, no fragment."""
+    """Return a URL as it may be shown: without query, fragment and user information."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -123,17 +121,27 @@ def without_query(url: str) -> str:
     return f"{parts.scheme}://{host}{parts.path}"
 
 
-class Client:
-    """Speaks to one server over reused connections.
+class _Request(NamedTuple):
+    """A request to send. ``form``: the fields of a form; ``body``: FHIR JSON."""
 
-    ``requests_made`` counts them, retries among them; the log names each without its query.
+    method: str
+    url: str
+    form: dict[str, str] | None
+    body: bytes | None
+    headers: dict[str, str] | None
+
+
+class Client:
+    """An HTTP client for one server that reuses its connections.
+
+    ``requests_made`` counts the requests, including retries.
     """
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.base = connection.url.rstrip("/")
         self.requests_made = 0
-        #: What time the server said that it was in its first answer; None: it does not say.
+        #: The server's time in its first response; None if it sends none.
         self.first_answered: datetime | None = None
         self._allowed = {origin(self.base), *map(origin, connection.origins)}
         self._session = session(connection)
@@ -143,7 +151,7 @@ class Client:
         self._session.close()
 
     def allowed(self, url: str) -> bool:
-        """Whether a URL is of the server itself, or of an origin that was allowed."""
+        """Whether a URL has the server's origin, or one that the settings allow."""
         return origin(url) in self._allowed
 
     def request(
@@ -157,111 +165,87 @@ class Client:
         headers: dict[str, str] | None = None,
         budget: float | None = None,
     ) -> requests.Response:
-        """Send a request; try again what may pass, within the budget (seconds).
+        """Send a request and return the response; retry transient failures.
 
-        ``params``: of the URL's query; ``form``: those of a search; ``body``: FHIR JSON.
+        ``params``: parameters to add to the URL; ``form``: the fields of a form, as of a search by
+        POST; ``body``: FHIR JSON; ``budget``: how long to retry, in seconds (None: as the
+        connection says).
 
         Raises:
-            HttpError: the server refuses.
-            SourceError: it cannot be reached, or leads elsewhere.
+            HttpError: the server responds with an error status.
+            UnreachableError: no response arrived within the budget.
+            SourceError: TLS fails, the host does not exist, or a redirect leads to an origin that
+                is not allowed.
         """
         deadline = time.monotonic() + (self.connection.budget if budget is None else budget)
         if body is not None:
             headers = {"Content-Type": FHIR_JSON, **(headers or {})}
         if params is not None:
             url = requests.Request("GET", url, params=params).prepare().url or url
+        request = _Request(method, url, form, body, headers)
         renewed = False
         attempt = 0
         while True:
             attempt += 1
             try:
-                response = self._send(method, url, form, body, headers)
-            except requests.exceptions.SSLError as error:
-                raise SourceError(
-                    f"{without_query(url)}: TLS failed: {_cause(error)}; is the server's"
-                    " certificate authority known (setting ca_bundle)?"
-                ) from None
+                response = self._send(request)
             except requests.RequestException as error:
-                problem = _cause(error)
-                if _is_unknown_host(problem):
-                    raise SourceError(
-                        f"{without_query(url)}: no such host; is the URL right?"
-                    ) from None
-                if not self._wait(attempt, deadline, None):
-                    raise UnreachableError(
-                        f"{without_query(url)}: cannot be reached: {problem}"
-                    ) from None
-                continue
+                failure = _connection_failure(error, url)
+                transient = isinstance(failure, UnreachableError)
+                if transient and self._wait(attempt, deadline, None):
+                    continue
+                raise failure from None
             status = response.status_code
             if status < 400:
                 return response
-            retry_after = retry_after_of(response)
             if status == 401 and not renewed and self.connection.auth.renew(response.request):
                 renewed = True
                 continue
-            if status in PASSING and self._wait(attempt, deadline, retry_after):
+            failed = _http_error(request, response)
+            if status in PASSING and self._wait(attempt, deadline, failed.retry_after):
                 continue
-            raise HttpError(
-                method,
-                without_query(url),
-                status,
-                outcome_text(response.content) or _challenge(response),
-                retry_after,
-                body=response.content,
-                date=_date(response.headers.get("Date")),
-            )
+            raise failed
 
-    def _send(
-        self,
-        method: str,
-        url: str,
-        form: dict[str, str] | None,
-        body: bytes | None,
-        headers: dict[str, str] | None,
-    ) -> requests.Response:
-        """One request and the redirects that it meets, none of them to a foreign origin."""
+    def _send(self, request: _Request) -> requests.Response:
+        """Send a request and follow its redirects, as long as their origins are allowed."""
         for _ in range(_MOST_REDIRECTS):
-            self._check_allowed(url)
-            request = self._session.prepare_request(
-                requests.Request(method, url, data=form if body is None else body, headers=headers)
-            )
-            # What is connected to is what requests makes of it, and of some URLs that is another.
-            self._check_allowed(request.url or "")
-            self.connection.auth.apply(request)
-            self.requests_made += 1
-            started = time.monotonic()
-            settings = self._session.merge_environment_settings(
-                request.url or url, {}, None, None, None
-            )
-            settings["stream"] = True
-            settings["verify"] = (
-                self._session.verify if self._session.verify is not True else (settings["verify"])
-            )
-            response = self._session.send(
-                request,
-                timeout=(self.connection.connect_timeout, self.connection.read_timeout),
-                allow_redirects=False,
-                **settings,
-            )
-            read_whole(response, self.connection.limits, without_query(url))
-            LOG.debug(
-                "%s %s %d %.3f s",
-                method,
-                without_query(url),
-                response.status_code,
-                time.monotonic() - started,
-            )
-            if self.first_answered is None:
-                self.first_answered = _date(response.headers.get("Date"))
+            response = self._send_once(request)
             location = response.headers.get("Location")
             if response.status_code not in _REDIRECTS or not location:
                 if response.status_code < 400:
-                    check_kind(response, self.connection.limits, without_query(url))
+                    check_kind(response, self.connection.limits, without_query(request.url))
                 return response
-            url = joined(url, location)
+            request = request._replace(url=joined(request.url, location))
             if response.status_code == 303:
-                method, form, body = "GET", None, None
-        raise SourceError(f"{without_query(url)}: too many redirects")
+                request = request._replace(method="GET", form=None, body=None)
+        raise SourceError(f"{without_query(request.url)}: too many redirects")
+
+    def _send_once(self, request: _Request) -> requests.Response:
+        """Send one request and read the whole response."""
+        url = request.url
+        self._check_allowed(url)
+        content = request.form if request.body is None else request.body
+        prepared = self._session.prepare_request(
+            requests.Request(request.method, url, data=content, headers=request.headers)
+        )
+        # The library connects to the URL as it normalises it, which may have another origin.
+        self._check_allowed(prepared.url or "")
+        self.connection.auth.apply(prepared)
+        self.requests_made += 1
+        started = time.monotonic()
+        response = self._session.send(
+            prepared,
+            timeout=(self.connection.connect_timeout, self.connection.read_timeout),
+            allow_redirects=False,
+            **send_settings(self._session, prepared.url or url),
+        )
+        shown = without_query(url)
+        read_whole(response, self.connection.limits, shown)
+        seconds = time.monotonic() - started
+        LOG.debug("%s %s %d %.3f s", request.method, shown, response.status_code, seconds)
+        if self.first_answered is None:
+            self.first_answered = _date(response.headers.get("Date"))
+        return response
 
     def _check_allowed(self, url: str) -> None:
         if not self.allowed(url):
@@ -271,23 +255,26 @@ class Client:
             )
 
     def _wait(self, attempt: int, deadline: float, retry_after: float | None) -> bool:
-        """Wait before the next try; False where the budget does not allow it."""
+        """Wait before the next attempt; False, without waiting, if the deadline would pass."""
         wait = backoff(attempt) if retry_after is None else retry_after
         if time.monotonic() + wait > deadline:
             return False
-        LOG.info("waiting %.1f s before another try", wait)
+        LOG.info("waiting %.1f s before the next attempt", wait)
         time.sleep(wait)
         return True
 
 
 def backoff(attempt: int) -> float:
-    """Seconds to wait after a failed attempt (1, 2, ...): longer each time, with some chance."""
+    """Return how many seconds to wait after a failed attempt (1, 2, ...).
+
+    Exponential backoff with jitter: at most 0.5 s after the first attempt, 60 s in the end.
+    """
     wait: float = min(_FIRST_WAIT * 2 ** (attempt - 1), _LONGEST_WAIT)
     return wait * (0.5 + random.random() / 2)  # noqa: S311  # nosec B311
 
 
 def retry_after_of(response: requests.Response) -> float | None:
-    """How many seconds an answer asks to wait, in seconds or by a date; None: it does not say."""
+    """Return how many seconds a response asks to wait (``Retry-After``); None if it does not."""
     retry_after = response.headers.get("Retry-After")
     if not retry_after:
         return None
@@ -298,7 +285,7 @@ def retry_after_of(response: requests.Response) -> float | None:
 
 
 def _date(text: str | None) -> datetime | None:
-    """The instant that a header names."""
+    """Return the instant in an HTTP header; None if it is absent or unreadable."""
     try:
         when = email.utils.parsedate_to_datetime(text or "")
     except ValueError:
@@ -306,8 +293,36 @@ def _date(text: str | None) -> datetime | None:
     return when if when.tzinfo is not None else when.replace(tzinfo=UTC)
 
 
+def _http_error(request: _Request, response: requests.Response) -> HttpError:
+    return HttpError(
+        request.method,
+        without_query(request.url),
+        response.status_code,
+        outcome_text(response.content) or _challenge(response),
+        retry_after_of(response),
+        body=response.content,
+        date=_date(response.headers.get("Date")),
+    )
+
+
+def _connection_failure(error: requests.RequestException, url: str) -> SourceError:
+    """Return the exception for a request that got no response.
+
+    An UnreachableError may be transient; the others are not.
+    """
+    shown, problem = without_query(url), _cause(error)
+    if isinstance(error, requests.exceptions.SSLError):
+        return SourceError(
+            f"{shown}: TLS failed: {problem}; is the server's certificate authority known (setting"
+            " ca_bundle)?"
+        )
+    if problem.startswith(("NameResolutionError", "gaierror")):
+        return SourceError(f"{shown}: no such host; is the URL right?")
+    return UnreachableError(f"{shown}: cannot be reached: {problem}")
+
+
 def _cause(error: BaseException) -> str:
-    """The innermost reason of a failed request; never its URL."""
+    """Return the innermost cause of a failed request, without its URL."""
     reason: object = error
     while True:
         inner = getattr(reason, "reason", None) or (
@@ -318,25 +333,21 @@ def _cause(error: BaseException) -> str:
         reason = inner
     name = type(reason).__name__
     text = str(reason).rpartition(": ")[2] if isinstance(reason, BaseException) else str(reason)
-    return f"{name}: {text}"[:_SHOWN]
-
-
-def _is_unknown_host(problem: str) -> bool:
-    return problem.startswith(("NameResolutionError", "gaierror"))
+    return f"{name}: {text}"[:_LONGEST_TEXT]
 
 
 def _challenge(response: requests.Response) -> str:
-    """What a server says of the token that it refuses. Source: RFC 6750 section 3."""
+    """Return why a server rejects a token (``WWW-Authenticate``). Source: RFC 6750 section 3."""
     header = response.headers.get("WWW-Authenticate", "")
-    found = dict(_CHALLENGE.findall(header)) if header.lower().startswith("bearer") else {}
-    said = [found[name] for name in ("error", "error_description", "scope") if found.get(name)]
-    return masked(": ".join(said))[:_SHOWN]
+    fields = dict(_CHALLENGE.findall(header)) if header.lower().startswith("bearer") else {}
+    texts = [fields[name] for name in ("error", "error_description", "scope") if fields.get(name)]
+    return masked(": ".join(texts))[:_LONGEST_TEXT]
 
 
 def outcome_text(content: bytes) -> str:
-    """What an OperationOutcome says, shortened; empty where the content is none."""
+    """Return the text of an OperationOutcome, shortened; empty if the content is none."""
     try:
-        outcome = msgspec.json.decode(content, type=_Outcome)
+        outcome = msgspec.json.decode(content, type=_OperationOutcome)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return ""
     texts = []
@@ -344,5 +355,5 @@ def outcome_text(content: bytes) -> str:
         text = issue.diagnostics or (issue.details or {}).get("text")
         if text:
             texts.append(str(text))
-    # Masked before it is cut: a half of a token is no secret that anybody knows.
-    return masked("; ".join(texts))[:_SHOWN]
+    # Mask before shortening: half a token would not be recognised as a secret.
+    return masked("; ".join(texts))[:_LONGEST_TEXT]

@@ -1,4 +1,4 @@
-"""Connections from settings: who asks, for what, by which certificates, with which patience."""
+"""Builds connections and clients from the settings: credentials, certificates, limits."""
 
 import logging
 import ssl
@@ -19,11 +19,11 @@ from fhircryo.settings import ServerSettings
 
 LOG = logging.getLogger("fhircryo")
 
-#: What is done at a server, by type, in the letters of SMART's scopes (create, read, update,
-#: delete, search): a token is asked for what a command does, and for no more.
+#: What a command does on a server, by resource type, in the letters of SMART scopes (create, read,
+#: update, delete, search). A token is requested for what the command does, and nothing more.
 READING: Needs = dict.fromkeys(DECODERS, "rs")
 READING_A_GROUP: Needs = {"Group": "rs"}
-#: To see what stands on a target; for subject = match also whom it knows.
+#: To compare with what the target holds, and to match patients for ``subject = match``.
 COMPARING: Needs = {"Observation": "rs", "Device": "rs"}
 MATCHING: Needs = {"Patient": "rs"}
 WRITING: Needs = {"Observation": "crus", "Device": "crus", "Provenance": "cu"}
@@ -32,10 +32,12 @@ ERASING: Needs = {"Observation": "rds", "Provenance": "rds"}
 
 @contextmanager
 def open_client(url: str, settings: ServerSettings, needs: Needs = READING) -> Iterator[Client]:
-    """A client for a server, closed at the end. ``needs``: what is done there.
+    """Yield a client for a server, and close it at the end of the block.
+
+    ``needs``: what the command does on the server.
 
     Raises:
-        UsageError: the settings do not fit together, or a secret is not where they say.
+        UsageError: settings contradict each other, or a secret cannot be read.
     """
     client = Client(signed_in(connection_to(url, settings), settings, needs))
     try:
@@ -45,20 +47,20 @@ def open_client(url: str, settings: ServerSettings, needs: Needs = READING) -> I
 
 
 def connection_to(url: str, settings: ServerSettings) -> Connection:
-    """How a server is reached, without credentials.
+    """Return the connection to a server that the settings describe, without credentials.
 
     Raises:
-        UsageError: the settings do not fit together.
+        UsageError: the URL is not that of a FHIR server, or a certificate cannot be used.
     """
     parts = urlsplit(url)
     if not parts.hostname or parts.query or parts.fragment:
         raise UsageError(f"{without_query(url)}: not the base URL of a FHIR server")
     if parts.username or parts.password:
         raise UsageError(
-            f"{without_query(url)}: credentials in the URL would stand in logs; use the settings"
+            f"{without_query(url)}: credentials in the URL would appear in logs; use the settings"
             " auth, user and password_env or password_file"
         )
-    _warn(parts.scheme, parts.hostname, settings)
+    _warn_if_insecure(parts.scheme, parts.hostname, settings)
     return Connection(
         url=url,
         headers=_headers(settings),
@@ -74,31 +76,35 @@ def connection_to(url: str, settings: ServerSettings) -> Connection:
     )
 
 
-def _warn(scheme: str, host: str, settings: ServerSettings) -> None:
+def _warn_if_insecure(scheme: str, host: str, settings: ServerSettings) -> None:
     if not settings.verify_tls:
         LOG.warning("%s: TLS certificates are NOT verified (setting verify_tls)", host)
     if scheme == "http" and settings.auth != "none" and not is_loopback(host):
-        LOG.warning("%s: credentials and records go UNENCRYPTED: use the server's https URL", host)
+        LOG.warning(
+            "%s: credentials and records are sent UNENCRYPTED: use the server's https URL", host
+        )
 
 
 def _headers(settings: ServerSettings) -> dict[str, str]:
-    """The headers of a site; they may hold keys of a gateway."""
+    """Return the site's HTTP headers, registered as secrets: a gateway's key may be among them."""
     values = {name: value.get_secret_value() for name, value in settings.headers.items()}
     return {name: keep_secret(value) for name, value in values.items()}
 
 
 def _file(path: Path | None, setting: str) -> Path | None:
+    """Return the path, after checking that the file exists."""
     if path is not None and not path.is_file():
         raise UsageError(f"setting {setting}: {path}: no such file")
     return path
 
 
 def _client_context(settings: ServerSettings) -> ssl.SSLContext | None:
+    """Return a TLS context with the client certificate; None if the settings name none."""
     certificate = _file(settings.client_certificate, "client_certificate")
     key = _file(settings.client_key, "client_key")
     if certificate is None:
         if key is not None:
-            raise UsageError("client_key is set, but no client_certificate")
+            raise UsageError("client_key is set, but no client_certificate; set both or neither")
         return None
     from fhircryo.fhir.tls import client_context
 

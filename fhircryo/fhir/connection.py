@@ -1,4 +1,4 @@
-"""How a server is reached, and the HTTP session that comes of it."""
+"""How a server is reached, and the HTTP session for it."""
 
 import ssl
 from dataclasses import dataclass, field
@@ -20,10 +20,11 @@ FHIR_JSON = "application/fhir+json"
 
 @dataclass(frozen=True)
 class Connection:
-    """How a server is reached. Times in seconds.
+    """How a server is reached. Times are in seconds.
 
-    ``budget``: how long one request may be tried again in all; ``origins``: besides the server's
-    own, where links and redirects may lead; ``client_context``: holds a client certificate.
+    ``budget``: for how long a request may be retried; ``origins``: where links and redirects may
+    lead, besides the server's own origin; ``client_context``: a TLS context with a client
+    certificate.
     """
 
     url: str
@@ -41,7 +42,7 @@ class Connection:
 
 
 class _SilentHTTP(HTTPConnection):
-    """Shows no headers, whatever debug level http.client was set to: a token is among them."""
+    """Never prints headers, which contain tokens, even if http.client's debug level is set."""
 
     debuglevel = 0
 
@@ -62,21 +63,21 @@ _POOLS = {"http": _SilentHTTPPool, "https": _SilentHTTPSPool}
 
 
 class _Adapter(HTTPAdapter):
-    """Silent connections, with a client certificate where there is one."""
+    """Makes connections that print no headers and present the client certificate, if any."""
 
     def __init__(self, context: ssl.SSLContext | None = None) -> None:
         self._context = context
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Make the pools of a session."""
+        """Create the connection pools of a session."""
         if self._context is not None:
             kwargs["ssl_context"] = self._context
         super().init_poolmanager(*args, **kwargs)
         _silence(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> ProxyManager:
-        """Make the pools of a proxy."""
+        """Create the connection pools of a proxy."""
         if self._context is not None:
             kwargs["ssl_context"] = self._context
         manager: ProxyManager = super().proxy_manager_for(proxy, **kwargs)
@@ -89,17 +90,20 @@ def _silence(manager: PoolManager) -> None:
 
 
 class _Session(requests.Session):
-    """Leaves redirects to the client; requests would read all of their bodies to look ahead."""
+    """Leaves redirects to the client.
+
+    The library would read the whole body of a redirect, without a limit, to find its target.
+    """
 
     def get_redirect_target(self, _: requests.Response, /) -> None:
-        """Nowhere."""
+        """Return None: the library follows no redirect."""
         return
 
 
 def session(connection: Connection) -> requests.Session:
-    """A session by a connection's settings; no credentials are in it."""
+    """Return a new session for a connection; it holds no credentials."""
     made = _Session()
-    # A proxy of the environment stays in use; credentials of a .netrc file never are.
+    # Proxies of the environment are used, but credentials of a .netrc file are not.
     made.auth = _no_netrc
     made.verify = (
         str(connection.ca_bundle)
@@ -112,6 +116,19 @@ def session(connection: Connection) -> requests.Session:
         {"Accept": FHIR_JSON, "User-Agent": f"fhircryo/{__version__}", **connection.headers}
     )
     return made
+
+
+def send_settings(session: requests.Session, url: str) -> dict[str, Any]:
+    """Return the arguments of ``session.send`` for a URL: proxies, TLS verification, streaming.
+
+    The environment may name a bundle of certificate authorities; the session's own setting takes
+    precedence.
+    """
+    settings = dict(session.merge_environment_settings(url, {}, None, None, None))
+    settings["stream"] = True
+    if session.verify is not True:
+        settings["verify"] = session.verify
+    return settings
 
 
 def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -1,4 +1,4 @@
-"""FHIR date, dateTime and instant, with their precision.
+"""Reads FHIR date, dateTime and instant values with their precision.
 
 Source: https://hl7.org/fhir/R4/datatypes.html#dateTime
 """
@@ -12,29 +12,35 @@ from fhircryo.errors import UsageError
 
 _YEAR = re.compile(r"[0-9]{4}")
 _MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
-_REMEMBERED = 100_000
+#: How many times of day are cached.
+_CACHE_SIZE = 100_000
 _UTC = frozenset({"Z", "+00:00", "-00:00"})
 
 
 class DateReader:
-    """Reads FHIR date texts as spans of calendar days.
+    """Reads FHIR dates as spans of calendar days.
 
-    A date is taken as written. With ``timezone`` (an IANA name) a time written in UTC is
-    converted to that zone first; other offsets stay as written.
+    The date is used as it is written. If ``timezone`` (an IANA name) is given, a time written in
+    UTC is converted to that zone first; times with another offset are used as written.
     """
 
     def __init__(self, timezone: str | None = None) -> None:
+        """Create a reader.
+
+        Raises:
+            UsageError: ``timezone`` is not the name of an IANA time zone.
+        """
         try:
             self._zone = ZoneInfo(timezone) if timezone else None
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise UsageError(
-                f"setting timezone: {timezone!r} is no IANA time zone name"
-                " (an example: Europe/Amsterdam)"
+                f"setting timezone: {timezone!r} is not the name of an IANA time zone"
+                " (example: Europe/Amsterdam)"
             ) from error
         self._times: dict[str, str] = {}
 
     def read(self, text: str) -> Span | None:
-        """The span of days that ``text`` means; None where it is not a FHIR date."""
+        """Return the span of days that ``text`` means; None if it is not a FHIR date."""
         try:
             if len(text) == 10:
                 if text[4] != "-" or text[7] != "-":
@@ -55,7 +61,7 @@ class DateReader:
         if text[10] != "T" or text[4] != "-" or text[7] != "-":
             return None
         if self._zone is None:
-            # The same times of day come again and again.
+            # Many resources have the same time of day, such as 00:00:00.
             written = text[11:]
             time = self._times.get(written)
             if time is None:
@@ -64,7 +70,7 @@ class DateReader:
                     return None
                 hour, minute, second, fraction, _ = match.groups()
                 time = _time_of_day(hour, minute, second, fraction)
-                if len(self._times) < _REMEMBERED:
+                if len(self._times) < _CACHE_SIZE:
                     self._times[written] = time
             day = date.fromisoformat(text[:10])
             return Span(day, day, time)
@@ -77,7 +83,7 @@ class DateReader:
         day = date.fromisoformat(text[:10])
         hour, minute, second, fraction, offset = match.groups()
         if offset in _UTC:
-            # A leap second has no datetime; it is read as the second before.
+            # datetime cannot represent a leap second, so it is read as the second before it.
             whole = min(int(second or 0), 59)
             moment = datetime(day.year, day.month, day.day, int(hour), int(minute), whole, 0, UTC)
             local = moment.astimezone(zone)
@@ -87,7 +93,7 @@ class DateReader:
 
 
 def _time_of_day(hour: str, minute: str, second: str | None, fraction: str | None) -> str:
-    """``HH:MM:SS[.fraction]``, so that equal times are equal texts and texts sort by time."""
+    """Return ``HH:MM:SS[.fraction]``: equal times are equal texts, and texts sort by time."""
     time = f"{hour}:{minute}:{second or '00'}"
     fraction = (fraction or "").rstrip("0")
     return f"{time}.{fraction}" if fraction else time

@@ -1,4 +1,4 @@
-"""One line of JSON to the resource that it is, Bundles unpacked."""
+"""Decodes a line of JSON to a resource, or to the resources of a Bundle."""
 
 from collections.abc import Iterator
 from decimal import InvalidOperation
@@ -15,13 +15,18 @@ _START = len(_BEGINNING)
 _READ = {kind.encode(): (kind, decoder.decode) for kind, decoder in DECODERS.items()}
 _UUID = "urn:uuid:"
 _NOTHING = (b"", b"null")
+_WRONG_TYPE = "an element does not have the type that FHIR defines"
 BUNDLE_TYPE = "Bundle"
 
 T = TypeVar("T")
 
 
 class Entry(NamedTuple):
-    """A resource of a Bundle: its JSON, and the id that its full URL gives where it has none."""
+    """A resource of a Bundle.
+
+    ``number``: the index of its entry; ``line``: its JSON; ``id``: the UUID of its full URL, which
+    is its id if it states none.
+    """
 
     number: int
     line: bytes
@@ -29,7 +34,11 @@ class Entry(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A resource of a type that is read; of another type (``resource`` None); or an error."""
+    """A decoded resource, or an error.
+
+    ``resource``: None if the type is not read, or after an error; ``error``: what is wrong, empty
+    if nothing is; ``place``: where in the line the resource is, such as ``entry[3].``.
+    """
 
     kind: str
     resource: Any
@@ -38,10 +47,11 @@ class Found(NamedTuple):
 
 
 def decode(line: bytes) -> tuple[str, Any]:
-    """The type of a resource, and its struct where the type is read (else None).
+    """Return the type of a resource, and its struct (None if the type is not read).
 
     Raises:
-        UnreadableResource: not JSON, not a resource, an unknown type, a field of a wrong type.
+        UnreadableResource: the line is not JSON or not a resource, its type is unknown, or an
+            element has a wrong type.
     """
     try:
         if line.startswith(_BEGINNING):
@@ -58,25 +68,27 @@ def decode(line: bytes) -> tuple[str, Any]:
         if kind == BUNDLE_TYPE:
             return kind, BUNDLE.decode(line)
         if kind not in KNOWN_TYPES:
-            raise UnreadableResource("resourceType is none of FHIR R4's")
+            raise UnreadableResource("resourceType is not a resource type of FHIR R4 or R4B")
         return kind, None
     except msgspec.ValidationError as error:
-        raise UnreadableResource(f"not the FHIR that is read: {error}") from None
+        raise UnreadableResource(f"{_WRONG_TYPE}: {error}") from None
     except msgspec.DecodeError as error:
         raise UnreadableResource(f"not JSON: {error}") from None
     except RecursionError:
         raise UnreadableResource("nested too deeply") from None
     except InvalidOperation:
-        raise UnreadableResource("a number beyond all measure") from None
+        raise UnreadableResource("a number is too large to be represented") from None
     except UnicodeDecodeError:
         raise UnreadableResource("not UTF-8") from None
 
 
 def decode_element(decoder: "msgspec.json.Decoder[list[T] | T]", element: msgspec.Raw) -> list[T]:
-    """An element that its resource's struct leaves undecoded, as a list; empty where it is absent.
+    """Decode an element that the struct of its resource leaves undecoded.
+
+    Returns a list, even if the element is a single object; the list is empty if it is absent.
 
     Raises:
-        UnreadableResource: it is of a wrong type.
+        UnreadableResource: the element has a wrong type.
     """
     content = bytes(element)
     if content in _NOTHING:
@@ -84,12 +96,12 @@ def decode_element(decoder: "msgspec.json.Decoder[list[T] | T]", element: msgspe
     try:
         found = decoder.decode(content)
     except (msgspec.MsgspecError, UnicodeDecodeError, InvalidOperation, RecursionError) as error:
-        raise UnreadableResource(f"not the FHIR that is read: {error}") from None
+        raise UnreadableResource(f"{_WRONG_TYPE}: {error}") from None
     return found if isinstance(found, list) else [found]
 
 
 def kind_of(line: bytes) -> str:
-    """The type that a line says that it is, though it cannot be read; empty if not even that."""
+    """Return the type that an unreadable line states; empty if that cannot be read either."""
     try:
         return HEAD.decode(line).resource_type or ""
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -97,9 +109,9 @@ def kind_of(line: bytes) -> str:
 
 
 def unpack(bundle: Bundle) -> tuple[list[Entry], dict[str, str]]:
-    """The resources of a Bundle, and what its full URLs refer to (``Type/id``).
+    """Return the resources of a Bundle, and for each full URL the reference ``Type/id``.
 
-    Entries that cannot be read are among the resources: decoding them says what is wrong.
+    Unreadable entries are included: decoding them later reports what is wrong.
     """
     entries = []
     targets: dict[str, str] = {}
@@ -121,10 +133,10 @@ def unpack(bundle: Bundle) -> tuple[list[Entry], dict[str, str]]:
 
 
 def resources(line: bytes, bundle: dict[str, str], place: str = "") -> Iterator[Found]:
-    """The resources of a line, those of a Bundle one by one.
+    """Yield the resource of a line, or each resource of a Bundle; unreadable ones with an error.
 
-    ``bundle`` is set, while a Bundle's resource is given, to what its full URLs refer to. A
-    resource that cannot be read is given with its error. ``place`` says where in the line.
+    ``bundle``: a dictionary of the caller's. While a Bundle's resources are yielded, it maps the
+    Bundle's full URLs to references (``Type/id``). ``place``: the position in an outer Bundle.
     """
     try:
         kind, resource = decode(line)
@@ -138,7 +150,7 @@ def resources(line: bytes, bundle: dict[str, str], place: str = "") -> Iterator[
     entries, targets = unpack(resource)
     bundle.update(targets)
     for entry in entries:
-        # A Bundle within sets its own full URLs beside these, and takes them back.
+        # A nested Bundle adds its own full URLs to these, and removes them at its end.
         for found in resources(entry.line, bundle, f"{place}entry[{entry.number}]."):
             if found.resource is not None and not found.resource.id and entry.id:
                 found.resource.id = entry.id

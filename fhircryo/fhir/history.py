@@ -1,4 +1,4 @@
-"""What a server remembers of a type: which resources changed or were deleted since a time.
+"""Reads a resource type's history: which resources changed or were deleted since an instant.
 
 Source: https://hl7.org/fhir/R4/http.html#history
 """
@@ -11,8 +11,12 @@ from fhircryo.calendar import moment
 from fhircryo.fhir.search import Searcher, head_of
 
 
-class Past(msgspec.Struct, frozen=True):
-    """What a history says of a resource: deleted, or in which version since when."""
+class ResourceChange(msgspec.Struct, frozen=True):
+    """The latest change of a resource in a history: an update, or its deletion.
+
+    ``ref``: its reference (``Type/id``); ``version``: see ``version_of``, empty if it was deleted;
+    ``when``: the instant of the change, empty if the server does not state it.
+    """
 
     ref: str
     deleted: bool
@@ -20,22 +24,26 @@ class Past(msgspec.Struct, frozen=True):
     when: str
 
 
-def latest_of(searcher: Searcher, kind: str, since: str) -> dict[str, Past]:
-    """By reference, what became last of each resource of a type since an instant.
+def latest_of(searcher: Searcher, kind: str, since: str) -> dict[str, ResourceChange]:
+    """Return the latest change of each resource of a type that changed since an instant.
+
+    The result is keyed by reference (``Type/id``).
 
     Raises:
         HttpError: the server has no history of the type.
     """
-    found: dict[str, Past] = {}
-    for past in _entries(searcher, kind, since):
-        known = found.get(past.ref)
-        # Newest first, as servers give them, unless their times say otherwise.
-        if known is None or (past.when and known.when and moment(past.when) > moment(known.when)):
-            found[past.ref] = past
+    found: dict[str, ResourceChange] = {}
+    for change in _entries(searcher, kind, since):
+        known = found.get(change.ref)
+        # Servers return the newest entry first; a later one counts if its time is more recent.
+        if known is None or (
+            change.when and known.when and moment(change.when) > moment(known.when)
+        ):
+            found[change.ref] = change
     return found
 
 
-def _entries(searcher: Searcher, kind: str, since: str) -> Iterator[Past]:
+def _entries(searcher: Searcher, kind: str, since: str) -> Iterator[ResourceChange]:
     for entry in searcher.history(kind, since):
         request = entry.request
         if request is not None and request.method == "DELETE":
@@ -43,7 +51,7 @@ def _entries(searcher: Searcher, kind: str, since: str) -> Iterator[Past]:
             name = "/".join(url.rstrip("/").split("/")[-2:])
             modified = (entry.response.last_modified if entry.response else None) or ""
             if name.startswith(f"{kind}/"):
-                yield Past(name, True, "", modified)
+                yield ResourceChange(name, True, "", modified)
         elif entry.resource:
             head = head_of(bytes(entry.resource))
             if head is not None and head.id:
@@ -51,9 +59,12 @@ def _entries(searcher: Searcher, kind: str, since: str) -> Iterator[Past]:
                     (head.meta.version_id, head.meta.last_updated) if head.meta else (None, None)
                 )
                 name = f"{kind}/{head.id}"
-                yield Past(name, False, version_of(version, updated), updated or "")
+                yield ResourceChange(name, False, version_of(version, updated), updated or "")
 
 
 def version_of(version: str | None, updated: str | None) -> str:
-    """A version of a resource, to be compared with another of the same."""
+    """Return a text that is equal for equal versions of a resource.
+
+    ``version`` and ``updated``: its ``meta.versionId`` and ``meta.lastUpdated``.
+    """
     return f"{version or ''}@{updated or ''}"

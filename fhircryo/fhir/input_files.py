@@ -1,6 +1,6 @@
-"""Folders of NDJSON as bulk exports lay them out: plain or gz, one or many files per type, Bundles.
+"""Reads folders of FHIR files: NDJSON (plain or gzip, any number per type) and JSON documents.
 
-Files are read in blocks; a plain file can be read in parts, so that several readers share it.
+Files are read in batches of lines. A plain file can be divided into parts for several readers.
 """
 
 import gzip
@@ -20,14 +20,18 @@ _BATCH = 1 << 20
 _BOM = b"\xef\xbb\xbf"
 _ENDINGS = (".ndjson", ".ndjson.gz", ".json")
 _BY_NAME = {kind.lower(): kind for kind in KNOWN_TYPES}
-#: What a computed folder and bulk exports hold beside resources.
+#: Files of computed folders and bulk exports that contain no resources.
 _NOT_RESOURCES = frozenset({"manifest.json"})
 _NOT_DATA = frozenset({".md", ".py"})
 
 
 @dataclass(frozen=True)
 class InputFile:
-    """A file to read. ``hint``: the type that its name speaks of; it orders, it decides nothing."""
+    """A file to read.
+
+    ``size``: in bytes; ``hint``: the resource type that its name suggests, which only affects the
+    order of reading.
+    """
 
     path: Path
     size: int
@@ -35,21 +39,21 @@ class InputFile:
 
     @property
     def name(self) -> str:
-        """Its name in the folder."""
+        """The file's name within the folder."""
         return self.path.name
 
     @property
     def zipped(self) -> bool:
-        """Whether it is compressed with gzip."""
+        """Whether the file is compressed with gzip."""
         return self.name.endswith(".gz")
 
     @property
     def whole(self) -> bool:
-        """Whether it is one JSON document, not lines of them."""
+        """Whether the file is one JSON document, rather than a document per line."""
         return self.name.endswith(".json")
 
     def sha256(self) -> str | None:
-        """The hash of the file as it stands; None where it cannot be read."""
+        """Return the hash of the file as it is stored; None if it cannot be read."""
         try:
             with self.path.open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
@@ -59,7 +63,7 @@ class InputFile:
 
 @dataclass(frozen=True)
 class Part:
-    """The lines of a file that begin in ``start`` <= offset < ``end`` (None: to its end)."""
+    """The lines of a file that begin at ``start`` <= offset < ``end`` (None: the file's end)."""
 
     number: int
     file: InputFile
@@ -68,14 +72,14 @@ class Part:
 
 
 def input_files(folder: Path) -> tuple[list[InputFile], list[str]]:
-    """The files of a folder to read, by name; and the names of what is passed over.
+    """Return the files of a folder that are read, by name, and the names of those that are not.
 
     Raises:
-        SourceError: there is no such folder, it cannot be read, or it holds nothing to read.
+        SourceError: the folder does not exist, cannot be read, or contains no file to read.
     """
     if not folder.is_dir():
-        words = "is a file, not a folder" if folder.exists() else "no such folder"
-        raise SourceError(f"{folder}: {words}; SOURCE is a folder of NDJSON files")
+        problem = "is a file, not a folder" if folder.exists() else "no such folder"
+        raise SourceError(f"{folder}: {problem}; SOURCE must be a folder of NDJSON files")
     files = []
     passed_over = []
     try:
@@ -85,7 +89,7 @@ def input_files(folder: Path) -> tuple[list[InputFile], list[str]]:
             if path.is_dir():
                 passed_over.append(f"{path.name}/")
             elif path.name.endswith(_ENDINGS) and path.name not in _NOT_RESOURCES:
-                # A link into nothing is a file that cannot be read.
+                # A broken link counts as an unreadable file, which reading it will report.
                 size = path.stat().st_size if path.exists() else 0
                 files.append(InputFile(path, size, _hint(path.name)))
             elif path.name not in _NOT_RESOURCES and path.suffix not in _NOT_DATA:
@@ -94,18 +98,18 @@ def input_files(folder: Path) -> tuple[list[InputFile], list[str]]:
         raise SourceError(f"{folder}: cannot be read: {error.strerror}") from error
     if not files:
         endings = ", ".join(f"*{ending}" for ending in _ENDINGS)
-        raise SourceError(f"{folder}: nothing to read: no {endings} in it")
+        raise SourceError(f"{folder}: nothing to read: the folder contains no {endings}")
     return files, passed_over
 
 
 def _hint(name: str) -> str | None:
-    """The one resource type that a file's name speaks of."""
+    """Return the resource type in a file's name; None if there is none, or more than one."""
     found = {_BY_NAME[word] for word in re.split(r"[^a-z]+", name.lower()) if word in _BY_NAME}
     return found.pop() if len(found) == 1 else None
 
 
 def parts(files: list[InputFile], size: int) -> list[Part]:
-    """The parts to read: of plain files about ``size`` bytes each, the others whole."""
+    """Return the parts to read: ``size`` bytes of a plain file each, or a whole file of others."""
     found: list[Part] = []
     for file in files:
         step = size if not (file.zipped or file.whole) else max(file.size, 1)
@@ -116,29 +120,29 @@ def parts(files: list[InputFile], size: int) -> list[Part]:
 
 
 def read_batches(part: Part) -> Iterator[list[bytes]]:
-    """The lines of a part, some at a time.
+    """Yield the lines of a part, in batches.
 
     Raises:
-        UnreadableResource: the file cannot be read, or not to its end; what stood before the
-            break has been given.
+        UnreadableResource: the file cannot be read, or is damaged; the lines before the damage have
+            been yielded by then.
     """
     try:
         if part.file.whole:
             yield _document(part.file.path.read_bytes())
         elif part.file.zipped:
             with gzip.open(part.file.path, "rb") as zipped:
-                yield from _of_stream(zipped)
+                yield from _stream_batches(zipped)
         else:
             with part.file.path.open("rb", buffering=_BUFFER) as file:
-                yield from _of_part(file, part)
+                yield from _part_batches(file, part)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UnreadableResource(f"the gzip file is broken or cut short: {error}") from None
+        raise UnreadableResource(f"the gzip file is damaged or incomplete: {error}") from None
     except OSError as error:
         raise UnreadableResource(f"the file cannot be read: {error.strerror}") from None
 
 
 def _document(content: bytes) -> list[bytes]:
-    """A JSON document as one line; several of them, one per line, as lines."""
+    """Return a JSON document as one line, or as many lines if it has a document on each line."""
     content = content.removeprefix(_BOM)
     lines = content.split(b"\n")
     filled = [line for line in lines if line.strip()]
@@ -146,8 +150,8 @@ def _document(content: bytes) -> list[bytes]:
     return lines if several else [content]
 
 
-def _of_stream(stream: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """All lines; of a stream that breaks, those before the break."""
+def _stream_batches(stream: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Yield all lines in batches; after an error in the stream, the lines before it."""
     batch: list[bytes] = []
     size = 0
     first = True
@@ -165,11 +169,11 @@ def _of_stream(stream: Iterable[bytes]) -> Iterator[list[bytes]]:
     yield batch
 
 
-def _of_part(file: BinaryIO, part: Part) -> Iterator[list[bytes]]:
-    """The lines that begin within a part."""
+def _part_batches(file: BinaryIO, part: Part) -> Iterator[list[bytes]]:
+    """Yield the lines that begin within a part, in batches."""
     position = part.start
     if position:
-        # A line belongs to the part in which it begins.
+        # Skip to the first line that begins here: a line belongs to the part in which it begins.
         file.seek(position - 1)
         position += len(file.readline()) - 1
     while part.end is None or position < part.end:
@@ -180,13 +184,13 @@ def _of_part(file: BinaryIO, part: Part) -> Iterator[list[bytes]]:
         if not position:
             batch[0] = batch[0].removeprefix(_BOM)
         if part.end is not None and position + size > part.end:
-            batch = _until(batch, part.end - position)
+            batch = _beginning_within(batch, part.end - position)
         position += size
         yield batch
 
 
-def _until(batch: list[bytes], length: int) -> list[bytes]:
-    """The lines that begin within so many bytes."""
+def _beginning_within(batch: list[bytes], length: int) -> list[bytes]:
+    """Return the lines that begin within the first ``length`` bytes of a batch."""
     kept = []
     for line in batch:
         if length <= 0:

@@ -1,4 +1,4 @@
-"""What an answer may be at most: a server, or who speaks in its name, may send anything."""
+"""Limits on the responses of servers, which are not trusted: size, nesting depth, format."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,11 @@ _NOT_STRUCTURE = bytes(set(range(256)).difference(b'{}[]"'))
 
 
 class Limits(NamedTuple):
-    """``megabytes`` of an answer, unpacked; ``depth`` of its JSON; of an export's file on disk."""
+    """The largest responses that are read.
+
+    ``megabytes``: the size of a response after decompression; ``depth``: the nesting of its JSON;
+    ``file_gigabytes``: the size of a file of a bulk export, compressed and decompressed.
+    """
 
     megabytes: int = 256
     depth: int = 100
@@ -21,83 +25,84 @@ class Limits(NamedTuple):
 
 
 class LimitError(SourceError):
-    """An answer is larger or deeper than is read, or is of a kind that is not read at all."""
+    """A response is too large, nested too deeply, or in a format that is not read."""
 
 
 def read_whole(response: requests.Response, limits: Limits, shown: str) -> None:
-    """Read an answer that was not read yet, as far as the limits allow; ``shown``: its URL.
+    """Read the content of a streamed response within the limits; ``shown``: its URL in messages.
 
-    What is packed counts as it is unpacked, piece by piece: a bomb goes off nowhere.
+    The decompressed size is counted chunk by chunk, so that a decompression bomb is never expanded.
 
     Raises:
-        LimitError: it is more.
+        LimitError: the content is larger than the limit.
         requests.RequestException: the connection breaks.
     """
-    most = limits.megabytes * _MEGABYTE
-    told = response.headers.get("Content-Length", "")
-    if told.isdecimal() and int(told) > most:
+    largest = limits.megabytes * _MEGABYTE
+    announced = response.headers.get("Content-Length", "")
+    if announced.isdecimal() and int(announced) > largest:
         response.close()
         raise _too_large(limits, shown)
-    parts = []
+    chunks = []
     size = 0
-    for part in response.iter_content(_CHUNK):
-        size += len(part)
-        if size > most:
+    for chunk in response.iter_content(_CHUNK):
+        size += len(chunk)
+        if size > largest:
             response.close()
             raise _too_large(limits, shown)
-        parts.append(part)
-    # As requests itself does it when it reads all at once.
-    response._content = b"".join(parts)
+        chunks.append(chunk)
+    # This is where the library stores the content when it reads a response at once.
+    response._content = b"".join(chunks)
 
 
 def _too_large(limits: Limits, shown: str) -> LimitError:
     return LimitError(
-        f"{shown}: the answer has more than {limits.megabytes} MB, and is not read; ask for smaller"
-        " pages (setting page_size), or raise max_response_mb if it is right"
+        f"{shown}: the response has more than {limits.megabytes} MB and is not read; request"
+        " smaller pages (setting page_size), or raise max_response_mb if the size is legitimate"
     )
 
 
 def check_kind(response: requests.Response, limits: Limits, shown: str) -> None:
-    """Look at an answer before anything decodes it.
+    """Check the format and nesting of a response before it is decoded.
 
     Raises:
-        LimitError: it is XML, or nested more deeply than is read.
+        LimitError: the response is XML, or its JSON is nested more deeply than the limit.
     """
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     content = response.content
     if (kind.endswith(("/xml", "+xml")) and "html" not in kind) or content.startswith(b"<?xml"):
         raise LimitError(
-            f"{shown}: the answer is XML, which is never read; FHIR as JSON was asked for: can the"
-            " server give it?"
+            f"{shown}: the response is XML, which is never read, although JSON was requested: does"
+            " the server support FHIR as JSON?"
         )
     if is_deeper(content, limits.depth):
         raise LimitError(
-            f"{shown}: the answer's JSON is nested more than {limits.depth} levels deep, and is not"
-            " read; raise max_depth if it is right"
+            f"{shown}: the response's JSON is nested more than {limits.depth} levels deep and is"
+            " not read; raise max_depth if the depth is legitimate"
         )
 
 
 def is_deeper(content: bytes, depth: int) -> bool:
-    """Whether JSON is nested more deeply; what is no JSON is for its decoder to refuse.
+    """Whether JSON is nested more deeply than ``depth``; invalid JSON is left to the decoder.
 
-    What is no bracket is taken out, and then one level of brackets after another, the innermost
-    first: a few passes over little, many times quicker than a decoder.
+    All bytes except brackets outside of strings are removed, and then one level of brackets after
+    another, starting with the innermost: few passes over little data, much faster than decoding.
     """
     if b"\\" in content:
-        # An escaped quote ends no string. Escaped backslashes first: what follows them is not.
+        # An escaped quote does not end a string. Escaped backslashes are removed first, because a
+        # quote after one is not escaped.
         content = content.replace(b"\\\\", b"").replace(b'\\"', b"")
     brackets = content.translate(None, _NOT_STRUCTURE)
-    # Two quotes that touch hold nothing between them, or part two strings that may be one.
+    # Two adjacent quotes enclose nothing, or separate two strings that may be joined.
     brackets = brackets.replace(b'""', b"")
     if b'"' in brackets:
         brackets = b"".join(brackets.split(b'"')[::2])
-    left = brackets.translate(_BRACKETS)
-    if b"{" * (depth + 1) in left:
+    remaining = brackets.translate(_BRACKETS)
+    if b"{" * (depth + 1) in remaining:
         return True
     for _ in range(depth):
-        fewer = left.replace(b"{}", b"")
-        if len(fewer) == len(left):
+        fewer = remaining.replace(b"{}", b"")
+        if len(fewer) == len(remaining):
             break
-        left = fewer
-    # Openings without an end are what a decoder goes down into as well.
-    return b"{}" in left or left.count(b"{") > depth
+        remaining = fewer
+    # A decoder descends into brackets that are never closed, too.
+    return b"{}" in remaining or remaining.count(b"{") > depth

@@ -1,4 +1,4 @@
-"""Pages of searches kept on disk, so that reading which was broken off goes on where it was."""
+"""Stores the pages of searches on disk, so that an interrupted run can continue a search."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ _DIGEST = 32
 
 
 class KeptPage(msgspec.Struct, array_like=True):
-    """A page as it was read: its matches, the total that it stated, where the next one is."""
+    """A stored page: its matches, the total that it states (0: none) and the next page's URL."""
 
     lines: list[bytes]
     total: int
@@ -24,19 +24,19 @@ _DECODER = msgspec.msgpack.Decoder(KeptPage)
 
 
 class KeptPages:
-    """The pages of one server's searches, in a folder of its own; the owner's alone."""
+    """The stored pages of one server's searches, in a private folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def of(self, base: str, kind: str, params: Mapping[str, str]) -> "KeptSearch":
-        """The pages of a search, told from others by all that was asked."""
-        asked = "\x1f".join([base, kind, *(f"{key}={params[key]}" for key in sorted(params))])
-        return KeptSearch(self._folder, hashlib.sha256(asked.encode()).hexdigest())
+        """Return the stored pages of one search; server, type and parameters identify it."""
+        search = "\x1f".join([base, kind, *(f"{key}={params[key]}" for key in sorted(params))])
+        return KeptSearch(self._folder, hashlib.sha256(search.encode()).hexdigest())
 
 
 class KeptSearch:
-    """The pages of one search."""
+    """The stored pages of one search."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self._folder = folder
@@ -44,21 +44,21 @@ class KeptSearch:
         self._next = 0
 
     def pages(self) -> Iterator[KeptPage]:
-        """The pages in order, up to the first that is not there as it was written."""
+        """Yield the stored pages in order, up to the first that is missing or damaged."""
         while (page := self._read(self._next)) is not None:
             self._next += 1
             yield page
 
     @property
     def any(self) -> bool:
-        """Whether a page was read or kept."""
+        """Whether at least one page has been read from disk or stored."""
         return self._next > 0
 
     def keep(self, page: KeptPage) -> None:
-        """Keep the next page.
+        """Store the next page.
 
         Raises:
-            TargetError: it cannot be written.
+            TargetError: the page cannot be written.
         """
         content = _ENCODER.encode(page)
         digest = hashlib.sha256(content).digest()
@@ -66,7 +66,7 @@ class KeptSearch:
         self._next += 1
 
     def forget(self) -> None:
-        """Begin again: the server no longer knows the search that these pages are of."""
+        """Delete the stored pages, because the server has discarded the search."""
         while self._next:
             self._next -= 1
             self._path(self._next).unlink(missing_ok=True)

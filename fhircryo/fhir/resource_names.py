@@ -1,4 +1,7 @@
-"""The resource types of FHIR R4 and R4B. Source: https://hl7.org/fhir/R4/resourcelist.html, R4B."""
+"""The names of all resource types of FHIR R4 and R4B.
+
+Sources: https://hl7.org/fhir/R4/resourcelist.html, https://hl7.org/fhir/R4B/resourcelist.html
+"""
 
 KNOWN_TYPES = frozenset(
     """

@@ -1,4 +1,4 @@
-"""Searches on a FHIR server, page after page: all of it, or an error."""
+"""Searches on a FHIR server, page by page: all matches, or an error."""
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,45 +14,46 @@ from fhircryo.fhir.page_cache import KeptPage, KeptPages, KeptSearch
 
 _NO_POST = frozenset({404, 405, 415})
 _EXPIRED = frozenset({404, 410})
+#: The search modes of entries that are not matches.
 _NO_MATCH = frozenset({"include", "outcome"})
 _NOT_TAKEN = frozenset({400, 422, 501})
-_TRIES = 3
-#: HAPI answers a search from one of the last minute unless it is told not to.
+_ATTEMPTS = 3
+#: By default HAPI reuses the result of an equal search of the last minute.
 _FRESH = {"Cache-Control": "no-cache"}
-# Pages in a row that may bring nothing new: empty ones, or ones that shifted.
+#: How many pages in a row may contain nothing new, because they are empty or have shifted.
 _MOST_IDLE = 20
 
-#: Id, version and last update of a match.
+#: The id, version and last update of a match.
 _Key = tuple[str, str, str]
 
 Params = Mapping[str, str]
 
 
-class _Link(msgspec.Struct):
+class _PageLink(msgspec.Struct):
     relation: str | None = None
     url: str | None = None
 
 
-class _Mode(msgspec.Struct):
+class _EntrySearch(msgspec.Struct):
     mode: str | None = None
 
 
-class _Request(msgspec.Struct):
+class _EntryRequest(msgspec.Struct):
     method: str | None = None
     url: str | None = None
 
 
-class _Response(msgspec.Struct, rename="camel"):
+class _EntryResponse(msgspec.Struct, rename="camel"):
     last_modified: str | None = None
 
 
 class Entry(msgspec.Struct, rename="camel"):
-    """An entry of a searchset or a history."""
+    """An entry of a searchset or of a history."""
 
     resource: msgspec.Raw = msgspec.Raw(b"")
-    search: _Mode | None = None
-    request: _Request | None = None
-    response: _Response | None = None
+    search: _EntrySearch | None = None
+    request: _EntryRequest | None = None
+    response: _EntryResponse | None = None
 
 
 class _Meta(msgspec.Struct, rename="camel"):
@@ -60,47 +61,51 @@ class _Meta(msgspec.Struct, rename="camel"):
     last_updated: str | None = None
 
 
-class _Page(msgspec.Struct, rename="camel"):
+class _PageBundle(msgspec.Struct, rename="camel"):
     resource_type: str | None = None
     total: int | None = None
-    link: list[_Link] | None = None
+    link: list[_PageLink] | None = None
     meta: _Meta | None = None
     entry: list[Entry] | None = None
 
 
 class Head(msgspec.Struct, rename="camel"):
-    """What a resource says that it is."""
+    """The type, id and version of a resource."""
 
     resource_type: str | None = None
     id: str | None = None
     meta: _Meta | None = None
 
 
-_PAGE = msgspec.json.Decoder(_Page)
+_PAGE = msgspec.json.Decoder(_PageBundle)
 _HEAD = msgspec.json.Decoder(Head)
 
 
 class _Match(NamedTuple):
-    """A match as JSON, and what it says that it is; None where it cannot be read."""
+    """A match as JSON, and its type, id and version; ``head`` is None if it cannot be decoded."""
 
     line: bytes
     head: Head | None
 
 
-class _Turned(NamedTuple):
-    """A page of a search: its total (0: none stated), its matches, and where the next one is."""
+class _ResultPage(NamedTuple):
+    """A page of a search: the stated total (0: none), its matches, and the next page's URL."""
 
     total: int
     matches: list[_Match]
     link: str | None
 
     def to_keep(self) -> KeptPage:
-        """As it is kept on disk."""
+        """Return the page in the form in which it is stored."""
         return KeptPage([match.line for match in self.matches], self.total, self.link)
 
 
 class Sample(NamedTuple):
-    """The first pages of a search; ``total``: as the server states it; ``whole``: that was all."""
+    """The first pages of a search.
+
+    ``total``: the number of matches that the server states; ``whole``: whether there are no more
+    pages.
+    """
 
     lines: list[bytes]
     pages: int
@@ -109,14 +114,15 @@ class Sample(NamedTuple):
 
 
 class _ExpiredError(Exception):
-    """The server has forgotten a search while it was being read."""
+    """The server has discarded a search whose pages were still being read."""
 
 
 class Searcher:
-    """Searches by POST, so that codes and ids stay out of access logs; by GET where it must.
+    """Searches a server by POST, so that codes and ids do not appear in access logs.
 
-    The next page is asked for while the one before it is being read. ``kept``: pages of a run that
-    broke off, which are not asked for again.
+    Falls back to GET if the server does not support that. The next page is requested while the
+    current one is processed. ``kept``: the pages that an interrupted run stored; they are not
+    requested again.
     """
 
     def __init__(self, client: Client, kept: KeptPages | None = None) -> None:
@@ -125,25 +131,30 @@ class Searcher:
         self._by_post = True
         self._totals = True
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix="fhircryo-page")
-        #: When the server says that it made its answers, the earliest of them.
+        #: The earliest time, of those that the server states, at which a page was made.
         self.answered: str | None = None
 
     def close(self) -> None:
-        """Stop asking ahead."""
+        """Stop requesting pages in advance."""
         self._ahead.shutdown(wait=True, cancel_futures=True)
 
     def any(self, kind: str, params: Params) -> bool:
-        """Whether a search finds anything."""
+        """Whether a search has any match.
+
+        Raises:
+            HttpError: the server rejects the search.
+            SourceError: the response is not a Bundle.
+        """
         page = self._page(self._first(kind, {**params, "_count": "1"}))
         if page.total is not None:
             return page.total > 0
         return any(entry.resource for entry in page.entry or ())
 
     def history(self, kind: str, since: str) -> Iterator[Entry]:
-        """The entries of a type's history since an instant, newest first.
+        """Yield the entries of a resource type's history since an instant, newest first.
 
         Raises:
-            HttpError: the server has none, or refuses.
+            HttpError: the server has no history of the type, or refuses to return it.
         """
         url = f"{self._client.base}/{kind}/_history"
         size = str(self._client.connection.page_size)
@@ -158,11 +169,11 @@ class Searcher:
             response = self._client.request("GET", link)
 
     def sample(self, kind: str, params: Params, pages: int) -> "Sample":
-        """The first pages of a search, and no more requests than those.
+        """Return the first ``pages`` pages of a search, without requesting any further page.
 
         Raises:
-            HttpError: the server refuses the search.
-            SourceError: a page is not what it must be.
+            HttpError: the server rejects the search.
+            SourceError: a page is not a Bundle, or the next page is at another origin.
         """
         sized = {**params, "_count": str(self._client.connection.page_size)}
         response = self._first(kind, sized)
@@ -182,11 +193,12 @@ class Searcher:
         return Sample(lines, read, total, link is None)
 
     def search(self, kind: str, params: Params) -> Iterator[list[bytes]]:
-        """All matches as JSON, each once, page by page.
+        """Yield all matches as JSON, each of them once, page by page.
 
         Raises:
-            HttpError: the server refuses the search.
-            SourceError: a page is not what it must be; matches are missing.
+            HttpError: the server rejects the search.
+            SourceError: a page is not a Bundle, the next page is at another origin, or the server
+                returns fewer matches than it counts.
         """
         seen: set[_Key] = set()
         found = expected = missing = 0
@@ -196,36 +208,36 @@ class Searcher:
             for page in kept.pages():
                 expected, link = max(expected, page.total), page.link
                 yield from _unseen(kind, [_Match(line, head_of(line)) for line in page.lines], seen)
-            if kept.any and link is None and _names(seen) >= expected:
+            if kept.any and link is None and _count_resources(seen) >= expected:
                 return
-        for attempt in range(1, _TRIES + 1):
+        for attempt in range(1, _ATTEMPTS + 1):
             if kept is not None and link is None:
                 kept.forget()
             try:
-                for turned in self._pages(kind, params, link, kept):
-                    expected = max(expected, turned.total)
-                    yield from _unseen(kind, turned.matches, seen)
+                for result in self._pages(kind, params, link, kept):
+                    expected = max(expected, result.total)
+                    yield from _unseen(kind, result.matches, seen)
             except _ExpiredError:
                 if attempt > 1:
                     raise SourceError(
-                        f"{self._client.base}/{kind}: the server forgot the search while its pages"
-                        " were read, twice; ask for fewer or larger pages (setting page_size)"
+                        f"{self._client.base}/{kind}: the server twice discarded the search while"
+                        " its pages were read; request fewer or larger pages (setting page_size)"
                     ) from None
             else:
-                # While others write, pages shift; what a count shows to be missing is read again.
-                found, missing = _names(seen), expected
+                # Pages shift while others write; the search is repeated if matches are missing.
+                found, missing = _count_resources(seen), expected
                 if found >= expected:
                     return
             expected, link = 0, None
         raise SourceError(
-            f"{self._client.base}/{kind}: the server counts {missing} matches and gives {found},"
-            f" {_TRIES} times"
+            f"{self._client.base}/{kind}: the server counts {missing} matches but returns {found},"
+            f" in each of {_ATTEMPTS} attempts"
         )
 
     def _pages(
         self, kind: str, params: Params, link: str | None, kept: KeptSearch | None
-    ) -> Iterator[_Turned]:
-        """The pages of a search; ``link``: where it goes on (None: from its beginning)."""
+    ) -> Iterator[_ResultPage]:
+        """Yield the pages of a search; ``link``: the page to continue from (None: the first)."""
         sized = {**params, "_count": str(self._client.connection.page_size)}
         response = self._counted(kind, sized) if link is None else self._continued(link)
         visited: set[str] = set()
@@ -243,13 +255,13 @@ class Searcher:
             met |= keys
             if idle > _MOST_IDLE:
                 raise SourceError(
-                    f"{self._client.base}/{kind}: {idle} pages in a row with nothing new: the"
-                    " server's pages go round in a circle"
+                    f"{self._client.base}/{kind}: {idle} pages in a row contain nothing new: the"
+                    " server's links to the next page form a loop"
                 )
-            turned = _Turned(page.total or 0, matches, link)
+            result = _ResultPage(page.total or 0, matches, link)
             if kept is not None:
-                kept.keep(turned.to_keep())
-            yield turned
+                kept.keep(result.to_keep())
+            yield result
             if link is None or upcoming is None:
                 return
             try:
@@ -260,17 +272,17 @@ class Searcher:
                 raise
 
     def _continued(self, link: str) -> requests.Response:
-        """The page that a run which broke off would have read next."""
+        """Request the page from which an interrupted run continues."""
         try:
             return self._client.request("GET", link)
         except HttpError as error:
-            # Servers differ in what they say of a search that they no longer know.
+            # Servers use different statuses for a search that they have discarded.
             if error.status in _EXPIRED | _NOT_TAKEN:
                 raise _ExpiredError from None
             raise
 
     def _counted(self, kind: str, params: Params) -> requests.Response:
-        """The first page, with an exact total where the server knows how."""
+        """Request the first page, with an exact total if the server supports it."""
         if self._totals:
             try:
                 return self._first(kind, {**params, "_total": "accurate"})
@@ -303,54 +315,55 @@ class Searcher:
         prepared = requests.Request("GET", url, params=dict(params)).prepare()
         return self._client.request("GET", prepared.url or url, headers=_FRESH)
 
-    def _page(self, response: requests.Response) -> _Page:
+    def _page(self, response: requests.Response) -> _PageBundle:
         shown = without_query(response.url)
         try:
             page = _PAGE.decode(response.content)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise SourceError(f"{shown}: the page is not a FHIR Bundle: {error}") from None
         if page.resource_type != "Bundle":
-            raise SourceError(
-                f"{shown}: a {page.resource_type or 'nameless thing'} came where a Bundle was asked"
-            )
+            received = page.resource_type or "resource without a type"
+            raise SourceError(f"{shown}: the server returned a {received} instead of a Bundle")
         made = page.meta.last_updated if page.meta is not None else None
         if made and (self.answered is None or moment(made) < moment(self.answered)):
             self.answered = made
         return page
 
-    def _next(self, page: _Page, url: str, visited: set[str]) -> str | None:
-        link = next(
-            (one.url for one in page.link or () if one.relation == "next" and one.url), None
-        )
-        if link is None:
+    def _next(self, page: _PageBundle, url: str, visited: set[str]) -> str | None:
+        """Return the URL of the next page, and add it to those visited; None after the last."""
+        links = page.link or ()
+        relative = next((link.url for link in links if link.relation == "next" and link.url), None)
+        if relative is None:
             return None
-        link = joined(url, link)
+        link = joined(url, relative)
         if not self._client.allowed(link):
             raise SourceError(
-                f"{without_query(link)}: a next page at another origin; not followed"
+                f"{without_query(link)}: the next page is at another origin; not followed"
                 " (setting origins allows it)"
             )
         if link in visited:
-            raise SourceError(f"{without_query(link)}: the server's pages go round in a circle")
+            raise SourceError(
+                f"{without_query(link)}: the server's links to the next page form a loop"
+            )
         visited.add(link)
         return link
 
 
 def head_of(line: bytes) -> Head | None:
-    """What a resource says that it is; None where it cannot be read."""
+    """Return the type, id and version of a resource; None if it cannot be decoded."""
     try:
         return _HEAD.decode(line)
     except msgspec.MsgspecError:
         return None
 
 
-def _names(seen: set[_Key]) -> int:
-    """How many resources were seen, in whatever versions."""
+def _count_resources(seen: set[_Key]) -> int:
+    """Return how many different resources were seen; versions of a resource count once."""
     return len({name for name, _, _ in seen})
 
 
-def _matches(page: _Page) -> list[_Match]:
-    """The matches of a page; what was only included with them left out."""
+def _matches(page: _PageBundle) -> list[_Match]:
+    """Return the matches of a page, without included resources and outcomes."""
     found = []
     for entry in page.entry or ():
         line = bytes(entry.resource)
@@ -361,7 +374,7 @@ def _matches(page: _Page) -> list[_Match]:
 
 
 def _unseen(kind: str, matches: list[_Match], seen: set[_Key]) -> Iterator[list[bytes]]:
-    """The matches of the type asked for that are new, noted as seen; nothing where none is."""
+    """Yield the matches of type ``kind`` that are new, if any, and add them to those seen."""
     found = []
     for line, head in matches:
         if head is not None and head.resource_type != kind:
@@ -370,7 +383,7 @@ def _unseen(kind: str, matches: list[_Match], seen: set[_Key]) -> Iterator[list[
         if key not in seen:
             if head is not None:
                 seen.add(key)
-            # What cannot be read is given, too: reading it says what is wrong.
+            # Unreadable matches are included: decoding them later reports what is wrong.
             found.append(line)
     if found:
         yield found

@@ -1,4 +1,4 @@
-"""A client certificate and its key, from PEM or PKCS#12 files, for mutual TLS."""
+"""Reads a client certificate and its key from PEM or PKCS#12 files, for mutual TLS."""
 
 import secrets
 import ssl
@@ -23,13 +23,14 @@ _PRIVATE = b"PRIVATE KEY-----"
 
 
 def client_context(certificate: Path, key: Path | None, password: str | None) -> ssl.SSLContext:
-    """What TLS needs to show a client certificate.
+    """Return a TLS context with a client certificate.
 
-    ``certificate``: PEM, with its key or the key in ``key``; or PKCS#12, which has all in it.
-    ``password``: that of the key or of the PKCS#12 file.
+    ``certificate``: a PEM file, with its key in the same file or in ``key``; or a PKCS#12 file,
+    which contains the key. ``password``: the password of the key or of the PKCS#12 file.
 
     Raises:
-        UsageError: a file cannot be read, others can read the key too, or they do not fit.
+        UsageError: a file cannot be read, others can read the key too, the key does not belong to
+            the certificate, or the password is wrong.
     """
     if password is not None:
         keep_secret(password)
@@ -38,8 +39,8 @@ def client_context(certificate: Path, key: Path | None, password: str | None) ->
     if _PEM not in content:
         if key is not None:
             raise UsageError(
-                f"{certificate}: client certificate: PKCS#12 has its key in it, and client_key is"
-                " set as well; remove it"
+                f"{certificate}: client certificate: a PKCS#12 file contains its key, but"
+                " client_key is set as well; remove client_key"
             )
         _load_pkcs12(
             context, certificate, read_private(certificate, "client certificate"), password
@@ -50,7 +51,9 @@ def client_context(certificate: Path, key: Path | None, password: str | None) ->
     elif _PRIVATE in content:
         read_private(certificate, "client certificate with its key")
     else:
-        raise UsageError(f"{certificate}: client certificate: no key in it; set client_key")
+        raise UsageError(
+            f"{certificate}: client certificate: the file contains no key; set client_key"
+        )
     _load(context, certificate, key, password, certificate)
     return context
 
@@ -69,22 +72,26 @@ def _load_pkcs12(context: ssl.SSLContext, path: Path, content: bytes, password: 
         bundle = load_pkcs12(content, password.encode() if password is not None else None)
     except ValueError:
         raise UsageError(
-            f"{path}: client certificate: neither PEM, nor PKCS#12 that opens {_with(password)}"
+            f"{path}: client certificate: neither PEM nor a PKCS#12 file that can be opened"
+            f" {_with(password)}"
         ) from None
     if bundle.key is None or bundle.cert is None:
-        raise UsageError(f"{path}: client certificate: no certificate with its key in it")
-    # OpenSSL takes keys from files only: this one is encrypted, in a folder of ours, and short of
-    # life; its password stands nowhere.
-    passing = secrets.token_urlsafe(32)
-    chain = [bundle.cert.certificate, *(one.certificate for one in bundle.additional_certs)]
-    pem = b"".join(_pem(one) for one in chain) + bundle.key.private_bytes(
-        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(passing.encode())
+        raise UsageError(
+            f"{path}: client certificate: the file does not contain a certificate with its key"
+        )
+    # OpenSSL reads keys from files only. The file is encrypted with a random password that is not
+    # stored, in a private folder, and is deleted as soon as it has been read.
+    one_time_password = secrets.token_urlsafe(32)
+    additional = [extra.certificate for extra in bundle.additional_certs]
+    chain = [bundle.cert.certificate, *additional]
+    pem = b"".join(_pem(certificate) for certificate in chain) + bundle.key.private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(one_time_password.encode())
     )
     with tempfile.TemporaryDirectory(prefix="fhircryo-") as folder:
         file = Path(folder, "client.pem")
         file.touch(mode=0o600)
         file.write_bytes(pem)
-        _load(context, file, None, passing, path)
+        _load(context, file, None, one_time_password, path)
 
 
 def _pem(certificate: x509.Certificate) -> bytes:
@@ -92,19 +99,20 @@ def _pem(certificate: x509.Certificate) -> bytes:
 
 
 def _load(
-    context: ssl.SSLContext, file: Path, key: Path | None, password: str | None, named: Path
+    context: ssl.SSLContext, file: Path, key: Path | None, password: str | None, shown: Path
 ) -> None:
+    """Load a certificate and its key into the context; ``shown``: the path in error messages."""
     try:
-        # Without a password OpenSSL would ask for one, where nobody is.
+        # Without a password OpenSSL would prompt for one, which blocks a scheduled run.
         context.load_cert_chain(file, key, password or "")
     except (OSError, ValueError):
         raise UsageError(
-            f"{named}: client certificate: it does not fit its key, or the key does not open"
-            f" {_with(password)}"
+            f"{shown}: client certificate: it does not belong to its key, or the key cannot be"
+            f" opened {_with(password)}"
         ) from None
 
 
 def _with(password: str | None) -> str:
-    return (
-        "without a password: set client_key_password_file" if password is None else "with this one"
-    )
+    if password is None:
+        return "without a password: set client_key_password_file"
+    return "with the password that is set"

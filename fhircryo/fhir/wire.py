@@ -1,7 +1,8 @@
-"""The elements that are read, as msgspec structs; what is not named here is skipped unread.
+"""The FHIR elements that are read, as msgspec structs; all other elements are skipped.
 
-Numbers arrive as ``Any`` so that the decoder's ``float_hook`` gives decimals from the JSON text and
-a string in a number's place is still seen as the wrong type. Source: https://hl7.org/fhir/R4/
+Numbers have the type ``Any``: the decoder's ``float_hook`` then makes decimals of the JSON text,
+and a string in place of a number can still be recognised as a wrong type.
+Source: https://hl7.org/fhir/R4/
 """
 
 from decimal import Decimal
@@ -65,7 +66,7 @@ class Meta(_Element):
 
 
 class Resource(_Element):
-    """What every resource has."""
+    """The elements that all resources have."""
 
     id: str | None = None
     meta: Meta | None = None
@@ -84,7 +85,7 @@ class Patient(Resource):
     link: list[PatientLink] | None = None
 
 
-#: An element that few need: it is decoded by those who do, see ``decode_element``.
+#: An element that is rarely needed; ``decode_element`` decodes it on demand.
 Undecoded = msgspec.Raw
 ABSENT = msgspec.Raw(b"")
 
@@ -166,7 +167,7 @@ class AdverseEvent(Resource):
 
 
 class Component(_Element):
-    """A part of an Observation with a code and a value of its own."""
+    """A component of an Observation, with its own code and value."""
 
     code: CodeableConcept | None = None
     value_quantity: Quantity | None = None
@@ -177,13 +178,16 @@ class Component(_Element):
 
 
 class ShownReference(Reference):
-    """A reference with the words that show it; most are a name, and left unread."""
+    """A reference with its display text, which is read only where it can state a concept.
+
+    Elsewhere the display text is often a person's name.
+    """
 
     display: str | None = None
 
 
 class Contained(_Element):
-    """A resource within another: a specimen, as far as it is read."""
+    """A contained resource; only the elements of a Specimen are read."""
 
     id: str | None = None
     type: CodeableConcept | None = None
@@ -231,14 +235,14 @@ class Medication(Resource):
 
 
 class _Medicated(Resource):
-    """What says that a medication was ordered, taken or given."""
+    """The elements of resources that record that a medication was ordered, taken or given."""
 
     identifier: list[Identifier] | None = None
     status: str | None = None
     medication_codeable_concept: CodeableConcept | None = None
     medication_reference: Reference | None = None
     subject: Reference | None = None
-    # Contained resources are of any type: decoded only where one is referred to.
+    # Contained resources have any type; one is decoded only if it is referred to.
     contained: list[msgspec.Raw] | None = None
 
 
@@ -258,13 +262,9 @@ class MedicationAdministration(_Medicated):
     effective_period: Period | None = None
 
 
-class BundleRequest(_Element):
-    method: str | None = None
-
-
 class BundleEntry(_Element):
     full_url: str | None = None
-    # Raw stands in no union: an entry without a resource is empty.
+    # msgspec does not allow Raw in a union, so an empty value means that there is no resource.
     resource: msgspec.Raw = msgspec.Raw(b"")
 
 
@@ -272,8 +272,8 @@ class Bundle(_Element):
     entry: list[BundleEntry] | None = None
 
 
-class Head(_Element):
-    """Just what a line says that it is."""
+class TypeAndId(_Element):
+    """The type and id of a resource."""
 
     resource_type: str | None = None
     id: str | None = None
@@ -300,4 +300,4 @@ COMPONENTS = msgspec.json.Decoder(list[Component] | Component, float_hook=Decima
 REFERENCES = msgspec.json.Decoder(list[ShownReference] | ShownReference)
 CONTAINED = msgspec.json.Decoder(list[Contained] | Contained, float_hook=Decimal)
 BUNDLE = msgspec.json.Decoder(Bundle)
-HEAD = msgspec.json.Decoder(Head)
+HEAD = msgspec.json.Decoder(TypeAndId)

@@ -1,17 +1,18 @@
-"""The form in which endpoints stand on a server: how they refer to patient, evidence and Device."""
+"""The form of endpoints on a server: their references to patient, evidence and Device."""
 
 import hashlib
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
+from msgspec import UNSET, structs
+
 from fhircryo.endpoints.result import Part
-from fhircryo.publish.shapes import ENCODER
+from fhircryo.publish.patient_output import PatientOutput
+from fhircryo.publish.shapes import Json, OutIdentifier, OutObservation, OutReference
 
-Json = dict[str, Any]
-
-#: The elements that we write; what a server adds beside them is its own.
-_OURS = (
+#: The elements that are compared. A server adds others (text, meta) that are its own.
+_COMPARED = (
     "category",
     "code",
     "subject",
@@ -31,83 +32,110 @@ _OURS = (
 
 @dataclass(frozen=True)
 class References:
-    """How a target is told of what endpoints stand on.
+    """The kinds of reference that endpoints have on a target.
 
-    ``subject``: a patient by his id, by type and identifier, or as the target's own;
-    ``evidence``: by id or by type and identifier; ``system``: of these identifiers, the base of
-    the source.
+    ``subject``: by the patient's id, by type and identifier, or to the matching patient on the
+    target. ``evidence``: by id, or by type and identifier. ``system``: the system of these
+    identifiers, which is the base URL of the source.
     """
 
     subject: Literal["literal", "logical", "match"]
     evidence: Literal["literal", "logical"]
     system: str
 
-    def to_subject(self, patient: str, matched: str = "") -> Json:
-        """The reference to a patient (``Patient/1``); ``matched``: the target's id of him."""
+    def to_subject(self, patient: str, matched: str = "") -> OutReference:
+        """The reference to a patient (``Patient/1``), whose id on the target is ``matched``."""
         if self.subject == "match":
-            return {"reference": f"Patient/{matched}"}
-        return {"reference": patient} if self.subject == "literal" else self._logical(patient)
+            return OutReference(f"Patient/{matched}")
+        return OutReference(patient) if self.subject == "literal" else self._logical(patient)
 
-    def to_evidence(self, ref: str) -> Json:
-        """The reference to a resource (``Observation/1``) of the source."""
-        return {"reference": ref} if self.evidence == "literal" else self._logical(ref)
+    def to_evidence(self, reference: OutReference) -> OutReference:
+        """The reference to a resource of the source, given the literal one of a folder."""
+        ref = reference.reference or ""
+        return OutReference(ref) if self.evidence == "literal" else self._logical(ref)
 
-    def _logical(self, ref: str) -> Json:
-        return {
-            "type": ref.partition("/")[0],
-            "identifier": {"system": self.system, "value": ref},
-            "display": ref,
-        }
+    def _logical(self, ref: str) -> OutReference:
+        return OutReference(
+            type=ref.partition("/")[0], identifier=OutIdentifier(self.system, ref), display=ref
+        )
 
 
 def as_on_server(
-    observation: Json, references: References, subject: Json, device: Json | None
-) -> Json:
-    """An Observation of a folder as it stands on a server, without its id."""
-    found = {key: value for key, value in observation.items() if key != "id"}
-    found["subject"] = subject
-    for element in ("partOf", "derivedFrom"):
-        if element in found:
-            found[element] = [references.to_evidence(one["reference"]) for one in found[element]]
-    if device is None:
-        found.pop("device", None)
-    else:
-        found["device"] = device
-    return found
+    output: PatientOutput, references: References, matched: str, device: OutReference | None
+) -> PatientOutput:
+    """A patient's resources in the form of a server: with its references, without ids.
+
+    ``matched``: the patient's id on the target, where the subject is matched.
+    """
+    subject = references.to_subject(f"Patient/{output.patient}", matched)
+    entities = [
+        structs.replace(entity, what=references.to_evidence(entity.what))
+        for entity in output.provenance.entity or ()
+    ]
+    return PatientOutput(
+        output.patient,
+        [
+            _with_references(observation, references, subject, device)
+            for observation in output.observations
+        ],
+        structs.replace(output.provenance, id=UNSET, entity=entities or None),
+    )
 
 
-def owner(observation: Json) -> str:
-    """Whom an Observation on a server is about: his id, by whichever kind of reference."""
+def _with_references(
+    observation: OutObservation,
+    references: References,
+    subject: OutReference,
+    device: OutReference | None,
+) -> OutObservation:
+    def translated(found: list[OutReference] | None) -> list[OutReference] | None:
+        return found and [references.to_evidence(reference) for reference in found]
+
+    return structs.replace(
+        observation,
+        id=UNSET,
+        subject=subject,
+        part_of=translated(observation.part_of),
+        derived_from=translated(observation.derived_from),
+        device=device,
+    )
+
+
+def subject_id(observation: Json) -> str:
+    """The id of the patient that an Observation on a server is about, whatever its reference."""
     subject = observation.get("subject") or {}
     text = subject.get("reference") or (subject.get("identifier") or {}).get("value") or ""
     return str(text).rpartition("Patient/")[2]
 
 
 def digest(observation: Json, base: str) -> bytes:
-    """What an Observation says, hashed: whatever id, version, status and spelling of numbers.
+    """A hash of what an Observation says.
 
-    ``base``: of the server; a reference to it is the same with and without.
+    It does not depend on the id, the version, the status and the spelling of numbers.
+
+    ``base``: the base URL of the server; absolute and relative references to it are the same.
     """
-    said = {key: _plain(observation[key], base) for key in _OURS if key in observation}
-    return hashlib.blake2b(ENCODER.encode(said), digest_size=16).digest()
+    content = {key: _canonical(observation[key], base) for key in _COMPARED if key in observation}
+    return hashlib.blake2b(repr(content).encode(), digest_size=16).digest()
 
 
-def _plain(value: Any, base: str) -> Any:
+def _canonical(value: Any, base: str) -> Any:
+    """A value with sorted keys, plain numbers and relative references without a version."""
     if isinstance(value, dict):
-        found = {key: _plain(inner, base) for key, inner in sorted(value.items())}
+        found = {key: _canonical(inner, base) for key, inner in sorted(value.items())}
         if isinstance(found.get("reference"), str):
             reference = found["reference"].removeprefix(f"{base}/")
             found["reference"] = reference.partition("/_history/")[0]
         return found
     if isinstance(value, list):
-        return [_plain(inner, base) for inner in value]
+        return [_canonical(inner, base) for inner in value]
     if isinstance(value, int | Decimal) and not isinstance(value, bool):
         return f"{Decimal(value).normalize():f}"
     return value
 
 
 def name_of(observation: Json) -> str:
-    """Which endpoint it is: its key, and the time point where it has one."""
+    """The name of an endpoint for people: its key, and its time point where it has one."""
     words = [_code(observation.get("code"))]
     for component in observation.get("component") or ():
         if _code(component.get("code")) == Part.TIME_POINT:
@@ -116,7 +144,7 @@ def name_of(observation: Json) -> str:
 
 
 def value_of(observation: Json) -> str:
-    """Its value and status in a few words, for people to compare."""
+    """The value, date and status of an endpoint in a few words, for people to compare."""
     if "valueQuantity" in observation:
         quantity = observation["valueQuantity"]
         value = f"{quantity.get('value')} {quantity.get('unit', '')}"

@@ -1,106 +1,107 @@
-"""Sends patients' entries to a server: in transactions, or one by one where it has none."""
+"""Sends requests to a server: in transactions, or one by one where the server has none."""
 
 from contextlib import suppress
 
 import msgspec
 
-from fhircryo.fhir.capability import Capabilities
 from fhircryo.fhir.client import Client, HttpError, UnreachableError, outcome_text, without_query
-from fhircryo.publish.transaction import Entry, PatientWrite, transaction
+from fhircryo.publish.transaction import PatientRequests, WriteRequest, transaction
 
 
-class _Answered(msgspec.Struct):
+class _EntryResponse(msgspec.Struct):
     status: str | None = None
     outcome: msgspec.Raw = msgspec.Raw(b"")
 
 
-class _AnsweredEntry(msgspec.Struct):
-    response: _Answered | None = None
+class _ResponseEntry(msgspec.Struct):
+    response: _EntryResponse | None = None
 
 
-class _Answer(msgspec.Struct, rename="camel"):
+class _TransactionResponse(msgspec.Struct, rename="camel"):
     resource_type: str | None = None
-    entry: list[_AnsweredEntry] | None = None
+    entry: list[_ResponseEntry] | None = None
 
 
-class _Created(msgspec.Struct):
+class _WrittenResource(msgspec.Struct):
     id: str | None = None
 
 
 class Delivery:
-    """Sends once; whether to try again is for the writer, who can see what stands."""
+    """Sends once. Whether to repeat is decided by the writer, which sees what the server holds."""
 
-    def __init__(self, client: Client, known: Capabilities) -> None:
+    def __init__(self, client: Client, *, transactions: bool) -> None:
         self._client = client
-        self.together = known.transaction
+        self._transactions = transactions
 
-    def send(self, writes: list[PatientWrite]) -> None:
-        """Send patients.
+    def send(self, patients: list[PatientRequests]) -> None:
+        """Write patients.
 
         Raises:
-            HttpError: refused; in a transaction nothing of it landed.
-            UnreachableError: it is not known whether anything landed.
+            HttpError: the server refuses; nothing of a transaction was written.
+            UnreachableError: it is not known whether anything was written.
         """
-        if self.together:
-            self._transaction(writes)
+        if self._transactions:
+            self._send_transaction(patients)
         else:
-            for write in writes:
-                self._one_by_one(write)
+            for patient in patients:
+                self._send_one_by_one(patient)
 
-    def _transaction(self, writes: list[PatientWrite]) -> None:
+    def _send_transaction(self, patients: list[PatientRequests]) -> None:
         url = self._client.base
-        response = self._client.request("POST", url, body=transaction(writes), budget=0)
+        response = self._client.request("POST", url, body=transaction(patients), budget=0)
         try:
-            answer = msgspec.json.decode(response.content, type=_Answer)
+            answer = msgspec.json.decode(response.content, type=_TransactionResponse)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             raise UnreachableError(f"{without_query(url)}: the answer is not FHIR") from None
         if answer.resource_type != "Bundle":
-            raise UnreachableError(f"{without_query(url)}: the answer is no Bundle")
+            raise UnreachableError(f"{without_query(url)}: the answer is not a Bundle")
         for entry in answer.entry or ():
-            answered = entry.response or _Answered()
-            status = (answered.status or "").partition(" ")[0]
+            found = entry.response or _EntryResponse()
+            status = (found.status or "").partition(" ")[0]
             if status.isdecimal() and int(status) >= 400:
-                said = outcome_text(bytes(answered.outcome))
-                raise HttpError("POST", without_query(url), int(status), said)
+                words = outcome_text(bytes(found.outcome))
+                raise HttpError("POST", without_query(url), int(status), words)
 
-    def _one_by_one(self, write: PatientWrite) -> None:
-        """One patient; what landed before a refusal has its Provenance all the same."""
-        landed: list[str] = []
+    def _send_one_by_one(self, patient: PatientRequests) -> None:
+        """Write one patient; what was written before a refusal gets a Provenance all the same."""
+        written: list[str] = []
         try:
-            for entry in write.observations:
-                landed.append(self._single(entry))
+            for request in patient.observations:
+                written.append(self._send_single(request))
         except (HttpError, UnreachableError):
-            # The refusal is what is to be told, whatever becomes of this.
+            # The first error is the one to report, whether or not the Provenance can be written.
             with suppress(HttpError, UnreachableError):
-                self._source_of(write, landed)
+                self._send_provenance(patient, written)
             raise
-        self._source_of(write, landed)
+        self._send_provenance(patient, written)
 
-    def _source_of(self, write: PatientWrite, landed: list[str]) -> None:
-        source = write.provenance(landed)
-        if source is not None:
-            self._single(source)
+    def _send_provenance(self, patient: PatientRequests, written: list[str]) -> None:
+        request = patient.provenance(written)
+        if request is not None:
+            self._send_single(request)
 
-    def _single(self, entry: Entry) -> str:
-        """Send an entry; the reference to what it wrote."""
+    def _send_single(self, request: WriteRequest) -> str:
+        """Send a request; the reference to the resource that it wrote."""
         headers = {}
-        if entry.if_match is not None:
-            headers["If-Match"] = entry.if_match
-        url = f"{self._client.base}/{entry.url}"
+        if request.if_match is not None:
+            headers["If-Match"] = request.if_match
+        url = f"{self._client.base}/{request.url}"
         response = self._client.request(
-            entry.method, url, body=entry.resource, headers=headers, budget=0
+            request.method, url, body=request.resource, headers=headers, budget=0
         )
-        if not entry.full_url.startswith("urn:"):
-            return entry.url
+        if not request.full_url.startswith("urn:"):
+            return request.url
         try:
-            created = msgspec.json.decode(response.content, type=_Created).id
+            created = msgspec.json.decode(response.content, type=_WrittenResource).id
         except (msgspec.MsgspecError, UnicodeDecodeError):
             created = None
-        kind = entry.url.partition("?")[0]
+        kind = request.url.partition("?")[0]
         if created is None:
-            # Servers may answer with nothing but where it stands: [base]/Type/id/_history/1
-            place = response.headers.get("Location", "").partition("/_history/")[0]
-            created = place.rpartition(f"{kind}/")[2]
+            # Servers may answer with the location only: [base]/Type/id/_history/1
+            location = response.headers.get("Location", "").partition("/_history/")[0]
+            created = location.rpartition(f"{kind}/")[2]
         if not created:
-            raise UnreachableError(f"{without_query(url)}: the server does not say what it wrote")
+            raise UnreachableError(
+                f"{without_query(url)}: the answer does not name the resource that was written"
+            )
         return f"{kind}/{created}"

@@ -7,15 +7,16 @@ from enum import StrEnum
 
 import msgspec
 
-from fhircryo.publish.as_on_server import Json, digest, name_of, value_of
+from fhircryo.publish.as_on_server import digest, name_of, value_of
+from fhircryo.publish.patient_output import PatientOutput, identifier_of
 from fhircryo.publish.published_endpoint import RETRACTED, PublishedByIdentifier, PublishedEndpoint
-from fhircryo.publish.shapes import DECODER
+from fhircryo.publish.shapes import OutObservation, plain
 
 _FINAL, _AMENDED = "final", "amended"
 
 
 class Action(StrEnum):
-    """What becomes of an endpoint on the target."""
+    """What a run does with an endpoint on the target."""
 
     NEW = "new"
     CHANGED = "changed"
@@ -24,9 +25,11 @@ class Action(StrEnum):
 
 
 class Change(msgspec.Struct):
-    """An endpoint that is written: what stood there, and (but for one retracted) what shall.
+    """An endpoint that has to be written.
 
-    ``content`` is JSON, its status ``status``. ``name``, ``before``, ``after``: for people.
+    ``published``: the endpoint that the target holds now, if it holds one. ``observation``: the
+    endpoint as computed, in the form of the target; None for one that is retracted. ``status``: the
+    status that it gets. ``name``, ``before``, ``after``: for people.
     """
 
     action: Action
@@ -34,132 +37,134 @@ class Change(msgspec.Struct):
     name: str
     before: str = ""
     after: str = ""
-    standing: PublishedEndpoint | None = None
+    published: PublishedEndpoint | None = None
     status: str = RETRACTED
-    content: bytes = b""
-
-
-@dataclass
-class Fresh:
-    """A patient's endpoints as a run computed them: JSON in the target's form, without ids.
-
-    ``patient``: his id in the source; ``owner``: the id that the target knows him by;
-    ``provenance``: as recorded in a folder, but for its references to evidence.
-    """
-
-    patient: str
-    owner: str
-    observations: list[tuple[str, bytes]]
-    provenance: Json
-
-    def identifiers(self) -> list[str]:
-        """The identifiers of his endpoints."""
-        return [identifier for identifier, _ in self.observations]
+    observation: OutObservation | None = None
 
 
 @dataclass
 class PatientChanges:
-    """What is written of one patient; nothing where ``problem`` says why it cannot be."""
+    """What has to be written of one patient.
+
+    ``output``: the patient's resources as computed, in the form of the target; None for a patient
+    who was not computed. ``outdated``: the identifiers of endpoints on the target that were not
+    computed any more. ``problem``: why nothing of the patient can be written, if so.
+    """
 
     patient: str
-    fresh: Fresh | None
-    #: His endpoints that stand on the target and were not computed any more.
-    left: list[str]
+    output: PatientOutput | None
+    outdated: list[str]
     changes: list[Change] = field(default_factory=list)
     unchanged: int = 0
     problem: str = ""
 
+    def identifiers(self) -> list[str]:
+        """The identifiers of all endpoints of the patient, computed or outdated."""
+        computed = self.output.identifiers() if self.output is not None else []
+        return computed + self.outdated
+
 
 def changes_of(
-    patient: str, fresh: Fresh | None, left: Iterable[str], stand: PublishedByIdentifier, base: str
+    patient: str,
+    output: PatientOutput | None,
+    outdated: Iterable[str],
+    published: PublishedByIdentifier,
+    base: str,
 ) -> PatientChanges:
-    """Compare a patient's endpoints with what stands on the server of this ``base``."""
-    found = PatientChanges(patient, fresh, sorted(left))
-    computed = fresh.observations if fresh is not None else []
-    doubles = [
-        one.id
-        for identifier in [*(fresh.identifiers() if fresh is not None else ()), *found.left]
-        if len(stand.get(identifier, ())) > 1
-        for one in stand[identifier]
-    ]
-    if doubles:
-        names = ", ".join(f"Observation/{one}" for one in sorted(doubles))
-        found.problem = (
-            f"the same identifier stands on more than one resource: {names}; delete the wrong ones"
-        )
+    """Compare a patient's endpoints with those that the server with this base URL holds."""
+    found = PatientChanges(patient, output, sorted(outdated))
+    found.problem = _duplicates(found.identifiers(), published)
+    if found.problem:
         return found
-    for identifier, content in computed:
-        standing = next(iter(stand.get(identifier, ())), None)
-        change = _compared(identifier, content, standing, base)
+    for observation in output.observations if output is not None else ():
+        before = next(iter(published.get(identifier_of(observation), ())), None)
+        change = _compared(observation, before, base)
         if change is None:
             found.unchanged += 1
         else:
             found.changes.append(change)
-    for identifier in found.left:
-        for standing in stand.get(identifier, ()):
-            if standing.status != RETRACTED:
-                found.changes.append(
-                    Change(
-                        Action.RETRACTED,
-                        identifier,
-                        standing.name,
-                        before=standing.value,
-                        standing=standing,
-                    )
-                )
+    for identifier in found.outdated:
+        found.changes += [
+            Change(
+                Action.RETRACTED,
+                identifier,
+                endpoint.name,
+                before=endpoint.value,
+                published=endpoint,
+            )
+            for endpoint in published.get(identifier, ())
+            if endpoint.status != RETRACTED
+        ]
     return found
 
 
+def _duplicates(identifiers: Iterable[str], published: PublishedByIdentifier) -> str:
+    """A message that names the resources which share an identifier; empty if there are none."""
+    duplicates = sorted(
+        endpoint.id
+        for identifier in identifiers
+        if len(published.get(identifier, ())) > 1
+        for endpoint in published[identifier]
+    )
+    if not duplicates:
+        return ""
+    names = ", ".join(f"Observation/{name}" for name in duplicates)
+    return f"more than one resource has the same identifier: {names}; delete the wrong ones"
+
+
 def _compared(
-    identifier: str, content: bytes, standing: PublishedEndpoint | None, base: str
+    observation: OutObservation, published: PublishedEndpoint | None, base: str
 ) -> Change | None:
-    """The change that brings the target to what was computed; None where it says so already."""
-    resource = DECODER.decode(content)
-    computed = resource["status"]
-    if standing is None:
-        action, status = Action.NEW, computed
+    """The change that brings the target to what was computed; None where there is none."""
+    content = plain(observation)
+    if published is None:
+        action, status = Action.NEW, observation.status
     else:
-        same = standing.digest == digest(resource, base)
-        action, status = Action.CHANGED, _status(computed, standing, same=same)
-        if same and status == standing.status:
+        same = published.digest == digest(content, base)
+        action, status = Action.CHANGED, _status(observation.status, published, same=same)
+        if same and status == published.status:
             return None
     return Change(
         action,
-        identifier,
-        name_of(resource),
-        before=standing.value if standing is not None else "",
-        after=value_of({**resource, "status": status}),
-        standing=standing,
+        identifier_of(observation),
+        name_of(content),
+        before=published.value if published is not None else "",
+        after=value_of({**content, "status": status}),
+        published=published,
         status=status,
-        content=content,
+        observation=observation,
     )
 
 
-def _status(computed: str, standing: PublishedEndpoint, *, same: bool) -> str:
-    """The status to publish with, seeing what stands there.
+def _status(computed: str, published: PublishedEndpoint, *, same: bool) -> str:
+    """The status to publish with.
 
-    What was final stays so while it says the same, and is amended ever after it did not.
+    A final endpoint stays final while its content stays the same. Once that has changed, the
+    endpoint is amended from then on.
     """
-    if standing.status == RETRACTED:
-        # Published once, withdrawn, and published again: not the first final version.
+    if published.status == RETRACTED:
+        # It was published and withdrawn before, so this is not the first final version.
         return _AMENDED if computed == _FINAL else computed
-    if standing.status == _AMENDED:
+    if published.status == _AMENDED:
         return _AMENDED
-    if standing.status == _FINAL:
+    if published.status == _FINAL:
         return _FINAL if same and computed == _FINAL else _AMENDED
     return computed
 
 
 @dataclass
 class Difference:
-    """All that a run would change on a target."""
+    """All that a run would change on a target.
+
+    ``count_published``: returns how many patients have endpoints of this source and protocol on
+    the target now.
+    """
 
     patients: list[PatientChanges]
-    #: Tells how many patients have endpoints of this source and protocol on the target now.
-    standing: Callable[[], int]
+    count_published: Callable[[], int]
 
     def counts(self) -> Counter[Action]:
-        """How many endpoints, by what becomes of them."""
+        """How many endpoints there are of each action."""
         found: Counter[Action] = Counter()
         for patient in self.patients:
             found[Action.UNCHANGED] += patient.unchanged
@@ -168,11 +173,11 @@ class Difference:
         return found
 
     def changed(self) -> Iterator[PatientChanges]:
-        """The patients of whom something is written."""
-        return (one for one in self.patients if one.changes)
+        """The patients of whom something has to be written."""
+        return (patient for patient in self.patients if patient.changes)
 
     def retracted_patients(self) -> int:
-        """Of how many patients something is retracted."""
+        """How many patients have endpoints that would be retracted."""
         return sum(
             any(change.action is Action.RETRACTED for change in patient.changes)
             for patient in self.patients

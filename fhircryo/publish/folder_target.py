@@ -1,4 +1,4 @@
-"""A folder as target: all its files or none, whatever happens in between."""
+"""Writes a folder as target: all its files or none, even if the run is killed."""
 
 import ctypes
 import errno
@@ -29,16 +29,18 @@ _RENAME_EXCHANGE = 2
 def check_target(
     target: Path, source: Path | None, *, force: bool = False, own: frozenset[str] = FILES
 ) -> None:
-    """Refuse a target that would lose something.
+    """Refuse a target whose files could be lost.
 
-    ``own``: what an earlier run can have written there.
+    ``own``: the names of the files that an earlier run can have written there. ``force``: accept a
+    folder that holds other files; they are retained.
 
     Raises:
-        UsageError: it is the source, a file, or a folder that holds something else (not with
-            ``force``: then what else it holds stays in it).
+        UsageError: the target is the source, a file, or a folder that holds other files.
     """
     if source is not None and target.resolve() == source.resolve():
-        raise UsageError(f"{target}: TARGET is SOURCE; its files would be lost: name another")
+        raise UsageError(
+            f"{target}: TARGET is SOURCE, and its files would be lost; name another folder"
+        )
     if source is not None and target.resolve() in source.resolve().parents:
         raise UsageError(f"{target}: TARGET holds SOURCE; name another folder")
     if not target.exists():
@@ -55,7 +57,7 @@ def check_target(
 
 
 def _others(target: Path, own: frozenset[str]) -> list[str]:
-    """What a folder holds that no earlier run of ours wrote."""
+    """The files of a folder that no earlier run wrote."""
     names = {entry.name for entry in target.iterdir()}
     ours = names & own if _is_ours(target / MANIFEST) else set()
     return sorted(names - ours)
@@ -71,9 +73,9 @@ def _is_ours(manifest: Path) -> bool:
 
 @contextmanager
 def writing_to(target: Path, own: frozenset[str] = FILES) -> Iterator[Path]:
-    """A private folder to write to, that takes the target's place when all is written.
+    """A private folder to write to, which replaces the target when everything is written.
 
-    ``own``: what is replaced in the target, if it is there; everything else stays.
+    ``own``: the names of the files that are replaced in the target; other files are retained.
 
     Raises:
         TargetError: the folder cannot be written.
@@ -98,7 +100,7 @@ def writing_to(target: Path, own: frozenset[str] = FILES) -> Iterator[Path]:
 
 
 def _clear_away(target: Path) -> None:
-    """Remove what runs on this machine that were killed left behind."""
+    """Remove the folders that killed runs on this machine left behind."""
     for left in target.parent.glob(f"{glob.escape(_work_name(target))}*.*.tmp"):
         process = left.name.split(".")[-3]
         if process.isdecimal() and not _is_alive(int(process)):
@@ -106,7 +108,10 @@ def _clear_away(target: Path) -> None:
 
 
 def _work_name(target: Path) -> str:
-    """How folders in the making begin; another machine's processes are not ours to judge."""
+    """The start of the names of unfinished folders.
+
+    It contains the machine, because only processes of this machine can be checked.
+    """
     machine = re.sub(r"[^A-Za-z0-9-]", "-", platform.node()) or "here"
     return f".{target.name}.{machine}."
 
@@ -122,6 +127,7 @@ def _is_alive(process: int) -> bool:
 
 
 def _take_place(work: Path, target: Path, own: frozenset[str]) -> None:
+    """Put the written folder in the place of the target, with the other files of the target."""
     for entry in work.rglob("*"):
         entry.chmod(0o700 if entry.is_dir() else 0o600)
         _sync(entry)
@@ -137,7 +143,7 @@ def _take_place(work: Path, target: Path, own: frozenset[str]) -> None:
 
 
 def _link(entry: Path, place: Path) -> None:
-    """The same files at another place, so that the folder can be exchanged as a whole."""
+    """Link the same files at another place, so that the folder can be exchanged as a whole."""
     if entry.is_dir() and not entry.is_symlink():
         shutil.copytree(entry, place, symlinks=True, copy_function=os.link)
     else:
@@ -145,7 +151,7 @@ def _link(entry: Path, place: Path) -> None:
 
 
 def _exchange(work: Path, target: Path) -> None:
-    """Swap two folders in one step; where the system cannot, in two."""
+    """Swap two folders in one step, or in two where the system cannot do it in one."""
     libc = ctypes.CDLL(None, use_errno=True)
     rename = getattr(libc, "renameat2", None)
     if rename is not None:
@@ -168,7 +174,7 @@ def _exchange(work: Path, target: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Have the system write a file or folder to disk."""
+    """Make the system write a file or folder to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

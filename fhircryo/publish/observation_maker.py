@@ -1,12 +1,10 @@
-"""An endpoint as an Observation."""
+"""Makes the Observation of an endpoint."""
 
 import hashlib
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
-
-from msgspec import Raw
 
 from fhircryo.calendar import Span
 from fhircryo.endpoints.result import PART_UNITS, Absent, Component, Part, Result
@@ -19,12 +17,12 @@ from fhircryo.publish.shapes import (
     OutComponent,
     OutConcept,
     OutIdentifier,
+    OutMeta,
     OutObservation,
     OutPeriod,
     OutQuantity,
     OutReference,
     number,
-    raw,
 )
 from fhircryo.record.items import Reason
 
@@ -37,7 +35,7 @@ DATA_ABSENT = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
 DEVICE_ID = "fhircryo"
 
-# As evidence these are what an Observation may derive from; the rest stands in the Provenance.
+# FHIR lets an Observation derive from these types; the Provenance names all other evidence.
 _DERIVED_FROM = ("Observation/", "QuestionnaireResponse/")
 
 
@@ -45,12 +43,19 @@ def _is_derived_from(ref: str) -> bool:
     return ref.startswith(_DERIVED_FROM)
 
 
-class _Shape:
-    """What all Observations of one endpoint (instrument, time point) have in common."""
+class _Common:
+    """What the Observations of one endpoint, instrument and time point have in common."""
 
     __slots__ = ("category", "code", "form", "name", "unit")
 
-    def __init__(self, code: Raw, category: Raw, name: bytes, form: ValueForm, unit: str) -> None:
+    def __init__(
+        self,
+        code: OutConcept,
+        category: list[OutConcept],
+        name: bytes,
+        form: ValueForm,
+        unit: str,
+    ) -> None:
         self.code = code
         self.category = category
         self.name = name
@@ -59,7 +64,11 @@ class _Shape:
 
 
 class ObservationMaker:
-    """Makes the Observations of a run; what is the same in many is encoded once."""
+    """Makes the Observations of a run. Parts that many Observations share are made once.
+
+    ``subject_system``: the system of the patient identifiers that are published with the subject;
+    empty where none is.
+    """
 
     def __init__(
         self, mappings: Mappings, protocol: Protocol, origin: Origin, subject_system: str = ""
@@ -73,54 +82,55 @@ class ObservationMaker:
         self._subject_system = subject_system
         tags = [OutCoding(f"{base}/CodeSystem/tag", "research-use")]
         if origin.source_name:
-            # Two sources on one target: each retracts only its own.
+            # Where two sources share a target, each retracts only its own endpoints.
             tags.append(OutCoding(origin.source_system, origin.source_name))
-        self._meta = raw({"tag": tags})
+        self._meta = OutMeta(tags)
         derived = OutConcept([OutCoding(f"{base}/CodeSystem/category", "derived-endpoint")])
         survey = OutConcept([OutCoding(CATEGORY, "survey")])
-        self._category = raw([derived])
-        self._survey_category = raw([derived, survey])
-        self._method = raw(OutConcept(text=protocol.name))
+        self._category = [derived]
+        self._survey_category = [derived, survey]
+        self._method = OutConcept(text=protocol.name)
         self._device = OutReference(f"Device/{DEVICE_ID}")
-        self._shapes: dict[tuple[str, str, str], _Shape] = {}
-        self._values: dict[tuple[str, str], Raw] = {}
-        self._parts = {
-            part: raw(OutConcept([OutCoding(f"{base}/CodeSystem/component", part)]))
+        self._common: dict[tuple[str, str, str], _Common] = {}
+        self._values: dict[tuple[str, str], OutConcept] = {}
+        self._component_codes = {
+            part: OutConcept([OutCoding(f"{base}/CodeSystem/component", part.value)])
             for part in Part
         }
         self._yes_no = {
-            True: raw(OutConcept([OutCoding(YES_NO, "Y", "Yes")])),
-            False: raw(OutConcept([OutCoding(YES_NO, "N", "No")])),
+            True: OutConcept([OutCoding(YES_NO, "Y", "Yes")]),
+            False: OutConcept([OutCoding(YES_NO, "N", "No")]),
         }
         self._constants: dict[tuple[Part, bool | str], OutComponent] = {}
-        self._absent: dict[tuple[Absent, Reason], Raw] = {}
+        self._absent: dict[tuple[Absent, Reason], OutConcept] = {}
 
     def make(
         self, results: list[Result], patient: str, index: str, known_as: str = ""
     ) -> list[OutObservation]:
-        """The Observations of a patient's results; ``patient`` and ``index`` are references.
+        """The Observations of a patient's results, in the form of a folder.
 
-        The identifier of each is the same over runs and machines. ``known_as``: the patient's own
-        identifier, by which a target may match him.
+        The identifier of each is the same in every run and on every machine. ``patient``,
+        ``index``: references to the patient and to the index procedure. ``known_as``: the
+        patient's identifier, by which a target may match the patient.
         """
         name = "\x1f".join((self._source_name, patient, index, self._protocol.id)).encode()
         hashed = hashlib.blake2b(name, digest_size=16)
-        identifier_of_his = OutIdentifier(self._subject_system, known_as) if known_as else None
-        subject = OutReference(patient, identifier_of_his)
+        own_identifier = OutIdentifier(self._subject_system, known_as) if known_as else None
+        subject = OutReference(patient, identifier=own_identifier)
         part_of = [OutReference(index)]
         made = []
         for result in results:
-            shape = self._shape(result)
+            common = self._common_of(result)
             own = hashed.copy()
-            own.update(shape.name)
+            own.update(common.name)
             identifier = "e" + own.hexdigest()
             observation = OutObservation(
                 identifier,
                 self._meta,
                 [OutIdentifier(self._system, identifier)],
                 "final" if result.final else "preliminary",
-                shape.category,
-                shape.code,
+                common.category,
+                common.code,
                 subject,
                 part_of,
                 method=self._method,
@@ -130,55 +140,57 @@ class ObservationMaker:
                 observation.effective_period = _period(result.start, result.end)
             else:
                 observation.effective_date_time = result.start.isoformat()
-            self._set_value(observation, result, shape)
+            self._set_value(observation, result, common)
             if result.components:
                 observation.component = [self._component(part) for part in result.components]
             if result.evidence:
-                refs = {one.ref: None for one in result.evidence if _is_derived_from(one.ref)}
+                refs = {
+                    source.ref: None for source in result.evidence if _is_derived_from(source.ref)
+                }
                 if refs:
                     observation.derived_from = [OutReference(ref) for ref in refs]
             made.append(observation)
         return made
 
-    def _shape(self, result: Result) -> _Shape:
+    def _common_of(self, result: Result) -> _Common:
         key = (result.endpoint.key, result.instrument, result.time_point)
         try:
-            return self._shapes[key]
+            return self._common[key]
         except KeyError:
             coding = OutCoding(f"{self._base}/CodeSystem/endpoint", result.code)
-            shape = self._shapes[key] = _Shape(
-                raw(OutConcept([coding], result.endpoint.words)),
+            common = self._common[key] = _Common(
+                OutConcept([coding], result.endpoint.words),
                 self._survey_category if result.instrument else self._category,
                 f"\x1e{result.code}\x1f{result.time_point}".encode(),
                 result.endpoint.value_type.form,
                 result.endpoint.value_type.unit,
             )
-            return shape
+            return common
 
-    def _set_value(self, observation: OutObservation, result: Result, shape: _Shape) -> None:
+    def _set_value(self, observation: OutObservation, result: Result, common: _Common) -> None:
         value = result.value
         if value is None:
             if result.absent is not None and result.reason is not None:
-                observation.data_absent_reason = self._why(result.absent, result.reason)
-        elif shape.form is ValueForm.YES_NO:
+                observation.data_absent_reason = self._absent_reason(result.absent, result.reason)
+        elif common.form is ValueForm.YES_NO:
             observation.value_codeable_concept = self._yes_no[bool(value)]
         elif isinstance(value, str):
             observation.value_codeable_concept = self._grade(result.endpoint.scale, value)
-        elif shape.form is ValueForm.QUANTITY:
-            observation.value_quantity = _quantity(value, shape.unit)
+        elif common.form is ValueForm.QUANTITY:
+            observation.value_quantity = _quantity(value, common.unit)
         else:
             observation.value_integer = int(value)
 
-    def _why(self, absent: Absent, reason: Reason) -> Raw:
+    def _absent_reason(self, absent: Absent, reason: Reason) -> OutConcept:
         try:
             return self._absent[absent, reason]
         except KeyError:
-            ours = OutCoding(f"{self._base}/CodeSystem/reason", reason)
-            made = raw(OutConcept([OutCoding(DATA_ABSENT, absent), ours]))
+            ours = OutCoding(f"{self._base}/CodeSystem/reason", reason.value)
+            made = OutConcept([OutCoding(DATA_ABSENT, absent.value), ours])
             self._absent[absent, reason] = made
             return made
 
-    def _grade(self, name: str, grade: str) -> Raw:
+    def _grade(self, name: str, grade: str) -> OutConcept:
         try:
             return self._values[name, grade]
         except KeyError:
@@ -187,7 +199,7 @@ class ObservationMaker:
             codings += [
                 OutCoding(code.system, code.code) for code in scale.codes if code.grade == grade
             ]
-            made = self._values[name, grade] = raw(OutConcept(codings))
+            made = self._values[name, grade] = OutConcept(codings)
             return made
 
     def _component(self, component: Component) -> OutComponent:
@@ -195,7 +207,7 @@ class ObservationMaker:
         part = component.part
         if isinstance(value, bool | str):
             return self._constant(part, value)
-        made = OutComponent(self._parts[part])
+        made = OutComponent(self._component_codes[part])
         if isinstance(value, Span):
             _set_days(made, value)
         elif part in PART_UNITS:
@@ -205,12 +217,12 @@ class ObservationMaker:
         return made
 
     def _constant(self, part: Part, value: bool | str) -> OutComponent:
-        """A component that many Observations have, made once."""
+        """A component that many Observations share."""
         key = (part, value)
         try:
             return self._constants[key]
         except KeyError:
-            made = OutComponent(self._parts[part])
+            made = OutComponent(self._component_codes[part])
             if isinstance(value, bool):
                 made.value_codeable_concept = self._yes_no[value]
             else:
@@ -218,18 +230,18 @@ class ObservationMaker:
             self._constants[key] = made
             return made
 
-    def _time_point(self, name: str) -> Raw:
+    def _time_point(self, name: str) -> OutConcept:
         key = (Part.TIME_POINT, name)
         try:
             return self._values[key]
         except KeyError:
             coding = OutCoding(f"{self._base}/CodeSystem/time-point", name)
-            made = self._values[key] = raw(OutConcept([coding]))
+            made = self._values[key] = OutConcept([coding])
             return made
 
 
 def _set_days(component: OutComponent, days: Span) -> None:
-    """A day as a date, days of which one is meant as a period."""
+    """Set a precise day as a date, and a range of possible days as a period."""
     if days.precise:
         component.value_date_time = days.first.isoformat()
     else:
@@ -246,5 +258,5 @@ def _quantity(value: int | Decimal | Fraction, unit: str) -> OutQuantity:
 
 
 def references(result: Result) -> list[str]:
-    """The evidence that a Provenance names: what an Observation cannot derive from."""
-    return [one.ref for one in result.evidence if not _is_derived_from(one.ref)]
+    """The evidence that the Provenance names because an Observation cannot derive from it."""
+    return [source.ref for source in result.evidence if not _is_derived_from(source.ref)]

@@ -1,4 +1,4 @@
-"""Where published endpoints come from: what all resources of a run have in common."""
+"""The source, protocol and cut-off date that all resources of a run have in common."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -6,9 +6,10 @@ from datetime import date
 
 @dataclass(frozen=True)
 class Origin:
-    """Source, protocol and as-of of a run, as far as they are published.
+    """The source, protocol and cut-off date of a run, as far as they are published.
 
-    ``base``: of our canonicals; ``source_name``: tells sources apart on one target.
+    ``base``: the base URL of our canonicals. ``source_name``: distinguishes sources that write to
+    the same target.
     """
 
     base: str
@@ -19,7 +20,7 @@ class Origin:
 
     @property
     def identifier_system(self) -> str:
-        """The system of the identifiers that every published endpoint has."""
+        """The system of the identifiers of published endpoints."""
         return f"{self.base}/endpoint"
 
     @property
@@ -29,5 +30,5 @@ class Origin:
 
     @property
     def protocol_name(self) -> str:
-        """Id and version, as published endpoints name them."""
+        """The protocol's id and version, as published endpoints name it."""
         return f"{self.protocol} {self.protocol_version}"

@@ -1,4 +1,4 @@
-"""What was not used and why, as OperationOutcomes of one issue each."""
+"""Makes an OperationOutcome of what was not used, or is to be noted, and why."""
 
 from fhircryo.publish.shapes import (
     OutCoding,
@@ -52,7 +52,10 @@ WORDS = {
 def outcome(
     reason: Reason, what: str, base: str, *, detail: str = "", note: bool = False
 ) -> OutOperationOutcome:
-    """One issue; ``what`` names the resource or what was counted. ``note``: used all the same."""
+    """An OperationOutcome with one issue.
+
+    ``what``: the resource, or what was counted. ``note``: the resource was used nevertheless.
+    """
     severity = "error" if reason is Reason.UNREADABLE else "information" if note else "warning"
     words = WORDS.get(reason, reason)
     coding = OutCoding(f"{base}/CodeSystem/reason", reason)

@@ -1,7 +1,9 @@
-"""Who computed a patient's endpoints, from what, by which protocol; and the Device that did."""
+"""The Provenance of a patient's endpoints, and the Device that stands for this software."""
 
 import hashlib
 from collections.abc import Iterable
+
+from msgspec import UNSET
 
 from fhircryo import __version__
 from fhircryo.publish.observation_maker import DEVICE_ID
@@ -19,20 +21,15 @@ from fhircryo.publish.shapes import (
 )
 
 
-def provenance(
-    targets: list[str],
-    contents: bytes,
-    entities: Iterable[str],
-    origin: Origin,
-) -> OutProvenance:
-    """The Provenance of one patient's endpoints, as recorded in a folder.
+def provenance(targets: Iterable[str], entities: Iterable[str], origin: Origin) -> OutProvenance:
+    """The Provenance of one patient's endpoints, in the form of a folder and without an id.
 
-    ``targets``: the ids of his Observations; ``contents``: their JSON; ``entities``: references to
-    what they stand on beside Observations and QuestionnaireResponses.
+    ``targets``: the ids of the Observations. ``entities``: references to the evidence that is
+    neither an Observation nor a QuestionnaireResponse.
     """
     found = [OutEntity("source", OutReference(ref)) for ref in sorted(set(entities))]
     return OutProvenance(
-        id=provenance_id(targets, contents),
+        id=UNSET,
         target=[OutReference(f"Observation/{target}") for target in targets],
         recorded=f"{origin.as_of.isoformat()}T00:00:00Z",
         policy=[f"{origin.base}/protocol/{origin.protocol}|{origin.protocol_version}"],
@@ -43,13 +40,17 @@ def provenance(
 
 
 def provenance_id(targets: Iterable[str], contents: bytes) -> str:
-    """The same for the same targets with the same contents, so that a retry does not double it."""
+    """The id of the Provenance of some targets (their identifiers) with their JSON.
+
+    The same targets with the same contents give the same id, so that a request that is repeated
+    does not create a second Provenance.
+    """
     digest = hashlib.sha256("\x1f".join(targets).encode() + b"\x1e" + contents).hexdigest()
     return f"p{digest[:32]}"
 
 
 def device(base: str) -> OutDevice:
-    """This software."""
+    """The Device that stands for this version of the software."""
     return OutDevice(
         id=DEVICE_ID,
         identifier=[OutIdentifier(f"{base}/device", DEVICE_ID)],

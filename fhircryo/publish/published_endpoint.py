@@ -1,4 +1,4 @@
-"""What stands on a target: the endpoints that earlier runs published there."""
+"""Reads the endpoints that earlier runs published on a target."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -6,21 +6,21 @@ from typing import Any
 import msgspec
 
 from fhircryo.fhir.search import Params, Searcher
-from fhircryo.publish.as_on_server import Json, digest, name_of, owner, value_of
+from fhircryo.publish.as_on_server import digest, name_of, subject_id, value_of
 from fhircryo.publish.origin import Origin
-from fhircryo.publish.shapes import DECODER
+from fhircryo.publish.shapes import DECODER, Json
 
 RETRACTED = "entered-in-error"
 
-#: Identifiers, or ids, in one search.
-_TOGETHER = 50
+#: How many identifiers or ids one search names.
+_PER_SEARCH = 50
 
 
 class PublishedEndpoint(msgspec.Struct, frozen=True):
-    """A published endpoint as it stands: where, in which version, and what it says, hashed.
+    """An endpoint that a target holds: its id, version and status, and a hash of its content.
 
-    ``patient``: whom it is about, by the id that its subject names; ``ours``: of the run's own
-    source and protocol; ``name``, ``value``: for people.
+    ``patient``: the id of the patient that its subject names. ``ours``: whether it is of the run's
+    own source and protocol. ``name``, ``value``: for people.
     """
 
     identifier: str
@@ -34,26 +34,26 @@ class PublishedEndpoint(msgspec.Struct, frozen=True):
     value: str
 
 
-#: By identifier; more than one of it are doubles.
+#: The endpoints of a target by identifier; where there is more than one, they are duplicates.
 PublishedByIdentifier = dict[str, list[PublishedEndpoint]]
 
 
 def all_published(searcher: Searcher, origin: Origin, base: str) -> PublishedByIdentifier:
-    """Every endpoint that was ever published on the server of this ``base``."""
+    """All endpoints that the server with this base URL holds, retracted ones included."""
     return _found(searcher, [{"identifier": f"{origin.identifier_system}|"}], origin, base)
 
 
 def published_with(
     searcher: Searcher, identifiers: Iterable[str], origin: Origin, base: str
 ) -> PublishedByIdentifier:
-    """The endpoints with these identifiers, as they stand now."""
-    tokens = [f"{origin.identifier_system}|{one}" for one in sorted(identifiers)]
+    """The endpoints with these identifiers that the server with this base URL holds now."""
+    tokens = [f"{origin.identifier_system}|{identifier}" for identifier in sorted(identifiers)]
     searches = [{"identifier": ",".join(batch)} for batch in _batches(tokens)]
     return _found(searcher, searches, origin, base)
 
 
 def contents(searcher: Searcher, ids: Iterable[str]) -> dict[str, Json]:
-    """Observations in full, by id."""
+    """Whole Observations, by id."""
     found = {}
     for batch in _batches(sorted(ids)):
         for line in _lines(searcher, {"_id": ",".join(batch)}):
@@ -68,13 +68,13 @@ def _found(
     newest: dict[str, PublishedEndpoint] = {}
     for params in searches:
         for line in _lines(searcher, params):
-            standing = _standing(DECODER.decode(line), origin, base)
-            if standing is not None:
-                # Read while others write, a resource may come in two versions: the later counts.
-                newest[standing.id] = standing
+            endpoint = _endpoint(DECODER.decode(line), origin, base)
+            if endpoint is not None:
+                # While others write, a search may return two versions: the later one counts.
+                newest[endpoint.id] = endpoint
     found: PublishedByIdentifier = {}
-    for standing in newest.values():
-        found.setdefault(standing.identifier, []).append(standing)
+    for endpoint in newest.values():
+        found.setdefault(endpoint.identifier, []).append(endpoint)
     return found
 
 
@@ -83,11 +83,11 @@ def _lines(searcher: Searcher, params: Params) -> Iterator[bytes]:
         yield from page
 
 
-def _standing(resource: Json, origin: Origin, base: str) -> PublishedEndpoint | None:
+def _endpoint(resource: Json, origin: Origin, base: str) -> PublishedEndpoint | None:
     values = [
-        str(one.get("value", ""))
-        for one in resource.get("identifier") or ()
-        if one.get("system") == origin.identifier_system
+        str(identifier.get("value", ""))
+        for identifier in resource.get("identifier") or ()
+        if identifier.get("system") == origin.identifier_system
     ]
     if not values:
         return None
@@ -98,7 +98,7 @@ def _standing(resource: Json, origin: Origin, base: str) -> PublishedEndpoint | 
         version=str(meta.get("versionId", "")),
         status=str(resource.get("status", "")),
         digest=digest(resource, base),
-        patient=owner(resource),
+        patient=subject_id(resource),
         ours=_is_of(resource, meta, origin),
         name=name_of(resource),
         value=value_of(resource),
@@ -106,11 +106,11 @@ def _standing(resource: Json, origin: Origin, base: str) -> PublishedEndpoint | 
 
 
 def _is_of(resource: Json, meta: Json, origin: Origin) -> bool:
-    """Whether it is of this source and this protocol, of whatever version."""
+    """Whether an Observation is of this source and of this protocol, in any version."""
     method = str((resource.get("method") or {}).get("text", ""))
-    named = [one["code"] for one in meta.get("tag") or () if _is_source(one, origin)]
-    wanted = [origin.source_name] if origin.source_name else []
-    return method.partition(" ")[0] == origin.protocol and named == wanted
+    sources = [tag["code"] for tag in meta.get("tag") or () if _is_source(tag, origin)]
+    expected = [origin.source_name] if origin.source_name else []
+    return method.partition(" ")[0] == origin.protocol and sources == expected
 
 
 def _is_source(tag: Any, origin: Origin) -> bool:
@@ -118,5 +118,5 @@ def _is_source(tag: Any, origin: Origin) -> bool:
 
 
 def _batches(values: list[str]) -> Iterator[list[str]]:
-    for start in range(0, len(values), _TOGETHER):
-        yield values[start : start + _TOGETHER]
+    for start in range(0, len(values), _PER_SEARCH):
+        yield values[start : start + _PER_SEARCH]

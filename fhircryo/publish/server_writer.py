@@ -1,4 +1,4 @@
-"""Writes the difference to a FHIR server: whole patients, each landed or told."""
+"""Writes a difference to a FHIR server: whole patients, each of them written or reported."""
 
 import logging
 import time
@@ -6,40 +6,40 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
-from fhircryo.fhir.capability import Capabilities
-from fhircryo.fhir.client import PASSING, Client, HttpError, UnreachableError, backoff
-from fhircryo.fhir.search import Searcher
-from fhircryo.publish.as_on_server import Json
+from fhircryo.fhir.client import PASSING, HttpError, UnreachableError, backoff
 from fhircryo.publish.delivery import Delivery
 from fhircryo.publish.difference import Action, PatientChanges, changes_of
-from fhircryo.publish.origin import Origin
 from fhircryo.publish.published_endpoint import contents, published_with
-from fhircryo.publish.transaction import EntryMaker, PatientWrite
-from fhircryo.publish.validate import InvalidShape, validate_line
+from fhircryo.publish.shapes import OutReference
+from fhircryo.publish.target_connection import TargetConnection
+from fhircryo.publish.transaction import PatientRequests, RequestMaker
+from fhircryo.publish.validate import InvalidShape
 
 LOG = logging.getLogger("fhircryo.target")
 
+#: Is called with the number of patients that are done, and of all patients.
 Progress = Callable[[int, int], None]
-#: Whether somebody wants the run to end.
+#: Returns whether the run was asked to end.
 Stopped = Callable[[], bool]
 
-#: What servers answer where two writers meet.
+#: What servers answer when two writers meet.
 _CONFLICTS = frozenset({409, 412})
-#: What speaks of us, not of what is sent: less of it would be refused as well.
+#: Refusals that concern the client, not the content: fewer patients would be refused as well.
 _REFUSALS = frozenset({401, 404, 405})
-#: The server itself says that it failed; often over what was sent.
+#: An error of the server itself, which the content often causes.
 _FAILED = 500
 _TRIES = 8
 _TRIES_AFTER_FAILURE = 3
 
 
 @dataclass
-class Written:
-    """What became of a difference: endpoints by action, patients that landed, others with why.
+class WriteResult:
+    """What was written of a difference.
 
-    ``stopped``: it was asked to end before all were sent.
+    ``endpoints``: how many endpoints were written, by action. ``landed``: the patients that were
+    written. ``rejected``: the patients that were not, and why. ``stopped``: the run was asked to
+    end before all patients were sent.
     """
 
     endpoints: Counter[Action] = field(default_factory=Counter)
@@ -49,26 +49,22 @@ class Written:
 
 
 class ServerWriter:
-    """Writes to one server in one run."""
+    """Writes to one server in one run.
+
+    ``device``: the reference to our Device, where the target holds it. ``bundle_size``: about how
+    many resources a transaction holds.
+    """
 
     def __init__(
-        self,
-        client: Client,
-        searcher: Searcher,
-        known: Capabilities,
-        origin: Origin,
-        device: Json | None,
-        size: int,
+        self, connection: TargetConnection, device: OutReference | None, bundle_size: int
     ) -> None:
-        self._client = client
-        self._searcher = searcher
-        self._origin = origin
-        self._maker = EntryMaker(origin, known, device)
-        self._delivery = Delivery(client, known)
-        self._size = size if self._delivery.together else 1
-        self._written = datetime.now(UTC)
+        capabilities = connection.capabilities
+        self._connection = connection
+        self._maker = RequestMaker(connection.origin, capabilities, device)
+        self._delivery = Delivery(connection.client, transactions=capabilities.transaction)
+        self._bundle_size = bundle_size if capabilities.transaction else 1
         self._planned: dict[str, Counter[Action]] = {}
-        self._done = Written()
+        self._result = WriteResult()
 
     def write(
         self,
@@ -76,165 +72,160 @@ class ServerWriter:
         total: int,
         progress: Progress | None = None,
         stopped: Stopped | None = None,
-    ) -> Written:
-        """Write the changes of patients; those that are rejected are told, the others land.
+    ) -> WriteResult:
+        """Write the changes of patients. Rejected patients are reported, the others are written.
 
-        While one transaction is under way the next is prepared. Asked to end, it finishes the one
-        that is under way.
+        While one transaction is being sent, the next is prepared. When the run is asked to end, the
+        transaction that is being sent is completed.
 
         Raises:
-            SourceError: the server cannot be reached any more, or refuses us altogether; what
-                landed before stays.
+            SourceError: the server cannot be reached any more, or refuses all requests; what was
+                written before is retained.
         """
         seen = 0
         with ThreadPoolExecutor(1, thread_name_prefix="fhircryo-write") as sender:
-            under_way: Future[None] | None = None
+            sending: Future[None] | None = None
             for batch in self._batches(patients):
                 if stopped is not None and stopped():
-                    self._done.stopped = True
+                    self._result.stopped = True
                     break
                 prepared = self._prepare(batch)
-                if under_way is not None:
-                    under_way.result()
-                under_way = sender.submit(self._deliver, prepared)
+                if sending is not None:
+                    sending.result()
+                sending = sender.submit(self._deliver, prepared)
                 seen += len(batch)
                 if progress is not None:
                     progress(seen, total)
-            if under_way is not None:
-                under_way.result()
-        return self._done
+            if sending is not None:
+                sending.result()
+        return self._result
 
     def _batches(self, patients: Iterable[PatientChanges]) -> Iterator[list[PatientChanges]]:
-        """Whole patients, so many that a transaction has about its size."""
+        """Whole patients, as many as fit into a transaction of about the set size."""
         batch: list[PatientChanges] = []
-        entries = 0
+        resources = 0
         for patient in patients:
             more = len(patient.changes) + 1
-            if batch and entries + more > self._size:
+            if batch and resources + more > self._bundle_size:
                 yield batch
-                batch, entries = [], 0
+                batch, resources = [], 0
             batch.append(patient)
-            entries += more
+            resources += more
         if batch:
             yield batch
 
-    def _prepare(self, patients: list[PatientChanges]) -> list[PatientWrite]:
-        """The entries of patients, each checked against FHIR's models before it goes out."""
-        retired = contents(
-            self._searcher,
+    def _prepare(self, patients: list[PatientChanges]) -> list[PatientRequests]:
+        """The requests of patients; a patient with an invalid endpoint is rejected."""
+        retracted = contents(
+            self._connection.searcher,
             [
-                change.standing.id
+                change.published.id
                 for patient in patients
                 for change in patient.changes
-                if change.action is Action.RETRACTED and change.standing is not None
+                if change.action is Action.RETRACTED and change.published is not None
             ],
         )
         prepared = []
         for patient in patients:
             actions = Counter(change.action for change in patient.changes)
             self._planned.setdefault(patient.patient, actions)
-            write = self._maker.write(patient, retired, self._written)
             try:
-                for entry in write.observations:
-                    if entry.ours:
-                        validate_line(entry.resource)
+                prepared.append(self._maker.requests(patient, retracted))
             except InvalidShape as error:
                 self._reject(patient, str(error))
-            else:
-                prepared.append(write)
         return prepared
 
-    def _deliver(self, writes: list[PatientWrite]) -> None:
-        """Send patients together; in halves where that is refused, until the bad stand alone."""
-        pending, refused = self._try(writes)
-        if refused is None:
+    def _deliver(self, patients: list[PatientRequests]) -> None:
+        """Send patients together; split them in halves until only the refused ones are left."""
+        pending, refusal = self._try(patients)
+        if refusal is None:
             return
         if len(pending) == 1:
-            if refused.status == 403 and not self._done.landed:
-                raise refused
-            self._reject(pending[0].changes, str(refused))
+            if refusal.status == 403 and not self._result.landed:
+                raise refusal
+            self._reject(pending[0].changes, str(refusal))
             return
-        LOG.info("%s; %d patients are sent in halves", refused, len(pending))
+        LOG.info("%s; %d patients are sent in halves", refusal, len(pending))
         middle = len(pending) // 2
         self._deliver(pending[:middle])
         self._deliver(pending[middle:])
 
-    def _try(self, writes: list[PatientWrite]) -> tuple[list[PatientWrite], HttpError | None]:
-        """Send patients as one; those who are still to be written, and the refusal if there was.
+    def _try(
+        self, patients: list[PatientRequests]
+    ) -> tuple[list[PatientRequests], HttpError | None]:
+        """Send patients together; returns those that are still to be written, and the refusal.
 
-        Where two writers met, or it is not known whether it landed, what stands is read again and
-        only what still differs is sent.
+        If two writers met, or if it is not known whether the server wrote anything, the endpoints
+        of the server are read again and only what still differs is sent.
         """
-        deadline = time.monotonic() + self._client.connection.budget
-        pending = self._with_entries(writes)
+        deadline = time.monotonic() + self._connection.client.connection.budget
+        pending = self._with_requests(patients)
         attempt = 0
         while pending:
             attempt += 1
             try:
                 self._delivery.send(pending)
             except (HttpError, UnreachableError) as error:
-                refused = error if isinstance(error, HttpError) else None
-                if refused is not None and refused.status not in _CONFLICTS | PASSING:
-                    if refused.status in _REFUSALS:
+                refusal = error if isinstance(error, HttpError) else None
+                if refusal is not None and refusal.status not in _CONFLICTS | PASSING:
+                    if refusal.status in _REFUSALS:
                         raise
-                    return pending, refused
-                if not self._wait(attempt, deadline, refused):
-                    if refused is not None and refused.status in {*_CONFLICTS, _FAILED}:
-                        return pending, refused
+                    return pending, refusal
+                if not self._wait(attempt, deadline, refusal):
+                    if refusal is not None and refusal.status in {*_CONFLICTS, _FAILED}:
+                        return pending, refusal
                     raise
             else:
-                for write in pending:
-                    self._land(write.changes)
+                for patient in pending:
+                    self._land(patient.changes)
                 break
             pending = self._renewed(pending)
         return [], None
 
-    def _wait(self, attempt: int, deadline: float, refused: HttpError | None) -> bool:
-        """Wait before the next try; False where there shall be none."""
-        status = refused.status if refused is not None else 0
+    def _wait(self, attempt: int, deadline: float, refusal: HttpError | None) -> bool:
+        """Wait before the next attempt; False if there is to be none."""
+        status = refusal.status if refusal is not None else 0
         if attempt >= (_TRIES_AFTER_FAILURE if status == _FAILED else _TRIES) and status in {
             *_CONFLICTS,
             _FAILED,
         }:
             return False
-        asked = refused.retry_after if refused is not None else None
-        wait = backoff(attempt) if asked is None else asked
+        retry_after = refusal.retry_after if refusal is not None else None
+        wait = backoff(attempt) if retry_after is None else retry_after
         if time.monotonic() + wait > deadline:
             return False
         LOG.info("writing again in %.1f s (%s)", wait, status or "no answer")
         time.sleep(wait)
         return True
 
-    def _renewed(self, writes: list[PatientWrite]) -> list[PatientWrite]:
-        """What is still to be written, seeing what stands on the server now."""
-        patients = [write.changes for write in writes]
-        identifiers = {
-            name
-            for patient in patients
-            for name in [*patient.left, *(patient.fresh.identifiers() if patient.fresh else ())]
-        }
-        base = self._client.base
-        stand = published_with(self._searcher, identifiers, self._origin, base)
-        found = [
-            changes_of(patient.patient, patient.fresh, patient.left, stand, base)
-            for patient in patients
-        ]
-        for patient in found:
-            if patient.problem:
-                self._reject(patient, patient.problem)
-        return self._with_entries(self._prepare([one for one in found if not one.problem]))
+    def _renewed(self, patients: list[PatientRequests]) -> list[PatientRequests]:
+        """The requests for what still differs from the endpoints that the server holds now."""
+        base = self._connection.base
+        identifiers = {name for patient in patients for name in patient.changes.identifiers()}
+        published = published_with(
+            self._connection.searcher, identifiers, self._connection.origin, base
+        )
+        renewed = []
+        for patient in patients:
+            old = patient.changes
+            changes = changes_of(old.patient, old.output, old.outdated, published, base)
+            if changes.problem:
+                self._reject(changes, changes.problem)
+            else:
+                renewed.append(changes)
+        return self._with_requests(self._prepare(renewed))
 
-    def _with_entries(self, writes: list[PatientWrite]) -> list[PatientWrite]:
-        """Those of whom something is left to write; the others have landed."""
-        for write in writes:
-            if not write.observations:
-                self._land(write.changes)
-        return [write for write in writes if write.observations]
+    def _with_requests(self, patients: list[PatientRequests]) -> list[PatientRequests]:
+        """The patients of whom something is left to write; the others are counted as written."""
+        for patient in patients:
+            if not patient.observations:
+                self._land(patient.changes)
+        return [patient for patient in patients if patient.observations]
 
     def _land(self, patient: PatientChanges) -> None:
-        self._done.landed.add(patient.patient)
-        self._done.endpoints += self._planned[patient.patient]
+        self._result.landed.add(patient.patient)
+        self._result.endpoints += self._planned[patient.patient]
 
     def _reject(self, patient: PatientChanges, why: str) -> None:
         LOG.info("Patient/%s: not written: %s", patient.patient, why)
-        self._done.rejected[patient.patient] = why
+        self._result.rejected[patient.patient] = why

@@ -1,4 +1,4 @@
-"""The shapes that are published, as msgspec structs; ``Raw`` fields hold JSON made once.
+"""The published resources as msgspec structs: the one form of an endpoint on its way to a target.
 
 Source: https://hl7.org/fhir/R4/ ; every shape passes the R4B models of fhir.resources.
 """
@@ -8,17 +8,22 @@ from fractions import Fraction
 from typing import Any
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, UnsetType
+
+#: A resource as the dicts and lists that its JSON decodes to; its numbers are int or Decimal.
+Json = dict[str, Any]
 
 ENCODER = msgspec.json.Encoder(decimal_format="number")
-#: Published resources read again, their numbers as decimals.
+#: Decodes what a server answers, with its numbers as decimals.
 DECODER = msgspec.json.Decoder(float_hook=Decimal)
 _CENT = Decimal("0.01")
 _LEAST_PLAIN = -6
 
 
-class _Element(msgspec.Struct, rename="camel", omit_defaults=True, gc=False):
-    pass
+class _Element(
+    msgspec.Struct, rename="camel", omit_defaults=True, forbid_unknown_fields=True, gc=False
+):
+    """Encoded without the elements that are None; decoding refuses elements that are not ours."""
 
 
 class OutIdentifier(_Element):
@@ -27,8 +32,12 @@ class OutIdentifier(_Element):
 
 
 class OutReference(_Element):
-    reference: str
+    """A literal reference (``reference``), or a logical one (``type`` and ``identifier``)."""
+
+    reference: str | None = None
+    type: str | None = None
     identifier: OutIdentifier | None = None
+    display: str | None = None
 
 
 class OutPeriod(_Element):
@@ -54,31 +63,37 @@ class OutConcept(_Element):
     text: str | None = None
 
 
+class OutMeta(_Element):
+    tag: list[OutCoding]
+
+
 class OutComponent(_Element):
-    code: Raw
+    code: OutConcept
     value_quantity: OutQuantity | None = None
-    value_codeable_concept: Raw | None = None
+    value_codeable_concept: OutConcept | None = None
     value_integer: int | None = None
     value_date_time: str | None = None
     value_period: OutPeriod | None = None
 
 
 class OutObservation(_Element, tag_field="resourceType", tag="Observation"):
-    id: str
-    meta: Raw
+    """An endpoint. In a folder the id is its identifier; on a server the id is chosen last."""
+
+    id: str | UnsetType
+    meta: OutMeta
     identifier: list[OutIdentifier]
     status: str
-    category: Raw
-    code: Raw
+    category: list[OutConcept]
+    code: OutConcept
     subject: OutReference
     part_of: list[OutReference] | None = None
     effective_date_time: str | None = None
     effective_period: OutPeriod | None = None
     value_quantity: OutQuantity | None = None
-    value_codeable_concept: Raw | None = None
+    value_codeable_concept: OutConcept | None = None
     value_integer: int | None = None
-    data_absent_reason: Raw | None = None
-    method: Raw | None = None
+    data_absent_reason: OutConcept | None = None
+    method: OutConcept | None = None
     device: OutReference | None = None
     derived_from: list[OutReference] | None = None
     component: list[OutComponent] | None = None
@@ -94,7 +109,9 @@ class OutAgent(_Element):
 
 
 class OutProvenance(_Element, tag_field="resourceType", tag="Provenance"):
-    id: str
+    """The id is a hash of what is written, so it is unset until that is known."""
+
+    id: str | UnsetType
     target: list[OutReference]
     recorded: str
     policy: list[str]
@@ -131,9 +148,12 @@ class OutOperationOutcome(_Element, tag_field="resourceType", tag="OperationOutc
     issue: list[OutIssue]
 
 
-def raw(value: object) -> Raw:
-    """A part of a resource as JSON, made once and used many times."""
-    return Raw(ENCODER.encode(value))
+def plain(shape: msgspec.Struct) -> Json:
+    """The dicts and lists that a shape's JSON decodes to, without encoding it."""
+    content: Json = msgspec.to_builtins(
+        shape, builtin_types=(Decimal,), enc_hook=lambda raw: Decimal(bytes(raw).decode())
+    )
+    return content
 
 
 def number(value: int | Decimal | Fraction) -> int | Decimal | Raw:
@@ -153,3 +173,13 @@ def number(value: int | Decimal | Fraction) -> int | Decimal | Raw:
     if value.adjusted() < _LEAST_PLAIN:
         return Raw(f"{value:f}".encode())  # where a Decimal would write an exponent
     return value
+
+
+def read_number(text: str) -> int | Decimal | Raw:
+    """A number of a computed folder, in the form in which it is published again."""
+    return number(Decimal(text))
+
+
+#: Decode the lines of a computed folder.
+OBSERVATION_DECODER = msgspec.json.Decoder(OutObservation, float_hook=read_number)
+PROVENANCE_DECODER = msgspec.json.Decoder(OutProvenance)

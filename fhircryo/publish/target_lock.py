@@ -1,4 +1,4 @@
-"""One writer per target, where a server alone cannot keep two from doubling what they write."""
+"""A lock that allows one writer per target, for servers that cannot prevent duplicates."""
 
 import hashlib
 import json
@@ -18,10 +18,11 @@ from fhircryo.errors import LockedError, UsageError
 def target_lock(target: str, folder: Path) -> Iterator[None]:
     """Hold the lock of a target (its base URL) among the runs that share a state folder.
 
-    The system lets go of it when a process ends, however it ends, so none is ever left behind.
+    The operating system releases the lock when the process ends, however it ends, so that no lock
+    is left behind.
 
     Raises:
-        LockedError: another run holds it; the message says who.
+        LockedError: another run holds the lock; the message names its process.
         UsageError: the state folder cannot be written.
     """
     name = f"target-{hashlib.sha256(target.encode()).hexdigest()[:16]}"
@@ -32,7 +33,7 @@ def target_lock(target: str, folder: Path) -> Iterator[None]:
         lock.acquire(blocking=False)
     except Timeout:
         raise LockedError(
-            f"{target}: another run writes to it{_said(holder)}; wait for its end"
+            f"{target}: another run is writing to it{_described(holder)}; wait until it has ended"
         ) from None
     except OSError as error:
         raise UsageError(
@@ -47,6 +48,7 @@ def target_lock(target: str, folder: Path) -> Iterator[None]:
 
 
 def _name_holder(holder: Path) -> None:
+    """Write down which process holds the lock, for the message of other runs."""
     content = {
         "process": os.getpid(),
         "machine": platform.node(),
@@ -57,8 +59,8 @@ def _name_holder(holder: Path) -> None:
     unfinished.replace(holder)
 
 
-def _said(holder: Path) -> str:
-    """Who holds the lock, as far as it is known."""
+def _described(holder: Path) -> str:
+    """The process that holds the lock, as far as it is known."""
     try:
         content = json.loads(holder.read_text(encoding="utf-8"))
         return f": process {content['process']} on {content['machine']}, since {content['since']}"

@@ -1,46 +1,54 @@
-"""Changes as entries of transactions, or as single requests: FHIR R4's RESTful API.
+"""Makes the requests that write changes, single or in transactions: FHIR R4's RESTful API.
 
 Source: https://hl7.org/fhir/R4/http.html
 """
 
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 from urllib.parse import urlencode
 
-import msgspec
+from msgspec import UNSET, Raw, UnsetType, structs
 
 from fhircryo import __version__
 from fhircryo.fhir.capability import Capabilities
-from fhircryo.publish.as_on_server import Json
-from fhircryo.publish.difference import Action, PatientChanges
+from fhircryo.publish.difference import Change, PatientChanges
 from fhircryo.publish.origin import Origin
 from fhircryo.publish.provenance import provenance, provenance_id
-from fhircryo.publish.shapes import DECODER, ENCODER
-from fhircryo.publish.validate import validate_line
+from fhircryo.publish.shapes import (
+    ENCODER,
+    Json,
+    OutAgent,
+    OutConcept,
+    OutObservation,
+    OutProvenance,
+    OutReference,
+    plain,
+)
+from fhircryo.publish.validate import validate
 
-#: What a server says of a version, which is not for us to send.
+#: What only the server may set in ``meta``.
 _SERVERS_META = ("versionId", "lastUpdated", "source")
 
-#: How an endpoint that does not stand yet is created: by an id of ours, by its identifier, or not
-#: protected against a double but by the lock.
+#: How an endpoint that the server does not hold is created: under our own id, by a conditional
+#: update on its identifier, or without protection against duplicates but the lock of the target.
 Creation = Literal["own-id", "conditional", "unprotected"]
 
 
-def creation(known: Capabilities) -> Creation:
-    """How endpoints are created on a server; where ids are ours, no race can double them."""
-    if known.update_create:
+def creation(capabilities: Capabilities) -> Creation:
+    """How endpoints are created on a server. With our own ids no race can duplicate them."""
+    if capabilities.update_create:
         return "own-id"
-    return "conditional" if known.conditional_update else "unprotected"
+    return "conditional" if capabilities.conditional_update else "unprotected"
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A request: ``full_url`` is how others in the same transaction refer to its resource.
+class WriteRequest:
+    """A request that writes a resource.
 
-    ``ours``: it was computed by us, and not read back from the server to be retracted.
+    ``full_url``: how other resources of the same transaction refer to this one.
     """
 
     method: Literal["PUT", "POST"]
@@ -48,118 +56,140 @@ class Entry:
     full_url: str
     resource: bytes
     if_match: str | None = None
-    ours: bool = True
 
 
 @dataclass(frozen=True)
-class PatientWrite:
-    """A patient's entries: his Observations; his Provenance comes with those that are written."""
+class PatientRequests:
+    """The requests that write the changes of one patient."""
 
     changes: PatientChanges
-    observations: list[Entry]
-    made: "EntryMaker"
-    written: datetime
+    observations: list[WriteRequest]
+    maker: "RequestMaker"
 
-    def provenance(self, targets: list[str]) -> Entry | None:
-        """The Provenance of what was or is written, by reference to each."""
-        return self.made.provenance(self, targets)
+    def provenance(self, targets: list[str]) -> WriteRequest | None:
+        """The request that writes the Provenance of what was written, by reference to each."""
+        return self.maker.provenance(self, targets)
 
 
-class EntryMaker:
-    """Makes the entries of a run. ``device``: the reference to our Device, where there is one."""
+class RequestMaker:
+    """Makes the requests of a run; each resource is encoded once, when its request is made.
 
-    def __init__(self, origin: Origin, known: Capabilities, device: Json | None) -> None:
+    ``device``: the reference to our Device, where the target holds it.
+    """
+
+    def __init__(
+        self, origin: Origin, capabilities: Capabilities, device: OutReference | None
+    ) -> None:
         self._origin = origin
-        self._known = known
-        self._creation = creation(known)
-        self._agent: Json = device or {"display": f"fhircryo {__version__}"}
-        self._provenances = known.allows("Provenance", "update") or known.allows(
+        self._capabilities = capabilities
+        self._creation = creation(capabilities)
+        self._agent = device or OutReference(display=f"fhircryo {__version__}")
+        self._recorded = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self._provenances = capabilities.allows("Provenance", "update") or capabilities.allows(
             "Provenance", "create"
         )
 
-    def write(
-        self, patient: PatientChanges, retired: dict[str, Json], written: datetime
-    ) -> PatientWrite:
-        """The entries of a patient's changes; ``retired``: in full, by id, what is retracted."""
-        entries = []
+    def requests(self, patient: PatientChanges, retracted: dict[str, Json]) -> PatientRequests:
+        """The requests of a patient's changes.
+
+        ``retracted``: the whole Observations that are to be retracted, by id.
+
+        Raises:
+            InvalidShape: an endpoint is not valid FHIR.
+        """
+        found = []
         for change in patient.changes:
-            if change.action is Action.RETRACTED:
-                standing = change.standing
-                if standing is None or standing.id not in retired:
-                    continue  # gone since it was listed: nothing is left to retract
-                resource = retired[standing.id]
-                meta = resource.get("meta") or {}
-                resource["meta"] = {
-                    key: value for key, value in meta.items() if key not in _SERVERS_META
-                }
-            else:
-                resource = DECODER.decode(change.content)
-            resource["status"] = change.status
-            standing_id = change.standing.id if change.standing is not None else ""
-            version = change.standing.version if change.standing is not None else ""
-            entry = self._entry(change.identifier, resource, standing_id, version)
-            entries.append(replace(entry, ours=change.action is not Action.RETRACTED))
-        return PatientWrite(patient, entries, self, written)
+            resource = self._resource(change, retracted)
+            if resource is not None:
+                found.append(self._request(change, resource))
+        return PatientRequests(patient, found, self)
 
-    def _entry(self, identifier: str, resource: Json, standing: str, version: str) -> Entry:
-        if standing or self._creation == "own-id":
-            name = standing or identifier
-            url = f"Observation/{name}"
-            content = ENCODER.encode({**resource, "id": name})
-            guarded = f'W/"{version}"' if version and self._known.versioned_update else None
-            return Entry("PUT", url, url, content, guarded)
-        full_url = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, identifier)}"
+    def _resource(self, change: Change, retracted: dict[str, Json]) -> OutObservation | Json | None:
+        """The resource that is written; None where it is gone, so that there is no retraction."""
+        name = self._id(change)
+        if change.observation is not None:
+            observation = structs.replace(change.observation, id=name, status=change.status)
+            validate(plain(observation))
+            return observation
+        resource = retracted.get(name) if isinstance(name, str) else None
+        if resource is None:
+            return None
+        meta = resource.get("meta") or {}
+        kept = {key: value for key, value in meta.items() if key not in _SERVERS_META}
+        return {**resource, "meta": kept, "status": change.status}
+
+    def _id(self, change: Change) -> str | UnsetType:
+        """The id under which an endpoint is written; unset where the server chooses it."""
+        if change.published is not None:
+            return change.published.id
+        return change.identifier if self._creation == "own-id" else UNSET
+
+    def _request(self, change: Change, resource: OutObservation | Json) -> WriteRequest:
         content = ENCODER.encode(resource)
+        name = self._id(change)
+        if name is not UNSET:
+            url = f"Observation/{name}"
+            version = change.published.version if change.published is not None else ""
+            guarded = bool(version) and self._capabilities.versioned_update
+            return WriteRequest("PUT", url, url, content, f'W/"{version}"' if guarded else None)
+        full_url = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, change.identifier)}"
         if self._creation == "conditional":
-            query = urlencode({"identifier": f"{self._origin.identifier_system}|{identifier}"})
-            return Entry("PUT", f"Observation?{query}", full_url, content)
-        return Entry("POST", "Observation", full_url, content)
+            token = f"{self._origin.identifier_system}|{change.identifier}"
+            url = f"Observation?{urlencode({'identifier': token})}"
+            return WriteRequest("PUT", url, full_url, content)
+        return WriteRequest("POST", "Observation", full_url, content)
 
-    def provenance(self, write: PatientWrite, targets: list[str]) -> Entry | None:
-        """The Provenance of a patient's write; None where the target keeps none."""
+    def provenance(self, written: PatientRequests, targets: list[str]) -> WriteRequest | None:
+        """The request that writes a patient's Provenance; None where the target accepts none."""
         if not self._provenances or not targets:
             return None
-        fresh = write.changes.fresh
-        contents = b"\n".join(entry.resource for entry in write.observations)
-        if fresh is not None:
-            made = dict(fresh.provenance)
-        else:
-            made = DECODER.decode(ENCODER.encode(provenance([], b"", (), self._origin)))
-            made["activity"] = {"text": f"Retracted by protocol {self._origin.protocol_name}"}
-        names = [change.identifier for change in write.changes.changes]
-        made["id"] = provenance_id(names, contents)
-        made["target"] = [{"reference": target} for target in targets]
-        made["recorded"] = write.written.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        made["agent"] = [{"who": self._agent}]
-        validate_line(ENCODER.encode(made))
-        if self._creation == "own-id":
-            url = f"Provenance/{made['id']}"
-            return Entry("PUT", url, url, ENCODER.encode(made))
-        full_url = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, made.pop('id'))}"
-        return Entry("POST", "Provenance", full_url, ENCODER.encode(made))
+        identifiers = [change.identifier for change in written.changes.changes]
+        contents = b"\n".join(request.resource for request in written.observations)
+        name = provenance_id(identifiers, contents)
+        own_id = self._creation == "own-id"
+        resource = structs.replace(
+            self._provenance_of(written.changes),
+            id=name if own_id else UNSET,
+            target=[OutReference(target) for target in targets],
+            recorded=self._recorded,
+            agent=[OutAgent(self._agent)],
+        )
+        validate(plain(resource))
+        content = ENCODER.encode(resource)
+        if own_id:
+            return WriteRequest("PUT", f"Provenance/{name}", f"Provenance/{name}", content)
+        full_url = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, name)}"
+        return WriteRequest("POST", "Provenance", full_url, content)
+
+    def _provenance_of(self, patient: PatientChanges) -> OutProvenance:
+        if patient.output is not None:
+            return patient.output.provenance
+        words = f"Retracted by protocol {self._origin.protocol_name}"
+        return structs.replace(provenance((), (), self._origin), activity=OutConcept(text=words))
 
 
-def transaction(writes: Iterable[PatientWrite]) -> bytes:
-    """A transaction Bundle of whole patients."""
-    entries = []
-    for write in writes:
-        mine = list(write.observations)
-        source = write.provenance([entry.full_url for entry in mine])
-        entries += [*mine, source] if source is not None else mine
+def transaction(patients: Iterable[PatientRequests]) -> bytes:
+    """A transaction Bundle that writes whole patients."""
+    requests: list[WriteRequest] = []
+    for patient in patients:
+        requests += patient.observations
+        provenance = patient.provenance([request.full_url for request in patient.observations])
+        if provenance is not None:
+            requests.append(provenance)
     return ENCODER.encode(
         {
             "resourceType": "Bundle",
             "type": "transaction",
-            "entry": [_entry(entry) for entry in entries],
+            "entry": [_bundle_entry(request) for request in requests],
         }
     )
 
 
-def _entry(entry: Entry) -> Json:
-    request = {"method": entry.method, "url": entry.url}
-    if entry.if_match is not None:
-        request["ifMatch"] = entry.if_match
-    found: Json = {"resource": msgspec.Raw(entry.resource), "request": request}
-    if entry.full_url.startswith("urn:"):
-        found["fullUrl"] = entry.full_url
+def _bundle_entry(request: WriteRequest) -> Json:
+    head = {"method": request.method, "url": request.url}
+    if request.if_match is not None:
+        head["ifMatch"] = request.if_match
+    found: Json = {"resource": Raw(request.resource), "request": head}
+    if request.full_url.startswith("urn:"):
+        found["fullUrl"] = request.full_url
     return found

@@ -1,9 +1,9 @@
-"""Checks published shapes against the R4B models of fhir.resources."""
+"""Checks published resources against the R4B models of fhir.resources."""
 
 import json
-from typing import Any
 
 from fhircryo.errors import FhircryoError
+from fhircryo.publish.shapes import Json
 
 
 class InvalidShape(FhircryoError):
@@ -11,6 +11,15 @@ class InvalidShape(FhircryoError):
 
 
 def validate_line(line: bytes) -> None:
+    """Check one published resource, a line of NDJSON.
+
+    Raises:
+        InvalidShape: with the resource's id and what is wrong.
+    """
+    validate(json.loads(line))
+
+
+def validate(content: Json) -> None:
     """Check one published resource.
 
     Raises:
@@ -20,7 +29,6 @@ def validate_line(line: bytes) -> None:
     from fhir.resources.R4B import get_fhir_model_class
     from pydantic import ValidationError
 
-    content: dict[str, Any] = json.loads(line)
     model = get_fhir_model_class(content["resourceType"])
     try:
         model.model_validate(content)

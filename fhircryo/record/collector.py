@@ -80,8 +80,8 @@ class Facts(msgspec.Struct):
 
     def merge(self, other: "Facts") -> None:
         """Add the facts of another reader."""
-        _add_counts(self.counted, other.counted)
-        _add_counts(self.seen, other.seen)
+        add_counts(self.counted, other.counted)
+        add_counts(self.seen, other.seen)
         self.unreadable += other.unreadable
         self.older += other.older
         self.met |= other.met
@@ -97,7 +97,8 @@ class Facts(msgspec.Struct):
 _Key = TypeVar("_Key")
 
 
-def _add_counts(counts: dict[_Key, int], more: dict[_Key, int]) -> None:
+def add_counts(counts: dict[_Key, int], more: Mapping[_Key, int]) -> None:
+    """Add counts by key to others."""
     for key, number in more.items():
         counts[key] = counts.get(key, 0) + number
 

@@ -1,1 +1,1 @@
-"""What researchers get of a cohort: tables, de-identified, with statistics and a report."""
+"""A cohort for researchers: de-identified tables, statistics and a report."""

@@ -1,8 +1,6 @@
 """A cohort as a folder: tables, statistics and a report."""
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,31 +32,11 @@ from fhircryo.research.methods import methods
 from fhircryo.research.package import data_package, dictionary
 from fhircryo.research.pseudonyms import Pseudonyms, read_key, write_key
 from fhircryo.research.table_files import write_csv, write_parquet
+from fhircryo.runs.execution import Execution
 from fhircryo.runs.read_source import ReadOptions, ReadResult, no_garbage_collection, read_source
 from fhircryo.runs.run_config import RunConfig
-from fhircryo.sources.bulk_source import Bulk
 from fhircryo.sources.open_source import ServerReading
 from fhircryo.sources.places import folder_of
-from fhircryo.sources.source import Progress
-
-
-@dataclass(frozen=True)
-class Execution:
-    """How a source is read and computed; it does not change the result.
-
-    ``workers``: the number of processes. ``progress``: receives how much of a stage is done;
-    ``stage``: receives the name of a stage that begins. ``bulk``: read a server by bulk export.
-    """
-
-    workers: int = 1
-    progress: Progress | None = None
-    stage: Callable[[str], None] | None = None
-    bulk: Bulk | None = None
-
-    def begin(self, stage: str) -> None:
-        """Report that a stage begins."""
-        if self.stage is not None:
-            self.stage(stage)
 
 
 def write_cohort(

@@ -44,10 +44,10 @@ class Certainty(StrEnum):
     AT_BASELINE = "at-baseline"
 
 
-#: What the judgement of the baseline PSA is called.
+#: The judgement of the baseline PSA, which is not judged.
 BASELINE_PSA = "baseline"
 COMPARATORS = ("<", ">")
-#: Of what nothing is told but its type.
+#: The code of resources that are not counted by code.
 NO_CODE = "-"
 YES, NO = "Y", "N"
 FINAL, PRELIMINARY = "final", "preliminary"
@@ -63,12 +63,12 @@ def score_column(instrument: str, time_point: str, *, change: bool = False) -> s
 
 
 def expected_column(time_point: str) -> str:
-    """The column that says whether questionnaires were to be expected of a patient."""
+    """The column that says whether a patient was expected to answer at a time point."""
     return f"expected_{snake(time_point)}"
 
 
 def within_column(months: int) -> str:
-    """The column that says whether a metastasis came within some months."""
+    """The column that says whether a metastasis is dated within these months of index."""
     return f"metastasis_within_{months}_months"
 
 
@@ -93,17 +93,17 @@ def time_points(protocol: Protocol) -> list[str]:
 
 
 def instruments(mappings: Mappings) -> list[Instrument]:
-    """The instruments by key."""
-    return sorted(mappings.instruments, key=lambda one: one.key)
+    """The instruments, sorted by key."""
+    return sorted(mappings.instruments, key=lambda instrument: instrument.key)
 
 
 def optional_columns(mappings: Mappings, protocol: Protocol) -> dict[str, list[str]]:
-    """By instrument that no row of the protocol's publication names, its columns of patients."""
+    """The columns of the instruments that the publication does not name, by instrument."""
     named = {row.instrument for row in protocol.published}
     return {
-        one.key: [column.name for column in _of_instrument(one, protocol)]
-        for one in instruments(mappings)
-        if one.key not in named
+        instrument.key: [column.name for column in _instrument_columns(instrument, protocol)]
+        for instrument in instruments(mappings)
+        if instrument.key not in named
     }
 
 
@@ -134,9 +134,10 @@ def _days(what: str) -> Column:
     return Column("days", ColumnType.INTEGER, words, DAYS_UNIT)
 
 
-def _patients(mappings: Mappings, protocol: Protocol) -> Table:
+def _characteristics(protocol: Protocol) -> tuple[Column, ...]:
+    """The columns of a patient that are not endpoints."""
     window = protocol.psa.baseline_days
-    columns = [
+    return (
         _key(),
         Column(
             "index_date", ColumnType.DATE, "Day of the index procedure (day 0)", identifying=True
@@ -173,7 +174,11 @@ def _patients(mappings: Mappings, protocol: Protocol) -> Table:
             "Day of the first salvage therapy from index, where its day is known",
             DAYS_UNIT,
         ),
-    ]
+    )
+
+
+def _patients(mappings: Mappings, protocol: Protocol) -> Table:
+    columns = list(_characteristics(protocol))
     for endpoint in OF_PATIENTS:
         columns += endpoint_columns(endpoint, mappings)
     months = sorted({row.months for row in protocol.published if row.months is not None})
@@ -184,11 +189,11 @@ def _patients(mappings: Mappings, protocol: Protocol) -> Table:
         words = f"Alive at {point} and its window past by the data cut-off, or answered"
         columns.append(Column(expected_column(point), ColumnType.BOOLEAN, words, required=True))
     for instrument in instruments(mappings):
-        columns += _of_instrument(instrument, protocol)
+        columns += _instrument_columns(instrument, protocol)
     return Table("patients", "One row per patient", tuple(columns), (PATIENT,))
 
 
-def _of_instrument(instrument: Instrument, protocol: Protocol) -> list[Column]:
+def _instrument_columns(instrument: Instrument, protocol: Protocol) -> list[Column]:
     columns = []
     worse = f"({instrument.worse} is worse)"
     for point in time_points(protocol):
@@ -248,7 +253,7 @@ def _endpoints(mappings: Mappings, protocol: Protocol) -> Table:
 
 
 def _psa() -> Table:
-    judgements = (BASELINE_PSA, *(str(one) for one in Judgement))
+    judgements = (BASELINE_PSA, *(str(judgement) for judgement in Judgement))
     columns = (
         _key(),
         _number("The PSA result"),
@@ -303,7 +308,7 @@ def _events() -> Table:
             ColumnType.CATEGORY,
             "day: its day is known; interval: wholly after index; possible: neither counted nor"
             " ruled out; at-baseline: on or before index",
-            levels=tuple(str(one) for one in Certainty),
+            levels=tuple(str(certainty) for certainty in Certainty),
             required=True,
         ),
         _days("The event"),
@@ -331,7 +336,7 @@ def _adverse_events(mappings: Mappings) -> Table:
             "attribution",
             ColumnType.CATEGORY,
             "Whether it is attributed to the index procedure",
-            levels=tuple(str(one) for one in Attribution),
+            levels=tuple(str(attribution) for attribution in Attribution),
             required=True,
         ),
         Column(
@@ -356,7 +361,7 @@ def _questionnaires(mappings: Mappings, protocol: Protocol) -> Table:
             "instrument",
             ColumnType.CATEGORY,
             "The instrument",
-            levels=tuple(one.key for one in instruments(mappings)),
+            levels=tuple(instrument.key for instrument in instruments(mappings)),
             required=True,
         ),
         Column(

@@ -236,14 +236,16 @@ def questionnaire_rows(computed: PatientEndpoints) -> Iterator[Row]:
     reported = {issue.ref: issue.reason for issue in line.issues if not issue.used}
     points = windows(line.protocol, line.d0)
     number = 0
-    responses = sorted(line.record.responses, key=lambda one: (*one.when.order, one.ref))
+    responses = sorted(
+        line.record.responses, key=lambda response: (*response.when.order, response.ref)
+    )
     for response in responses:
         reason = reported.get(response.ref)
         if reason in (Reason.AFTER_AS_OF, Reason.AFTER_DEATH):
             continue
         day = response.when.first
         in_window = any(window.first <= day <= window.last for window in points)
-        for score in sorted(response.scores, key=lambda one: one.instrument):
+        for score in sorted(response.scores, key=lambda score: score.instrument):
             number += 1
             time_point = time_points.get((response.ref, score.instrument))
             why = None if time_point else _unused_reason(score, reason, in_window=in_window)

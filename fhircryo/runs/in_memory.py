@@ -3,25 +3,25 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
-from decimal import Decimal
 from typing import Any
-
-import msgspec
 
 from fhircryo.mapping.load import Mappings, load_mappings, load_protocol
 from fhircryo.mapping.protocol import Protocol
-from fhircryo.publish.shapes import ENCODER
+from fhircryo.publish.patient_output import folder_lines
+from fhircryo.publish.shapes import DECODER, ENCODER
 from fhircryo.record.items import Issue, Reason
 from fhircryo.record.patients import ALL_PATIENTS, Selection
+from fhircryo.runs.publish_patients import PublishCounts, publish_patients
 from fhircryo.runs.read_source import ReadResult, read_opened
-from fhircryo.runs.run_config import Publisher, RunConfig
+from fhircryo.runs.run_config import RunConfig
+from fhircryo.runs.summary import all_counted
 from fhircryo.settings import Settings
 from fhircryo.sources.memory_source import MemorySource
 
 
 @dataclass
 class ReportedIssue:
-    """Something told of a resource: why it is not used, or (``used``) what is odd about it."""
+    """The reason why a resource is not used or, if ``used``, a remark on it."""
 
     name: str
     patient: str | None
@@ -32,7 +32,7 @@ class ReportedIssue:
 
 @dataclass
 class Outcome:
-    """What computing resources in memory gives: as published, and as told."""
+    """What computing resources in memory gives: published resources, issues and counts."""
 
     observations: list[dict[str, Any]] = field(default_factory=list)
     provenances: list[dict[str, Any]] = field(default_factory=list)
@@ -56,37 +56,36 @@ def compute_resources(
 ) -> Outcome:
     """Compute resources in memory: FHIR JSON as dicts (numbers as int or Decimal) or as lines."""
     settings = settings or Settings()
-    job = RunConfig(
+    config = RunConfig(
         mappings or load_mappings(settings.mappings, settings.base),
         protocol or load_protocol(settings.protocol),
         as_of,
         settings,
         selection,
     )
-    read = read_resources(resources, job)
+    read = read_resources(resources, config)
     collected, records = read.collected, read.records
     done = Outcome()
-    publisher = Publisher(job, read.lacking, read.older)
-    decode = msgspec.json.Decoder(float_hook=Decimal).decode
-
-    def tell(notice: Issue, patient: str) -> None:
-        done.issues.append(
-            ReportedIssue(notice.ref, patient or None, notice.reason, notice.detail, notice.used)
-        )
-
-    for record in sorted(records.records.values(), key=lambda record: record.patient):
-        publisher.publish(
-            record,
-            lambda content: done.observations.extend(map(decode, content.splitlines())),
-            lambda content: done.provenances.append(decode(content)),
-            tell,
-        )
-    for notice, patient in sorted(records.listed):
-        tell(notice, patient)
+    counts = PublishCounts()
+    pieces = publish_patients(
+        records.records.values(), read.lacking, read.older, config.publish_context
+    )
+    for piece in pieces:
+        counts.add(piece.counts)
+        if piece.output is not None:
+            observations, provenance = folder_lines(piece.output)
+            done.observations += map(DECODER.decode, observations.splitlines())
+            done.provenances.append(DECODER.decode(provenance))
+        done.issues += [_reported(issue, piece.patient) for issue in piece.issues]
+    done.issues += [_reported(issue, patient) for issue, patient in sorted(records.listed)]
     for unreadable in sorted(collected.facts.unreadable):
         done.issues.append(
             ReportedIssue(collected.place(unreadable), None, Reason.UNREADABLE, unreadable.detail)
         )
-    for (reason, kind, code), count in (records.counted + publisher.slice.counted).items():
+    for (reason, kind, code), count in all_counted(records, counts).items():
         done.counted[str(reason), kind, code] = count
     return done
+
+
+def _reported(issue: Issue, patient: str) -> ReportedIssue:
+    return ReportedIssue(issue.ref, patient or None, issue.reason, issue.detail, issue.used)

@@ -1,4 +1,4 @@
-"""What a run did, in numbers, and what it says of the resources that it did not use."""
+"""The numbers of a run, its manifest, and the issues of resources that it did not use."""
 
 import hashlib
 from collections import Counter
@@ -18,11 +18,12 @@ from fhircryo.record.assemble import Records
 from fhircryo.record.collector import Counted, Facts
 from fhircryo.record.items import Issue, Reason
 from fhircryo.record.patients import Selection
+from fhircryo.runs.publish_patients import PublishCounts
 from fhircryo.runs.read_source import ReadResult
-from fhircryo.runs.run_config import PublishCounts, RunConfig
+from fhircryo.runs.run_config import RunConfig
 from fhircryo.sources.lacking import lacking_types
 
-#: Settings that no result depends on, or that stand elsewhere; headers may be secrets.
+#: Settings that no result depends on, or that the manifest has elsewhere; headers may be secrets.
 _NOT_OF_THE_RESULT = {
     *("protocol", "mappings", "source", "target", "write"),
     *("state_folder", "sync", "log_format", "log_level", "smallest_group"),
@@ -30,12 +31,12 @@ _NOT_OF_THE_RESULT = {
 
 
 class Summary(msgspec.Struct):
-    """What a run did, in numbers.
+    """The numbers of a run.
 
-    ``resources``: all that were read as FHIR; ``used`` and ``not_used`` (by reason, the unreadable
-    aside) add up to those of the types that are read; ``unreadable``: lines, entries and files.
-    ``notes``: used all the same, by what is to be said of them. ``overlays_unmet``: overlays that
-    name nothing of what the source holds.
+    ``resources``: all resources that were read as FHIR. ``used`` and ``not_used`` (by reason,
+    without the unreadable ones) add up to those of the types that are read. ``unreadable``: lines,
+    entries and files. ``notes``: resources that were used with a remark, by reason.
+    ``overlays_unmet``: overlays that name nothing that the source holds.
     """
 
     patients: int = 0
@@ -55,27 +56,27 @@ class Summary(msgspec.Struct):
     overlays_unmet: list[str] = []
 
 
-def issue_writer(file: IO[bytes], job: RunConfig) -> Callable[[Issue, str], None]:
-    """A function that writes what is told of a resource, and whose it is, as a line."""
-    base = job.mappings.base
+def issue_writer(file: IO[bytes], config: RunConfig) -> Callable[[Issue, str], None]:
+    """A function that writes an issue of a resource and its patient as a line."""
+    base = config.mappings.base
     encode = ENCODER.encode
 
-    def tell(notice: Issue, patient: str) -> None:
-        what = f"{notice.ref} (Patient/{patient})" if patient else notice.ref
-        made = outcome(notice.reason, what, base, detail=notice.detail, note=notice.used)
+    def report(issue: Issue, patient: str) -> None:
+        what = f"{issue.ref} (Patient/{patient})" if patient else issue.ref
+        made = outcome(issue.reason, what, base, detail=issue.detail, note=issue.used)
         file.write(encode(made) + b"\n")
 
-    return tell
+    return report
 
 
 def write_other_issues(
-    file: IO[bytes], read: ReadResult, job: RunConfig, total: PublishCounts
+    file: IO[bytes], read: ReadResult, config: RunConfig, total: PublishCounts
 ) -> None:
-    """What is of no patient of the cohort: unreadable, listed by name, or counted by code."""
-    base = job.mappings.base
-    tell = issue_writer(file, job)
-    for notice, patient in sorted(read.records.listed):
-        tell(notice, patient)
+    """Write the issues that belong to no patient of the cohort: listed, unreadable, or counted."""
+    base = config.mappings.base
+    report = issue_writer(file, config)
+    for issue, patient in sorted(read.records.listed):
+        report(issue, patient)
     for unreadable in sorted(read.collected.facts.unreadable):
         made = outcome(
             Reason.UNREADABLE,
@@ -90,19 +91,19 @@ def write_other_issues(
 
 
 def all_counted(records: Records, total: PublishCounts) -> Counter[Counted]:
-    """What is counted per code, over all patients."""
-    return records.counted + total.counted
+    """The resources that are only counted, by reason, type and code."""
+    return records.counted + Counter(total.counted)
 
 
-def sum_up(read: ReadResult, job: RunConfig, total: PublishCounts) -> Summary:
-    """The numbers of a run: what was read, and what came of the patients in ``total``."""
+def sum_up(read: ReadResult, config: RunConfig, total: PublishCounts) -> Summary:
+    """The numbers of a run, given those of its patients (``total``)."""
     facts = read.collected.facts
     not_used = Counter(total.not_used)
     for (reason, _, _), count in all_counted(read.records, total).items():
         not_used[reason] += count
-    for notice, _ in read.records.listed:
-        not_used[notice.reason] += 1
-    in_records = sum(len(notices) for notices in read.older.values())
+    for issue, _ in read.records.listed:
+        not_used[issue.reason] += 1
+    in_records = sum(map(len, read.older.values()))
     not_used[Reason.SUPERSEDED] += len(read.records.older) - in_records
     types = Counter(facts.seen)
     return Summary(
@@ -115,48 +116,48 @@ def sum_up(read: ReadResult, job: RunConfig, total: PublishCounts) -> Summary:
         other_types={kind: types[kind] for kind in sorted(types) if kind not in DECODERS},
         used=total.used + read.records.drugs,
         not_used={str(reason): not_used[reason] for reason in Reason if not_used[reason]},
-        notes={str(reason): total.notes[reason] for reason in Reason if total.notes[reason]},
+        notes={str(reason): total.notes[reason] for reason in Reason if reason in total.notes},
         unreadable=len(facts.unreadable),
         lacking=lacking_types(read.lacking),
-        unknown_patients=_unknown(job.selection, facts),
+        unknown_patients=_unknown(config.selection, facts),
         passed_over=list(read.collected.passed_over),
         overlays_unmet=[
             overlay.name
-            for number, overlay in enumerate(job.mappings.overlays, 1)
+            for number, overlay in enumerate(config.mappings.overlays, 1)
             if overlay.can_be_met and number not in facts.overlays_met
         ],
     )
 
 
 def _unknown(selection: Selection, facts: Facts) -> list[str]:
-    """Patients asked for of whom nothing was read."""
+    """The patients that were asked for, but of whom nothing was read."""
     if selection.include is None:
         return []
     return sorted(selection.include - facts.met)
 
 
 def write_manifest(
-    path: Path, read: ReadResult, hashes: dict[str, str | None], job: RunConfig, summary: Summary
+    path: Path, read: ReadResult, hashes: dict[str, str | None], config: RunConfig, summary: Summary
 ) -> None:
-    """What made this: versions and hashes, as-of, inputs, counts."""
+    """Write the manifest: versions, hashes, cut-off date, inputs and counts."""
     content = {
         "fhircryo": __version__,
-        "as_of": job.as_of.isoformat(),
+        "as_of": config.as_of.isoformat(),
         "protocol": {
-            "id": job.protocol.id,
-            "version": job.protocol.version,
-            "sha256": _hash_of(job.protocol),
+            "id": config.protocol.id,
+            "version": config.protocol.version,
+            "sha256": _hash_of(config.protocol),
         },
         "mappings": {
-            "files": list(job.mappings.files),
-            "sha256": job.mappings.sha256,
-            "psa.detection_limit": job.mappings.detection_limit,
+            "files": list(config.mappings.files),
+            "sha256": config.mappings.sha256,
+            "psa.detection_limit": config.mappings.detection_limit,
         },
         "selection": {
-            "patients": asked_for(job.selection),
-            "excluded": len(job.selection.exclude),
+            "patients": asked_for(config.selection),
+            "excluded": len(config.selection.exclude),
         },
-        "settings": job.settings.model_dump(
+        "settings": config.settings.model_dump(
             mode="json",
             exclude=_NOT_OF_THE_RESULT,
         ),
@@ -171,7 +172,7 @@ def write_manifest(
 
 
 def asked_for(selection: Selection) -> list[str] | None:
-    """The patients asked for by name (None: all); who objected is not named."""
+    """The patients that were asked for by name (None: all), without those who objected."""
     return None if selection.include is None else sorted(selection.include - selection.exclude)
 
 

@@ -1,7 +1,7 @@
-"""The way through the house for many patients: a source's endpoints, written to a folder."""
+"""A run from a source to a folder."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,116 +17,104 @@ from fhircryo.publish.folder_target import (
     check_target,
     writing_to,
 )
+from fhircryo.publish.patient_output import folder_lines
 from fhircryo.publish.provenance import device
 from fhircryo.publish.shapes import ENCODER
 from fhircryo.publish.validate import validate_line
-from fhircryo.record.items import Reason
+from fhircryo.runs.execution import Execution
 from fhircryo.runs.processes import in_parallel
-from fhircryo.runs.read_source import ReadOptions, ReadResult, no_garbage_collection, read_source
-from fhircryo.runs.run_config import PublishCounts, Publisher, RunConfig
+from fhircryo.runs.publish_patients import PatientPiece, PublishCounts, publish_patients
+from fhircryo.runs.read_source import (
+    ReadOptions,
+    ReadResult,
+    no_garbage_collection,
+    read_source,
+)
+from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.summary import Summary, issue_writer, sum_up, write_manifest, write_other_issues
-from fhircryo.sources.bulk_source import Bulk
 from fhircryo.sources.open_source import ServerReading
 from fhircryo.sources.places import folder_of
 from fhircryo.sources.source import Progress
 
-# Fewer patients than this are computed before a second process has started.
+# Starting another process takes longer than computing fewer patients than this.
 _PATIENTS_PER_WORKER = 200
 
 
-class _PublishCountsState(msgspec.Struct):
-    """What a worker did, as it goes from process to process."""
+class _SliceResult(msgspec.Struct):
+    """The result of a process that computed a slice of the patients."""
 
-    cohort: int
-    observations: int
-    provenances: int
-    used: int
-    not_used: dict[str, int]
-    notes: dict[str, int]
-    counted: list[tuple[Reason, str, str, int]]
+    counts: PublishCounts
     hashes: dict[str, str | None]
+
+
+_RESULT = msgspec.msgpack.Decoder(_SliceResult)
 
 
 def compute_folder(
     source: str | Path,
     target: Path,
-    job: RunConfig,
+    config: RunConfig,
+    execution: Execution | None = None,
     *,
-    workers: int = 1,
     validate: bool = False,
     force: bool = False,
-    progress: Progress | None = None,
-    stage: Callable[[str], None] | None = None,
-    bulk: Bulk | None = None,
 ) -> Summary:
-    """Compute a source (a folder, or a server by its URL) into a folder: all its files or none.
+    """Compute a source (a folder or the base URL of a server) into a folder.
 
-    ``stage`` is told what is being done, ``progress`` how far it is. ``bulk``: read a server by
-    bulk export.
+    Either all files of the folder are written or none. ``validate``: check every published resource
+    against FHIR's models. ``force``: replace a folder that an earlier run wrote.
 
     Raises:
         SourceError, UsageError, TargetError: as the messages say.
     """
     check_target(target, folder_of(source), force=force)
-    if stage is not None:
-        stage("reading")
-    server = ServerReading(target if bulk is not None else None, bulk)
-    read = read_source(source, job, ReadOptions(workers, progress, server=server))
-    if stage is not None:
-        stage("computing")
+    how = execution or Execution()
+    how.begin("reading")
+    server = ServerReading(target if how.bulk is not None else None, how.bulk)
+    read = read_source(source, config, ReadOptions(how.workers, how.progress, server=server))
+    how.begin("computing")
     with writing_to(target) as work, no_garbage_collection():
-        total, hashes = _write(read, job, work, workers, progress, validate=validate)
-        summary = sum_up(read, job, total)
-        write_manifest(work / MANIFEST, read, hashes, job, summary)
+        total, hashes = _write(read, config, work, how, validate=validate)
+        summary = sum_up(read, config, total)
+        write_manifest(work / MANIFEST, read, hashes, config, summary)
     return summary
 
 
 def _write(
     read: ReadResult,
-    job: RunConfig,
+    config: RunConfig,
     work: Path,
-    workers: int,
-    progress: Progress | None,
+    how: Execution,
     *,
     validate: bool,
 ) -> tuple[PublishCounts, dict[str, str | None]]:
-    """Compute all patients and write the target's files; what was done, and the input's hashes."""
+    """Compute all patients and write their files; returns the counts and the input's hashes."""
     records = sorted(read.records.records.values(), key=lambda record: record.patient)
-    workers = max(1, min(workers, len(records) // _PATIENTS_PER_WORKER))
+    workers = max(1, min(how.workers, len(records) // _PATIENTS_PER_WORKER))
     older = read.older
-    slices = [PublishCounts() for _ in range(workers)]
-    hashes: dict[str, str | None] = {}
 
     def compute_slice(number: int) -> bytes:
         start, end = (len(records) * n // workers for n in (number, number + 1))
-        publisher = Publisher(job, read.lacking, older)
-        with ExitStack() as files, ThreadPoolExecutor(1) as beside:
-            # Hashing lets go of the interpreter, and so costs next to nothing beside computing.
+        pieces = publish_patients(records[start:end], read.lacking, older, config.publish_context)
+        if how.progress is not None and not number:
+            pieces = _with_progress(pieces, end - start, how.progress)
+        with ThreadPoolExecutor(1) as beside:
+            # Hashing releases the interpreter lock, so it costs next to nothing beside computing.
             mine = read.collected.files[number::workers]
             hashing = beside.submit(lambda: {file.name: file.sha256() for file in mine})
-            observations, provenances, issues = (
-                files.enter_context((work / _piece(name, number)).open("xb"))
-                for name in (OBSERVATIONS, PROVENANCES, ISSUES)
-            )
-            tell = issue_writer(issues, job)
-            for done, record in enumerate(records[start:end], 1):
-                publisher.publish(record, observations.write, provenances.write, tell)
-                if progress is not None and not number and not done % 100:
-                    progress(done, end - start)
-        slices[number] = publisher.slice
-        hashes.update(hashing.result())
-        return _encode(publisher.slice, hashes) if number else b""
+            counts = _write_slice(pieces, work, number, config)
+        return msgspec.msgpack.encode(_SliceResult(counts, hashing.result()))
 
-    encoded = in_parallel(compute_slice, workers)
-    total = slices[0]
-    for state in map(_STATE.decode, encoded[1:]):
-        _add(total, state)
-        hashes.update(state.hashes)
+    total = PublishCounts()
+    hashes: dict[str, str | None] = {}
+    for result in map(_RESULT.decode, in_parallel(compute_slice, workers)):
+        total.add(result.counts)
+        hashes.update(result.hashes)
     for name in (OBSERVATIONS, PROVENANCES, ISSUES):
         _join([work / _piece(name, number) for number in range(workers)], work / name)
-    (work / DEVICES).write_bytes(ENCODER.encode(device(job.mappings.base)) + b"\n")
+    (work / DEVICES).write_bytes(ENCODER.encode(device(config.mappings.base)) + b"\n")
     with (work / ISSUES).open("ab") as issues:
-        write_other_issues(issues, read, job, total)
+        write_other_issues(issues, read, config, total)
     if validate:
         for name in (OBSERVATIONS, PROVENANCES, DEVICES, ISSUES):
             with (work / name).open("rb") as lines:
@@ -135,45 +123,46 @@ def _write(
     return total, hashes
 
 
+def _write_slice(
+    pieces: Iterable[PatientPiece], work: Path, number: int, config: RunConfig
+) -> PublishCounts:
+    """Write the pieces of some patients to the files of one slice; returns their counts."""
+    counts = PublishCounts()
+    with ExitStack() as files:
+        observations, provenances, issues = (
+            files.enter_context((work / _piece(name, number)).open("xb"))
+            for name in (OBSERVATIONS, PROVENANCES, ISSUES)
+        )
+        report = issue_writer(issues, config)
+        for piece in pieces:
+            counts.add(piece.counts)
+            if piece.output is not None:
+                observation_lines, provenance_line = folder_lines(piece.output)
+                observations.write(observation_lines)
+                provenances.write(provenance_line)
+            for issue in piece.issues:
+                report(issue, piece.patient)
+    return counts
+
+
+def _with_progress(
+    pieces: Iterable[PatientPiece], total: int, progress: Progress
+) -> Iterator[PatientPiece]:
+    for done, piece in enumerate(pieces, 1):
+        yield piece
+        if not done % 100:
+            progress(done, total)
+
+
 def _piece(name: str, number: int) -> str:
     return f"{name}.{number}"
 
 
 def _join(pieces: list[Path], whole: Path) -> None:
-    """Append the pieces to the first and give it its name."""
+    """Append the pieces to the first one and rename it."""
     with pieces[0].open("ab") as file:
         for piece in pieces[1:]:
             with piece.open("rb") as more:
                 shutil.copyfileobj(more, file, 1 << 20)
             piece.unlink()
     pieces[0].rename(whole)
-
-
-_STATE = msgspec.msgpack.Decoder(_PublishCountsState)
-
-
-def _encode(done: PublishCounts, hashes: dict[str, str | None]) -> bytes:
-    counted = [(*key, count) for key, count in done.counted.items()]
-    return msgspec.msgpack.encode(
-        _PublishCountsState(
-            done.cohort,
-            done.observations,
-            done.provenances,
-            done.used,
-            dict(done.not_used),
-            dict(done.notes),
-            counted,
-            hashes,
-        )
-    )
-
-
-def _add(total: PublishCounts, more: _PublishCountsState) -> None:
-    total.cohort += more.cohort
-    total.observations += more.observations
-    total.provenances += more.provenances
-    total.used += more.used
-    total.not_used.update(more.not_used)
-    total.notes.update(more.notes)
-    for reason, kind, code, count in more.counted:
-        total.counted[reason, kind, code] += count

@@ -1,6 +1,4 @@
-"""The explanation of one patient: what happened when, the endpoints with their reasons, and what
-was not used.
-"""
+"""The explanation of one patient: the time line, the endpoints, and the unused resources."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass, field, replace

@@ -31,5 +31,5 @@ def lacking_types(lacking: Lacking) -> list[str]:
         kind
         for evidence, kinds in lacked_types().items()
         if getattr(lacking, evidence)
-        for kind in kinds
+        for kind in sorted(kinds)
     ]

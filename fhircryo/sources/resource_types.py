@@ -8,7 +8,7 @@ by its extractor in ``extract/``.
 from dataclasses import dataclass
 from enum import StrEnum
 
-from fhircryo.mapping.concepts import GRADINGS, MEDICATED_TYPES, SCORE
+from fhircryo.mapping.concepts import GRADINGS, SCORE
 
 
 class LackedEvidence(StrEnum):
@@ -50,7 +50,7 @@ class ResourceType:
 
 
 _BY_PATIENT = ("patient", "subject")
-_LACKING = "endpoints that need it: source-lacks-type"
+_LACKING = "endpoints that need this type are absent (source-lacks-type)"
 _MEDICATION_DATES = {
     "MedicationRequest": ("authored_on",),
     "MedicationStatement": ("effective_date_time", "effective_period"),
@@ -61,17 +61,9 @@ _MEDICATION_DATES = {
 RESOURCE_TYPES = (
     ResourceType("Patient", surveyed=False),
     ResourceType(
-        "Observation",
-        _BY_PATIENT,
-        concepts=("psa", "psa-not-convertible", "disease-status", *GRADINGS, SCORE),
-        without="PSA results cannot be read",
-        code_elements=("code",),
-        date_elements=("effective_date_time", "effective_instant", "effective_period"),
-    ),
-    ResourceType(
         "Procedure",
         _BY_PATIENT,
-        without="with a list of patients nothing is found",
+        without="a run with a list of patients finds nothing",
         code_elements=("code",),
         date_elements=(
             "performed_date_time",
@@ -79,6 +71,14 @@ RESOURCE_TYPES = (
             "occurrence_date_time",
             "occurrence_period",
         ),
+    ),
+    ResourceType(
+        "Observation",
+        _BY_PATIENT,
+        concepts=("psa", "psa-not-convertible", "disease-status", *GRADINGS, SCORE),
+        without="PSA results cannot be read",
+        code_elements=("code",),
+        date_elements=("effective_date_time", "effective_instant", "effective_period"),
     ),
     ResourceType(
         "Condition",
@@ -111,16 +111,19 @@ RESOURCE_TYPES = (
             _BY_PATIENT,
             optional=True,
             lacked=LackedEvidence.MEDICATIONS,
-            without="salvage therapy by medication is not seen: " + _LACKING,
+            without="hormone therapy is not read, and " + _LACKING,
             code_elements=("medication_codeable_concept",),
             date_elements=_MEDICATION_DATES[name],
         )
-        for name in sorted(MEDICATED_TYPES)
+        for name in _MEDICATION_DATES
     ),
     ResourceType("Medication", surveyed=False),
 )
 
 _BY_NAME = {one.name: one for one in RESOURCE_TYPES}
+
+#: The types that a survey counts, by name.
+SURVEYED_TYPES = {one.name: one for one in RESOURCE_TYPES if one.surveyed}
 
 #: What Procedures are searched by where no list of patients leads.
 INDEX_CONCEPTS = ("cryoablation",)

@@ -1,4 +1,4 @@
-"""A file written as a whole or not at all."""
+"""Atomic file writes: a file is written completely or not at all."""
 
 import os
 import tempfile
@@ -11,20 +11,22 @@ PUBLIC = 0o644
 
 
 def check_absent(path: Path, option: str, *, force: bool) -> None:
-    """Refuse to write over a file.
+    """Check that a file that an option names would not be overwritten.
 
     Raises:
-        UsageError: there is one, and ``force`` is not given.
+        UsageError: the file exists, and ``force`` is false.
     """
     if path.exists() and not force:
-        raise UsageError(f"{option} {path}: the file is there; name another, or --force")
+        raise UsageError(f"{option} {path}: the file exists; choose another name, or use --force")
 
 
 def write_whole(path: Path, content: bytes, mode: int = PRIVATE) -> None:
-    """Write a file under a temporary name beside it, and then rename that.
+    """Write a file atomically: under a temporary name in the same folder, then renamed.
+
+    ``mode``: the permissions of the file.
 
     Raises:
-        TargetError: it cannot be written.
+        TargetError: the file cannot be written.
     """
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)

@@ -1,4 +1,4 @@
-"""Files that hold secrets: who else can read them is looked at before they are used."""
+"""Files that hold secrets: their permissions are checked before they are used."""
 
 import logging
 import os
@@ -13,8 +13,9 @@ from fhircryo.errors import UsageError
 LOG = logging.getLogger("fhircryo")
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
-_EVERYBODY_READS = stat.S_IROTH
-#: Where Linux keeps a file's access list, and the tags of entries of a user and of groups in it.
+_WORLD_READABLE = stat.S_IROTH
+#: The extended attribute in which Linux keeps a file's access control list, and the tags of its
+#: entries for a named user, for the owning group and for a named group.
 #: Source: linux/posix_acl_xattr.h
 _ACL = "system.posix_acl_access"
 _USER = 0x02
@@ -22,30 +23,35 @@ _GROUPS = frozenset({0x04, 0x08})
 
 
 def read_private(path: Path, what: str) -> bytes:
-    """A file that nobody but its owner may read: a private key. ``what``: for messages.
+    """Return the content of a file that only its owner may access, such as a private key.
+
+    ``what``: the name of the content in error messages.
 
     Raises:
-        UsageError: it cannot be read, or others can do so too.
+        UsageError: the file cannot be read, or others can access it too.
     """
     content, mode = _read(path, what)
     if mode & _OTHERS:
         raise UsageError(
-            f"{path}: {what}: others than its owner may use this file (mode {mode:04o}), so it is"
-            f" not used; if nobody has had it yet: chmod 600 {shlex.quote(str(path))}"
+            f"{path}: {what}: users other than its owner can access this file (mode {mode:04o}),"
+            " so it is not used; if nobody has read it yet, run: chmod 600"
+            f" {shlex.quote(str(path))}"
         )
     return content
 
 
 def read_secret(path: Path, what: str) -> str:
-    """A file with a password or token; that everybody may read it is told.
+    """Return the text of a file that holds a password or token.
+
+    Logs a warning if every user of the machine can read the file.
 
     Raises:
-        UsageError: it cannot be read.
+        UsageError: the file cannot be read, or is not UTF-8.
     """
     content, mode = _read(path, what)
-    if mode & _EVERYBODY_READS:
+    if mode & _WORLD_READABLE:
         LOG.warning(
-            "%s: %s: everybody on this machine can read it: chmod 600 %s",
+            "%s: %s: every user of this machine can read this file; run: chmod 600 %s",
             path,
             what,
             shlex.quote(str(path)),
@@ -57,9 +63,9 @@ def read_secret(path: Path, what: str) -> str:
 
 
 def _read(path: Path, what: str) -> tuple[bytes, int]:
-    """Content and permissions of the same file, whatever is put in its place meanwhile.
+    """Return content and permissions of one open file, even if the path is replaced meanwhile.
 
-    On systems without such permissions they are as if all were well.
+    On systems without POSIX permissions the file counts as private.
     """
     try:
         with path.open("rb") as file:
@@ -70,28 +76,31 @@ def _read(path: Path, what: str) -> tuple[bytes, int]:
 
 
 def _mode(descriptor: int) -> int:
-    """The permissions of a file; those of its group without what an access list gives to us alone.
+    """Return a file's permissions, without group bits that an access list grants to us alone.
 
-    systemd hands credentials over in this way: of mode 0440, but only for the service's user.
+    systemd passes credentials to a service in this way: mode 0440, with an access list that
+    grants access to the service's user only.
     """
     mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
     try:
-        entries = _acl(os.getxattr(descriptor, _ACL))
+        entries = _read_acl(os.getxattr(descriptor, _ACL))
     except (AttributeError, OSError, struct.error):
         return mode
-    us = {0, os.geteuid()}
-    others = [
-        one for one in entries if one.tag in _GROUPS or (one.tag == _USER and one.whose not in us)
+    own_ids = {0, os.geteuid()}
+    for_others = [
+        entry
+        for entry in entries
+        if entry.tag in _GROUPS or (entry.tag == _USER and entry.id not in own_ids)
     ]
-    return mode if any(one.rights for one in others) else mode & ~stat.S_IRWXG
+    return mode if any(entry.permissions for entry in for_others) else mode & ~stat.S_IRWXG
 
 
-class _Entry(NamedTuple):
+class _AclEntry(NamedTuple):
     tag: int
-    rights: int
-    whose: int
+    permissions: int
+    id: int
 
 
-def _acl(content: bytes) -> list[_Entry]:
-    """An access list as Linux keeps it: a version, then tag, rights and id of each entry."""
-    return [_Entry(*fields) for fields in struct.iter_unpack("<HHI", content[4:])]
+def _read_acl(content: bytes) -> list[_AclEntry]:
+    """Decode an access control list: a version, then tag, permissions and id of each entry."""
+    return [_AclEntry(*fields) for fields in struct.iter_unpack("<HHI", content[4:])]

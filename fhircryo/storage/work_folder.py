@@ -1,4 +1,4 @@
-"""A private folder beside a target, for what a run that breaks off shall not have to read again."""
+"""A private folder beside a target that keeps what an interrupted run has read."""
 
 import json
 import shutil
@@ -12,26 +12,27 @@ from filelock import FileLock, Timeout
 from fhircryo.errors import LockedError, TargetError, UsageError
 from fhircryo.storage.atomic import write_whole
 
-#: What was read longer ago is read again: the record has moved on.
+#: The content of a work folder is reused for this long; after that the record may have changed.
 OLDEST = timedelta(hours=24)
 _MARK, _LOCK = "fhircryo-work.json", "lock"
 
 
 def work_folder_of(target: Path) -> Path:
-    """The work folder of a target."""
+    """Return the path of a target's work folder."""
     return target.with_name(f"{target.name}.work")
 
 
 @contextmanager
 def work_folder(target: Path, server: str) -> Iterator[Path]:
-    """The work folder of a target, with what a run of the last day left of the same server.
+    """Yield the work folder of a target, locked for this run.
 
-    It is removed when all went well, and stays where not, unless nothing was read.
+    The folder holds what an earlier run of the last 24 hours read from the same ``server`` (base
+    URL). It is removed at the end of the block; after an exception it is kept if it has content.
 
     Raises:
-        UsageError: there is something of this name that is not ours.
-        TargetError: it cannot be written.
-        LockedError: another run is at work in it.
+        UsageError: a file or folder of this name exists and was not made by fhircryo.
+        TargetError: the folder cannot be written.
+        LockedError: another run uses the folder.
     """
     folder = work_folder_of(target.resolve())
     with _locked(folder):
@@ -42,7 +43,7 @@ def work_folder(target: Path, server: str) -> Iterator[Path]:
         try:
             yield folder
         except BaseException:
-            if {one.name for one in folder.iterdir()} <= {_MARK, _LOCK}:
+            if _names(folder) <= {_MARK, _LOCK}:
                 shutil.rmtree(folder, ignore_errors=True)  # nothing was read
             raise
         shutil.rmtree(folder, ignore_errors=True)
@@ -50,16 +51,19 @@ def work_folder(target: Path, server: str) -> Iterator[Path]:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """A folder that is there, its owner's alone, and this run's alone."""
+    """Create the folder if necessary, make it private, and hold its lock."""
     if _is_foreign(folder):
-        raise UsageError(f"{folder}: this name is needed, and what is there is not ours")
+        raise UsageError(
+            f"{folder}: this name is needed for the work folder, but what exists there was"
+            " not made by fhircryo; move it, or write to another target"
+        )
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
         lock = FileLock(folder / _LOCK, timeout=0, mode=0o600)
         lock.acquire()
     except Timeout:
-        raise LockedError(f"{folder}: another run is at work in it; wait for its end") from None
+        raise LockedError(f"{folder}: another run uses this folder; wait until it ends") from None
     except OSError as error:
         raise TargetError(f"{folder}: cannot be written: {error.strerror or error}") from error
     try:
@@ -68,21 +72,25 @@ def _locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
 def _is_foreign(folder: Path) -> bool:
-    """Whether something stands there that no run of ours made."""
+    """Whether the path exists and was not made by fhircryo."""
     if folder.is_symlink() or not folder.is_dir():
         return folder.is_symlink() or folder.exists()
-    names = {one.name for one in folder.iterdir()}
+    names = _names(folder)
     return bool(names - {_LOCK}) and _MARK not in names
 
 
 def _prepare(folder: Path, server: str) -> None:
-    """Leave in a folder what is still of use, and nothing else."""
-    others = {one.name for one in folder.iterdir()} - {_LOCK}
-    if others:
-        if _goes_on(folder, server):
+    """Keep the folder's content if it can be reused; otherwise empty and mark the folder."""
+    names = _names(folder) - {_LOCK}
+    if names:
+        if _reusable(folder, server):
             return
-        for name in others:
+        for name in names:
             entry = folder / name
             shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
     begun = datetime.now(UTC).isoformat(timespec="seconds")
@@ -90,8 +98,8 @@ def _prepare(folder: Path, server: str) -> None:
     write_whole(folder / _MARK, json.dumps(content).encode())
 
 
-def _goes_on(folder: Path, server: str) -> bool:
-    """Whether what is in a work folder is still of use."""
+def _reusable(folder: Path, server: str) -> bool:
+    """Whether the content of a work folder is recent and from the same server."""
     try:
         mark = json.loads((folder / _MARK).read_text(encoding="utf-8"))
         begun = datetime.fromisoformat(mark["begun"])

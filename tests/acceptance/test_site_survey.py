@@ -12,7 +12,7 @@ from fhircryo.mapping.load import load_mappings
 from fhircryo.mapping.normalise import folded
 from fhircryo.runs.in_memory import compute_resources
 from fhircryo.settings import Settings
-from fhircryo.setup.survey.draft import draft_of
+from fhircryo.setup.survey.overlay_draft import draft_overlay
 from fhircryo.setup.survey.run_survey import survey
 from fhircryo.setup.survey.survey_json import Survey
 from tests.spec.published import compare_results
@@ -55,7 +55,7 @@ def unknown() -> Survey:
 @pytest.fixture(scope="module")
 def overlay(unknown, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("draft") / "site.yaml"
-    path.write_text(completed(draft_of(unknown, load_mappings())), "utf-8")
+    path.write_text(completed(draft_overlay(unknown, load_mappings())), "utf-8")
     return path
 
 
@@ -143,7 +143,7 @@ def test_all_are_in_the_cohort_and_the_endpoints_are_those_by_hand(overlay):
 
 def test_without_the_answers_the_draft_is_not_enough(unknown, tmp_path):
     """What only a person knows makes a difference: a draft is no overlay."""
-    text = re.sub(r"^#(?!#)", "", draft_of(unknown, load_mappings()), flags=re.MULTILINE)
+    text = re.sub(r"^#(?!#)", "", draft_overlay(unknown, load_mappings()), flags=re.MULTILINE)
     path = tmp_path / "site.yaml"
     path.write_text(text.replace('verified: ""', 'verified: "asked"'), "utf-8")
     outcome = compute_resources(lines(), AS_OF, mappings=load_mappings([path]))
@@ -200,7 +200,7 @@ def test_synthea_s_sample():
 @pytest.mark.parametrize("name", ["bomers-2020", "hl7/sample", "synthea/sample"])
 def test_what_is_drafted_is_an_overlay_whatever_the_source(name, tmp_path):
     source = ROOT / "examples" / name
-    draft = draft_of(surveyed(source), load_mappings())
+    draft = draft_overlay(surveyed(source), load_mappings())
     assert yaml.safe_load(draft) is None
     text = re.sub(r"^#(?!#)", "", draft, flags=re.MULTILINE).replace('""', '"asked"')
     path = tmp_path / "site.yaml"

@@ -1,18 +1,19 @@
 """The documentation: generated pages fresh, links whole, what is shown true."""
 
+import contextlib
 import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
 from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import typer
@@ -20,6 +21,8 @@ import typer
 from fhircryo.cli.main import app
 from fhircryo.record.items import Reason
 from fhircryo.settings import ServerSettings, Settings, SyncSettings, WriteSettings
+from tests.docs.make_targets import make_targets
+from tests.unit.inputs import Ran, cli
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = "examples/bomers-2020"
@@ -30,6 +33,7 @@ FOR_USERS = [
     *sorted((ROOT / "docs" / "how-to").glob("*.md")),
     *sorted((ROOT / "docs" / "tutorial").glob("*.md")),
 ]
+_HIDDEN = {".ci", ".github"}
 _NOT_OURS = {"out", "out2", "dist", "build", "__pycache__", "node_modules"}
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^(`{3,})(\w*)\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
@@ -37,14 +41,15 @@ _LEFT_OUT = "..."
 
 
 def files() -> Iterator[Path]:
-    """What is ours in the checkout; hidden folders hold caches, but for .ci."""
+    """The project's files in the checkout; hidden folders hold caches, but for those named."""
     for folder, folders, names in os.walk(ROOT):
         folders[:] = sorted(
             name
             for name in folders
-            if name not in _NOT_OURS and (name == ".ci" or not name.startswith("."))
+            if name not in _NOT_OURS and (name in _HIDDEN or not name.startswith("."))
         )
-        yield from (Path(folder) / name for name in names)
+        # In a worktree .git is a file, with the path of the repository.
+        yield from (Path(folder) / name for name in names if name != ".git")
 
 
 PAGES = sorted(path for path in files() if path.suffix == ".md")
@@ -65,20 +70,17 @@ def renderer() -> Any:
     return module
 
 
-def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    settings = {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "PYTHONIOENCODING": "utf-8"}
+def run(*arguments: object, folder: Path = ROOT) -> Ran:
+    """Run a command in a folder, as on a terminal of 100 columns, without anybody's settings."""
+    settings = {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
     environment = {
         key: value for key, value in os.environ.items() if not key.startswith("FHIRCRYO_")
     }
-    return subprocess.run(
-        [sys.executable, *arguments],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        check=False,
-        cwd=cwd,
-        env=environment | settings,
-    )
+    with (
+        contextlib.chdir(folder),
+        mock.patch.dict(os.environ, environment | settings, clear=True),
+    ):
+        return cli(*arguments)
 
 
 def commands() -> dict[tuple[str, ...], Any]:
@@ -96,9 +98,9 @@ def commands() -> dict[tuple[str, ...], Any]:
 # --------------------------------------------------------------------------- generated pages
 
 
-def test_generated_pages_are_fresh():
-    done = run("docs/render_cli.py", "--check")
-    assert (done.returncode, done.stderr) == (0, ""), "run make docs"
+def test_generated_pages_are_fresh(capsys):
+    assert renderer().main(["--check"]) == 0, "run make docs"
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
@@ -169,8 +171,7 @@ def assert_command_exists(line: str) -> None:
     """The words of a shown command: it exists, and so do its options."""
     words = shlex.split(line, comments=True)
     if words[0] == "make":
-        targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-        assert set(words[1:]) <= set(targets), line
+        assert set(words[1:]) <= make_targets(), line
         return
     command = typer.main.get_command(app)
     rest = words[1:]
@@ -228,9 +229,9 @@ def sessions() -> list[tuple[Path, str, list[str]]]:
 def test_shown_sessions_are_true(page, command, lines, tmp_path):
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     assert command.startswith("$ fhircryo ")
-    done = run("-m", "fhircryo", *shlex.split(command)[2:], cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    output = [line.rstrip() for line in (done.stdout + done.stderr).splitlines()]
+    ran = run(*shlex.split(command)[2:], folder=tmp_path)
+    assert ran.code == 0, ran.err
+    output = [line.rstrip() for line in (ran.out + ran.err).splitlines()]
     position = 0
     left_out = False
     for line in lines:
@@ -248,8 +249,8 @@ def test_shown_sessions_are_true(page, command, lines, tmp_path):
 @pytest.fixture(scope="module")
 def computed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("docs") / "endpoints"
-    done = run("-m", "fhircryo", "compute", EXAMPLE, str(folder), "--as-of", AS_OF)
-    assert done.returncode == 0, done.stderr
+    ran = run("compute", EXAMPLE, folder, "--as-of", AS_OF)
+    assert ran.code == 0, ran.err
     return folder
 
 
@@ -302,13 +303,13 @@ def test_the_shown_overlay_and_settings_are_valid(tmp_path):
             blocks.setdefault(match[2], []).append(match[3])
     for overlay in blocks["yaml"]:
         (tmp_path / "site.yaml").write_text(overlay, encoding="utf-8")
-        done = run("-m", "fhircryo", "mappings", "check", "site.yaml", cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
+        ran = run("mappings", "check", "site.yaml", folder=tmp_path)
+        assert ran.code == 0, ran.err
     assert len(blocks["toml"]) >= 2
     for settings in blocks["toml"]:
         (tmp_path / "fhircryo.toml").write_text(settings, encoding="utf-8")
-        done = run("-m", "fhircryo", "mappings", "check", "site.yaml", cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
+        ran = run("mappings", "check", "site.yaml", folder=tmp_path)
+        assert ran.code == 0, ran.err
 
 
 def test_every_setting_of_a_server_is_described():
@@ -349,8 +350,8 @@ def test_every_option_and_file_of_a_cohort_is_described(tmp_path):
         for option in parameter.opts:
             if option.startswith("--") and option not in ("--report", "--yes"):
                 assert re.search(rf"^\| .*`{option}\b", text, re.MULTILINE), option
-    done = run("-m", "fhircryo", "cohort", EXAMPLE, str(tmp_path / "out"), "--format", "csv,redcap")
-    assert done.returncode == 0, done.stderr
+    ran = run("cohort", EXAMPLE, tmp_path / "out", "--format", "csv,redcap")
+    assert ran.code == 0, ran.err
     for path in (tmp_path / "out").iterdir():
         name = path.name if path.is_file() else f"{path.name}/"
         assert f"`{name}`" in text or f"`{path.stem}`" in text, name
@@ -360,8 +361,8 @@ def test_every_option_and_file_of_a_cohort_is_described(tmp_path):
 def test_the_page_on_r_is_true(tmp_path):
     page = (ROOT / "docs/how-to/read-it-in-r.md").read_text(encoding="utf-8")
     script = next(match[3] for match in _FENCE.finditer(page) if match[2] == "r")
-    done = run("-m", "fhircryo", "cohort", EXAMPLE, str(tmp_path / "cohort"), "--as-of", AS_OF)
-    assert done.returncode == 0, done.stderr
+    computed = run("cohort", EXAMPLE, tmp_path / "cohort", "--as-of", AS_OF)
+    assert computed.code == 0, computed.err
     (tmp_path / "read.R").write_text(script, encoding="utf-8")
     ran = subprocess.run(
         ["Rscript", "read.R"], cwd=tmp_path, capture_output=True, text=True, check=False

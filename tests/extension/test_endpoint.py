@@ -139,13 +139,13 @@ def test_an_endpoint_with_a_new_type_of_value(tmp_path):
     copy.change(
         "fhircryo/mapping/protocol.py",
         (
-            "class Recurrence(Written):",
-            "class DoublingTime(Written):\n    minimum_results: int\n\n\n"
-            "class Recurrence(Written):",
+            "class RecurrenceRules(StrictModel):",
+            "class DoublingTime(StrictModel):\n    minimum_results: int\n\n\n"
+            "class RecurrenceRules(StrictModel):",
         ),
         (
-            "    recurrence: Recurrence\n",
-            "    recurrence: Recurrence\n    doubling_time: DoublingTime\n",
+            "    recurrence: RecurrenceRules\n",
+            "    recurrence: RecurrenceRules\n    doubling_time: DoublingTime\n",
         ),
     )
     for name in PROTOCOLS:
@@ -172,7 +172,7 @@ def test_an_endpoint_with_a_new_type_of_value(tmp_path):
     assert second["dataAbsentReason"]["coding"][1]["code"] == "too-few-psa"
     (explained,) = copy.explain(source, "p1", "psa-doubling-time")
     assert explained["value"] == "6 months"
-    assert "last-psa 2.0 ng/mL (Observation/a3, 2017-03-02)" in explained["because"]
+    assert "last-psa 2 ng/mL (Observation/a3, 2017-03-02)" in explained["because"]
     folder = copy.cohort(source, "--no-report")
     table = patients(folder)
     assert table.loc["p1", ["psa_doubling_time", "psa_doubling_time_days"]].tolist() == [6.0, 417]

@@ -21,7 +21,7 @@ from urllib.parse import urlencode
 import requests
 from rich.console import Console
 
-from fhircryo.cli.demo import DEMO_AS_OF, demo_cohort, demo_job, print_table
+from fhircryo.cli.demo import DEMO_AS_OF, demo_cohort, demo_run_config, print_table
 from fhircryo.endpoints.catalogue import DISEASE_FREE
 from fhircryo.publish.observation_maker import YES_NO
 from tests.server.hapi import HapiServer, HapiUnavailable
@@ -93,7 +93,7 @@ def _compute(url: str) -> int:
 
 def _table(url: str) -> bool:
     heading(4, "The paper's table, from the server")
-    job = demo_job()
+    job = demo_run_config()
     with CONSOLE.status("reading ..."):
         found = demo_cohort(url, job)
     return print_table(found)

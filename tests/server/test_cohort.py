@@ -156,5 +156,5 @@ def test_a_folder_of_somebody_else_is_left_alone(loaded, tmp_path):
     work.mkdir()
     (work / "thesis.docx").write_text("mine")
     ran = pull(loaded.url, tmp_path / "out", tmp_path / "key")
-    assert (ran.code, "not ours" in ran.err) == (2, True)
+    assert (ran.code, "not made by fhircryo" in ran.err) == (2, True)
     assert (work / "thesis.docx").exists()

@@ -113,7 +113,7 @@ LESS = {
             ("source", "_lastUpdated"): ("warning", "not supported"),
             ("source", "Condition kept"): ("warning", "complete_types"),
             ("source", "index procedures"): ("warning", "--patients"),
-            ("source", "PSA results"): ("warning", "only of a patient"),
+            ("source", "PSA results"): ("warning", "one patient at a time"),
         },
     ),
     "its statement lists no code": (
@@ -128,7 +128,7 @@ LESS = {
         lambda: [faults.Statement(_ids_of_its_own)],
         {
             ("target", "ids"): ("warning", "one machine"),
-            ("target", "transactions"): ("warning", "single requests"),
+            ("target", "transactions"): ("warning", "a request of its own"),
             ("target", "permission to write"): ("ok", "not refused"),
             ("target", "lock"): ("ok", "free"),
         },

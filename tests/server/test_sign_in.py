@@ -19,6 +19,7 @@ from fhircryo.errors import FhircryoError, SignInError
 from fhircryo.fhir.auth import assertion, keys, token_endpoint
 from fhircryo.fhir.auth.scopes import scopes_for
 from fhircryo.fhir.connect import ERASING, READING, WRITING, open_client
+from fhircryo.runs.execution import Execution
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.sync import run as syncing
 from fhircryo.runs.sync.erasure import forget_patient
@@ -165,7 +166,7 @@ def test_a_first_load_by_bulk_export(
     job = RunConfig.of(Settings.model_construct(source=settings), AS_OF)
     target = tmp_path / "out"
     with hapi.switched(hurry_jobs=True):
-        compute_folder(guarded.url, target, job, bulk=Bulk(level))
+        compute_folder(guarded.url, target, job, Execution(bulk=Bulk(level)))
     assert (target / "Observation.ndjson").read_bytes() == expected
     files = [one for one in guard.passed if one.asked.kind == "Binary"]
     assert len(files) > 4
@@ -207,12 +208,9 @@ def test_a_long_pull_with_tokens_of_five_seconds(loaded, hapi, guard, clients, e
     """Renewed ahead of their end: no request is ever refused."""
     slow = faults.Slow(0.02, chunks=4, when=faults.pages)
     with FaultProxy(hapi.url, guard, slow) as guarded:
-        begun = time.monotonic()
         found = compute(guarded.url, tmp_path / "out", clients.backend(lasts=5, page_size=40))
-        took = time.monotonic() - begun
     assert found == expected
-    assert took > 10, "not a long pull"
-    assert len(guard.tokens) >= took / 5
+    assert len(guard.tokens) >= 3, "not a long pull"
     assert {one.status for one in guard.passed} == {200}
 
 
@@ -233,12 +231,14 @@ def test_a_key_that_is_not_the_registered_one(loaded, guarded, clients, pairs):
     wrong = settings.model_copy(
         update={"key_file": clients.file("other"), "key_id": pairs["ES384"].kid}
     )
-    refused(guarded.url, wrong, "the public key that it has of .* is not that of our key_file")
+    refused(
+        guarded.url, wrong, "the public key that the server has of .* does not match our key_file"
+    )
 
 
 def test_a_key_that_is_not_registered(loaded, guarded, clients, pairs):
     settings = clients.backend().model_copy(update={"key_file": clients.file("other")})
-    words = f"it has no public key {pairs['other'].kid} of client '{settings.client_id}'"
+    words = f"the server has no public key {pairs['other'].kid} of client '{settings.client_id}'"
     refused(guarded.url, settings, words)
 
 
@@ -273,7 +273,7 @@ def test_a_client_that_was_revoked(loaded, guarded, guard, clients, keycloak):
         client.request("GET", url)
         keycloak.change(settings.client_id, enabled=False)
         guard.revoked |= guard.tokens
-        with pytest.raises(SignInError, match="was let in before in this run") as caught:
+        with pytest.raises(SignInError, match="obtained a token earlier in this run") as caught:
             client.request("GET", url)
         assert caught.value.exit_code == 3
     refused(guarded.url, settings, "is disabled or revoked")
@@ -282,7 +282,7 @@ def test_a_client_that_was_revoked(loaded, guarded, guard, clients, keycloak):
 def test_a_client_that_may_not_sign_in_by_itself(loaded, guarded, clients, keycloak):
     settings = clients.backend()
     keycloak.change(settings.client_id, serviceAccountsEnabled=False)
-    refused(guarded.url, settings, "may not sign in by itself.*service account")
+    refused(guarded.url, settings, "may not use the grant client_credentials.*service account")
 
 
 def test_a_scope_that_is_not_granted(loaded, guarded, clients):
@@ -368,7 +368,7 @@ def test_the_steps_are_told(loaded, guarded, guard, clients, tmp_path, monkeypat
     done = CliRunner().invoke(app, ["auth", "test", guarded.url])
     assert done.exit_code == 0, done.output
     assert {line.split()[0] for line in done.stdout.splitlines()} == {"ok"}
-    assert "GET AdverseEvent: let in" in done.stdout
+    assert "GET AdverseEvent: access granted" in done.stdout
     for token in guard.tokens:
         assert token not in done.output
 

@@ -1,4 +1,4 @@
-"""What was published, in the short words of the tables, and its comparison with a row.
+"""Compares what was published with a row of the tables, in the short words of the tables.
 
 A result is a value (``Y``, ``N``, ``0.4``, ``IIIb``, ``none``, ``305 event``, or ``absent CODE
 REASON``), and after it, in any order, what else is to be checked: a date, a period ``a..b``
@@ -33,19 +33,19 @@ class MeaningError(ValueError):
 
 def coding(concept: dict[str, Any], system: str) -> str | None:
     """The code of a system in a CodeableConcept."""
-    codes = [one["code"] for one in concept.get("coding", []) if one["system"] == system]
+    codes = [found["code"] for found in concept.get("coding", []) if found["system"] == system]
     assert len(codes) <= 1, f"two codings of {system}"
     return codes[0] if codes else None
 
 
 def number(value: Any) -> str:
-    """A number as it stands in the JSON."""
-    assert isinstance(value, int | Decimal), f"{value!r} is no exact number"
+    """A number as it is written in the JSON."""
+    assert isinstance(value, int | Decimal), f"{value!r} is not an exact number"
     return format(value, "f") if isinstance(value, Decimal) else str(value)
 
 
 def grade(concept: dict[str, Any]) -> str | None:
-    """Our own code of a grade; SNOMED CT's beside it is the same one."""
+    """Our own code of a grade; asserts that the SNOMED CT code beside it is the same grade."""
     for scale in SCALES:
         own = coding(concept, f"{BASE}/CodeSystem/{scale}")
         if own is not None:
@@ -57,7 +57,7 @@ def grade(concept: dict[str, Any]) -> str | None:
 
 
 def value_of(element: dict[str, Any]) -> str | None:
-    """The value of an Observation or of a component, in words; None without one."""
+    """The value of an Observation or of a component, in words; None if it has none."""
     if "valueQuantity" in element:
         return number(element["valueQuantity"]["value"])
     if "valueInteger" in element:
@@ -74,7 +74,7 @@ def value_of(element: dict[str, Any]) -> str | None:
 
 
 def key_of(observation: dict[str, Any]) -> str:
-    """How the tables name an endpoint: its key, a time point after it where it has one."""
+    """The name of an endpoint in the tables: its key and, if it has one, its time point."""
     key = coding(observation["code"], f"{BASE}/CodeSystem/endpoint")
     assert key is not None, "an Observation without our code"
     time_point = components(observation).get("time-point")
@@ -84,11 +84,11 @@ def key_of(observation: dict[str, Any]) -> str:
 def components(observation: dict[str, Any]) -> dict[str, str | None]:
     """The components by name."""
     found: dict[str, str | None] = {}
-    for one in observation.get("component", []):
-        name = coding(one["code"], f"{BASE}/CodeSystem/component")
+    for component in observation.get("component", []):
+        name = coding(component["code"], f"{BASE}/CodeSystem/component")
         assert name in COMPONENTS, f"component {name}"
         assert name not in found, f"component {name} twice"
-        found[name] = value_of(one)
+        found[name] = value_of(component)
     return found
 
 
@@ -140,8 +140,8 @@ def main_words(observation: dict[str, Any]) -> str:
     return value
 
 
-def _taken_apart(expected: str) -> tuple[str, list[str]]:
-    """The main words of an expectation, and the other things to check."""
+def _split(expected: str) -> tuple[str, list[str]]:
+    """The main words of an expectation, and the words of the other checks."""
     words = expected.split()
     if words[0] == "absent":
         if len(words) < 3 or words[1] not in ABSENT_CODES:
@@ -156,8 +156,8 @@ def _taken_apart(expected: str) -> tuple[str, list[str]]:
 
 
 def shown(observation: dict[str, Any], expected: str) -> str:
-    """What was published, in as much detail as the expectation has."""
-    _, rest = _taken_apart(expected)
+    """What was published, in the same detail as the expectation."""
+    _, rest = _split(expected)
     words = [main_words(observation)]
     for word in rest:
         name, equals, _ = word.partition("=")
@@ -168,7 +168,7 @@ def shown(observation: dict[str, Any], expected: str) -> str:
         elif equals and name in COMPONENTS:
             words.append(f"{name}={components(observation).get(name) or '-'}")
         elif equals and name == "index":
-            references = [one["reference"] for one in observation["partOf"]]
+            references = [reference["reference"] for reference in observation["partOf"]]
             words.append(f"index={','.join(references).removeprefix('Procedure/')}")
         elif equals and name == "protocol":
             words.append(f"protocol={observation['method']['text'].partition(' ')[0]}")
@@ -178,7 +178,7 @@ def shown(observation: dict[str, Any], expected: str) -> str:
 
 
 def results(outcome: Outcome) -> dict[str, dict[str, Any]]:
-    """The Observations by ``Patient/ID KEY``; each is there once."""
+    """The Observations by ``Patient/ID KEY``; asserts that each occurs once."""
     found: dict[str, dict[str, Any]] = {}
     for observation in outcome.observations:
         assert observation["resourceType"] == "Observation"
@@ -189,7 +189,7 @@ def results(outcome: Outcome) -> dict[str, dict[str, Any]]:
 
 
 def compare_results(outcome: Outcome, expect: dict[str, str]) -> tuple[dict[str, str], ...]:
-    """What was expected and what came out, of the endpoints that are named."""
+    """The expected and the published words of the endpoints that a row names."""
     found = results(outcome)
     got, wanted = {}, {}
     for key, expected in expect.items():
@@ -206,7 +206,7 @@ def compare_results(outcome: Outcome, expect: dict[str, str]) -> tuple[dict[str,
 
 
 def compare_reasons(outcome: Outcome, reasons: dict[str, str]) -> tuple[dict[str, str], ...]:
-    """What was expected and what was reported, of the resources that are named."""
+    """The expected and the reported reasons of the resources that a row names."""
     got = {}
     for name, expected in reasons.items():
         words = name.split()
@@ -216,19 +216,19 @@ def compare_reasons(outcome: Outcome, reasons: dict[str, str]) -> tuple[dict[str
         if expected != "-":
             Reason(expected.removesuffix(" (used)"))
         found = sorted(
-            f"{one.reason} (used)" if one.used else str(one.reason)
-            for one in outcome.issues
-            if one.name == name
+            f"{issue.reason} (used)" if issue.used else str(issue.reason)
+            for issue in outcome.issues
+            if issue.name == name
         )
         got[name] = ", ".join(found) or "-"
     return dict(reasons), got
 
 
 def _counted(outcome: Outcome, reason: str, kind: str, code: str) -> int:
-    """How many resources were counted for a reason; code ``*``: any code."""
+    """How many resources of a type were counted for a reason; code ``*`` means any code."""
     Reason(reason)
     return sum(
         count
-        for (one, of, label), count in outcome.counted.items()
-        if (str(one), of) == (reason, kind) and code in ("*", label)
+        for (found, type_, label), count in outcome.counted.items()
+        if (str(found), type_) == (reason, kind) and code in ("*", label)
     )

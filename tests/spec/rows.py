@@ -27,13 +27,17 @@ AS_OF = "2019-12-31"
 OTHER = "Patient/somebody-else"
 
 
-class _Loader(yaml.SafeLoader):
+#: libyaml's loader is many times faster; PyYAML's wheels have it.
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_SafeLoader):
     """YAML with dates as text, decimals as written and no key twice."""
 
 
 _Loader.yaml_implicit_resolvers = {
     first: [one for one in resolvers if one[0] != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    for first, resolvers in _SafeLoader.yaml_implicit_resolvers.items()
 }
 
 
@@ -166,7 +170,7 @@ def _overridden(changes: dict[str, Any] | str) -> dict[str, Any] | str:
     """A shipped protocol by its name, or the default one with some of its fields changed."""
     if isinstance(changes, str):
         return changes
-    content = yaml.safe_load(PROTOCOL.read_text("utf-8"))
+    content = yaml.load(PROTOCOL.read_text("utf-8"), _SafeLoader)
     _merge(content, changes, "protocol")
     return content
 

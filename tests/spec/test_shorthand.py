@@ -52,6 +52,18 @@ def test_a_slip_in_the_shorthand_is_an_error(key: str, line: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("key", "line", "add"),
+    [
+        ("responses", "2016-02-10 iief-6 1,2", "add it to mappings/instruments"),
+        ("conditions", "metastases onset=2016", "add it to CODES in tests/spec/fhir.py"),
+    ],
+)
+def test_an_unknown_name_is_told_where_to_add_it(key: str, line: str, add: str) -> None:
+    with pytest.raises(TableError, match=add):
+        SHORTHANDS[key](line, 0)
+
+
+@pytest.mark.parametrize(
     "content",
     [
         {"id": "a", "say": "b", "expects": {}},

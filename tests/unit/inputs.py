@@ -14,6 +14,7 @@ from unittest import mock
 from fhircryo.cli.main import run
 from fhircryo.publish.folder_target import FILES
 from fhircryo.record.patients import ALL_PATIENTS, Selection
+from fhircryo.runs.execution import Execution
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.summary import Summary
 from fhircryo.runs.to_folder import compute_folder
@@ -214,11 +215,12 @@ def compute(
     as_of: date = AS_OF,
     selection: Selection = ALL_PATIENTS,
     settings: Settings | None = None,
+    workers: int = 1,
     **how: Any,
 ) -> Computed:
     """Compute a folder; that all resources are accounted for holds of every one."""
     job = RunConfig.of(settings or Settings(), as_of, selection)
-    summary = compute_folder(source, target, job, **how)
+    summary = compute_folder(source, target, job, Execution(workers=workers), **how)
     assert summary.used + sum(summary.not_used.values()) == sum(summary.read_by_type.values())
     files = {file.name: file.read_bytes() for file in target.iterdir() if file.name in FILES}
     assert files.keys() == FILES

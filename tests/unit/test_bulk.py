@@ -3,6 +3,8 @@
 import _thread
 import gzip
 import json
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -139,7 +141,7 @@ def test_a_file_with_less_than_the_manifest_says_is_never_the_whole(tmp_path):
     with server(counts={"Observation": 4}) as bulk:
         ran = compute(bulk, tmp_path / "out")
     assert ran.code == 3
-    assert "manifest says 4 Observation in a file, and 3 are in it" in ran.err
+    assert "manifest states 4 Observation in a file, but the file contains 3" in ran.err
     assert not (tmp_path / "out").exists()
 
 
@@ -154,7 +156,7 @@ def test_a_packed_file_that_is_cut_off_is_refused(tmp_path):
     cut = gzip.compress(files_of(RESOURCES)["Observation"])[:-20]
     with BulkServer({**files_of(RESOURCES), "Observation": cut}, counts={"Observation": 3}) as bulk:
         ran = compute(bulk, tmp_path / "out")
-    assert (ran.code, "cannot be unpacked" in ran.err) == (3, True)
+    assert (ran.code, "cannot be decompressed" in ran.err) == (3, True)
 
 
 TOKEN = "the-token"
@@ -180,7 +182,7 @@ def test_files_of_another_never_get_the_token(token, tmp_path):
     with server() as other, server(token=TOKEN, requires_token=True) as bulk:
         bulk.elsewhere = other.url
         ran = compute(bulk, tmp_path / "out")
-        assert (ran.code, "another origin that wants the token" in ran.err) == (3, True)
+        assert (ran.code, "another origin that requires the token" in ran.err) == (3, True)
         assert other.seen == []
         bulk.requires_token = False
         assert compute(bulk, tmp_path / "two").code == 0
@@ -280,12 +282,55 @@ def quick_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FHIRCRYO_STATE_FOLDER", str(tmp_path / "state"))
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Python's own handler of SIGINT.
+
+    A background job of a shell script is started with SIGINT ignored, and so are the tests in it.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_cancels_the_export(tmp_path):
-    with server(pending=100, retry_after="1", on_poll=_thread.interrupt_main) as bulk:
+    with server(pending=100, on_poll=_thread.interrupt_main) as bulk:
         ran = compute(bulk, tmp_path / "out")
         assert ran.code != 0
         assert len(bulk.asked("/status/1", "DELETE")) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+class _Interrupting:
+    """Interrupts the process from its finalizer, where Python drops the exception."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.usefixtures("interruptible")
+def test_an_interrupt_that_python_drops_cancels_the_export(monkeypatch, tmp_path):
+    def sleep(_: float) -> None:
+        _Interrupting()
+
+    monkeypatch.setattr("fhircryo.fhir.bulk.export_job.time.sleep", sleep)
+    with server(pending=1) as bulk:
+        ran = compute(bulk, tmp_path / "out")
+        assert ran.code != 0
+        assert len(bulk.asked("/status/1", "DELETE")) == 1
+    assert not (tmp_path / "out").exists()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_a_process_that_ignores_interrupts_goes_on(expected, tmp_path):
+    """As a background job of a shell script does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with server(pending=2, on_poll=_thread.interrupt_main) as bulk:
+        assert compute(bulk, tmp_path / "out").code == 0
+    assert same(tmp_path / "out", expected)
 
 
 def test_names_from_the_server_lead_nowhere(expected, tmp_path):
@@ -388,5 +433,5 @@ def test_a_manifest_whose_time_cannot_be_read_has_none(content, at):
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"output": [{}]}', b"\xff"])
 def test_what_is_no_manifest_is_refused(content):
-    with pytest.raises(SourceError, match="no manifest of an export"):
+    with pytest.raises(SourceError, match="not the manifest of an export"):
         read_manifest(content, "https://fhir.hospital.example/r4")

@@ -87,10 +87,10 @@ def test_while_keys_are_changed_both_are_registered(tmp_path):
 @pytest.mark.parametrize(
     "content, words",
     [
-        ("[]", "is no JWKS"),
-        ('{"keys": [1]}', "is no JWKS"),
-        ("hello", "is no JWKS"),
-        ('{"keys": [{"kty": "EC", "d": "x"}]}', "there is a private key in it"),
+        ("[]", "is not a JWKS"),
+        ('{"keys": [1]}', "is not a JWKS"),
+        ("hello", "is not a JWKS"),
+        ('{"keys": [{"kty": "EC", "d": "x"}]}', "contains a private key"),
     ],
 )
 def test_what_is_no_jwks_is_left_alone(content, words, tmp_path):
@@ -129,7 +129,7 @@ def test_each_step_is_told(hospital):
     kid = load_key(Path("key.pem")).kid
     lines = done.stdout.splitlines()
     assert [line[9:26].strip() for line in lines] == [
-        *("settings", "key", "discovery", "token endpoint", "scopes asked for", "assertion"),
+        *("settings", "key", "discovery", "token endpoint", "scopes requested", "assertion"),
         *("token", "request", "clock"),
     ]
     assert all(line.startswith("ok ") for line in lines)
@@ -139,7 +139,7 @@ def test_each_step_is_told(hospital):
     assert "system/Observation.rs" in done.output
     assert f"iss night, sub night, aud {hospital.token_url}" in done.output
     assert f"{MASK}, for 300 s" in done.output
-    assert "GET AdverseEvent: let in" in done.output
+    assert "GET AdverseEvent: access granted" in done.output
     for secret in (*hospital.accepted, hospital.asked("/token")[0].form["client_assertion"]):
         assert secret not in done.output
     assert "_summary=count" in hospital.asked("/fhir/AdverseEvent")[0].path
@@ -160,7 +160,7 @@ def test_the_first_step_that_fails_is_the_last(hospital):
     assert done.exit_code == 3
     last = done.stdout.splitlines()[-1]
     assert last.startswith("failed   token ")
-    assert "it has no public key" in last
+    assert "the server has no public key" in last
     assert hospital.asked("/fhir/AdverseEvent") == []
 
 
@@ -185,7 +185,7 @@ def test_what_the_server_does_not_list_is_a_warning(hospital):
     done = cli("test", hospital.base)
     assert done.exit_code == 0, done.output
     assert "warning  method" in done.output
-    assert "lists RS384, and not ES384" in done.output
+    assert "lists RS384, but not ES384" in done.output
     assert "warning  scopes granted" in done.output
     assert "system/Observation.rs" in done.output.split("missing: ")[1]
 

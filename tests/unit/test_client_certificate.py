@@ -169,12 +169,18 @@ def test_the_servers_certificate_is_looked_at_all_the_same(url, files):
 
 WRONG = {
     "no such file": {"client_certificate": "nowhere.pem"},
-    "no key in it; set client_key": {"client_certificate": "cert.pem"},
-    "does not fit its key": {"client_certificate": "ca.pem", "client_key": "key.pem"},
-    "not open without a password": {"client_certificate": "cert.pem", "client_key": "locked.pem"},
-    "opens without a password": {"client_certificate": "us.p12"},
-    "opens with this one": {"client_certificate": "us.p12", "client_key_password_env": "BAD"},
-    "has its key in it": {"client_certificate": "us.p12", "client_key": "key.pem"},
+    "contains no key; set client_key": {"client_certificate": "cert.pem"},
+    "does not belong to its key": {"client_certificate": "ca.pem", "client_key": "key.pem"},
+    "key cannot be opened without a password": {
+        "client_certificate": "cert.pem",
+        "client_key": "locked.pem",
+    },
+    "file that can be opened without a password": {"client_certificate": "us.p12"},
+    "opened with the password that is set": {
+        "client_certificate": "us.p12",
+        "client_key_password_env": "BAD",
+    },
+    "contains its key": {"client_certificate": "us.p12", "client_key": "key.pem"},
     "but no client_certificate": {"client_key": "key.pem"},
 }
 

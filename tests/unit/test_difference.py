@@ -1,18 +1,30 @@
-"""What a run changes on a target, seeing what stands there; without a server."""
+"""What a run changes on a target, given the endpoints that it holds; without a server."""
 
 import json
+from datetime import date
 from decimal import Decimal
 from itertools import product
 from typing import Any
 
 import pytest
 
-from fhircryo.publish.as_on_server import References, as_on_server, digest, name_of, owner, value_of
-from fhircryo.publish.difference import Action, Difference, Fresh, changes_of
+from fhircryo.publish.as_on_server import (
+    References,
+    as_on_server,
+    digest,
+    name_of,
+    subject_id,
+    value_of,
+)
+from fhircryo.publish.difference import Action, Difference, changes_of
+from fhircryo.publish.origin import Origin
+from fhircryo.publish.patient_output import PatientOutput
+from fhircryo.publish.provenance import provenance
 from fhircryo.publish.published_endpoint import PublishedEndpoint
-from fhircryo.publish.shapes import ENCODER
+from fhircryo.publish.shapes import ENCODER, OBSERVATION_DECODER, OutReference, plain
 
 URL = "https://fhir.example/r4"
+ORIGIN = Origin("https://w3id.org/fhircryo", "", "bomers-2020", "1.0", date(2017, 12, 31))
 LITERAL = References("literal", "literal", "")
 LOGICAL = References("logical", "logical", URL)
 
@@ -21,8 +33,10 @@ def endpoint(value: str = "0.4", status: str = "final", **more: Any) -> dict[str
     return {
         "resourceType": "Observation",
         "id": "e1",
+        "meta": {"tag": [{"system": "s", "code": "research-use"}]},
         "identifier": [{"system": "https://w3id.org/fhircryo/endpoint", "value": "e1"}],
         "status": status,
+        "category": [{"coding": [{"system": "s", "code": "derived-endpoint"}]}],
         "code": {"coding": [{"system": "s", "code": "psa-nadir"}], "text": "words"},
         "subject": {"reference": "Patient/p1"},
         "partOf": [{"reference": "Procedure/x1"}],
@@ -34,21 +48,22 @@ def endpoint(value: str = "0.4", status: str = "final", **more: Any) -> dict[str
     }
 
 
-def standing(resource: dict[str, Any], name: str = "e1") -> PublishedEndpoint:
+def published(resource: dict[str, Any], name: str = "e1") -> PublishedEndpoint:
     return PublishedEndpoint(
         "e1", name, "1", resource["status"], digest(resource, URL), "p1", True, "", ""
     )
 
 
-def fresh(resource: dict[str, Any]) -> Fresh:
-    return Fresh("p1", "p1", [("e1", ENCODER.encode(resource))], {})
+def output(resource: dict[str, Any]) -> PatientOutput:
+    observation = OBSERVATION_DECODER.decode(ENCODER.encode(resource))
+    return PatientOutput("p1", [observation], provenance(["e1"], [], ORIGIN))
 
 
 STATUSES = ("preliminary", "final", "amended", "entered-in-error")
 
 
 @pytest.mark.parametrize(
-    "stands, computed, same, written",
+    "held, computed, same, written",
     [
         ("preliminary", "preliminary", True, None),
         ("preliminary", "final", True, "final"),
@@ -68,10 +83,10 @@ STATUSES = ("preliminary", "final", "amended", "entered-in-error")
         ("entered-in-error", "preliminary", False, "preliminary"),
     ],
 )
-def test_the_status_that_is_published(stands, computed, same, written):
-    there = standing(endpoint("0.4", stands))
+def test_the_status_that_is_published(held, computed, same, written):
+    there = published(endpoint("0.4", held))
     found = changes_of(
-        "p1", fresh(endpoint("0.4" if same else "0.5", computed)), (), {"e1": [there]}, URL
+        "p1", output(endpoint("0.4" if same else "0.5", computed)), (), {"e1": [there]}, URL
     )
     if written is None:
         assert (found.changes, found.unchanged) == ([], 1)
@@ -80,15 +95,15 @@ def test_the_status_that_is_published(stands, computed, same, written):
         assert (change.action, change.status) == (Action.CHANGED, written)
 
 
-def test_every_status_that_can_stand_is_settled_after_one_write():
-    """Whatever stands and whatever is computed: written once, the same run writes nothing more."""
-    for stands, computed, value in product(STATUSES, ("preliminary", "final"), ("0.4", "0.5")):
-        there = {"e1": [standing(endpoint("0.4", stands))]}
+def test_every_status_is_settled_after_one_write():
+    """Whatever the target holds and whatever is computed, a repeated run writes nothing more."""
+    for held, computed, value in product(STATUSES, ("preliminary", "final"), ("0.4", "0.5")):
+        there = {"e1": [published(endpoint("0.4", held))]}
         mine = endpoint(value, computed)
-        for change in changes_of("p1", fresh(mine), (), there, URL).changes:
-            there = {"e1": [standing(endpoint(value, change.status))]}
-        again = changes_of("p1", fresh(mine), (), there, URL)
-        assert again.changes == [], (stands, computed, value)
+        for change in changes_of("p1", output(mine), (), there, URL).changes:
+            there = {"e1": [published(endpoint(value, change.status))]}
+        again = changes_of("p1", output(mine), (), there, URL)
+        assert again.changes == [], (held, computed, value)
 
 
 def test_what_a_server_does_to_a_resource_is_no_change():
@@ -121,40 +136,56 @@ def test_what_says_something_else_is_a_change(other):
 
 
 def test_retracted_is_what_was_not_computed_any_more_and_only_once():
-    there = {"e1": [standing(endpoint())]}
+    there = {"e1": [published(endpoint())]}
     (change,) = changes_of("p1", None, ["e1"], there, URL).changes
     assert (change.action, change.status) == (Action.RETRACTED, "entered-in-error")
-    gone = {"e1": [standing(endpoint(status="entered-in-error"))]}
+    gone = {"e1": [published(endpoint(status="entered-in-error"))]}
     assert changes_of("p1", None, ["e1"], gone, URL).changes == []
 
 
-def test_doubles_are_named_and_nothing_else_is_written():
-    there = {"e1": [standing(endpoint(), "e1"), standing(endpoint("0.5"), "17")]}
-    found = changes_of("p1", fresh(endpoint("0.6")), (), there, URL)
+def test_duplicates_are_named_and_nothing_else_is_written():
+    there = {"e1": [published(endpoint(), "e1"), published(endpoint("0.5"), "17")]}
+    found = changes_of("p1", output(endpoint("0.6")), (), there, URL)
     assert found.changes == []
     assert "Observation/17, Observation/e1" in found.problem
     assert Difference([found], lambda: 1).counts() == {Action.UNCHANGED: 0}
 
 
-def test_served_with_logical_references():
-    found = as_on_server(endpoint(), LOGICAL, LOGICAL.to_subject("Patient/p1"), None)
+def on_server(references: References, device: OutReference | None) -> dict[str, Any]:
+    (observation,) = as_on_server(output(endpoint()), references, "", device).observations
+    return plain(observation)
+
+
+def test_logical_references():
+    found = on_server(LOGICAL, None)
     assert found["subject"]["identifier"] == {"system": URL, "value": "Patient/p1"}
     assert found["partOf"][0]["type"] == "Procedure"
     assert found["derivedFrom"][0]["display"] == "Observation/a"
     assert "reference" not in json.dumps(found["derivedFrom"] + found["partOf"], default=str)
     assert "device" not in found
     assert "id" not in found
-    assert owner(found) == "p1"
+    assert subject_id(found) == "p1"
 
 
-def test_served_with_literal_references_is_as_in_a_folder():
-    mine = endpoint()
-    found = as_on_server(mine, LITERAL, LITERAL.to_subject("Patient/p1"), mine["device"])
-    assert found == {name: value for name, value in mine.items() if name != "id"}
+def test_with_literal_references_it_is_as_in_a_folder():
+    found = on_server(LITERAL, OutReference("Device/fhircryo"))
+    assert found == {name: value for name, value in endpoint().items() if name != "id"}
+
+
+def test_matched_subject():
+    found = as_on_server(output(endpoint()), References("match", "logical", URL), "t7", None)
+    assert found.observations[0].subject == OutReference("Patient/t7")
+
+
+def test_the_digest_of_the_object_is_that_of_its_json():
+    resource = endpoint("0.0000001", valueInteger=3)
+    (observation,) = output(resource).observations
+    stored = json.loads(ENCODER.encode(observation), parse_float=Decimal)
+    assert digest(plain(observation), URL) == digest(stored, URL)
 
 
 @pytest.mark.parametrize(
-    "subject, whose",
+    "subject, patient",
     [
         ({"reference": "Patient/p1"}, "p1"),
         ({"reference": f"{URL}/Patient/p1"}, "p1"),
@@ -162,8 +193,8 @@ def test_served_with_literal_references_is_as_in_a_folder():
         ({}, ""),
     ],
 )
-def test_whom_an_endpoint_is_about(subject, whose):
-    assert owner({"subject": subject}) == whose
+def test_the_patient_that_an_endpoint_is_about(subject, patient):
+    assert subject_id({"subject": subject}) == patient
 
 
 def test_words_for_people():

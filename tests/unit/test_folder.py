@@ -274,7 +274,10 @@ def test_of_a_long_bundle_the_last_read_still_wins(tmp_path):
 
 
 def test_a_bundle_is_read_in_time_that_grows_with_its_length():
-    """Four times the entries take four times as long, not sixteen."""
+    """Four times the entries take four times the processor's time, not sixteen times.
+
+    The least of several runs counts: what else the machine does only ever adds to it.
+    """
     import time
 
     def seconds(count: int) -> float:
@@ -284,8 +287,8 @@ def test_a_bundle_is_read_in_time_that_grows_with_its_length():
         compute_resources([text], as_of=date(2017, 12, 31))
         return time.process_time() - start
 
-    seconds(10)
-    assert seconds(12_000) < 8 * seconds(3_000)
+    few, many = (min(seconds(count) for _ in range(3)) for count in (1_500, 6_000))
+    assert many < 8 * few
 
 
 # ------------------------------------------------------------------ faults
@@ -634,6 +637,7 @@ def at_once(tmp_path_factory) -> Computed:
     return done
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2, 3])
 @pytest.mark.parametrize("size", [300, 97, 4096, 1 << 24])
 def test_parts_and_workers_change_nothing(size, workers, at_once, tmp_path, monkeypatch):

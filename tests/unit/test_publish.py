@@ -46,11 +46,11 @@ def test_every_published_shape_is_r4b(cohort):
     for name in (*PUBLISHED, "issues.ndjson"):
         content = cohort.files[name]
         assert content.endswith(b"\n")
-        for one in content.splitlines():
-            validate_line(one)
+        for line in content.splitlines():
+            validate_line(line)
 
 
-def test_the_check_of_shapes_does_check():
+def test_invalid_shapes_are_refused():
     good = {"resourceType": "Observation", "status": "final", "code": {"text": "x"}}
     validate_line(json.dumps(good).encode())
     for bad in ({"status": 5}, {"valueQuantity": []}, {"subjekt": {}}, {"issued": "2016"}):
@@ -60,42 +60,46 @@ def test_the_check_of_shapes_does_check():
 
 def test_every_observation_has_what_the_design_says(cohort):
     absent = {"unknown", "temp-unknown", "not-applicable"}
-    for one in cohort.observations:
-        assert one["id"] == one["identifier"][0]["value"]
-        assert re.fullmatch(r"e[0-9a-f]{32}", one["id"])
-        assert [part["system"] for part in one["identifier"]] == [f"{BASE}/endpoint"]
-        assert one["status"] in ("final", "preliminary")
-        assert one["meta"] == {
+    for observation in cohort.observations:
+        assert observation["id"] == observation["identifier"][0]["value"]
+        assert re.fullmatch(r"e[0-9a-f]{32}", observation["id"])
+        assert [part["system"] for part in observation["identifier"]] == [f"{BASE}/endpoint"]
+        assert observation["status"] in ("final", "preliminary")
+        assert observation["meta"] == {
             "tag": [{"system": f"{BASE}/CodeSystem/tag", "code": "research-use"}]
         }
-        codes = [c["code"] for category in one["category"] for c in category["coding"]]
-        key = one["code"]["coding"][0]["code"]
-        assert one["code"]["coding"][0]["system"] == f"{BASE}/CodeSystem/endpoint"
+        codes = [c["code"] for category in observation["category"] for c in category["coding"]]
+        key = observation["code"]["coding"][0]["code"]
+        assert observation["code"]["coding"][0]["system"] == f"{BASE}/CodeSystem/endpoint"
         assert codes == ["derived-endpoint", *(["survey"] if key.startswith("prom-") else [])]
-        assert one["subject"]["reference"].startswith("Patient/")
-        assert [ref["reference"].split("/")[0] for ref in one["partOf"]] == ["Procedure"]
-        assert one["device"] == {"reference": "Device/fhircryo"}
-        assert one["method"] == {"text": "bomers-2020 1.0"}
-        assert ("effectiveDateTime" in one) != ("effectivePeriod" in one)
-        assert "issued" not in one
-        values = [name for name in one if name.startswith("value") or name == "dataAbsentReason"]
+        assert observation["subject"]["reference"].startswith("Patient/")
+        assert [ref["reference"].split("/")[0] for ref in observation["partOf"]] == ["Procedure"]
+        assert observation["device"] == {"reference": "Device/fhircryo"}
+        assert observation["method"] == {"text": "bomers-2020 1.0"}
+        assert ("effectiveDateTime" in observation) != ("effectivePeriod" in observation)
+        assert "issued" not in observation
+        values = [
+            name for name in observation if name.startswith("value") or name == "dataAbsentReason"
+        ]
         assert len(values) == 1
-        if "dataAbsentReason" in one:
-            first, ours = one["dataAbsentReason"]["coding"]
+        if "dataAbsentReason" in observation:
+            first, ours = observation["dataAbsentReason"]["coding"]
             assert first["code"] in absent
             assert ours["system"] == f"{BASE}/CodeSystem/reason"
-        for ref in one.get("derivedFrom", []):
+        for ref in observation.get("derivedFrom", []):
             assert ref["reference"].split("/")[0] in ("Observation", "QuestionnaireResponse")
 
 
 def test_every_key_of_the_catalogue_is_published_with_its_time_points(cohort):
-    keys = Counter(one["code"]["coding"][0]["code"] for one in cohort.observations)
+    keys = Counter(observation["code"]["coding"][0]["code"] for observation in cohort.observations)
     for entry in CATALOGUE:
         if not entry.key.startswith("prom-"):
             assert keys[entry.key] == 62, entry.key
-    for one in cohort.observations:
-        if one["code"]["coding"][0]["code"].startswith("prom-"):
-            assert "time-point" in [p["code"]["coding"][0]["code"] for p in one["component"]]
+    for observation in cohort.observations:
+        if observation["code"]["coding"][0]["code"].startswith("prom-"):
+            assert "time-point" in [
+                p["code"]["coding"][0]["code"] for p in observation["component"]
+            ]
 
 
 def test_evidence_is_in_the_input(cohort):
@@ -107,9 +111,12 @@ def test_evidence_is_in_the_input(cohort):
             text = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
             there |= _refs(json.loads(text)) if file.suffix == ".json" else set()
             if file.suffix != ".json":
-                there |= {ref for one in text.splitlines() for ref in _refs(json.loads(one))}
-    for one in cohort.observations:
-        refs = [ref["reference"] for ref in [*one.get("derivedFrom", []), *one["partOf"]]]
+                there |= {ref for line in text.splitlines() for ref in _refs(json.loads(line))}
+    for observation in cohort.observations:
+        refs = [
+            ref["reference"]
+            for ref in [*observation.get("derivedFrom", []), *observation["partOf"]]
+        ]
         assert set(refs) <= there
         assert len(set(refs)) == len(refs)
 
@@ -138,45 +145,56 @@ def test_lines_are_sorted(cohort):
     order = [entry.key for entry in CATALOGUE]
     points = ["", "baseline", "6-months", "12-months"]
 
-    def place(one: dict) -> tuple:
-        key = one["code"]["coding"][0]["code"]
+    def place(observation: dict) -> tuple:
+        key = observation["code"]["coding"][0]["code"]
         rank = order.index("-".join(key.split("-")[:2]) if key.startswith("prom-") else key)
         named = [
             part["valueCodeableConcept"]["coding"][0]["code"]
-            for part in one.get("component", [])
+            for part in observation.get("component", [])
             if part["code"]["coding"][0]["code"] == "time-point"
         ]
-        return (one["subject"]["reference"], one["partOf"][0]["reference"], rank, named)
+        return (
+            observation["subject"]["reference"],
+            observation["partOf"][0]["reference"],
+            rank,
+            named,
+        )
 
-    places = [place(one) for one in cohort.observations]
-    assert [one[:3] for one in places] == sorted(one[:3] for one in places)
+    places = [place(observation) for observation in cohort.observations]
+    assert [observation[:3] for observation in places] == sorted(
+        observation[:3] for observation in places
+    )
     by_code: dict[tuple[str, str], list[int]] = {}
-    for where, one in zip(places, cohort.observations, strict=True):
+    for where, observation in zip(places, cohort.observations, strict=True):
         if where[3]:
-            code = one["code"]["coding"][0]["code"]
+            code = observation["code"]["coding"][0]["code"]
             by_code.setdefault((where[0], code), []).append(points.index(where[3][0]))
     for found in by_code.values():
         assert found == sorted(set(found))
-    assert len({one["id"] for one in cohort.observations}) == len(cohort.observations)
+    assert len({observation["id"] for observation in cohort.observations}) == len(
+        cohort.observations
+    )
 
 
 def test_provenance_is_complete(cohort):
-    sources = [json.loads(one) for one in cohort.files["Provenance.ndjson"].splitlines()]
+    sources = [json.loads(resource) for resource in cohort.files["Provenance.ndjson"].splitlines()]
     assert len(sources) == 62
-    subject = {one["id"]: one["subject"]["reference"] for one in cohort.observations}
-    targets = [ref["reference"].split("/") for one in sources for ref in one["target"]]
+    subject = {resource["id"]: resource["subject"]["reference"] for resource in cohort.observations}
+    targets = [ref["reference"].split("/") for resource in sources for ref in resource["target"]]
     assert sorted(target for _, target in targets) == sorted(subject)
     assert {kind for kind, _ in targets} == {"Observation"}
-    (device,) = [json.loads(one) for one in cohort.files["Device.ndjson"].splitlines()]
-    for one in sources:
-        assert len({subject[ref["reference"].split("/")[1]] for ref in one["target"]}) == 1
-        assert one["recorded"] == "2017-12-31T00:00:00Z"
-        assert [agent["who"]["reference"] for agent in one["agent"]] == [f"Device/{device['id']}"]
-        assert any("bomers-2020" in policy for policy in one["policy"])
-        kinds = Counter(part["what"]["reference"].split("/")[0] for part in one["entity"])
+    (device,) = [json.loads(resource) for resource in cohort.files["Device.ndjson"].splitlines()]
+    for resource in sources:
+        assert len({subject[ref["reference"].split("/")[1]] for ref in resource["target"]}) == 1
+        assert resource["recorded"] == "2017-12-31T00:00:00Z"
+        assert [agent["who"]["reference"] for agent in resource["agent"]] == [
+            f"Device/{device['id']}"
+        ]
+        assert any("bomers-2020" in policy for policy in resource["policy"])
+        kinds = Counter(part["what"]["reference"].split("/")[0] for part in resource["entity"])
         assert kinds["Procedure"] >= 1
         assert not kinds.keys() & {"Observation", "QuestionnaireResponse"}
-    assert len({one["id"] for one in sources}) == 62
+    assert len({resource["id"] for resource in sources}) == 62
 
 
 def test_provenance_names_conditions_adverse_events_and_the_patient_s_death():
@@ -194,13 +212,13 @@ def test_provenance_names_conditions_adverse_events_and_the_patient_s_death():
 
 
 def test_a_provenance_changes_with_what_it_is_about():
-    one, same, other = (
+    first, same, other = (
         compute_resources([procedure(), psa("a", "2016-05-01", amount)], as_of=AS_OF).provenances[0]
         for amount in (1, 1, 2)
     )
-    assert one == same
-    assert one["id"] != other["id"]
-    assert one["target"] == other["target"]
+    assert first == same
+    assert first["id"] != other["id"]
+    assert first["target"] == other["target"]
 
 
 # ------------------------------------------------------------------ identifiers
@@ -210,7 +228,10 @@ def _ids(**changes) -> dict[str, str]:
     settings = Settings(**changes.pop("settings", {}))
     resources = changes.pop("resources", [procedure(), psa("a", "2016-05-01", 1)])
     done = compute_resources(resources, as_of=AS_OF, settings=settings, **changes)
-    return {one["code"]["coding"][0]["code"]: one["id"] for one in done.observations}
+    return {
+        observation["code"]["coding"][0]["code"]: observation["id"]
+        for observation in done.observations
+    }
 
 
 #: These identifiers stand on servers: they do not change from version to version.
@@ -243,7 +264,7 @@ def test_an_identifier_is_stable(key, identifiers):
     assert identifiers[key] == IDENTIFIERS[key]
 
 
-def test_identifiers_rest_on_source_subject_index_endpoint_and_protocol_alone():
+def test_identifiers_depend_on_source_subject_index_endpoint_and_protocol_alone():
     plain = _ids()
     assert len(set(plain.values())) == len(plain)
     result = psa("a", "2016-05-01", 1)
@@ -260,8 +281,8 @@ def test_identifiers_rest_on_source_subject_index_endpoint_and_protocol_alone():
     ]
     for other in others:
         assert other.keys() == plain.keys()
-    everyone = [one for ids in [plain, *others] for one in ids.values()]
-    assert len(set(everyone)) == len(everyone)
+    everything = [name for ids in [plain, *others] for name in ids.values()]
+    assert len(set(everything)) == len(everything)
     same = [
         _ids(resources=[procedure(), psa("b", "2016-06-01", 7)]),
         _ids(resources=[procedure(on="2015-01-10"), result]),
@@ -269,15 +290,15 @@ def test_identifiers_rest_on_source_subject_index_endpoint_and_protocol_alone():
         _ids(settings={"complete_types": ("Condition",)}),
         _ids(protocol=load_protocol({**content, "version": "1.1"})),
     ]
-    for one in same:
-        assert one == plain
+    for ids in same:
+        assert ids == plain
 
 
 def test_identifiers_of_names_that_run_together_differ():
-    """A subject and an index that give the same text together are still two."""
-    one = _ids(resources=[procedure("bProcedure", of="a")], settings={"source_name": "x"})
-    two = _ids(resources=[procedure("b", of="a")], settings={"source_name": "xPatient"})
-    assert set(one.values()).isdisjoint(two.values())
+    """A subject and an index whose texts are the same when joined give different identifiers."""
+    first = _ids(resources=[procedure("bProcedure", of="a")], settings={"source_name": "x"})
+    second = _ids(resources=[procedure("b", of="a")], settings={"source_name": "xPatient"})
+    assert set(first.values()).isdisjoint(second.values())
 
 
 # ------------------------------------------------------------------ numbers
@@ -323,7 +344,7 @@ def test_numbers(given_, expected):
 
 @given(st.fractions(-100, 100, max_denominator=999))
 def test_scores_are_rounded_half_up(exact):
-    """Away from zero at the half, as the decimal module says it, from 60 exact digits."""
+    """Halves are rounded away from zero, as the decimal module does with 60 exact digits."""
     from decimal import localcontext
 
     with localcontext() as arithmetic:
@@ -363,7 +384,7 @@ def test_values_are_published_plainly_however_they_are_written(text, expected, t
 
 
 def test_a_long_value_is_published_whole():
-    """18 digits is what FHIR asks for; a conversion may add three."""
+    """FHIR asks for 18 digits of precision, and a conversion may add three."""
     result = psa("a", "2016-05-01", Decimal("123456789.123456789"), unit="ng/L")
     done = compute_resources([procedure(), result], as_of=AS_OF)
     (nadir,) = [o for o in done.observations if o["code"]["coding"][0]["code"] == "psa-nadir"]
@@ -371,15 +392,15 @@ def test_a_long_value_is_published_whole():
 
 
 def test_published_numbers_have_no_trailing_zeros(cohort):
-    text = cohort.files["Observation.ndjson"].decode()
-    numbers = re.findall(r'"value(?:Integer)?":(-?[0-9][^,}\]]*)', text)
+    content = cohort.files["Observation.ndjson"].decode()
+    numbers = re.findall(r'"value(?:Integer)?":(-?[0-9][^,}\]]*)', content)
     assert len(numbers) > 500
-    for one in numbers:
-        assert re.fullmatch(r"-?(0|[1-9][0-9]*)(\.[0-9]*[1-9])?", one), one
+    for text in numbers:
+        assert re.fullmatch(r"-?(0|[1-9][0-9]*)(\.[0-9]*[1-9])?", text), text
 
 
 def test_changes_are_taken_before_rounding():
-    """66.666... - 58.333... is 8.33; from rounded scores it would be 8.34."""
+    """66.666... - 58.333... is 8.33; with rounded scores it would be 8.34."""
 
     def quality(name: str, on: str, first: int, second: int) -> dict:
         items = [
@@ -401,10 +422,10 @@ def test_a_run_with_validate_writes_the_same(tmp_path):
 
 
 def test_whatever_ids_people_give_the_lines_are_valid_json(tmp_path):
-    """Ids that FHIR does not allow come from real systems all the same."""
+    """Real systems have ids that FHIR does not allow."""
     odd = ['a"b', "a\\b", "a b", "\u00fc", "\u2028", "a|b", "<a>", "x" * 200]
-    resources = [procedure(f"x{n}", of=f"p{one}") for n, one in enumerate(odd)]
+    resources = [procedure(f"x{n}", of=f"p{name}") for n, name in enumerate(odd)]
     source = folder(tmp_path / "in", {"a.ndjson": resources})
     done = compute(source, tmp_path / "out")
-    assert done.summary.cohort == sum("/" not in one and "?" not in one for one in odd)
+    assert done.summary.cohort == sum("/" not in name and "?" not in name for name in odd)
     assert len(done.observations) == done.summary.observations

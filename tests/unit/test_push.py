@@ -1,4 +1,4 @@
-"""Folders to push, locks, who is who on the target, and whose credentials go where."""
+"""Folders to push, locks, and the patients and credentials of the target."""
 
 import json
 import os
@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from fhircryo.errors import LockedError, UsageError
-from fhircryo.publish.computed import read_computed
+from fhircryo.publish.computed_folder import read_computed
+from fhircryo.publish.matching import match_patients
 from fhircryo.publish.target_lock import target_lock
 from fhircryo.publish.target_server import same_server, target_settings
 from fhircryo.record.patients import Selection
@@ -38,7 +39,7 @@ def test_a_computed_folder_is_read(computed):
     (patient,) = found.patients
     assert patient.patient == "p1"
     assert len(patient.observations) > 10
-    # Who objected is not named, not even as one who was asked for.
+    # Patients who objected are not named, even if they were asked for.
     assert found.asked_for == {"p1"}
 
 
@@ -49,7 +50,9 @@ def test_a_folder_that_was_changed_is_refused(computed):
         read_computed(computed)
 
 
-@pytest.mark.parametrize("what", ["no folder", "no manifest", "not ours", "broken line"])
+@pytest.mark.parametrize(
+    "what", ["no folder", "no manifest", "not ours", "no Provenance", "unknown element"]
+)
 def test_what_is_no_computed_folder_is_refused(what, computed, tmp_path):
     place = computed
     if what == "no folder":
@@ -58,8 +61,12 @@ def test_what_is_no_computed_folder_is_refused(what, computed, tmp_path):
         (computed / "manifest.json").unlink()
     elif what == "not ours":
         (computed / "manifest.json").write_text(json.dumps({"name": "else"}))
-    else:
+    elif what == "no Provenance":
         (computed / "Provenance.ndjson").write_bytes(b"")
+    else:
+        observations = computed / "Observation.ndjson"
+        first, rest = observations.read_bytes().split(b"\n", 1)
+        observations.write_bytes(first[:-1] + b',"note":[]}\n' + rest)
     with pytest.raises(UsageError, match=str(place)):
         read_computed(place)
 
@@ -89,14 +96,14 @@ def test_a_lock_ends_with_its_process_however_that_ends(tmp_path):
         pass
 
 
-def test_a_state_folder_that_cannot_be_made_is_told(tmp_path):
+def test_a_state_folder_that_cannot_be_made_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="state_folder"), target_lock(URL, tmp_path / "file/state"):
         pass
 
 
 @pytest.mark.parametrize(
-    "one, other, same",
+    "first, second, same",
     [
         (URL, URL, True),
         (URL, f"{URL}/", True),
@@ -106,8 +113,8 @@ def test_a_state_folder_that_cannot_be_made_is_told(tmp_path):
         (None, URL, False),
     ],
 )
-def test_same_server(one, other, same):
-    assert same_server(one, other) is same
+def test_same_server(first, second, same):
+    assert same_server(first, second) is same
 
 
 def test_credentials_of_the_source_go_to_no_other_server():
@@ -120,3 +127,34 @@ def test_credentials_of_the_source_go_to_no_other_server():
     assert (
         target_settings(URL, URL, Settings.model_construct(source=source, target=target)) is target
     )
+
+
+SYSTEM = "https://national.example/patient"
+
+
+class Patients:
+    """The patients of a target, by id with their identifier."""
+
+    def __init__(self, **patients: str) -> None:
+        self.patients = patients
+
+    def search(self, kind, params):
+        for name, value in self.patients.items():
+            identifier = [{"system": SYSTEM, "value": value}]
+            yield [json.dumps({"id": name, "identifier": identifier}).encode()]
+
+
+def test_patients_are_matched_by_an_identifier():
+    target = Patients(t1="1", t2="2", t2b="2", t4="4")
+    known_as = {"p1": "1", "p2": "2", "p3": "3", "p4": "4", "p4b": "4", "p5": ""}
+    found = match_patients(target, SYSTEM, known_as)
+    assert found.ids == {"p1": "t1"}
+    shared = "Patient/t4 of the target matches other patients of the source as well"
+    assert found.problems == {
+        "p2": "several patients of the target have the identifier of this patient:"
+        " Patient/t2, Patient/t2b",
+        "p3": "no patient of the target has the identifier of this patient",
+        "p4": shared,
+        "p4b": shared,
+        "p5": f"the patient has no identifier of {SYSTEM}, or more than one",
+    }

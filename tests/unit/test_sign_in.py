@@ -11,7 +11,7 @@ import pytest
 
 from fhircryo.errors import SignInError, UsageError
 from fhircryo.fhir.auth import keys, oauth2
-from fhircryo.fhir.auth.scopes import missing, scopes_for, version_of
+from fhircryo.fhir.auth.scopes import missing, scope_version, scopes_for
 from fhircryo.fhir.client import Client, HttpError
 from fhircryo.fhir.connect import COMPARING, ERASING, READING, WRITING, open_client
 from fhircryo.settings import ServerSettings
@@ -162,7 +162,7 @@ def test_what_was_not_granted_is_known():
         "Patient": "rs",
     }
     assert missing(needs, ["system/*.*"]) == {}
-    assert version_of([], ["launch", "openid"]) == "v2"
+    assert scope_version([], ["launch", "openid"]) == "v2"
 
 
 def test_less_than_was_asked_for_is_told(hospital, one_key, tmp_path, caplog):
@@ -173,7 +173,7 @@ def test_less_than_was_asked_for_is_told(hospital, one_key, tmp_path, caplog):
         metadata(client)
         hospital.accepted.clear()
         metadata(client)
-    told = [one.message for one in caplog.records if "granted less" in one.message]
+    told = [one.message for one in caplog.records if "granted fewer scopes" in one.message]
     assert len(told) == 1
     assert "missing: system/AdverseEvent.rs" in told[0]
 
@@ -184,7 +184,7 @@ def test_scopes_of_the_settings_are_asked_for_instead(hospital, one_key, tmp_pat
     with open_client(hospital.base, settings) as client:
         metadata(client)
     assert hospital.asked("/token")[0].form["scope"] == "system/*.rs"
-    assert "granted less" not in caplog.text
+    assert "granted fewer scopes" not in caplog.text
 
 
 def test_a_set_token_url_needs_no_discovery(hospital, one_key, tmp_path):
@@ -278,7 +278,7 @@ def test_a_key_instead_of_a_secret(hospital, one_key, tmp_path):
                 "client_id": "c",
                 "client_authentication": "client_secret_post",
             },
-            "it knows no client_secret_post",
+            "does not support client_secret_post",
         ),
         (
             {
@@ -457,9 +457,9 @@ def test_a_command_prints_the_token_and_is_run_again_after_a_401(hospital, tmp_p
     "command, words",
     [
         (("/nowhere/at-all",), "cannot be run: No such file"),
-        (("sh", "-c", "echo s3cr3t-token >&2; exit 3"), "ended with 3"),
-        (("true",), "no bearer token in it"),
-        (("echo", "two words"), "no bearer token in it"),
+        (("sh", "-c", "echo s3cr3t-token >&2; exit 3"), "ended with exit code 3"),
+        (("true",), "contains no bearer token"),
+        (("echo", "two words"), "contains no bearer token"),
     ],
 )
 def test_a_command_that_gives_none(command, words):
@@ -472,18 +472,18 @@ def test_a_command_that_gives_none(command, words):
 
 
 OTHERS = [
-    ("invalid_client", "client assertion audience invalid", "wants another audience"),
-    ("invalid_client", "jti already used", "a proxy that sends requests again"),
+    ("invalid_client", "client assertion audience invalid", "expects another audience"),
+    ("invalid_client", "jti already used", "a proxy that repeats requests"),
     ("invalid_client", "JWT has expired", "is this machine's clock right"),
-    ("invalid_client", "No matching JWKS key", "it has no public key {kid}"),
-    ("invalid_client", "Signature verification failed", "is not that of our key_file"),
+    ("invalid_client", "No matching JWKS key", "the server has no public key {kid}"),
+    ("invalid_client", "Signature verification failed", "does not match our key_file"),
     ("invalid_client", "", "is not known there, or is disabled or revoked; or its public key"),
-    ("unauthorized_client", "", "may not sign in by itself"),
-    ("invalid_scope", "", "Asked for: .*system/Observation.rs"),
-    ("unsupported_grant_type", "", "does not know the grant client_credentials"),
-    ("invalid_grant", "", "does not take the proof"),
+    ("unauthorized_client", "", "may not use the grant client_credentials"),
+    ("invalid_scope", "", "Requested: .*system/Observation.rs"),
+    ("unsupported_grant_type", "", "does not support the grant client_credentials"),
+    ("invalid_grant", "", "does not accept the authentication"),
     ("invalid_request", "", "does it support private_key_jwt"),
-    ("something_else", "", "it gives no token"),
+    ("something_else", "", "the server issues no token"),
 ]
 
 
@@ -505,7 +505,7 @@ def test_oracle_says_what_is_wrong_in_a_url(hospital, one_key, tmp_path):
         "client-assertion%3Ajwt-bearer%3Ainvalid-signature/instances/8?client=unknown&tenant=e"
     )
     hospital.refusal = Reply(400, {"error": "invalid_client", "error_uri": uri})
-    with pytest.raises(SignInError, match="is not that of our key_file") as caught:
+    with pytest.raises(SignInError, match="does not match our key_file") as caught:
         ask(hospital.base, backend(one_key, tmp_path))
     assert "jwt-bearer:invalid-signature" in str(caught.value)
     assert "tenant=" not in str(caught.value)
@@ -520,7 +520,7 @@ def test_epic_says_nothing(hospital, one_key, tmp_path):
 def test_refusals_of_a_secret(hospital, monkeypatch):
     monkeypatch.setenv("CLIENT_SECRET", "s3cr3t")
     for error, words in [
-        ("invalid_client", "not known, or is disabled, or its secret is wrong"),
+        ("invalid_client", "not known there, or is disabled, or its secret is wrong"),
         ("unauthorized_client", "or its secret is wrong"),
     ]:
         hospital.refusal = refusal(error, status=401)
@@ -533,7 +533,7 @@ def test_revoked_during_a_run(hospital, one_key, tmp_path):
         metadata(client)
         hospital.accepted.clear()
         hospital.refusal = refusal("invalid_client")
-        with pytest.raises(SignInError, match="was let in before in this run"):
+        with pytest.raises(SignInError, match="obtained a token earlier in this run"):
             metadata(client)
 
 
@@ -561,11 +561,11 @@ def test_a_wrong_clock_is_measured(offset, words, who, hospital, one_key, tmp_pa
 @pytest.mark.parametrize(
     "reply, words",
     [
-        (Reply(content=b"<html>log in</html>"), "no token in JSON"),
-        (Reply(content={"token_type": "bearer"}), "there is no token"),
-        (Reply(content={"access_token": "a b\r\nX: y"}), "there is no token"),
+        (Reply(content=b"<html>log in</html>"), "not JSON with a token"),
+        (Reply(content={"token_type": "bearer"}), "contains no token"),
+        (Reply(content={"access_token": "a b\r\nX: y"}), "contains no token"),
         (Reply(content={"access_token": "abcdef", "token_type": "mac"}), "only bearer tokens"),
-        (Reply(404), "there is no token endpoint: is its URL right"),
+        (Reply(404), "no token endpoint at this URL: is the URL right"),
         (Reply(500), "does not answer"),
     ],
 )
@@ -629,8 +629,8 @@ def unusable() -> dict[str, bytes]:
 
     p256 = ec.generate_private_key(ec.SECP256R1())
     return {
-        "is a public one": keys.generate("ES384").key.as_pem(private=False),
-        "only P-384": pem(p256),
+        "holds a public key": keys.generate("ES384").key.as_pem(private=False),
+        "must be on P-384": pem(p256),
         "RSA of 1024 bits": pem(rsa.generate_private_key(65537, 1024)),
         "neither PEM nor a JWK": b"hello",
         "neither PEM nor a JWK.": b'{"kty": "RSA"}',
@@ -652,5 +652,5 @@ def test_keys_that_cannot_sign(tmp_path):
 def test_another_server_is_no_token_endpoint(hospital, one_key, tmp_path):
     with Stub() as elsewhere:
         settings = backend(one_key, tmp_path, token_url=f"{elsewhere.origin}/token")
-        with pytest.raises(SignInError, match="is its URL right"):
+        with pytest.raises(SignInError, match="is the URL right"):
             ask(hospital.base, settings)

@@ -16,14 +16,14 @@ from fhircryo.errors import UsageError
 from fhircryo.mapping.concepts import CONCEPTS, SCALES
 from fhircryo.mapping.load import load_mappings
 from fhircryo.settings import Settings
-from fhircryo.setup.survey.count_resources import KINDS
-from fhircryo.setup.survey.draft import draft_of, quoted
+from fhircryo.setup.survey.counts import MAX_TEXT_LENGTH, MIN_SHOWN, NOT_SHOWN, NumberSample
+from fhircryo.setup.survey.overlay_draft import draft_overlay, quoted
 from fhircryo.setup.survey.run_survey import survey
-from fhircryo.setup.survey.search_words import Said, load_words, plain
-from fhircryo.setup.survey.suggest import Suggester
+from fhircryo.setup.survey.search_words import Description, load_words, plain
+from fhircryo.setup.survey.suggestions import Suggester
 from fhircryo.setup.survey.survey_json import CodeRow, Survey
-from fhircryo.setup.survey.survey_text import show
-from fhircryo.setup.survey.tally import FEW, LONGEST, NOT_SHOWN, Values
+from fhircryo.setup.survey.survey_text import survey_lines
+from fhircryo.sources.resource_types import SURVEYED_TYPES
 from fhircryo.storage.shipped_files import shipped
 from tests.unit.inputs import HTEST, cli, condition, folder, patient, procedure, psa
 
@@ -77,8 +77,8 @@ def uncommented(draft: str) -> str:
 
 
 def suggested(kind: str, text: str, system: str = "", code: str = "") -> str:
-    found = SUGGESTER.of(kind, "code", Said.of((text,), system, code))
-    return found[0].what if found else ""
+    found = SUGGESTER.suggestions(kind, "code", Description.of((text,), system, code))
+    return found[0].name if found else ""
 
 
 @pytest.mark.parametrize(
@@ -158,9 +158,9 @@ def test_a_code_by_its_neighbours():
 
 
 def test_a_word_does_not_reach_from_one_name_into_the_next():
-    assert SUGGESTER.of("Observation", "code", Said.of(("IPSS", "EQ", "5"))) != []
-    said = Said.of(("prostate", "specific antigen"))
-    assert SUGGESTER.of("Observation", "code", said) == []
+    assert SUGGESTER.suggestions("Observation", "code", Description.of(("IPSS", "EQ", "5"))) != []
+    said = Description.of(("prostate", "specific antigen"))
+    assert SUGGESTER.suggestions("Observation", "code", said) == []
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ def test_a_code_under_conditions_is_told_and_not_drafted(tmp_path):
     found = row(result, "26782000")
     assert (found.in_part, found.candidate) == (True, None)
     assert [(one.element, one.text) for one in found.beside] == [("body_site", "leber")]
-    assert "26782000" not in draft_of(result, load_mappings())
+    assert "26782000" not in draft_overlay(result, load_mappings())
 
 
 def test_a_cancer_is_a_candidate_by_its_clinical_status_alone(tmp_path):
@@ -267,7 +267,7 @@ def test_a_cancer_is_a_candidate_by_its_clinical_status_alone(tmp_path):
     assert row(surveyed(tmp_path, cancer("a", "active")), "PCA").candidate is None
     result = surveyed(tmp_path, cancer("a", "active"), cancer("b", "relapse"))
     assert row(result, "PCA").candidate.status == ["relapse"]
-    assert "status: [relapse]" in draft_of(result, load_mappings())
+    assert "status: [relapse]" in draft_overlay(result, load_mappings())
 
 
 def test_units_stand_with_the_quartiles_of_their_values(tmp_path):
@@ -284,7 +284,7 @@ def test_units_stand_with_the_quartiles_of_their_values(tmp_path):
     assert first.quartiles == [3, 5, 7]
     assert second.quartiles == [3000, 5000, 7000]
     assert "numbers in 'nmol' (unit not known): 9, quartiles 3000 5000 7000" in " ".join(
-        line.strip() for line in show(result)
+        line.strip() for line in survey_lines(result)
     )
 
 
@@ -344,7 +344,7 @@ def test_who_objected_is_left_out_and_what_is_not_read_is_told(tmp_path):
     assert done.code == 0, done.err
     (found,) = json.loads((tmp_path / "s.json").read_text("utf-8"))["codes"]
     assert (found["resources"], found["patients"]) == (2, 2)
-    assert "not looked at: 1 (of patients who objected)" in done.out
+    assert "not surveyed: 1 (of patients who objected)" in done.out
     assert "not read: letters.pdf" in done.out
 
 
@@ -358,10 +358,10 @@ def test_what_cannot_be_read_is_counted_and_ends_with_4(tmp_path):
 def test_every_surveyed_type_is_one_that_is_read():
     from fhircryo.fhir.wire import DECODERS
 
-    assert set(KINDS) <= set(DECODERS)
-    for kind, way in KINDS.items():
+    assert set(SURVEYED_TYPES) <= set(DECODERS)
+    for kind, way in SURVEYED_TYPES.items():
         fields = DECODERS[kind].type.__struct_fields__
-        assert {*way.code, *way.dates} <= set(fields)
+        assert {*way.code_elements, *way.date_elements} <= set(fields)
 
 
 # ------------------------------------------------------------------ grades
@@ -396,7 +396,7 @@ def test_places_of_grades(tmp_path):
     assert row(result, "CD", "component").candidate.of == "clavien-dindo-grading"
     (unclear,) = places["AdverseEvent event"].values
     assert unclear.candidate.grade == ""
-    load_text(tmp_path, uncommented(draft_of(result, load_mappings())))
+    load_text(tmp_path, uncommented(draft_overlay(result, load_mappings())))
 
 
 def load_text(tmp_path: Path, text: str) -> Any:
@@ -440,7 +440,7 @@ def test_a_form_by_its_linkids_alone_is_doubted(tmp_path):
     result = surveyed(tmp_path, form("a", None, integers(v_29=5, v_30=6)))
     (found,) = result.forms
     assert [one.of for one in found.candidates] == ["qlq-c30-ql2"]
-    assert "may be anything" in found.candidates[0].remark
+    assert "may be another form" in found.candidates[0].remark
     other = surveyed(tmp_path, form("a", None, integers(v_29=5, v_30=99)))
     assert other.forms[0].candidates == []
 
@@ -463,7 +463,7 @@ def test_a_known_form_says_as_what(tmp_path):
 
 
 def test_ranges_of_answers_need_several_patients(tmp_path):
-    few = [form(f"f{n}", LOCAL, integers(a=n), of=f"p{n % (FEW - 1)}") for n in range(10)]
+    few = [form(f"f{n}", LOCAL, integers(a=n), of=f"p{n % (MIN_SHOWN - 1)}") for n in range(10)]
     assert surveyed(tmp_path, *few).forms[0].links[0].numbers == []
     many = [form(f"f{n}", LOCAL, integers(a=n), of=f"p{n}") for n in range(10)]
     assert surveyed(tmp_path, *many).forms[0].links[0].numbers == [0, 9]
@@ -478,20 +478,20 @@ def test_texts_of_few_patients_are_not_shown(tmp_path):
     secret = "Letter about Mr Example"
     one = [coded("Condition", "a", secret)]
     result = surveyed(tmp_path, *one)
-    everything = result.as_json().decode() + "\n".join(show(result))
-    everything += draft_of(result, load_mappings())
+    everything = result.as_json().decode() + "\n".join(survey_lines(result))
+    everything += draft_overlay(result, load_mappings())
     assert secret not in everything
     assert result.hidden_texts == {"Condition": 1}
-    many = [coded("Condition", f"c{n}", "Gout", of=f"p{n}") for n in range(FEW)]
-    assert row(surveyed(tmp_path, *many), "Gout").patients == FEW
+    many = [coded("Condition", f"c{n}", "Gout", of=f"p{n}") for n in range(MIN_SHOWN)]
+    assert row(surveyed(tmp_path, *many), "Gout").patients == MIN_SHOWN
 
 
 def test_long_texts_are_never_shown(tmp_path):
-    long = "Metastasis, as told to Mr Example " + "x" * LONGEST
-    many = [coded("Condition", f"c{n}", long, of=f"p{n}") for n in range(FEW)]
+    long = "Metastasis, as told to Mr Example " + "x" * MAX_TEXT_LENGTH
+    many = [coded("Condition", f"c{n}", long, of=f"p{n}") for n in range(MIN_SHOWN)]
     result = surveyed(tmp_path, *many)
     assert b"Example" not in result.as_json()
-    assert row(result, "(a longer text)").resources == FEW
+    assert row(result, "(a longer text)").resources == MIN_SHOWN
 
 
 def test_what_stands_behind_a_number_in_a_text_is_a_unit_or_not_shown(tmp_path):
@@ -499,11 +499,11 @@ def test_what_stands_behind_a_number_in_a_text_is_a_unit_or_not_shown(tmp_path):
         return coded("Observation", name, local("PSA"), of, valueString=text)
 
     few = [said("a", "4.2 see Mr Example"), said("b", "4.2 ng/mL"), said("c", "0,1 foo")]
-    result = surveyed(tmp_path, *few, *(said(f"x{n}", "5 IE/l", f"p{n}") for n in range(FEW)))
+    result = surveyed(tmp_path, *few, *(said(f"x{n}", "5 IE/l", f"p{n}") for n in range(MIN_SHOWN)))
     units = {one.unit: one.results for one in row(result, "PSA").results}
-    assert units == {"IE/l": FEW, NOT_SHOWN: 2, "ng/mL": 1}
-    assert NOT_SHOWN not in draft_of(result, load_mappings())
-    assert '"IE/l": what is one of it' in draft_of(result, load_mappings())
+    assert units == {"IE/l": MIN_SHOWN, NOT_SHOWN: 2, "ng/mL": 1}
+    assert NOT_SHOWN not in draft_overlay(result, load_mappings())
+    assert '"IE/l": how many ng/mL is one of it' in draft_overlay(result, load_mappings())
 
 
 def test_values_of_few_are_never_shown(tmp_path):
@@ -519,15 +519,15 @@ def test_values_of_few_are_never_shown(tmp_path):
 
 def test_no_patient_and_no_resource_is_named(tmp_path):
     result = surveyed(tmp_path, patient("p-77"), psa("o-88", "2016-03-01", 1, of="p-77"))
-    for text in (result.as_json().decode(), "\n".join(show(result))):
+    for text in (result.as_json().decode(), "\n".join(survey_lines(result))):
         assert "p-77" not in text
         assert "o-88" not in text
 
 
 def test_control_characters_do_not_reach_the_terminal(tmp_path):
     result = surveyed(tmp_path, coded("Observation", "a", local("PSA", "PSA\x1b[31m\nred")))
-    assert not [line for line in show(result) if "\x1b" in line or "\n" in line]
-    draft = draft_of(result, load_mappings())
+    assert not [line for line in survey_lines(result) if "\x1b" in line or "\n" in line]
+    draft = draft_overlay(result, load_mappings())
     assert "\x1b" not in draft
     load_text(tmp_path, uncommented(draft))
 
@@ -537,21 +537,21 @@ def test_lines_fit_100_columns(tmp_path):
         tmp_path,
         coded("Observation", "a", {"system": LOCAL * 9, "code": "X", "display": "PSA " * 15}),
     )
-    assert max(map(len, show(result))) <= 100
+    assert max(map(len, survey_lines(result))) <= 100
 
 
 # ------------------------------------------------------------------ values
 
 
 def test_of_very_many_values_some_are_kept():
-    values = Values()
+    values = NumberSample()
     for number in range(100_000):
         values.add(number, number % 7 + 1)
     assert values.count == 100_000
     low, middle, high = values.quartiles()
     assert abs(middle - 50_000) < 50
     assert abs(high - low - 50_000) < 50
-    other = Values()
+    other = NumberSample()
     for number in range(10):
         other.add(number, 1)
     values.merge(other)
@@ -559,7 +559,7 @@ def test_of_very_many_values_some_are_kept():
 
 
 def test_values_beyond_all_measure_are_left_out():
-    values = Values()
+    values = NumberSample()
     for patient_, number in enumerate([1, 2, 3, 4, 5, Decimal("1E+999999")], 1):
         values.add(number, patient_)
     assert values.count == 6
@@ -585,7 +585,7 @@ def test_a_code_that_may_be_two_things_stands_once(tmp_path):
         coded("Observation", "b", local("Z"), component=[{"code": {"coding": [twice]}}]),
         coded("Observation", "c", {"code": "PSA"}),
     )
-    draft = draft_of(result, load_mappings())
+    draft = draft_overlay(result, load_mappings())
     assert draft.count('code: "C"') == 1
     assert "a code without a system cannot be mapped" in draft
     load_text(tmp_path, uncommented(draft))
@@ -593,7 +593,7 @@ def test_a_code_that_may_be_two_things_stands_once(tmp_path):
 
 def test_a_draft_as_it_is_says_nothing(tmp_path):
     result = surveyed(tmp_path, coded("Observation", "a", local("PSA")))
-    draft = draft_of(result, load_mappings())
+    draft = draft_overlay(result, load_mappings())
     assert yaml.safe_load(draft) is None
     with pytest.raises(UsageError, match="the file is empty"):
         load_text(tmp_path, draft)
@@ -603,8 +603,8 @@ def test_a_draft_as_it_is_says_nothing(tmp_path):
 
 
 def test_nothing_to_draft(tmp_path):
-    draft = draft_of(surveyed(tmp_path, procedure()), load_mappings())
-    assert "Nothing that is not mapped looks like one of ours" in draft
+    draft = draft_overlay(surveyed(tmp_path, procedure()), load_mappings())
+    assert "There is no candidate that is not mapped" in draft
     assert yaml.safe_load(draft) is None
 
 
@@ -618,7 +618,7 @@ def test_files_are_private_whole_and_not_written_over(tmp_path):
     assert json.loads((tmp_path / "s.json").read_text("utf-8"))["codes"][0]["code"] == "PSA"
     again = cli(*arguments)
     assert again.code == 2
-    assert "--out s.json: the file is there; name another, or --force" in again.err
+    assert "--out s.json: the file exists; choose another name, or use --force" in again.err
     assert cli(*arguments, "--force").code == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "s.json", "site.yaml"]
 

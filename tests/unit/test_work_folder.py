@@ -84,7 +84,7 @@ def test_what_is_not_ours_is_left_alone(what, target, tmp_path):
         place.symlink_to(elsewhere)
     else:
         elsewhere.rename(place)
-    with pytest.raises(UsageError, match="not ours"), work_folder(target, SERVER):
+    with pytest.raises(UsageError, match="not made by fhircryo"), work_folder(target, SERVER):
         pass
     assert place.exists()
     if what != "file":

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from fhircryo.cli import options
+from fhircryo.cli.workers import workers_for
 from fhircryo.runs import processes as parallel
 
 
@@ -31,14 +31,14 @@ def source(tmp_path):
 def test_as_many_as_are_worth_it_and_fit(processors, memory, workers, source, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: processors)
     monkeypatch.setattr(parallel, "available_memory", lambda: memory)
-    assert options.workers_for(str(source)) == (workers if parallel.CAN_FORK else 1)
+    assert workers_for(str(source)) == (workers if parallel.CAN_FORK else 1)
 
 
 def test_packed_files_are_larger_than_they_look(source, monkeypatch):
     (source / "Observation.ndjson").rename(source / "Observation.ndjson.gz")
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     monkeypatch.setattr(parallel, "available_memory", lambda: 3 << 30)
-    assert options.workers_for(str(source)) == 1
+    assert workers_for(str(source)) == 1
 
 
 def test_a_container_has_less_than_its_machine(tmp_path, monkeypatch):
@@ -57,5 +57,5 @@ def test_a_container_has_less_than_its_machine(tmp_path, monkeypatch):
 
 
 def test_small_folders_and_servers_take_one(tmp_path):
-    assert options.workers_for("https://fhir.hospital.example/r4") == 1
-    assert options.workers_for(str(tmp_path)) == 1
+    assert workers_for("https://fhir.hospital.example/r4") == 1
+    assert workers_for(str(tmp_path)) == 1

@@ -1,1 +1,1 @@
-"""How a request says who asks: by nothing, a password, a token, or a token that a key earns."""
+"""Authentication of requests: none, HTTP Basic, a bearer token, or OAuth 2.0 client credentials."""

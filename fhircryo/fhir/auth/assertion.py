@@ -1,4 +1,4 @@
-"""How a client proves to a token endpoint who it is: by a secret, or by what its key signed.
+"""Authentication of the client at a token endpoint: by a secret, or by a signed assertion.
 
 Sources: RFC 6749 section 2.3.1, RFC 7523 section 3, and
 https://hl7.org/fhir/smart-app-launch/client-confidential-asymmetric.html
@@ -14,38 +14,39 @@ from fhircryo.fhir.auth.credentials import basic
 from fhircryo.fhir.auth.keys import SigningKey
 from fhircryo.logs import keep_secret
 
-#: An assertion may live for five minutes. A minute is left for a clock that is ahead of theirs, and
-#: some seconds for those who take none that was "issued in the future".
-_SECONDS = 240
-_ISSUED_BEFORE = 10
+#: Servers accept assertions that expire within five minutes. One minute is left for a clock of ours
+#: that is ahead, and ``iat`` is set back some seconds because servers reject an assertion that was
+#: "issued in the future".
+_LIFETIME_SECONDS = 240
+_BACKDATED_SECONDS = 10
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
 class Proof(NamedTuple):
-    """What a request for a token has in its form and its headers to prove who asks."""
+    """The form fields and headers that authenticate the client in a token request."""
 
     form: dict[str, str]
     headers: dict[str, str]
 
 
 class ClientAuthentication(Protocol):
-    """Proves who the client is, anew in every request."""
+    """A method of client authentication at a token endpoint."""
 
     @property
     def client_id(self) -> str:
-        """What we are registered as."""
+        """The id under which fhircryo is registered."""
 
     @property
     def method(self) -> str:
-        """Its name: ``client_secret_basic``, ``client_secret_post`` or ``private_key_jwt``."""
+        """``client_secret_basic``, ``client_secret_post`` or ``private_key_jwt``."""
 
     def prove(self, endpoint: str, /) -> Proof:
-        """The proof for a request to this endpoint."""
+        """Return a new proof for one request to the token endpoint with this URL."""
 
 
 @dataclass(frozen=True)
 class ClientSecret:
-    """A secret that both sides know, in a header (``basic``) or in the form."""
+    """Authenticates by a client secret, in the Authorization header or in the form."""
 
     client_id: str
     secret: str
@@ -60,11 +61,11 @@ class ClientSecret:
 
     @property
     def method(self) -> str:
-        """Its name."""
+        """The name of the method."""
         return "client_secret_basic" if self.in_header else "client_secret_post"
 
     def prove(self, _: str, /) -> Proof:
-        """Name and secret, in the header each encoded as in a form."""
+        """Return the client id and the secret; in the header both are form-encoded first."""
         if not self.in_header:
             return Proof({"client_id": self.client_id, "client_secret": self.secret}, {})
         header = basic(quote_plus(self.client_id), quote_plus(self.secret))
@@ -73,9 +74,9 @@ class ClientSecret:
 
 @dataclass(frozen=True)
 class PrivateKeyJwt:
-    """A signed assertion, another in every request.
+    """Authenticates by a signed assertion (JWT), a new one for every request.
 
-    ``audience``: whom it is for, where that is not the token endpoint's URL.
+    ``audience``: the assertion's ``aud``; None: the token endpoint's URL.
     """
 
     client_id: str
@@ -84,11 +85,11 @@ class PrivateKeyJwt:
 
     @property
     def method(self) -> str:
-        """Its name."""
+        """The name of the method."""
         return "private_key_jwt"
 
     def prove(self, endpoint: str, /) -> Proof:
-        """The assertion."""
+        """Return a signed assertion."""
         from joserfc import jwt
 
         header = {"alg": self.key.algorithm, "kid": self.key.kid}
@@ -98,13 +99,13 @@ class PrivateKeyJwt:
         return Proof(form, {})
 
     def claims(self, endpoint: str) -> dict[str, Any]:
-        """What a new assertion says; its ``jti`` is never used again."""
+        """Return the claims of a new assertion, with a ``jti`` that is used only once."""
         now = int(time.time())
         return {
             "iss": self.client_id,
             "sub": self.client_id,
             "aud": self.audience or endpoint,
-            "iat": now - _ISSUED_BEFORE,
-            "exp": now + _SECONDS,
+            "iat": now - _BACKDATED_SECONDS,
+            "exp": now + _LIFETIME_SECONDS,
             "jti": secrets.token_urlsafe(24),
         }

@@ -1,4 +1,4 @@
-"""Credentials that are given: none, a name and password, a bearer token."""
+"""Credentials that a site provides: none, a user name and password, or a bearer token."""
 
 import base64
 import os
@@ -18,32 +18,32 @@ _COMMAND_SECONDS = 60.0
 
 
 class Auth(Protocol):
-    """Puts credentials on a request; used by several threads at once."""
+    """Adds credentials to requests. Implementations are thread-safe."""
 
     def apply(self, request: requests.PreparedRequest) -> None:
         """Add the credentials to a request's headers.
 
         Raises:
-            SignInError: there are none to be had.
+            SignInError: no credentials can be obtained.
         """
 
     def renew(self, refused: requests.PreparedRequest, /) -> bool:
-        """After a 401 to a request: whether there are, or may be, others to try again with."""
+        """Renew the credentials after a request got a 401; whether a retry may succeed."""
 
 
 class NoAuth:
-    """No credentials."""
+    """Sends no credentials."""
 
     def apply(self, request: requests.PreparedRequest) -> None:
-        """Nothing to add."""
+        """Leave the request unchanged."""
 
     def renew(self, _: requests.PreparedRequest, /) -> bool:
-        """Nothing to renew."""
+        """Return False: a retry cannot succeed."""
         return False
 
 
 class BasicAuth:
-    """A user's name and password."""
+    """Sends a user name and password (HTTP Basic)."""
 
     def __init__(self, user: str, password: str) -> None:
         self._header = basic(user, password)
@@ -53,14 +53,15 @@ class BasicAuth:
         request.headers["Authorization"] = self._header
 
     def renew(self, _: requests.PreparedRequest, /) -> bool:
-        """A refused password stays refused."""
+        """Return False: a retry with the same password cannot succeed."""
         return False
 
 
 class BearerAuth:
-    """A token from somewhere, read again after a 401."""
+    """Sends a bearer token, and reads it again after a 401."""
 
     def __init__(self, read: Callable[[], str]) -> None:
+        """``read``: returns the current token."""
         self._read = read
         self._lock = threading.Lock()
         self._token = read()
@@ -70,7 +71,7 @@ class BearerAuth:
         request.headers["Authorization"] = bearer(self._token)
 
     def renew(self, refused: requests.PreparedRequest, /) -> bool:
-        """Read the token again, unless another thread has; whether it is another one."""
+        """Read the token again, unless another thread has done so; whether the token changed."""
         with self._lock:
             if refused.headers.get("Authorization") == bearer(self._token):
                 old, self._token = self._token, self._read()
@@ -79,45 +80,45 @@ class BearerAuth:
 
 
 def basic(user: str, password: str) -> str:
-    """The Authorization header of a name and password. Source: RFC 7617."""
+    """Return the Authorization header for a user name and password. Source: RFC 7617."""
     keep_secret(password)
     encoded = base64.b64encode(f"{user}:{password}".encode()).decode()
     return f"Basic {keep_secret(encoded)}"
 
 
 def bearer(token: str) -> str:
-    """The Authorization header of a token. Source: RFC 6750."""
+    """Return the Authorization header for a token. Source: RFC 6750."""
     return f"Bearer {token}"
 
 
 def is_token(text: str) -> bool:
-    """Whether a text can stand in a header as a token."""
+    """Whether a text can be sent as a token in a header."""
     return bool(text) and text.isascii() and text.isprintable() and " " not in text
 
 
 def token_of_environment(variable: str) -> str:
-    """The token in an environment variable.
+    """Return the token in an environment variable.
 
     Raises:
-        UsageError: there is none.
+        UsageError: the variable holds no token.
     """
     return _checked(os.environ.get(variable, ""), f"environment variable {variable}")
 
 
 def token_of_file(file: Path) -> str:
-    """The token in a file.
+    """Return the token in a file.
 
     Raises:
-        UsageError: there is none, or it cannot be read.
+        UsageError: the file cannot be read, or holds no token.
     """
     return _checked(read_secret(file, "bearer token"), str(file))
 
 
 def token_of_command(command: Sequence[str]) -> str:
-    """The token that a command prints; no shell is between.
+    """Return the token that a command prints. The command is run without a shell.
 
     Raises:
-        UsageError: it cannot be run, fails, or prints none.
+        UsageError: the command cannot be run, fails, takes over a minute, or prints no token.
     """
     name = command[0]
     try:
@@ -130,12 +131,15 @@ def token_of_command(command: Sequence[str]) -> str:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise UsageError(f"token_command {name}: not done after {_COMMAND_SECONDS:.0f} s") from None
+        raise UsageError(
+            f"token_command {name}: not finished after {_COMMAND_SECONDS:.0f} s"
+        ) from None
     except OSError as error:
         raise UsageError(f"token_command {name}: cannot be run: {error.strerror}") from None
     if done.returncode:
         raise UsageError(
-            f"token_command {name}: ended with {done.returncode}; run it by hand to see why"
+            f"token_command {name}: ended with exit code {done.returncode}; run it by hand to see"
+            " why"
         )
     return _checked(done.stdout.decode(errors="replace"), f"token_command {name}")
 
@@ -143,5 +147,5 @@ def token_of_command(command: Sequence[str]) -> str:
 def _checked(text: str, place: str) -> str:
     token = text.strip()
     if not is_token(token):
-        raise UsageError(f"{place}: no bearer token in it")
+        raise UsageError(f"{place}: contains no bearer token")
     return keep_secret(token, fleeting=True)

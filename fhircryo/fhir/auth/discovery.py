@@ -1,4 +1,4 @@
-"""What a FHIR server says about signing in: its SMART configuration.
+"""Reads a FHIR server's SMART configuration, which names its token endpoint.
 
 Source: https://hl7.org/fhir/smart-app-launch/conformance.html
 """
@@ -10,19 +10,20 @@ import msgspec
 
 from fhircryo.errors import SignInError, SourceError
 from fhircryo.fhir.auth.credentials import NoAuth
-from fhircryo.fhir.auth.scopes import Version, version_of
+from fhircryo.fhir.auth.scopes import Version, scope_version
 from fhircryo.fhir.client import Client, HttpError, joined, origin, without_query
 from fhircryo.fhir.connection import Connection
 
 PLACE = ".well-known/smart-configuration"
 
 _JSON = {"Accept": "application/json"}
-_BUDGET = 15.0
-_NOT_THERE = frozenset({400, 401, 403, 404, 405, 406, 410, 501})
+_BUDGET_SECONDS = 15.0
+#: The statuses with which servers answer that they have no SMART configuration.
+_ABSENT = frozenset({400, 401, 403, 404, 405, 406, 410, 501})
 
 
 class SmartConfiguration(msgspec.Struct):
-    """What is read of it. ``date``: when it was given, by the server's clock."""
+    """The elements of a SMART configuration that are read."""
 
     token_endpoint: str | None = None
     token_endpoint_auth_methods_supported: list[str] | None = None
@@ -33,23 +34,24 @@ class SmartConfiguration(msgspec.Struct):
 
     @property
     def scopes_version(self) -> Version:
-        """How it wants scopes written."""
-        return version_of(self.capabilities or (), self.scopes_supported or ())
+        """The version of the scope syntax that the server expects."""
+        return scope_version(self.capabilities or (), self.scopes_supported or ())
 
 
 def discover(connection: Connection) -> SmartConfiguration | None:
-    """Read a server's SMART configuration, without credentials; None where it has none.
+    """Read a server's SMART configuration without credentials; None if the server has none.
 
     Raises:
-        SignInError: what stands there is none.
+        SignInError: the server's answer is not a SMART configuration.
         SourceError: the server cannot be reached.
     """
     url = f"{connection.url.rstrip('/')}/{PLACE}"
-    client = _open(connection)
+    client = _anonymous_client(connection)
+    budget = min(connection.budget, _BUDGET_SECONDS)
     try:
-        response = client.request("GET", url, headers=_JSON, budget=min(connection.budget, _BUDGET))
+        response = client.request("GET", url, headers=_JSON, budget=budget)
     except HttpError as error:
-        if error.status in _NOT_THERE:
+        if error.status in _ABSENT:
             return None
         raise
     finally:
@@ -63,10 +65,12 @@ def discover(connection: Connection) -> SmartConfiguration | None:
 def endpoint_of(
     configuration: SmartConfiguration | None, connection: Connection, origins: frozenset[str]
 ) -> str:
-    """The token endpoint that a server names, at its own origin or at one of those allowed.
+    """Return the URL of the token endpoint that a server names.
+
+    ``origins``: the origins at which it may be, besides the server's own.
 
     Raises:
-        SignInError: it names none, or one elsewhere.
+        SignInError: the server names no token endpoint, or one of another origin.
     """
     place = f"{connection.url.rstrip('/')}/{PLACE}"
     if configuration is None or not configuration.token_endpoint:
@@ -78,29 +82,32 @@ def endpoint_of(
     if origin(url) not in {origin(connection.url), *map(origin, origins)}:
         raise SignInError(
             f"{without_query(place)}: the server names a token endpoint of another origin,"
-            f" {without_query(url)}: nothing is sent there; if the server's team says that it is"
-            f' theirs: token_origins = ["{_shown_origin(url)}"]'
+            f" {without_query(url)}, and nothing is sent there; if the server's team confirms that"
+            f' it is theirs, set token_origins = ["{_shown_origin(url)}"]'
         )
     return url
 
 
 def date_of(connection: Connection) -> datetime | None:
-    """What time a FHIR server says that it is, asked without credentials; None: it does not."""
-    client = _open(replace(connection, budget=0.0))
+    """Return the current time by a FHIR server's clock; None if the server does not send it.
+
+    The request is made without credentials.
+    """
+    client = _anonymous_client(replace(connection, budget=0.0))
     try:
         client.request("GET", f"{client.base}/metadata")
     except SourceError:
-        pass  # a refusal has a date as well
+        pass  # an error response has a Date header as well
     finally:
         client.close()
     return client.first_answered
 
 
-def _open(connection: Connection) -> Client:
-    """A client of the same server that gives no credentials away."""
+def _anonymous_client(connection: Connection) -> Client:
+    """Return a client for the same server that sends no credentials."""
     return Client(replace(connection, auth=NoAuth()))
 
 
 def _shown_origin(url: str) -> str:
-    """An origin as people write it."""
+    """Return a URL's origin as people write it: without the default port of https."""
     return origin(url).removesuffix(":443") if url.startswith("https:") else origin(url)

@@ -1,4 +1,4 @@
-"""Credentials from settings: what is set is checked, and read from where it stands."""
+"""Builds the credentials that the settings describe, and reads secrets from files and variables."""
 
 import os
 from dataclasses import replace
@@ -21,17 +21,20 @@ from fhircryo.fhir.connection import Connection
 from fhircryo.settings import ServerSettings
 from fhircryo.storage.private_files import read_secret
 
-# What signs and asks for tokens is imported where that is done: others shall not wait for it.
+# The modules that sign and request tokens are imported only where they are used, because importing
+# them is slow.
 if TYPE_CHECKING:
     from fhircryo.fhir.auth.assertion import ClientAuthentication, PrivateKeyJwt
     from fhircryo.fhir.auth.oauth2 import Grant
 
 
 def signed_in(connection: Connection, settings: ServerSettings, needs: Needs) -> Connection:
-    """A connection with the credentials of its settings. ``needs``: what the command does there.
+    """Return the connection with the credentials that the settings describe.
+
+    ``needs``: what the command does on the server.
 
     Raises:
-        UsageError: settings do not fit together, or a secret is not where they say.
+        UsageError: settings contradict each other, or a secret cannot be read.
     """
     return replace(connection, auth=_auth(connection, settings, needs))
 
@@ -48,9 +51,9 @@ def _auth(connection: Connection, settings: ServerSettings, needs: Needs) -> Aut
         return NoAuth()
     from fhircryo.fhir.auth.oauth2 import OAuth2
 
-    # Of other scopes than we chose it cannot be told whether they are enough.
-    told = {} if settings.scopes else needs
-    return OAuth2(grant(connection, settings, needs), told)
+    # If the site sets the scopes, it is not known which of the needs they cover.
+    checked_needs = {} if settings.scopes else needs
+    return OAuth2(grant(connection, settings, needs), checked_needs)
 
 
 def _bearer(settings: ServerSettings) -> BearerAuth:
@@ -65,26 +68,28 @@ def _bearer(settings: ServerSettings) -> BearerAuth:
 
 
 def grant(connection: Connection, settings: ServerSettings, needs: Needs) -> "Grant":
-    """The way to a token, for ``oauth2`` and ``smart-backend``.
+    """Return the grant that obtains tokens, for ``oauth2`` and ``smart-backend``.
+
+    ``needs``: what the command does on the server.
 
     Raises:
-        UsageError: as ``signed_in``.
+        UsageError: settings contradict each other, or a secret cannot be read.
     """
     from fhircryo.fhir.auth.oauth2 import ClientCredentials, SmartBackend
 
     if settings.auth == "smart-backend":
         return SmartBackend(
             connection,
-            _signature(settings),
+            _private_key_jwt(settings),
             needs,
             scopes=settings.scopes,
             token_url=settings.token_url,
             origins=frozenset(settings.token_origins),
         )
-    proof = _proof(settings)
+    authentication = _client_authentication(settings)
     if settings.token_url is None:
         raise UsageError("auth = oauth2: token_url is needed")
-    return ClientCredentials(settings.token_url, connection, proof, settings.scopes)
+    return ClientCredentials(settings.token_url, connection, authentication, settings.scopes)
 
 
 def _client_id(settings: ServerSettings) -> str:
@@ -93,7 +98,7 @@ def _client_id(settings: ServerSettings) -> str:
     return settings.client_id
 
 
-def _signature(settings: ServerSettings) -> "PrivateKeyJwt":
+def _private_key_jwt(settings: ServerSettings) -> "PrivateKeyJwt":
     from fhircryo.fhir.auth.assertion import PrivateKeyJwt
     from fhircryo.fhir.auth.keys import load_key
 
@@ -101,18 +106,18 @@ def _signature(settings: ServerSettings) -> "PrivateKeyJwt":
     method = settings.client_authentication
     if method not in (None, "private_key_jwt"):
         raise UsageError(
-            f"auth = {settings.auth}: it knows no {method}; use auth = oauth2, or remove"
+            f"auth = {settings.auth}: does not support {method}; use auth = oauth2, or remove"
             " client_authentication"
         )
     if settings.key_file is None:
         raise UsageError(
-            f"auth = {settings.auth}: key_file is needed; `fhircryo auth keygen` makes one"
+            f"auth = {settings.auth}: key_file is needed; `fhircryo auth keygen` creates one"
         )
     key = load_key(settings.key_file, settings.key_id)
     return PrivateKeyJwt(client_id, key, settings.assertion_audience)
 
 
-def _proof(settings: ServerSettings) -> "ClientAuthentication":
+def _client_authentication(settings: ServerSettings) -> "ClientAuthentication":
     from fhircryo.fhir.auth.assertion import ClientSecret
 
     client_id = _client_id(settings)
@@ -120,26 +125,30 @@ def _proof(settings: ServerSettings) -> "ClientAuthentication":
     if method is None:
         method = "private_key_jwt" if settings.key_file is not None else "client_secret_basic"
     if method == "private_key_jwt":
-        return _signature(settings)
+        return _private_key_jwt(settings)
     found = secret(settings.client_secret_env, settings.client_secret_file, "client_secret")
     found = _needed(found, settings, "client_secret")
     return ClientSecret(client_id, found, in_header=method == "client_secret_basic")
 
 
 def _needed(found: str | None, settings: ServerSettings, name: str) -> str:
+    """Return the secret, or report that neither of its two settings is set."""
     if found is None:
         raise UsageError(f"auth = {settings.auth}: one of {name}_env and {name}_file is needed")
     return found
 
 
 def secret(variable: str | None, file: Path | None, name: str) -> str | None:
-    """A secret in a variable or a file; None where neither is set. ``name``: of the settings.
+    """Return the secret in an environment variable or a file; None if neither is set.
+
+    ``name``: the settings' common name, such as ``password`` of ``password_env`` and
+    ``password_file``.
 
     Raises:
-        UsageError: both are set, or there is nothing in it.
+        UsageError: both are set, or the variable or file is empty or cannot be read.
     """
     if variable is not None and file is not None:
-        raise UsageError(f"{name}_env and {name}_file are both set; one is enough")
+        raise UsageError(f"{name}_env and {name}_file are both set; set only one of them")
     if file is not None:
         found, place = read_secret(file, name).rstrip("\r\n"), str(file)
     elif variable is not None:
@@ -147,5 +156,5 @@ def secret(variable: str | None, file: Path | None, name: str) -> str | None:
     else:
         return None
     if not found:
-        raise UsageError(f"{place}: no {name} in it")
+        raise UsageError(f"{place}: contains no {name}")
     return found

@@ -1,4 +1,4 @@
-"""Writes a new key: the private one for us alone, the public one to be registered."""
+"""Writes a new key pair: a private key file, and a JWKS file with the public key to register."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from fhircryo.errors import UsageError
 from fhircryo.fhir.auth.keys import Algorithm, SigningKey, generate
 from fhircryo.storage.atomic import PRIVATE, PUBLIC, write_whole
 
-#: Members of a JWK that are private, of RSA and of elliptic curves. RFC 7518 section 6.
+#: The members of a JWK that hold private parts of a key. Source: RFC 7518 section 6.
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
 
@@ -20,14 +20,15 @@ class _KeySet(msgspec.Struct):
 
 
 def write_key_pair(path: Path, jwks: Path, algorithm: Algorithm) -> SigningKey:
-    """Write a new private key (PEM, mode 0600), and its public key into a JWKS file.
+    """Write a new private key to ``path`` (PEM, mode 0600) and its public key to ``jwks``.
 
-    A JWKS that is there already keeps its keys: while keys are changed both are registered.
+    Keys that the JWKS file already has are kept: during a change of keys both are registered.
 
     Raises:
-        UsageError: the key file is there already, the JWKS file is none, or nothing can be written.
+        UsageError: the key file exists already, the JWKS file exists and is not a JWKS of public
+            keys, or a file cannot be written.
     """
-    keys = _registered(jwks)
+    keys = _existing_keys(jwks)
     key = generate(algorithm)
     _write_new(path, key.key.as_pem(private=True))
     try:
@@ -40,7 +41,7 @@ def write_key_pair(path: Path, jwks: Path, algorithm: Algorithm) -> SigningKey:
 
 
 def _write_new(path: Path, content: bytes) -> None:
-    """A file that nobody else can read at any moment, and that was not there before."""
+    """Create a file that only its owner can ever read; fail if the file exists."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
         with os.fdopen(descriptor, "wb") as file:
@@ -48,18 +49,22 @@ def _write_new(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
     except FileExistsError:
-        raise UsageError(f"{path}: is there already; a key is never overwritten") from None
+        raise UsageError(f"{path}: exists already; a key is never overwritten") from None
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
 
 
-def _registered(jwks: Path) -> list[dict[str, Any]]:
+def _existing_keys(jwks: Path) -> list[dict[str, Any]]:
+    """Return the public keys of a JWKS file; none if the file does not exist."""
     if not jwks.exists():
         return []
     try:
         keys = msgspec.json.decode(jwks.read_bytes(), type=_KeySet).keys
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
-        raise UsageError(f"{jwks}: is there already, and is no JWKS; name another file") from None
-    if any(_PRIVATE_MEMBERS & one.keys() for one in keys):
-        raise UsageError(f"{jwks}: there is a private key in it; nobody may be given that")
+        raise UsageError(f"{jwks}: exists already and is not a JWKS; choose another file") from None
+    if any(_PRIVATE_MEMBERS & key.keys() for key in keys):
+        raise UsageError(
+            f"{jwks}: contains a private key, which must not be given to anybody; choose another"
+            " file"
+        )
     return keys

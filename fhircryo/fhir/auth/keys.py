@@ -1,6 +1,6 @@
-"""The private key that signs our assertions, and the public one that is registered.
+"""The private key that signs assertions, and the public key that is registered for it.
 
-RS384 and ES384 are what SMART Backend Services asks for.
+SMART Backend Services requires servers to support RS384 or ES384.
 Source: https://hl7.org/fhir/smart-app-launch/client-confidential-asymmetric.html
 """
 
@@ -18,13 +18,13 @@ from fhircryo.storage.private_files import read_private
 
 Algorithm = Literal["RS384", "ES384"]
 
-_LEAST_BITS = 2048
-_BITS = 3072
+_SMALLEST_RSA_BITS = 2048
+_NEW_RSA_BITS = 3072
 _CURVE = "P-384"
 
 
 class SigningKey(NamedTuple):
-    """A private key. ``kid``: what the server knows its public key by."""
+    """A private key. ``kid``: the key id under which its public key is registered."""
 
     key: RSAKey | ECKey
     algorithm: Algorithm
@@ -35,66 +35,68 @@ class SigningKey(NamedTuple):
 
     @property
     def size(self) -> str:
-        """Its kind and size, for people."""
+        """The key's type and size as shown to people, such as ``RSA 3072``."""
         raw = self.key.private_key
         return f"RSA {raw.key_size}" if isinstance(raw, RSAPrivateKey) else f"EC {_CURVE}"
 
     def public(self) -> dict[str, Any]:
-        """The public key as a JWK, to be registered."""
-        plain = dict(self.key.as_dict(private=False))
-        # What a PEM file says of itself is nothing; what a JWK says is replaced by what holds.
+        """Return the public key as a JWK, to be registered."""
+        jwk = dict(self.key.as_dict(private=False))
+        # A JWK file may state these members; they are replaced by how the key is used here.
         for name in ("use", "key_ops", "alg", "kid"):
-            plain.pop(name, None)
-        return {**plain, "kid": self.kid, "alg": self.algorithm, "use": "sig"}
+            jwk.pop(name, None)
+        return {**jwk, "kid": self.kid, "alg": self.algorithm, "use": "sig"}
 
 
 def generate(algorithm: Algorithm) -> SigningKey:
-    """A new key, called by its thumbprint (RFC 7638)."""
+    """Return a new key; its ``kid`` is its thumbprint (RFC 7638)."""
     key: RSAKey | ECKey
-    key = RSAKey.generate_key(_BITS) if algorithm == "RS384" else ECKey.generate_key(_CURVE)
+    key = RSAKey.generate_key(_NEW_RSA_BITS) if algorithm == "RS384" else ECKey.generate_key(_CURVE)
     return SigningKey(key, algorithm, key.thumbprint())
 
 
 def load_key(path: Path, kid: str | None = None) -> SigningKey:
-    """The key in a PEM or JWK file.
+    """Return the private key in a PEM or JWK file.
 
-    ``kid``: what it was registered under, where that is neither in the JWK nor its thumbprint.
+    ``kid``: the key id under which it is registered; None: that of the JWK, or the thumbprint.
 
     Raises:
-        UsageError: it cannot be read, others can read it too, or it is none that can sign.
+        UsageError: the file cannot be read, others can read it too, or the key cannot sign RS384
+            or ES384.
     """
     content = read_private(path, "private key")
-    key = _imported(content, path)
+    key = _import_key(content, path)
     algorithm = _algorithm(key, path)
     return SigningKey(key, algorithm, kid or key.kid or key.thumbprint())
 
 
-def _imported(content: bytes, path: Path) -> RSAKey | ECKey:
+def _import_key(content: bytes, path: Path) -> RSAKey | ECKey:
     if b"ENCRYPTED" in content:
         raise UsageError(
-            f"{path}: private key: it is encrypted, and nobody is there to type its password; keep"
-            " it unencrypted with mode 0600, as `fhircryo auth keygen` writes it"
+            f"{path}: private key: it is encrypted, and a scheduled run cannot ask for its"
+            " password; store it unencrypted with mode 0600, as `fhircryo auth keygen` does"
         )
     try:
         text = content.decode()
-        found = _of_jwk(text) if text.lstrip().startswith("{") else _of_pem(text)
+        found = _from_jwk(text) if text.lstrip().startswith("{") else _from_pem(text)
     except (JoseError, ValueError, TypeError, KeyError):
-        # What the library says may hold parts of the key.
+        # The library's message is not shown: it may contain parts of the key.
         raise UsageError(f"{path}: private key: neither PEM nor a JWK") from None
     if not isinstance(found, RSAKey | ECKey):
-        raise UsageError(f"{path}: private key: RSA, or EC on P-384, is needed")
+        raise UsageError(f"{path}: private key: an RSA key or an EC key on P-384 is needed")
     if not found.is_private:
-        raise UsageError(f"{path}: private key: it is a public one")
+        raise UsageError(f"{path}: private key: the file holds a public key")
     return found
 
 
-def _of_jwk(text: str) -> Key:
-    """What it says of its own use is left aside: which algorithm it signs by follows from it."""
-    said = {"alg", "use", "key_ops"}
-    return import_key({key: value for key, value in json.loads(text).items() if key not in said})
+def _from_jwk(text: str) -> Key:
+    """Return the key of a JWK. Its stated use is ignored: the key determines the algorithm."""
+    stated_use = {"alg", "use", "key_ops"}
+    members = json.loads(text).items()
+    return import_key({name: value for name, value in members if name not in stated_use})
 
 
-def _of_pem(text: str) -> RSAKey | ECKey:
+def _from_pem(text: str) -> RSAKey | ECKey:
     try:
         return RSAKey.import_key(text)
     except (JoseError, ValueError, TypeError):
@@ -104,11 +106,12 @@ def _of_pem(text: str) -> RSAKey | ECKey:
 def _algorithm(key: RSAKey | ECKey, path: Path) -> Algorithm:
     raw = key.private_key
     if isinstance(raw, RSAPrivateKey):
-        if raw.key_size < _LEAST_BITS:
+        if raw.key_size < _SMALLEST_RSA_BITS:
             raise UsageError(
-                f"{path}: private key: RSA of {raw.key_size} bits; {_LEAST_BITS} is the least"
+                f"{path}: private key: RSA of {raw.key_size} bits; at least"
+                f" {_SMALLEST_RSA_BITS} bits are needed"
             )
         return "RS384"
     if isinstance(raw, EllipticCurvePrivateKey) and raw.curve.name == "secp384r1":
         return "ES384"
-    raise UsageError(f"{path}: private key: of elliptic curves only P-384 signs ES384")
+    raise UsageError(f"{path}: private key: an EC key must be on P-384, which ES384 requires")

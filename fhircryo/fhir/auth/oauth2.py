@@ -1,6 +1,7 @@
-"""Tokens by OAuth 2.0 client credentials: fetched when needed, renewed in time, kept in memory.
+"""Tokens by OAuth 2.0 client credentials: requested when needed, renewed before they expire.
 
-``ClientCredentials`` is told the token endpoint; ``SmartBackend`` finds it at the server.
+Tokens are kept in memory only. ``ClientCredentials`` takes the token endpoint from the settings;
+``SmartBackend`` reads it from the server's SMART configuration.
 """
 
 import logging
@@ -25,32 +26,32 @@ from fhircryo.fhir.connection import Connection
 
 LOG = logging.getLogger("fhircryo.auth")
 
-#: A token is renewed when a fifth of its life is left, or a minute of a long one.
-_SHARE = 0.2
-_MARGIN = 60.0
-#: Seconds for which a token endpoint is tried again while nothing can be done without a token.
-_PATIENCE = 60.0
-#: Seconds until a renewal that did not work is tried again, while the old token is still good.
-_AGAIN = 5.0
+#: A token is renewed when a fifth of its lifetime is left, or one minute if that is less.
+_MARGIN_SHARE = 0.2
+_MARGIN_SECONDS = 60.0
+#: How long a token request is retried while there is no valid token.
+_PATIENCE_SECONDS = 60.0
+#: How long after a failed renewal the next one is tried, while the old token is still valid.
+_RETRY_SECONDS = 5.0
 
 
 class Grant(Protocol):
-    """A way to a token."""
+    """A way to obtain tokens."""
 
     @property
     def authentication(self) -> ClientAuthentication:
-        """How the client proves who it is."""
+        """How the client authenticates at the token endpoint."""
 
     def endpoint(self) -> TokenEndpoint:
-        """Where tokens are asked for; found the first time.
+        """Return the token endpoint; it is looked up on the first call only.
 
         Raises:
-            SignInError: it cannot be found, or must not be used.
+            SignInError: the token endpoint cannot be found, or must not be used.
         """
 
 
 class ClientCredentials:
-    """The token endpoint and the scopes are settings."""
+    """Obtains tokens from the endpoint, and with the scopes, that the settings name."""
 
     def __init__(
         self,
@@ -66,15 +67,16 @@ class ClientCredentials:
         )
 
     def endpoint(self) -> TokenEndpoint:
-        """Where tokens are asked for."""
+        """Return the token endpoint."""
         return self._endpoint
 
 
 class SmartBackend:
-    """The server's SMART configuration says where, and how scopes are written there.
+    """Obtains tokens as SMART Backend Services: the server names the endpoint and scope syntax.
 
-    ``needs``: what the command does; ``scopes``: asked for instead, where a site sets them;
-    ``token_url``: where it is set; ``origins``: besides the server's own, where it may be found.
+    ``needs``: what the command does on the server; ``scopes``: the scopes to request instead of
+    those that the needs require; ``token_url``: the token endpoint instead of the one that the
+    server names; ``origins``: where that may be, besides the server's own origin.
     """
 
     def __init__(
@@ -95,23 +97,27 @@ class SmartBackend:
         self._scopes = scopes
         self._token_url = token_url
         self._origins = origins
-        self._found: TokenEndpoint | None = None
+        self._endpoint: TokenEndpoint | None = None
         self._configuration: SmartConfiguration | None = None
-        self._asked = False
+        self._configuration_read = False
 
     def configuration(self) -> SmartConfiguration | None:
-        """What the server says of signing in; read the first time, None where it says nothing.
+        """Return the server's SMART configuration, read on the first call; None if it has none.
 
         Raises:
-            SourceError: as ``discover``.
+            SignInError: the server's answer is not a SMART configuration.
+            SourceError: the server cannot be reached.
         """
-        if not self._asked:
+        if not self._configuration_read:
             self._configuration = discover(self._connection)
-            self._asked = True
+            self._configuration_read = True
         return self._configuration
 
-    def _configuration_if_any(self) -> SmartConfiguration | None:
-        """What is only of use for the version of scopes, and so may be none, or no JSON."""
+    def _configuration_for_scopes(self) -> SmartConfiguration | None:
+        """Return the SMART configuration if it is needed, which is only for the scope syntax.
+
+        None if the settings name the scopes, or if the server's answer is not a configuration.
+        """
         if self._scopes:
             return None
         try:
@@ -120,21 +126,21 @@ class SmartBackend:
             return None
 
     def endpoint(self) -> TokenEndpoint:
-        """Where tokens are asked for; found the first time."""
-        if self._found is None:
-            self._found = self._find()
-        return self._found
+        """Return the token endpoint; it is looked up on the first call only."""
+        if self._endpoint is None:
+            self._endpoint = self._find_endpoint()
+        return self._endpoint
 
-    def _find(self) -> TokenEndpoint:
+    def _find_endpoint(self) -> TokenEndpoint:
         connection = self._connection
         if self._token_url is None:
-            known = self.configuration()
-            url = endpoint_of(known, connection, self._origins)
+            configuration = self.configuration()
+            url = endpoint_of(configuration, connection, self._origins)
             check_token_url(url, "")
         else:
-            known = self._configuration_if_any()
+            configuration = self._configuration_for_scopes()
             url = self._token_url
-        version = known.scopes_version if known is not None else "v2"
+        version = configuration.scopes_version if configuration is not None else "v2"
         scopes = self._scopes or scopes_for(self._needs, version)
         return TokenEndpoint(
             url, connection, self.authentication, scopes, lambda: date_of(connection)
@@ -142,9 +148,9 @@ class SmartBackend:
 
 
 class OAuth2:
-    """A token for the requests of all threads: whoever comes first renews it, the others wait.
+    """Sends a token that all threads share; one thread renews it while the others wait.
 
-    ``needs``: what is told of, where less was granted.
+    ``needs``: what the command does on the server; a warning is logged if less was granted.
     """
 
     def __init__(self, grant: Grant, needs: Needs | None = None) -> None:
@@ -153,22 +159,22 @@ class OAuth2:
         self._lock = threading.Lock()
         self._token: Token | None = None
         self._renew_at = 0.0
-        self._told = False
+        self._warned = False
 
     def apply(self, request: requests.PreparedRequest) -> None:
-        """Add the Authorization header, with a token that still lasts.
+        """Add the Authorization header with a valid token.
 
         Raises:
-            SignInError: there is none to be had.
+            SignInError: no token can be obtained.
         """
         request.headers["Authorization"] = bearer(self._current().value)
 
     def renew(self, refused: requests.PreparedRequest, /) -> bool:
-        """Have the next request ask for another token, unless there is another one by now."""
+        """Discard the refused token, unless it has been replaced already; return True."""
         with self._lock:
             sent = refused.headers.get("Authorization")
             if self._token is not None and sent == bearer(self._token.value):
-                LOG.info("the server refuses the token; asking for another")
+                LOG.info("the server rejected the token; requesting a new one")
                 self._token = None
         return True
 
@@ -180,27 +186,28 @@ class OAuth2:
             return token
 
     def _renewed(self, old: Token | None) -> Token:
-        still_good = old is not None and time.monotonic() < old.asked + old.lasts
+        still_valid = old is not None and time.monotonic() < old.requested_at + old.lasts
         try:
-            token = self._grant.endpoint().token(0.0 if still_good else _PATIENCE)
+            token = self._grant.endpoint().token(0.0 if still_valid else _PATIENCE_SECONDS)
         except UnavailableError as error:
-            if old is None or not still_good:
+            if old is None or not still_valid:
                 raise
             LOG.warning("the token could not be renewed yet: %s", error)
-            self._renew_at = time.monotonic() + min(_AGAIN, old.lasts * _SHARE)
+            self._renew_at = time.monotonic() + min(_RETRY_SECONDS, old.lasts * _MARGIN_SHARE)
             return old
-        self._tell_missing(token)
+        self._warn_of_missing_scopes(token)
         self._token = token
-        self._renew_at = token.asked + token.lasts - min(_MARGIN, token.lasts * _SHARE)
+        margin = min(_MARGIN_SECONDS, token.lasts * _MARGIN_SHARE)
+        self._renew_at = token.requested_at + token.lasts - margin
         return token
 
-    def _tell_missing(self, token: Token) -> None:
-        if token.scopes is None or self._told:
+    def _warn_of_missing_scopes(self, token: Token) -> None:
+        if token.scopes is None or self._warned:
             return
         lacking = missing(self._needs, token.scopes)
         if lacking:
-            self._told = True
+            self._warned = True
             LOG.warning(
-                "the server granted less than was asked for; missing: %s",
+                "the server granted fewer scopes than were requested; missing: %s",
                 " ".join(scopes_for(lacking, "v2")),
             )

@@ -1,4 +1,4 @@
-"""Asks a token endpoint for a token. Source: RFC 6749 section 4.4."""
+"""Requests tokens from a token endpoint. Source: RFC 6749 section 4.4."""
 
 import logging
 import time
@@ -12,7 +12,7 @@ import msgspec
 from fhircryo.errors import SignInError, UsageError
 from fhircryo.fhir.auth.assertion import ClientAuthentication, PrivateKeyJwt
 from fhircryo.fhir.auth.credentials import NoAuth, is_token
-from fhircryo.fhir.auth.refusals import Asked, Refusal, meaning
+from fhircryo.fhir.auth.token_errors import ErrorResponse, TokenRequest, explain
 from fhircryo.fhir.client import (
     PASSING,
     Client,
@@ -30,38 +30,43 @@ from fhircryo.logs import keep_secret, masked
 LOG = logging.getLogger("fhircryo.auth")
 
 _JSON = {"Accept": "application/json"}
-#: Seconds that a token lasts whose answer does not say: what SMART recommends at most.
-_LIFETIME = 300.0
-#: Nothing that a token endpoint says is longer.
+#: The lifetime that is assumed if a response states none: the longest that SMART recommends.
+_DEFAULT_LIFETIME_SECONDS = 300.0
+#: The response of a token endpoint is never larger than this.
 _LIMITS = Limits(megabytes=1, depth=20)
-_SHOWN = 300
+_LONGEST_DESCRIPTION = 300
 
 
-class _Answer(msgspec.Struct):
+class _TokenBody(msgspec.Struct):
     access_token: str | None = None
     token_type: str | None = None
     expires_in: float | str | None = None
     scope: str | list[str] | None = None
 
 
-class _Error(msgspec.Struct):
+class _ErrorBody(msgspec.Struct):
     error: str | None = None
     error_description: str | None = None
     error_uri: str | None = None
 
-    def words(self) -> str:
-        """What is said beside the error's name; Oracle Health says it in the URL only."""
+    def description(self) -> str:
+        """Return what the server says besides the error code; Oracle Health says it in the URI."""
         uri = unquote(without_query(self.error_uri)) if self.error_uri else ""
-        return masked(" ".join(part for part in (self.error_description, uri) if part))[:_SHOWN]
+        text = " ".join(part for part in (self.error_description, uri) if part)
+        return masked(text)[:_LONGEST_DESCRIPTION]
 
 
 @dataclass(frozen=True)
 class Token:
-    """A token. ``lasts``: seconds from when it was asked for; ``scopes``: None, if not said."""
+    """A token.
+
+    ``requested_at``: when it was requested, by the monotonic clock; ``lasts``: its lifetime in
+    seconds from then; ``scopes``: the granted scopes, None if the response does not state them.
+    """
 
     value: str
     lasts: float
-    asked: float
+    requested_at: float
     scopes: tuple[str, ...] | None
 
     def __repr__(self) -> str:
@@ -69,16 +74,17 @@ class Token:
 
 
 class UnavailableError(SignInError):
-    """The token endpoint does not answer now; later it may."""
+    """The token endpoint does not answer at present; a later request may succeed."""
 
 
 def check_token_url(url: str, named_by: str) -> None:
-    """Refuse a token endpoint that a secret or an assertion would go to in the clear.
+    """Check that secrets and assertions would reach a token endpoint encrypted.
 
-    ``named_by``: the setting that names it; empty where the server itself does.
+    ``named_by``: the setting that names the URL; empty if the server names it.
 
     Raises:
-        UsageError, SignInError: it is of plain http, or no URL.
+        UsageError: the setting is not an https URL (or an http URL of this machine).
+        SignInError: the URL that the server names is not.
     """
     parts = urlsplit(url)
     if parts.scheme == "https" and parts.hostname:
@@ -92,13 +98,14 @@ def check_token_url(url: str, named_by: str) -> None:
     )
     if named_by:
         raise UsageError(f"setting {named_by}: {without_query(url)}: {problem}")
-    raise SignInError(f"{without_query(url)}: named by the server: {problem}")
+    raise SignInError(f"{without_query(url)}, which the server names: {problem}")
 
 
 def token_connection(url: str, connection: Connection) -> Connection:
-    """How a token endpoint is reached: as the server, without credentials, leading nowhere else.
+    """Return the connection to a token endpoint, made from the connection to its FHIR server.
 
-    The headers that a site sets may be secrets for the server; another origin does not get them.
+    It sends no credentials and follows no redirects to other origins. The headers that a site sets
+    may contain secrets, so they are sent only if the endpoint has the server's origin.
     """
     same = origin(url) == origin(connection.url)
     headers = dict(connection.headers) if same else {}
@@ -108,7 +115,7 @@ def token_connection(url: str, connection: Connection) -> Connection:
 
 
 class TokenEndpoint:
-    """One token endpoint, for one client."""
+    """A token endpoint that issues tokens to one client."""
 
     def __init__(
         self,
@@ -118,20 +125,22 @@ class TokenEndpoint:
         scopes: tuple[str, ...],
         server_date: Callable[[], datetime | None],
     ) -> None:
-        """``server_date``: what time the FHIR server says that it is, where this one says none."""
+        """``server_date``: returns the FHIR server's time, if the token endpoint sends none."""
         self.url = url
         self.authentication = authentication
         self.scopes = scopes
         self._connection = token_connection(url, connection)
         self._server_date = server_date
-        self._before = False
+        self._succeeded_before = False
 
     def token(self, patience: float) -> Token:
-        """Ask for a token; what may pass is tried again for some seconds, with a new proof each.
+        """Request a token; retry transient failures, each time with a new proof.
+
+        ``patience``: how long to retry, in seconds.
 
         Raises:
-            SignInError: refused.
-            UnavailableError: it does not answer.
+            SignInError: the token endpoint refuses.
+            UnavailableError: the token endpoint does not answer.
         """
         deadline = time.monotonic() + min(patience, self._connection.budget)
         client = Client(self._connection)
@@ -140,95 +149,99 @@ class TokenEndpoint:
             while True:
                 attempt += 1
                 try:
-                    token = self._ask(client)
+                    token = self._request_token(client)
                 except HttpError as error:
                     if error.status not in PASSING:
-                        raise self._refused(error) from None
-                    problem, asked = str(error), error.retry_after
+                        raise self._refusal(error) from None
+                    problem, retry_after = str(error), error.retry_after
                 except UnreachableError as error:
-                    problem, asked = str(error), None
+                    problem, retry_after = str(error), None
                 else:
-                    self._before = True
+                    self._succeeded_before = True
                     return token
-                wait = backoff(attempt) if asked is None else asked
+                wait = backoff(attempt) if retry_after is None else retry_after
                 if time.monotonic() + wait > deadline:
                     raise UnavailableError(f"the token endpoint does not answer: {problem}")
-                LOG.info("asking for a token again in %.1f s", wait)
+                LOG.info("requesting a token again in %.1f s", wait)
                 time.sleep(wait)
         finally:
             client.close()
 
-    def _ask(self, client: Client) -> Token:
+    def _request_token(self, client: Client) -> Token:
         form = {"grant_type": "client_credentials"}
         if self.scopes:
             form["scope"] = " ".join(self.scopes)
         proof = self.authentication.prove(self.url)
         form |= proof.form
         headers = {**_JSON, **proof.headers}
-        asked = time.monotonic()
+        requested_at = time.monotonic()
         response = client.request("POST", self.url, form=form, headers=headers, budget=0)
         try:
-            answer = msgspec.json.decode(response.content, type=_Answer)
+            body = msgspec.json.decode(response.content, type=_TokenBody)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             raise SignInError(
-                f"{without_query(self.url)}: not a token endpoint: its answer is no token in JSON"
+                f"{without_query(self.url)}: not a token endpoint: the response is not JSON with a"
+                " token"
             ) from None
-        if not answer.access_token or not is_token(answer.access_token):
-            raise SignInError(f"{without_query(self.url)}: there is no token in its answer")
-        keep_secret(answer.access_token, fleeting=True)
-        if (answer.token_type or "bearer").lower() != "bearer":
+        if not body.access_token or not is_token(body.access_token):
+            raise SignInError(f"{without_query(self.url)}: the response contains no token")
+        keep_secret(body.access_token, fleeting=True)
+        if (body.token_type or "bearer").lower() != "bearer":
             raise SignInError(
-                f"{without_query(self.url)}: it gives a token of type"
-                f" {masked(answer.token_type or '')[:40]!r}; only bearer tokens are understood"
+                f"{without_query(self.url)}: the token is of type"
+                f" {masked(body.token_type or '')[:40]!r}; only bearer tokens are supported"
             )
-        LOG.info("a new token, for %s s", answer.expires_in or f"{_LIFETIME:.0f} (not said)")
-        return Token(answer.access_token, _seconds(answer.expires_in), asked, _scopes(answer.scope))
+        lifetime = body.expires_in or f"{_DEFAULT_LIFETIME_SECONDS:.0f} (not stated)"
+        LOG.info("received a new token, valid for %s s", lifetime)
+        scopes = _granted_scopes(body.scope)
+        return Token(body.access_token, _lifetime(body.expires_in), requested_at, scopes)
 
-    def _refused(self, error: HttpError) -> SignInError:
+    def _refusal(self, error: HttpError) -> SignInError:
+        """Return the exception that explains an error response of the token endpoint."""
         try:
-            said = msgspec.json.decode(error.body, type=_Error)
+            body = msgspec.json.decode(error.body, type=_ErrorBody)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            said = _Error()
-        proof = self.authentication
-        signs = isinstance(proof, PrivateKeyJwt)
-        description = said.words()
-        refusal = Refusal(
-            error.status,
-            said.error or "",
-            description,
-            self._clock(error) if signs else None,
-        )
-        asked = Asked(
-            proof.client_id,
-            proof.method,
-            proof.key.kid if isinstance(proof, PrivateKeyJwt) else "",
+            body = _ErrorBody()
+        method = self.authentication
+        kid, audience, clock_ahead = "", None, None
+        if isinstance(method, PrivateKeyJwt):
+            kid, audience = method.key.kid, method.audience
+            clock_ahead = self._clock_ahead(error)
+        description = body.description()
+        response = ErrorResponse(error.status, body.error or "", description, clock_ahead)
+        request = TokenRequest(
+            method.client_id,
+            method.method,
+            kid,
             self.scopes,
-            (proof.audience if isinstance(proof, PrivateKeyJwt) else None) or self.url,
-            self._before,
+            audience or self.url,
+            self._succeeded_before,
         )
-        words = " ".join(part for part in (masked(said.error or "")[:80], description) if part)
+        words = " ".join(part for part in (masked(body.error or "")[:80], description) if part)
         return SignInError(
             f"{without_query(self.url)}: refused ({error.status} {words or 'without a reason'}):"
-            f" {meaning(refusal, asked)}"
+            f" {explain(response, request)}"
         )
 
-    def _clock(self, error: HttpError) -> float | None:
-        """Seconds that our clock is ahead of theirs; None where nobody says what time it is."""
-        theirs = error.date or self._server_date()
-        return None if theirs is None else time.time() - theirs.astimezone(UTC).timestamp()
+    def _clock_ahead(self, error: HttpError) -> float | None:
+        """Return by how many seconds our clock is ahead of the server's; None if not known."""
+        server_time = error.date or self._server_date()
+        if server_time is None:
+            return None
+        return time.time() - server_time.astimezone(UTC).timestamp()
 
 
-def _scopes(scope: str | list[str] | None) -> tuple[str, ...] | None:
-    """The scopes granted; some servers write them as a list."""
+def _granted_scopes(scope: str | list[str] | None) -> tuple[str, ...] | None:
+    """Return the granted scopes; some servers write them as a list."""
     if scope is None:
         return None
     return tuple(scope.split() if isinstance(scope, str) else scope)
 
 
-def _seconds(expires_in: float | str | None) -> float:
-    """How long a token lasts; some servers write the number as text."""
+def _lifetime(expires_in: float | str | None) -> float:
+    """Return the lifetime of a token in seconds; some servers write the number as text."""
     try:
-        seconds = float(expires_in) if expires_in is not None else _LIFETIME
+        seconds = float(expires_in) if expires_in is not None else _DEFAULT_LIFETIME_SECONDS
     except ValueError:
-        return _LIFETIME
-    return seconds if seconds > 0 else _LIFETIME
+        return _DEFAULT_LIFETIME_SECONDS
+    return seconds if seconds > 0 else _DEFAULT_LIFETIME_SECONDS

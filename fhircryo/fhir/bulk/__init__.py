@@ -1,4 +1,4 @@
-"""Bulk export: a server's resources as files.
+"""Bulk export: reads a server's resources as files.
 
 Source: https://hl7.org/fhir/uv/bulkdata/export.html
 """

@@ -1,4 +1,4 @@
-"""Downloads the files of an export: in parallel, going on where a connection broke."""
+"""Downloads the files of an export, and resumes a download whose connection broke."""
 
 import logging
 import threading
@@ -39,16 +39,19 @@ _GZIP = b"\x1f\x8b"
 _NDJSON = "application/fhir+ndjson"
 
 
-class _Answer(NamedTuple):
+class _Download(NamedTuple):
+    """A streamed response, and the offset in the file at which its content begins."""
+
     response: requests.Response
     offset: int
 
 
 class Downloader:
-    """Fetches files; each thread that uses it has connections of its own.
+    """Downloads files; each thread that uses it has its own connections.
 
-    ``with_token``: whether the files need the credentials of the server. Credentials, headers and
-    certificates of a site go to the server's own origin, and those that were allowed, only.
+    ``with_token``: whether to send the server's credentials. The site's credentials, headers and
+    client certificate are sent only to the server's own origin and to origins that the settings
+    allow.
     """
 
     def __init__(self, client: Client, *, with_token: bool) -> None:
@@ -57,12 +60,15 @@ class Downloader:
         self._local = threading.local()
 
     def fetch(self, url: str, path: Path, stopped: Callable[[], bool]) -> Path:
-        """Fetch a file to ``path``, with ``.gz`` added where it is packed; its place.
+        """Download a file, and return its path: ``path``, with ``.gz`` added if it is compressed.
+
+        ``stopped``: whether to stop the download.
 
         Raises:
-            ExportLostError: the server has it no more.
-            SourceError: it cannot be had.
-            TargetError: it cannot be written.
+            ExportLostError: the server has deleted the file.
+            SourceError: the file cannot be downloaded, or is too large.
+            TargetError: the file cannot be written.
+            KeyboardInterrupt: ``stopped`` returned true.
         """
         budget = self._client.connection.budget
         deadline = time.monotonic() + budget
@@ -73,13 +79,13 @@ class Downloader:
             attempt += 1
             before = part.stat().st_size if part.exists() else 0
             try:
-                answer = self._ask(url, before if tag else 0, tag)
-                tag = answer.response.headers.get("ETag", "") or None
+                download = self._request(url, before if tag else 0, tag)
+                tag = download.response.headers.get("ETag", "") or None
                 if tag is not None and tag.startswith("W/"):
                     tag = None
-                with answer.response:
-                    self._write(answer, part, stopped)
-                return _named(part, path)
+                with download.response:
+                    self._write(download, part, stopped)
+                return _rename_whole(part, path)
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
                 problem = type(error).__name__
             except HttpError as error:
@@ -88,17 +94,17 @@ class Downloader:
                 if error.status not in PASSING:
                     raise
                 problem = str(error.status)
-            got = part.stat().st_size if part.exists() else 0
-            if got > before:
+            after = part.stat().st_size if part.exists() else 0
+            if after > before:
                 attempt, deadline = 1, time.monotonic() + budget
             wait = backoff(attempt)
             if time.monotonic() + wait > deadline:
                 raise SourceError(f"{without_query(url)}: cannot be downloaded: {problem}")
-            LOG.info("a download broke off (%s); going on in %.1f s", problem, wait)
+            LOG.info("a download was interrupted (%s); continuing in %.1f s", problem, wait)
             time.sleep(wait)
 
-    def _ask(self, url: str, offset: int, tag: str | None) -> _Answer:
-        """The answer for a file from an offset on, and the offset that it begins at."""
+    def _request(self, url: str, offset: int, tag: str | None) -> _Download:
+        """Request a file from an offset on; the server may send it from its beginning instead."""
         headers = {"Accept": _NDJSON, "Accept-Encoding": "gzip"}
         if offset and tag:
             headers |= {"Range": f"bytes={offset}-", "If-Range": tag}
@@ -126,7 +132,7 @@ class Downloader:
             if status >= 400:
                 response.close()
                 raise HttpError("GET", without_query(url), status, "")
-            return _Answer(response, offset if status == _PARTIAL else 0)
+            return _Download(response, offset if status == _PARTIAL else 0)
         raise SourceError(f"{without_query(url)}: too many redirects")
 
     def _send(self, url: str, headers: dict[str, str]) -> requests.Response:
@@ -136,9 +142,9 @@ class Downloader:
             self._check_foreign(url)
         used = self._session(own=own)
         request = used.prepare_request(requests.Request("GET", url, headers=headers))
-        # What is connected to is what requests makes of it, and of some URLs that is another.
+        # The library connects to the URL as it normalises it, which may have another origin.
         if self._client.allowed(request.url or "") != own:
-            raise SourceError(f"{without_query(url)}: two servers in one URL; not followed")
+            raise SourceError(f"{without_query(url)}: the URL is ambiguous; not followed")
         if own and self._with_token:
             connection.auth.apply(request)
         self._client.requests_made += 1
@@ -154,16 +160,16 @@ class Downloader:
         )
 
     def _check_foreign(self, url: str) -> None:
-        """Files may lie with another: then without a token, and encrypted."""
+        """Check that a file at another origin needs no token and is transferred encrypted."""
         parts = urlsplit(url)
         if self._with_token:
             raise SourceError(
-                f"{without_query(url)}: a file of the export at another origin that wants the"
+                f"{without_query(url)}: a file of the export is at another origin that requires the"
                 " token; not followed (setting origins allows it)"
             )
         if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
             raise SourceError(
-                f"{without_query(url)}: a file of the export at another origin, unencrypted; not"
+                f"{without_query(url)}: a file of the export is at another origin, unencrypted; not"
                 " followed (setting origins allows it)"
             )
 
@@ -178,20 +184,20 @@ class Downloader:
             setattr(self._local, name, found)
         return found
 
-    def _write(self, answer: _Answer, part: Path, stopped: Callable[[], bool]) -> None:
-        most = self._client.connection.limits.file_gigabytes * _GIGABYTE
-        size = answer.offset
+    def _write(self, download: _Download, part: Path, stopped: Callable[[], bool]) -> None:
+        limit = self._client.connection.limits.file_gigabytes
+        size = download.offset
         try:
-            with part.open("ab" if answer.offset else "wb") as file:
+            with part.open("ab" if download.offset else "wb") as file:
                 part.chmod(0o600)
-                for piece in answer.response.raw.stream(_CHUNK, decode_content=False):
-                    size += len(piece)
-                    if size > most:
+                for chunk in download.response.raw.stream(_CHUNK, decode_content=False):
+                    size += len(chunk)
+                    if size > limit * _GIGABYTE:
                         raise SourceError(
-                            f"a file of the export has more than {most // _GIGABYTE} GB, and is not"
-                            " read; raise max_file_gb if it is right"
+                            f"a file of the export has more than {limit} GB and is not read; raise"
+                            " max_file_gb if the size is legitimate"
                         )
-                    file.write(piece)
+                    file.write(chunk)
                     if stopped():
                         raise KeyboardInterrupt
         except OSError as error:
@@ -200,10 +206,10 @@ class Downloader:
             raise TargetError(f"{part}: cannot be written: {error.strerror or error}") from error
 
 
-def _named(part: Path, path: Path) -> Path:
-    """Give a whole file its name by what it is: servers differ in saying that it is packed."""
+def _rename_whole(part: Path, path: Path) -> Path:
+    """Rename a complete file, with ``.gz`` if its content is gzip, whatever the headers say."""
     with part.open("rb") as file:
-        packed = file.read(2) == _GZIP
-    found = path.with_name(f"{path.name}.gz") if packed else path
+        compressed = file.read(2) == _GZIP
+    found = path.with_name(f"{path.name}.gz") if compressed else path
     part.rename(found)
     return found

@@ -1,4 +1,4 @@
-"""An export as a job of the server's: asked for, waited for, cancelled."""
+"""An export as a job on the server: starting it, waiting for it, cancelling it."""
 
 import logging
 import time
@@ -11,30 +11,32 @@ from fhircryo.fhir.client import Client, HttpError, joined, retry_after_of, with
 
 LOG = logging.getLogger("fhircryo.bulk")
 
-#: What servers answer to a parameter, or a type, that they do not take.
+#: The statuses with which servers reject a parameter or a resource type.
 _NOT_TAKEN = frozenset({400, 404, 422, 501})
-#: Types that are in nobody's compartment: https://hl7.org/fhir/R4/compartmentdefinition-patient.html
-_OF_NO_PATIENT = frozenset({"Medication"})
+#: The types that are not in the Patient compartment.
+#: Source: https://hl7.org/fhir/R4/compartmentdefinition-patient.html
+_OUTSIDE_COMPARTMENT = frozenset({"Medication"})
 _UNKNOWN = frozenset({404, 410})
 _PENDING = 202
 _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 60.0
-_SHOWN = 80
+_LONGEST_PROGRESS = 80
 _ASYNC = {"Prefer": "respond-async"}
 
-#: Told how far the server says that it is.
+#: A function that reports the server's own description of the progress.
 Told = Callable[[str], None]
 
 
 class ExportLostError(Exception):
-    """The server no longer knows an export, or its files are gone."""
+    """The server no longer knows an export, or has deleted its files."""
 
 
 class Asked(NamedTuple):
-    """What is exported. ``level``: ``system``, ``patient`` or ``Group/ID``.
+    """An export to request.
 
-    ``filters``: searches (``Observation?code=...``) that narrow a type; ``since``: only what
-    changed since an instant.
+    ``level``: ``system``, ``patient`` or ``Group/ID``; ``types``: the resource types; ``filters``:
+    searches (``Observation?code=...``) that restrict a type; ``since``: an instant, to export only
+    what has changed since then.
     """
 
     level: str
@@ -44,41 +46,42 @@ class Asked(NamedTuple):
 
     @property
     def path(self) -> str:
-        """The operation below the server's base."""
+        """The path of the operation, relative to the server's base URL."""
         if self.level == "system":
             return "$export"
         return "Patient/$export" if self.level == "patient" else f"{self.level}/$export"
 
 
 def start(client: Client, asked: Asked) -> str:
-    """Have an export begin; where its status is asked for.
+    """Start an export and return its status URL.
 
-    Servers differ in what they take: with filters first, then without; then without the types that
-    are of no patient.
+    Servers support different parameters, so the export is requested with filters, then without
+    them, and then without the types outside the Patient compartment.
 
     Raises:
-        SourceError: the server exports nothing of the kind.
+        SourceError: the server does not support the export.
     """
-    refused: HttpError | None = None
-    for ask in dict.fromkeys(_ways(asked)):
+    first_error: HttpError | None = None
+    for variant in dict.fromkeys(_variants(asked)):
         try:
-            return _kick_off(client, ask)
+            return _kick_off(client, variant)
         except HttpError as error:
             if error.status not in _NOT_TAKEN:
                 raise
-            refused = refused or error
-            LOG.info("%d for an export of %s; asking for less", error.status, ",".join(ask.types))
-    raise SourceError(f"{refused}; does this server export ({asked.path})?")
+            first_error = first_error or error
+            types = ",".join(variant.types)
+            LOG.info("status %d for an export of %s; requesting less", error.status, types)
+    raise SourceError(f"{first_error}; does this server export ({asked.path})?")
 
 
-def _ways(asked: Asked) -> Iterator[Asked]:
-    """What to ask for, the most telling first."""
+def _variants(asked: Asked) -> Iterator[Asked]:
+    """Yield the variants of an export to request, the most specific first."""
     yield asked
     yield asked._replace(filters=())
     if asked.level != "system":
-        of_patients = tuple(kind for kind in asked.types if kind not in _OF_NO_PATIENT)
-        yield asked._replace(types=of_patients)
-        yield asked._replace(types=of_patients, filters=())
+        types = tuple(kind for kind in asked.types if kind not in _OUTSIDE_COMPARTMENT)
+        yield asked._replace(types=types)
+        yield asked._replace(types=types, filters=())
 
 
 def _kick_off(client: Client, asked: Asked) -> str:
@@ -89,20 +92,24 @@ def _kick_off(client: Client, asked: Asked) -> str:
         params["_since"] = asked.since
     url = f"{client.base}/{asked.path}"
     response = client.request("GET", url, params=params, headers=_ASYNC)
-    place = response.headers.get("Content-Location")
-    if response.status_code != _PENDING or not place:
+    location = response.headers.get("Content-Location")
+    if response.status_code != _PENDING or not location:
         raise SourceError(
-            f"{url}: the server answered {response.status_code} and not that an export has begun"
+            f"{url}: the server did not start an export: status {response.status_code}, expected"
+            f" {_PENDING} with Content-Location"
         )
-    return joined(url, place)
+    return joined(url, location)
 
 
 def wait_for(client: Client, status_url: str, tell: Told, patience: float) -> BulkManifest:
-    """Wait until an export is done; ``patience``: for how many seconds at most.
+    """Wait until an export is finished, and return its manifest.
+
+    ``tell``: reports the progress that the server states; ``patience``: the longest wait, in
+    seconds.
 
     Raises:
-        ExportLostError: the server does not know it any more.
-        SourceError: it failed, or is not done in time.
+        ExportLostError: the server no longer knows the export.
+        SourceError: the export failed, or did not finish in time.
     """
     end = time.monotonic() + patience
     wait = _FIRST_WAIT
@@ -116,20 +123,23 @@ def wait_for(client: Client, status_url: str, tell: Told, patience: float) -> Bu
         if response.status_code != _PENDING:
             return read_manifest(response.content, response.url)
         progress = response.headers.get("X-Progress", "")
-        tell("".join(sign for sign in progress if sign.isprintable())[:_SHOWN])
-        asked_to_wait = retry_after_of(response)
-        pause = wait if asked_to_wait is None else asked_to_wait
+        tell("".join(char for char in progress if char.isprintable())[:_LONGEST_PROGRESS])
+        retry_after = retry_after_of(response)
+        pause = wait if retry_after is None else retry_after
         if time.monotonic() + pause > end:
             raise SourceError(
-                f"{without_query(status_url)}: the export is not done after {patience:.0f} s"
-                " (setting bulk_patience); run it again to go on waiting"
+                f"{without_query(status_url)}: the export is not finished after {patience:.0f} s"
+                " (setting bulk_patience); run the command again to continue waiting"
             )
         time.sleep(pause)
         wait = min(wait * 1.5, _LONGEST_WAIT)
 
 
 def cancel(client: Client, status_url: str) -> None:
-    """Have the server stop, or forget its files; it may not, and then does so by itself one day."""
+    """Ask the server to cancel an export and delete its files.
+
+    A failure is logged and ignored: the server deletes the files itself when they expire.
+    """
     try:
         client.request("DELETE", status_url, budget=0)
     except SourceError as error:

@@ -1,4 +1,4 @@
-"""What a finished export says that it has: its manifest.
+"""Reads the manifest of a finished export, which lists its files.
 
 Source: https://hl7.org/fhir/uv/bulkdata/export.html#response---complete-status
 """
@@ -11,7 +11,7 @@ from fhircryo.fhir.client import joined, without_query
 
 
 class OutputFile(msgspec.Struct):
-    """A file: what type it holds, where it is, and how many resources are in it."""
+    """A file of an export: its URL, its resource type and the number of its resources."""
 
     url: str
     type: str | None = None
@@ -19,7 +19,10 @@ class OutputFile(msgspec.Struct):
 
 
 class BulkManifest(msgspec.Struct, rename="camel"):
-    """A finished export. ``requires_access_token`` None: it does not say."""
+    """The manifest of a finished export.
+
+    ``requires_access_token``: None if the server does not state it.
+    """
 
     transaction_time: str | None = None
     requires_access_token: bool | None = None
@@ -29,17 +32,19 @@ class BulkManifest(msgspec.Struct, rename="camel"):
 
 
 def read_manifest(content: bytes, url: str) -> BulkManifest:
-    """Decode a manifest; ``url``: where it is from, to which its links may be relative.
+    """Decode a manifest. ``url``: its URL, to which links in it may be relative.
 
     Raises:
-        SourceError: it is none.
+        SourceError: the content is not a manifest.
     """
     try:
         found = msgspec.json.decode(content, type=BulkManifest)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise SourceError(f"{without_query(url)}: no manifest of an export: {error}") from None
+        raise SourceError(
+            f"{without_query(url)}: the response is not the manifest of an export: {error}"
+        ) from None
     if found.transaction_time and moment(found.transaction_time).year == 1:
-        found.transaction_time = None  # no time that can be read: nothing can go on from it
+        found.transaction_time = None  # unreadable: the next export cannot start from this time
     for files in (found.output, found.deleted, found.error):
         for file in files:
             file.url = joined(url, file.url)

@@ -1,1 +1,1 @@
-"""A page to look at: one file that opens offline, its figures also as files."""
+"""The report: an HTML file that opens offline; the figures are also written as files."""

@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 
 def flow_rows(flow: Flow) -> list[tuple[str, str]]:
-    """The steps from the source to the cohort, and how many patients are left or lost."""
+    """The steps from the source to the cohort, with the patients who remain or are excluded."""
     return [
         ("Patients read", str(flow.patients_read)),
         ("With a procedure that can be the index", count(flow.candidates)),
-        *((one.words.capitalize(), count(one.patients)) for one in flow.lost),
+        *((lost.words.capitalize(), count(lost.patients)) for lost in flow.lost),
         ("In the cohort", str(flow.cohort)),
     ]
 
 
 def flow_figure(flow: Flow) -> Figure:
-    """From the source to the cohort, in boxes."""
+    """The flow of patients as a diagram of boxes."""
     rows = flow_rows(flow)
     steps = [*rows[:2], rows[-1]]
     lost = [f"{words}: {number}" for words, number in rows[2:-1]]
@@ -73,8 +73,8 @@ def _box(plot: "Axes", x: float, y: float, words: str) -> None:
 
 
 def prom_figure(prom: Prom) -> Figure | None:
-    """Median and quartiles of a score by time point; None where none is shown."""
-    shown = [one for one in prom.points if one.scores is not None and one.scores.n]
+    """The median and quartiles of a score by time point; None if no score may be shown."""
+    shown = [point for point in prom.points if point.scores is not None and point.scores.n]
     if not shown:
         return None
     name = f"scores-{prom.instrument}"
@@ -92,19 +92,21 @@ def prom_figure(prom: Prom) -> Figure | None:
                 plot.vlines(place, scores.minimum, q1, color=BLUE, linewidth=0.9)
                 plot.vlines(place, q3, scores.maximum, color=BLUE, linewidth=0.9)
             rows.append((point.time_point, scores.n, scores.median, scores.q1, scores.q3))
-        labels = [f"{one.time_point}\nn = {one.scores.n if one.scores else 0}" for one in shown]
+        labels = [
+            f"{point.time_point}\nn = {point.scores.n if point.scores else 0}" for point in shown
+        ]
         plot.set_xticks(range(len(shown)), labels)
         plot.set_xlim(-0.6, len(shown) - 0.4)
         plot.set_ylabel(f"Score ({prom.worse} is worse)")
         plot.grid(axis="x", visible=False)
-    read = [f"{one.time_point} {median(one.scores)}" for one in shown]
-    alt = f"{prom.words}, median (quartiles): {'; '.join(read)}"
+    medians = "; ".join(f"{point.time_point} {median(point.scores)}" for point in shown)
+    alt = f"{prom.words}, median (quartiles): {medians}"
     heading = ("time_point", "n", "median", "q1", "q3")
     return Figure(name, prom.words, alt, made.svg, as_csv(heading, rows))
 
 
 def completeness_figure(proms: Sequence[Prom]) -> Figure | None:
-    """Scored of expected, by instrument and time point; None where nothing is shown."""
+    """The completeness by instrument and time point; None if nothing may be shown."""
     rows = []
     for prom in proms:
         for point in prom.points:
@@ -122,10 +124,10 @@ def completeness_figure(proms: Sequence[Prom]) -> Figure | None:
         plot = made.canvas.add_subplot()
         width = 0.8 / len(points)
         for number, name in enumerate(points):
-            mine = [(names.index(row[0]), row[4]) for row in rows if row[1] == name]
+            bars = [(names.index(row[0]), row[4]) for row in rows if row[1] == name]
             plot.barh(
-                [place + (number - (len(points) - 1) / 2) * width for place, _ in mine],
-                [share for _, share in mine],
+                [place + (number - (len(points) - 1) / 2) * width for place, _ in bars],
+                [share for _, share in bars],
                 width * 0.9,
                 label=name,
                 color=(BLUE, ORANGE, GREEN, GREY)[number % 4],
@@ -143,7 +145,7 @@ def completeness_figure(proms: Sequence[Prom]) -> Figure | None:
 
 
 def grades_figure(grades: Grades) -> Figure | None:
-    """Patients by worst Clavien-Dindo and SIR grade; None where the cells are not shown."""
+    """Patients by worst Clavien-Dindo and SIR grade; None if the cells may not be shown."""
     if grades.cells is None or not grades.cells:
         return None
     top = max(max(row) for row in grades.cells)

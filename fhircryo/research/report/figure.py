@@ -1,6 +1,7 @@
-"""A figure: drawn as SVG, the same from the same numbers, with its data and what it shows in words.
+"""A figure as SVG with its data and its description; the same numbers give the same file.
 
-matplotlib is imported where it draws: it takes longer to load than most commands take to run.
+matplotlib is imported only where something is drawn, because it takes longer to load than most
+commands take to run.
 """
 
 import csv
@@ -13,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
-#: Colours that are told apart without seeing red and green: Okabe and Ito 2008.
+#: Colours that can be distinguished in all forms of colour blindness: Okabe and Ito 2008.
 BLUE, ORANGE, GREEN, GREY, BLACK = "#0072b2", "#d55e00", "#009e73", "#8c8c8c", "#222222"
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure. ``alt``: what it shows in a sentence; ``data``: its data as CSV."""
+    """A figure. ``alt``: its description in a sentence; ``data``: its data as CSV."""
 
     name: str
     title: str
@@ -29,23 +30,23 @@ class Figure:
 
 
 class Drawing:
-    """A canvas in the making."""
+    """A figure that is being drawn; ``svg`` is empty until it is finished."""
 
     def __init__(self, canvas: "Canvas") -> None:
         self.canvas = canvas
         self.svg = b""
 
     def finish(self) -> None:
-        """Draw it."""
+        """Render the figure as SVG."""
         sink = io.BytesIO()
-        # No date and no version: the same numbers give the same file.
+        # Without a date and a version, the same numbers give the same file.
         self.canvas.savefig(sink, format="svg", metadata={"Date": None, "Creator": None})
         self.svg = sink.getvalue()
 
 
 @contextmanager
 def drawing(name: str, width: float, height: float) -> Iterator[Drawing]:
-    """A canvas of a size in inches, drawn at the end."""
+    """A figure of a size in inches, rendered when the context ends."""
     import matplotlib as mpl
     from matplotlib.figure import Figure as Canvas
 
@@ -68,7 +69,7 @@ def drawing(name: str, width: float, height: float) -> Iterator[Drawing]:
 
 
 def as_csv(heading: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> str:
-    """Data as CSV, numbers rounded to what a figure can show; what is missing is empty."""
+    """Data as CSV, numbers rounded to six decimals; a missing value is an empty cell."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(heading)

@@ -1,4 +1,4 @@
-"""Numbers as a journal prints them."""
+"""Numbers in the style of a journal."""
 
 from fhircryo.research.aggregate import NOT_SHOWN
 from fhircryo.research.results_table import p_words
@@ -7,11 +7,12 @@ from fhircryo.research.statistics.kaplan_meier import Estimate
 from fhircryo.research.statistics.paired import Paired
 from fhircryo.research.statistics.proportions import Proportion
 
-NONE = "–"  # a dash, as tables have it
+#: Shown in place of a value that does not exist.
+NONE = "–"
 
 
 def number(value: float | None, decimals: int = 1) -> str:
-    """A number with up to so many decimals."""
+    """A number with at most this number of decimals."""
     if value is None:
         return NONE
     text = f"{value:.{decimals}f}"
@@ -20,52 +21,52 @@ def number(value: float | None, decimals: int = 1) -> str:
 
 
 def count(value: int | None) -> str:
-    """A count, or that it is not shown."""
+    """A count, or ``not shown``."""
     return NOT_SHOWN if value is None else str(value)
 
 
-def proportion(one: Proportion | None) -> str:
-    """``36/57``, or that it is not shown."""
-    return NOT_SHOWN if one is None else f"{one.successes}/{one.n}"
+def proportion(counted: Proportion | None) -> str:
+    """A proportion as ``36/57``, or ``not shown``."""
+    return NOT_SHOWN if counted is None else f"{counted.successes}/{counted.n}"
 
 
-def percent(one: Proportion | None) -> str:
-    """``63.2 %`` with its 95 % interval."""
-    if one is None:
+def percent(counted: Proportion | None) -> str:
+    """A percentage with its 95 % interval: ``63.2 % (50.2 to 74.5)``."""
+    if counted is None:
         return NOT_SHOWN
-    if one.share is None or one.lower is None or one.upper is None:
+    if counted.share is None or counted.lower is None or counted.upper is None:
         return NONE
-    low, high = 100 * one.lower, 100 * one.upper
-    return f"{100 * one.share:.1f} % ({low:.1f} to {high:.1f})"
+    low, high = 100 * counted.lower, 100 * counted.upper
+    return f"{100 * counted.share:.1f} % ({low:.1f} to {high:.1f})"
 
 
-def median(one: Distribution | None) -> str:
-    """``5 (2 to 9)``: the median and quartiles."""
-    if one is None:
+def median(values: Distribution | None) -> str:
+    """The median and the quartiles: ``5 (2 to 9)``."""
+    if values is None:
         return NOT_SHOWN
-    if one.median is None:
+    if values.median is None:
         return NONE
-    return f"{number(one.median)} ({number(one.q1)} to {number(one.q3)})"
+    return f"{number(values.median)} ({number(values.q1)} to {number(values.q3)})"
 
 
-def tested(one: Paired | None) -> str:
-    """The P value, or why there is none."""
-    if one is None:
+def tested(paired: Paired | None) -> str:
+    """The P value, ``not shown``, or a dash if nothing could be tested."""
+    if paired is None:
         return NOT_SHOWN
-    return NONE if one.p is None else p_words(one.p)
+    return NONE if paired.p is None else p_words(paired.p)
 
 
-def effect(one: Paired | None) -> str:
-    """The effect size."""
-    if one is None:
+def effect(paired: Paired | None) -> str:
+    """The effect size, ``not shown``, or a dash if there is none."""
+    if paired is None:
         return NOT_SHOWN
-    return NONE if one.effect is None else f"{one.effect:.2f}"
+    return NONE if paired.effect is None else f"{paired.effect:.2f}"
 
 
-def survival(one: Estimate) -> str:
-    """``0.72 (0.58 to 0.82)``."""
-    if one.survival is None:
+def survival(reading: Estimate) -> str:
+    """A reading of a survival curve with its band: ``0.72 (0.58 to 0.82)``."""
+    if reading.survival is None:
         return NONE
-    if one.lower is None or one.upper is None:
-        return f"{one.survival:.2f}"
-    return f"{one.survival:.2f} ({one.lower:.2f} to {one.upper:.2f})"
+    if reading.lower is None or reading.upper is None:
+        return f"{reading.survival:.2f}"
+    return f"{reading.survival:.2f} ({reading.lower:.2f} to {reading.upper:.2f})"

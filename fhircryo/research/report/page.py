@@ -1,4 +1,4 @@
-"""The report: one HTML file, its figures within it."""
+"""The report: one HTML file that contains its figures."""
 
 import base64
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ _HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Figures:
-    """The figures of a report by where they stand; None where nothing may or can be drawn."""
+    """The figures of a report by section; None if nothing may be shown, or there is no data."""
 
     flow: Figure
     survival: list[Figure | None]
@@ -38,18 +38,18 @@ class Figures:
 
     @property
     def all(self) -> list[Figure]:
-        """Those that were drawn."""
+        """All figures that were drawn."""
         found = [self.flow, *self.survival, self.psa, *self.proms, self.completeness, self.grades]
-        return [one for one in found if one is not None]
+        return [figure for figure in found if figure is not None]
 
 
 def figures_of(found: Analysis, psa: "pd.DataFrame | None") -> Figures:
-    """Draw the figures; ``psa``: the table of PSA results, None where no one may be shown."""
+    """Draw the figures; ``psa``: the table of PSA results, None if no patient may be shown."""
     return Figures(
         flow=flow_figure(found.flow),
-        survival=[survival_figure(one) for one in found.survival],
+        survival=[survival_figure(survival) for survival in found.survival],
         psa=None if psa is None else psa_figure(psa),
-        proms=[prom_figure(one) for one in found.proms],
+        proms=[prom_figure(prom) for prom in found.proms],
         completeness=completeness_figure(found.proms),
         grades=grades_figure(found.grades),
     )
@@ -85,5 +85,5 @@ def page(found: Analysis, figures: Figures, config: RunConfig, methods: str, kin
 
 
 def _embedded(figure: Figure) -> str:
-    """A figure as the address of an image that holds it."""
+    """A figure as a data URL."""
     return "data:image/svg+xml;base64," + base64.b64encode(figure.svg).decode()

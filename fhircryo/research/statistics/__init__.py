@@ -1,5 +1,5 @@
-"""Statistics of a cohort: plain numbers in, a small struct out; scipy and lifelines compute them.
+"""Statistics of a cohort, computed by scipy and lifelines from plain numbers.
 
-Both are imported where they are used: they take longer to load than most commands
-take to run.
+Both libraries are imported only where they are used, because they take longer to load than most
+commands take to run.
 """

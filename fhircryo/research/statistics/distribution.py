@@ -6,7 +6,7 @@ import msgspec
 
 
 class Distribution(msgspec.Struct, frozen=True):
-    """Of ``n`` values; the rest is None of none."""
+    """The distribution of ``n`` values; the other fields are None if there is no value."""
 
     n: int
     median: float | None = None
@@ -23,5 +23,5 @@ def distribution(values: Iterable[float]) -> Distribution:
     array = np.asarray(list(values), dtype=float)
     if not array.size:
         return Distribution(0)
-    q1, median, q3 = (float(one) for one in np.quantile(array, (0.25, 0.5, 0.75)))
+    q1, median, q3 = (float(quantile) for quantile in np.quantile(array, (0.25, 0.5, 0.75)))
     return Distribution(array.size, median, q1, q3, float(array.min()), float(array.max()))

@@ -1,4 +1,4 @@
-"""Kaplan-Meier: the share without an event over time, its band, and who is at risk."""
+"""Kaplan-Meier: the share without an event over time, its band, and the numbers at risk."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from fhircryo.research.statistics.proportions import LEVEL
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """The curve at a day; survival is None after the last one that anybody is followed to."""
+    """The curve at a day; ``survival`` is None after the last day of follow-up."""
 
     day: int
     at_risk: int
@@ -20,11 +20,11 @@ class Estimate(msgspec.Struct, frozen=True):
 
 
 class Curve(msgspec.Struct, frozen=True):
-    """A step curve: each value holds from its day up to the next.
+    """A step curve: each value holds from its day until the next day of the curve.
 
     ``days`` begins with 0. ``at_risk``: just before the day; ``events`` and ``censored``: on it.
-    ``lower`` and ``upper`` are None where there is no band (before the first event, at 0).
-    ``median``: the first day with half or fewer left, None where it is not reached.
+    ``lower`` and ``upper`` are None where the curve has no band (before the first event, and at 0).
+    ``median``: the first day on which at most half have had no event; None if it is not reached.
     """
 
     n: int
@@ -56,8 +56,8 @@ class Curve(msgspec.Struct, frozen=True):
 def kaplan_meier(days: Iterable[int], events: Iterable[bool], level: float = LEVEL) -> Curve:
     """The Kaplan-Meier estimate of times to event, in days, with a pointwise band.
 
-    The band is that of the log-minus-log transform (Kalbfleisch and Prentice), R's
-    ``conf.type = "log-log"``, from Greenwood's variance. An event on day 0 lowers the curve there.
+    The band uses Greenwood's variance and the log-minus-log transform (Kalbfleisch and Prentice;
+    ``conf.type = "log-log"`` in R). An event on day 0 lowers the curve on day 0.
     """
     times = [int(day) for day in days]
     happened = [bool(event) for event in events]
@@ -68,7 +68,7 @@ def kaplan_meier(days: Iterable[int], events: Iterable[bool], level: float = LEV
     fitter = KaplanMeierFitter(alpha=1 - level).fit(times, happened)
     table = fitter.event_table
     band = fitter.confidence_interval_
-    survival = [float(one) for one in fitter.survival_function_.iloc[:, 0]]
+    survival = [float(share) for share in fitter.survival_function_.iloc[:, 0]]
     steps = [int(day) for day in table.index]
     median = next((day for day, left in zip(steps, survival, strict=True) if left <= 0.5), None)
     return Curve(
@@ -78,15 +78,15 @@ def kaplan_meier(days: Iterable[int], events: Iterable[bool], level: float = LEV
         survival=tuple(survival),
         lower=_within(band.iloc[:, 0], survival),
         upper=_within(band.iloc[:, 1], survival),
-        at_risk=tuple(int(one) for one in table["at_risk"]),
-        events=tuple(int(one) for one in table["observed"]),
-        censored=tuple(int(one) for one in table["censored"]),
+        at_risk=tuple(int(count) for count in table["at_risk"]),
+        events=tuple(int(count) for count in table["observed"]),
+        censored=tuple(int(count) for count in table["censored"]),
         median=median,
     )
 
 
 def _within(limits: Iterable[float], survival: list[float]) -> tuple[float | None, ...]:
-    """A limit of the band where there is one: not at 1 and not at 0."""
+    """The limits of the band; None where survival is 1 or 0, which have no band."""
     return tuple(
         float(limit) if 0 < left < 1 and limit == limit else None
         for limit, left in zip(limits, survival, strict=True)

@@ -1,4 +1,4 @@
-"""Paired changes, tested by Wilcoxon's signed ranks."""
+"""Paired changes, tested with Wilcoxon's signed-rank test."""
 
 from collections.abc import Iterable
 
@@ -8,10 +8,10 @@ from fhircryo.research.statistics.distribution import Distribution, distribution
 
 
 class Paired(msgspec.Struct, frozen=True):
-    """Changes of ``n`` pairs, ``changed`` of them not zero.
+    """The changes of ``n`` pairs, of which ``changed`` are not zero.
 
     ``statistic``: the smaller sum of ranks; ``effect``: the matched-pairs rank-biserial
-    correlation, -1 (all fell) to 1 (all rose). These and ``p`` are None where nothing changed.
+    correlation, from -1 (all fell) to 1 (all rose). Both and ``p`` are None if nothing changed.
     """
 
     n: int
@@ -23,26 +23,26 @@ class Paired(msgspec.Struct, frozen=True):
 
 
 def wilcoxon_paired(changes: Iterable[float]) -> Paired:
-    """Test whether changes centre on zero; two-sided, zeros left out as Wilcoxon did.
+    """Test whether the changes are centred on zero; two-sided, without the zeros.
 
-    Exact of few pairs; else by the normal approximation without continuity correction (scipy).
+    Exact for few pairs, otherwise the normal approximation without continuity correction (scipy).
 
     Effect size: (sum of the ranks that rose - of those that fell) / their total, Kerby, Compr
     Psychol 2014;3:11.IT.3.1.
     """
-    values = [float(one) for one in changes]
-    others = [one for one in values if one]
+    values = [float(change) for change in changes]
+    nonzero = [change for change in values if change]
     spread = distribution(values)
-    if not others:
+    if not nonzero:
         return Paired(len(values), 0, spread)
     from scipy.stats import rankdata, wilcoxon
 
     test = wilcoxon(values)
-    ranks = rankdata([abs(one) for one in others])
-    signed = sum(rank if one > 0 else -rank for one, rank in zip(others, ranks, strict=True))
+    ranks = rankdata([abs(change) for change in nonzero])
+    signed = sum(rank if change > 0 else -rank for change, rank in zip(nonzero, ranks, strict=True))
     return Paired(
         len(values),
-        len(others),
+        len(nonzero),
         spread,
         statistic=float(test.statistic),
         p=float(test.pvalue),

@@ -2,12 +2,12 @@
 
 import msgspec
 
-#: The level of every interval.
+#: The confidence level of all intervals.
 LEVEL = 0.95
 
 
 class Proportion(msgspec.Struct, frozen=True):
-    """``successes`` of ``n``; share and interval lie in 0..1, None of nobody."""
+    """``successes`` of ``n``; the share and its interval are within 0..1, None if ``n`` is 0."""
 
     successes: int
     n: int

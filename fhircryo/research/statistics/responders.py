@@ -1,4 +1,4 @@
-"""Responders: whose score changed by the minimal important difference or more."""
+"""Responders: patients whose score changed by at least the minimal important difference."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -8,12 +8,12 @@ import msgspec
 
 from fhircryo.research.statistics.proportions import Proportion, proportion
 
-# Scores are exact fractions that were written as floats: what is less apart is the same.
+# Scores are exact fractions stored as floats: a smaller difference is a rounding error.
 _SAME = 1e-9
 
 
 class Responders(msgspec.Struct, frozen=True):
-    """Who got better and who worse, of those with a change."""
+    """The patients who became better and worse, of those with two scores."""
 
     better: Proportion
     worse: Proportion
@@ -23,9 +23,9 @@ def responders(
     changes: Iterable[float], difference: Decimal, worse: Literal["higher", "lower"]
 ) -> Responders:
     """Count changes of at least the minimal important difference, by direction."""
-    values = [float(one) for one in changes]
+    values = [float(change) for change in changes]
     least = float(difference) - _SAME
-    rose = sum(1 for one in values if one >= least)
-    fell = sum(1 for one in values if one <= -least)
+    rose = sum(1 for change in values if change >= least)
+    fell = sum(1 for change in values if change <= -least)
     better, worsened = (fell, rose) if worse == "higher" else (rose, fell)
     return Responders(proportion(better, len(values)), proportion(worsened, len(values)))

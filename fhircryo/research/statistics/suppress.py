@@ -1,12 +1,12 @@
-"""Small cells: what may be shown of counts where nobody may be told apart.
+"""Suppression of small cells, so that no individual can be identified from a count.
 
-A count from 1 to below the threshold is small. It is not shown, nor is anything shown from which it
-could be had as a difference.
+A count is small if it is at least 1 and below the threshold. A small count is not shown, and
+neither is anything from which it can be derived as a difference.
 """
 
 from collections.abc import Mapping, Sequence
 
-#: What small parts are called together.
+#: The name of the pooled small parts.
 POOLED = "other reasons"
 
 #: Counts below this are small.
@@ -14,15 +14,16 @@ THRESHOLD = 5
 
 
 def is_small(count: int, threshold: int = THRESHOLD) -> bool:
-    """Whether a count tells of too few people."""
+    """Whether a count is small."""
     return 0 < count < threshold
 
 
 def pool_small(counts: Mapping[str, int], threshold: int = THRESHOLD) -> dict[str, int]:
-    """Counts of the parts of a whole, the small ones together as ``POOLED`` without their names.
+    """The counts of the parts of a whole, with the small ones added up as ``POOLED``.
 
-    Where these are too few together, the smallest other is pooled with them. Everything together
-    too few: nothing. So what is shown, and any sum or difference of it, is 0 or no small count.
+    While their sum is small, the smallest other part is pooled with them. If the sum of all parts
+    is small, the result is empty. No count of the result, nor a sum or difference of its counts,
+    is small.
     """
     pooled = {name for name, count in counts.items() if is_small(count, threshold)}
     if not pooled:
@@ -40,5 +41,5 @@ def pool_small(counts: Mapping[str, int], threshold: int = THRESHOLD) -> dict[st
 
 
 def hides_table(cells: Sequence[Sequence[int]], threshold: int = THRESHOLD) -> bool:
-    """Whether a cross table with known margins must be hidden as a whole: any cell is small."""
+    """Whether a cross table must be hidden as a whole: a cell is small, and margins are known."""
     return any(is_small(count, threshold) for row in cells for count in row)

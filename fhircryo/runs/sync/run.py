@@ -23,12 +23,12 @@ from fhircryo.fhir.client import Client
 from fhircryo.fhir.connect import READING, open_client
 from fhircryo.fhir.search import Searcher
 from fhircryo.fhir.wire import DECODERS
-from fhircryo.publish.computed import Computed, identifiers_of
+from fhircryo.publish.comparison import RetractionScope
+from fhircryo.publish.patient_output import PatientOutput
 from fhircryo.publish.shapes import ENCODER
 from fhircryo.publish.target_server import (
     Permissions,
-    Pushed,
-    Scope,
+    PushResult,
     TargetServer,
     open_target,
     state_folder,
@@ -48,7 +48,7 @@ from fhircryo.runs.sync.state_database import (
     open_state,
     set_aside,
 )
-from fhircryo.runs.to_server import computed
+from fhircryo.runs.to_server import compute_outputs
 from fhircryo.sources.bulk_source import level_of, needs_of
 from fhircryo.sources.open_source import server_source
 from fhircryo.sources.places import server_of
@@ -84,7 +84,7 @@ class Synced:
     changed: int = 0
     patients: int = 0
     summary: Summary | None = None
-    pushed: Pushed | None = None
+    pushed: PushResult | None = None
     held_back: bool = False
     stopped: bool = False
     pending: list[Pending] = field(default_factory=list)
@@ -232,7 +232,7 @@ class _Run:
         patients = self._compute(read)
         if self._holds_back():
             return
-        pushed = self._push(patients, Scope())
+        pushed = self._push(patients, RetractionScope())
         if self._wanted.dry_run or done.stopped:
             return
         with self._state.transaction():
@@ -312,11 +312,11 @@ class _Run:
             return ""
         ids |= {read.collected.patients.current(one) for one in ids}
         published = self._state.published(ids)
-        scope = Scope(
+        scope = RetractionScope(
             patients=frozenset(ids),
             known_as=known_as(read),
             identifiers=frozenset(published),
-            standing=self._state.published_patients,
+            count_published=self._state.published_patients,
         )
         pushed = self._push(patients, scope)
         if self._wanted.dry_run:
@@ -348,8 +348,8 @@ class _Run:
         if self._wanted.stopped():
             raise StoppedError
 
-    def _compute(self, read: ReadResult) -> list[Computed]:
-        patients, self._done.summary = computed(read, self._job)
+    def _compute(self, read: ReadResult) -> list[PatientOutput]:
+        patients, self._done.summary = compute_outputs(read, self._job)
         self._done.patients = len(patients)
         return patients
 
@@ -360,7 +360,7 @@ class _Run:
         self._done.held_back = unreadable and not self._accept and not self._wanted.dry_run
         return self._done.held_back
 
-    def _push(self, patients: list[Computed], scope: Scope) -> Pushed:
+    def _push(self, patients: list[PatientOutput], scope: RetractionScope) -> PushResult:
         pushed = self._writing.push(patients, scope, stopped=self._wanted.stopped)
         self._done.pushed = pushed
         self._done.stopped = pushed.written.stopped
@@ -370,13 +370,13 @@ class _Run:
         return str(msgspec.to_builtins(read.lacking))
 
     def _remember(
-        self, read: ReadResult, patients: list[Computed], pushed: Pushed, gone: set[str]
+        self, read: ReadResult, patients: list[PatientOutput], pushed: PushResult, gone: set[str]
     ) -> None:
         """What landed, or stood there already; who was rejected is tried again next time."""
         state = self._state
         now = datetime.now(UTC).isoformat(timespec="seconds")
         unsent = pushed.unsent()
-        by_patient = {one.patient: identifiers_of(one) for one in patients}
+        by_patient = {output.patient: output.identifiers() for output in patients}
         whole = of_everybody(read)
         for patient, why in pushed.rejected.items():
             state.set_pending(patient, why, now)

@@ -1,1 +1,1 @@
-"""Looks whether everything that a run needs is there, and says what to do where it is not."""
+"""Checks that everything that a run needs is in place, and says what to do if it is not."""

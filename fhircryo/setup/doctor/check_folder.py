@@ -1,4 +1,4 @@
-"""Whether a folder can be read as a source, or written as a target."""
+"""Checks whether a folder can be read as a source, or written to as a target."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,16 +7,16 @@ from fhircryo.errors import SourceError, UsageError
 from fhircryo.publish.folder_target import check_target
 from fhircryo.runs.read_source import read_source
 from fhircryo.runs.run_config import RunConfig
-from fhircryo.setup.doctor.check import Finding, failed, ok, warning
+from fhircryo.setup.doctor.check import CheckResult, failed, ok, warning
 from fhircryo.sources.lacking import lacking_types
 
 
-def look_at_source_folder(folder: Path, job: RunConfig) -> Iterator[Finding]:
-    """The checks of a folder as SOURCE: it is read."""
+def source_folder_checks(folder: Path, config: RunConfig) -> Iterator[CheckResult]:
+    """Check a folder as SOURCE, by reading it."""
     try:
-        read = read_source(folder, job)
+        read = read_source(folder, config)
     except SourceError as error:
-        yield failed("source", "readable", str(error), "name a folder of NDJSON files")
+        yield failed("source", "readable", str(error), "name a folder that holds NDJSON files")
         return
     yield ok("source", "readable", f"{folder}: {len(read.collected.files)} files")
     broken = len(read.collected.facts.unreadable)
@@ -25,16 +25,19 @@ def look_at_source_folder(folder: Path, job: RunConfig) -> Iterator[Finding]:
             "source",
             "unreadable",
             f"{broken} lines or files",
-            "compute names them in issues.ndjson; mend the export",
+            "correct the export; fhircryo compute lists them in issues.ndjson",
         )
     for name in read.collected.passed_over:
-        yield warning("source", "not read", name, "only *.ndjson, *.ndjson.gz and *.json are")
+        yield warning(
+            "source", "not read", name, "only *.ndjson, *.ndjson.gz and *.json files are read"
+        )
     for kind in lacking_types(read.lacking):
         yield warning(
             "source",
             f"{kind} kept",
-            "there is not one: endpoints that need it are source-lacks-type",
-            "export the type; complete_types, if it is kept and nothing happened",
+            "the source holds none: endpoints that need this type are absent (source-lacks-type)",
+            "export the type; if it is recorded and nothing of the kind happened, add it to the"
+            " setting complete_types",
         )
     candidates = len(read.records.records)
     if candidates:
@@ -43,15 +46,15 @@ def look_at_source_folder(folder: Path, job: RunConfig) -> Iterator[Finding]:
         yield warning(
             "source",
             "index procedures",
-            "none has a code that is mapped: nobody would be in the cohort",
-            "fhircryo mappings survey shows the codes that are there",
+            "no procedure has a mapped code: the cohort would be empty",
+            "run fhircryo mappings survey to see the codes in the source",
         )
 
 
-def look_at_target_folder(folder: Path, source: Path | None) -> Finding:
-    """Whether a folder can be written as TARGET."""
+def target_folder_check(folder: Path, source: Path | None) -> CheckResult:
+    """Check a folder as TARGET; ``source``: the folder that is SOURCE, if it is one."""
     try:
         check_target(folder, source, force=False)
     except UsageError as error:
-        return failed("target", "writable", str(error), "name another", UsageError.exit_code)
+        return failed("target", "writable", str(error), "name another folder", UsageError.exit_code)
     return ok("target", "writable", f"{folder}")

@@ -1,4 +1,4 @@
-"""What stands on this machine: versions, mappings, protocol, state folder."""
+"""Checks this installation: versions, settings, protocol, mappings, time zone, state folder."""
 
 import os
 import platform
@@ -11,36 +11,38 @@ from fhircryo.errors import UsageError
 from fhircryo.publish.target_server import state_folder
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.settings import CONFIG_FILE, Settings
-from fhircryo.setup.doctor.check import Finding, failed, ok, warning
+from fhircryo.setup.doctor.check import CheckResult, failed, ok, warning
 
 _PART = "here"
-_OTHERS = 0o077
+#: The mode bits that give access to the group and to others.
+_NOT_OWNER = 0o077
 
 
-def look_here(settings: Settings, job: RunConfig) -> Iterator[Finding]:
-    """The checks that need no server."""
+def installation_checks(settings: Settings, config: RunConfig) -> Iterator[CheckResult]:
+    """Check everything that needs neither a source nor a target."""
     yield ok(_PART, "version", f"fhircryo {__version__}, Python {platform.python_version()}")
-    found = Path(CONFIG_FILE).resolve()
-    yield ok(_PART, "settings", f"{found}" if found.is_file() else f"no {CONFIG_FILE} here")
-    yield ok(_PART, "protocol", job.protocol.name)
-    codes = sum(len(concept.codes) for concept in job.mappings.concepts.values())
+    file = Path(CONFIG_FILE).resolve()
+    yield ok(_PART, "settings", f"{file}" if file.is_file() else f"no {CONFIG_FILE} in this folder")
+    yield ok(_PART, "protocol", config.protocol.name)
+    mappings = config.mappings
+    codes = sum(len(concept.codes) for concept in mappings.concepts.values())
     yield ok(
         _PART,
         "mappings",
-        f"{codes} codes from {len(job.mappings.files)} files, sha256 {job.mappings.sha256[:12]}",
+        f"{codes} codes from {len(mappings.files)} files, sha256 {mappings.sha256[:12]}",
     )
     yield _timezone(settings)
     yield _state(state_folder(settings))
 
 
-def _timezone(settings: Settings) -> Finding:
+def _timezone(settings: Settings) -> CheckResult:
     if settings.timezone:
         return ok(_PART, "timezone", settings.timezone)
-    return ok(_PART, "timezone", "not set: dates are taken as written")
+    return ok(_PART, "timezone", "not set: dates are used as they are written")
 
 
-def _state(folder: Path) -> Finding:
-    """Whether locks can be written there, and nobody else can read them."""
+def _state(folder: Path) -> CheckResult:
+    """Check that the state folder can be written to, and that only its owner can read it."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.NamedTemporaryFile(dir=folder):
@@ -50,11 +52,11 @@ def _state(folder: Path) -> Finding:
             _PART,
             "state folder",
             f"{folder}: cannot be written: {error.strerror}",
-            "set state_folder to one that this user can write",
+            "set state_folder to a folder that this user can write to",
             UsageError.exit_code,
         )
-    if os.name == "posix" and folder.stat().st_mode & _OTHERS:
+    if os.name == "posix" and folder.stat().st_mode & _NOT_OWNER:
         return warning(
-            _PART, "state folder", f"{folder}: others may look into it", f"chmod 700 {folder}"
+            _PART, "state folder", f"{folder}: other users can read it", f"chmod 700 {folder}"
         )
     return ok(_PART, "state folder", str(folder))

@@ -1,6 +1,6 @@
-"""What any FHIR server is asked first: whether it is there, who we are to it, what time it has."""
+"""Checks of any FHIR server: whether it can be reached, its encryption, version and clock."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
@@ -8,73 +8,62 @@ from urllib.parse import urlsplit
 from fhircryo.errors import SourceError
 from fhircryo.fhir.capability import Capabilities, capabilities
 from fhircryo.fhir.client import Client, is_loopback
-from fhircryo.setup.doctor.check import Finding, failed, ok, warning
-
-_CLOCK_SECONDS = 60
+from fhircryo.setup.doctor.check import CheckResult, clock, failed, ok, warning
 
 
-class Reached:
-    """The first checks of a server; ``known`` is None where it could not be reached."""
+def server_checks(
+    client: Client, part: str, exit_code: int
+) -> Generator[CheckResult, None, Capabilities | None]:
+    """Check that a server can be reached, then its encryption, FHIR version and clock.
 
-    def __init__(self, client: Client, part: str, exit_code: int) -> None:
-        self.client = client
-        self.part = part
-        self.known: Capabilities | None = None
-        self._exit_code = exit_code
-
-    def look(self) -> Iterator[Finding]:
-        """Reachable, encrypted, of a version that is read, with a clock like ours."""
-        part = self.part
-        try:
-            self.known = capabilities(self.client)
-        except SourceError as error:
-            yield failed(
-                part,
-                "reachable",
-                str(error),
-                "check URL, network, certificates and credentials",
-                self._exit_code,
-            )
-            return
-        yield ok(part, "reachable", self.client.base)
-        yield self._encrypted()
-        yield ok(part, "FHIR version", self.known.fhir_version)
-        yield self._clock()
-
-    def _encrypted(self) -> Finding:
-        parts = urlsplit(self.client.base)
-        if parts.scheme == "https" and not self.client.connection.verify_tls:
-            return warning(
-                self.part,
-                "TLS",
-                "certificates are not verified: anybody in between can read and change all of it",
-                "remove verify_tls = false; set ca_bundle to the authority of the server",
-            )
-        if parts.scheme == "https":
-            return ok(self.part, "TLS", "verified")
-        if is_loopback(parts.hostname):
-            return ok(self.part, "TLS", "none; the server is on this machine")
-        return warning(
-            self.part,
-            "TLS",
-            "none: what is sent can be read on the way, credentials too",
-            "use the server's https URL",
+    ``part``: ``source`` or ``target``; ``exit_code``: the code of a run that cannot reach it.
+    Returns what the server can do; None if it cannot be reached.
+    """
+    try:
+        known = capabilities(client)
+    except SourceError as error:
+        yield failed(
+            part,
+            "reachable",
+            str(error),
+            "check the URL, the network, certificates and credentials",
+            exit_code,
         )
+        return None
+    yield ok(part, "reachable", client.base)
+    yield _encryption(client, part)
+    yield ok(part, "FHIR version", known.fhir_version)
+    yield _clock(client, part)
+    return known
 
-    def _clock(self) -> Finding:
-        try:
-            answer = self.client.request("GET", f"{self.client.base}/metadata")
-            theirs = parsedate_to_datetime(answer.headers["Date"])
-        except (SourceError, KeyError, ValueError):
-            return warning(
-                self.part, "clock", "the server does not say what time it is", "nothing to do"
-            )
-        difference = (datetime.now(UTC) - theirs.astimezone(UTC)).total_seconds()
-        if abs(difference) > _CLOCK_SECONDS:
-            return warning(
-                self.part,
-                "clock",
-                f"{difference:+.0f} s: this machine's clock less the server's",
-                "set both by NTP; as-of is taken from this machine's",
-            )
-        return ok(self.part, "clock", f"{difference:+.0f} s")
+
+def _encryption(client: Client, part: str) -> CheckResult:
+    parts = urlsplit(client.base)
+    if parts.scheme == "https" and not client.connection.verify_tls:
+        return warning(
+            part,
+            "TLS",
+            "certificates are not verified: anyone in between can read and change the data",
+            "remove verify_tls = false; set ca_bundle to the server's certificate authority",
+        )
+    if parts.scheme == "https":
+        return ok(part, "TLS", "verified")
+    if is_loopback(parts.hostname):
+        return ok(part, "TLS", "none; the server runs on this machine")
+    return warning(
+        part,
+        "TLS",
+        "none: anyone in between can read the data and the credentials",
+        "use the server's https URL",
+    )
+
+
+def _clock(client: Client, part: str) -> CheckResult:
+    try:
+        answer = client.request("GET", f"{client.base}/metadata")
+        theirs = parsedate_to_datetime(answer.headers["Date"])
+    except (SourceError, KeyError, ValueError):
+        return warning(part, "clock", "the server does not state its time", "nothing to do")
+    ahead = (datetime.now(UTC) - theirs.astimezone(UTC)).total_seconds()
+    advice = "set both by NTP; the cut-off date is today by this machine's clock"
+    return clock(part, ahead, advice)

@@ -1,4 +1,4 @@
-"""Signing in to a server, step by step: what is sent, what comes back, secrets masked."""
+"""Checks signing in to a server step by step: what is sent and received, with secrets masked."""
 
 import time
 from collections.abc import Iterator
@@ -14,41 +14,44 @@ from fhircryo.fhir.connect import connection_to
 from fhircryo.fhir.connection import Connection
 from fhircryo.logs import MASK
 from fhircryo.settings import ServerSettings
-from fhircryo.setup.doctor.check import Finding, failed, ok, warning
+from fhircryo.setup.doctor.check import FORBIDDEN, CheckResult, clock, failed, ok, warning
 
 if TYPE_CHECKING:
     from fhircryo.fhir.auth.oauth2 import SmartBackend
 
 _PART = "sign-in"
-_CLOCK_SECONDS = 60.0
-_TOKENS = frozenset({"oauth2", "smart-backend"})
-_NO_RIGHT = frozenset({401, 403})
+#: The ways of signing in by which a token endpoint issues a token.
+_BY_TOKEN_ENDPOINT = frozenset({"oauth2", "smart-backend"})
 
 
-def look_at_sign_in(url: str, settings: ServerSettings, needs: Needs) -> Iterator[Finding]:
-    """The steps of signing in for some needs; the first that fails is the last.
+def sign_in_checks(url: str, settings: ServerSettings, needs: Needs) -> Iterator[CheckResult]:
+    """Check each step of signing in; the first step that fails is the last.
+
+    ``needs``: the interactions that are needed, by resource type.
 
     Raises:
-        UsageError: the settings do not fit together.
+        UsageError: the settings contradict each other.
     """
     connection = connection_to(url, settings)
     yield ok(_PART, "settings", f"auth = {settings.auth}, at {without_query(url)}")
     if settings.auth == "none":
-        yield warning(_PART, "credentials", "none are sent", "set auth, if the server wants some")
-    elif settings.auth in _TOKENS:
-        steps = _Steps(connection, settings, needs)
-        yield from steps.look()
+        yield warning(
+            _PART, "credentials", "none are sent", "set auth, if the server requires credentials"
+        )
+    elif settings.auth in _BY_TOKEN_ENDPOINT:
+        steps = _TokenSteps(connection, settings, needs)
+        yield from steps.results()
         if steps.connection is None:
             return
         connection = steps.connection
     else:
         connection = signed_in(connection, settings, needs)
-        yield ok(_PART, "credentials", f"{_place(settings)}: {MASK}")
-    yield from _asked(connection, next(iter(sorted(needs))))
+        yield ok(_PART, "credentials", f"{_secret_origin(settings)}: {MASK}")
+    yield from _request(connection, next(iter(sorted(needs))))
 
 
-def _place(settings: ServerSettings) -> str:
-    """Where a password or token comes from."""
+def _secret_origin(settings: ServerSettings) -> str:
+    """The file, variable or command from which a password or token comes."""
     command = " ".join(settings.token_command[:1])
     found = (
         settings.password_file or settings.password_env
@@ -58,8 +61,8 @@ def _place(settings: ServerSettings) -> str:
     return str(found)
 
 
-class _Steps:
-    """The way to a token; ``connection``: with it, once it is there."""
+class _TokenSteps:
+    """The steps to a token; ``connection``: one that sends the token, once there is one."""
 
     def __init__(self, connection: Connection, settings: ServerSettings, needs: Needs) -> None:
         self.connection: Connection | None = None
@@ -67,12 +70,12 @@ class _Steps:
         self._settings = settings
         self._needs = needs
 
-    def look(self) -> Iterator[Finding]:
+    def results(self) -> Iterator[CheckResult]:
         from fhircryo.fhir.auth.assertion import PrivateKeyJwt
         from fhircryo.fhir.auth.oauth2 import SmartBackend
 
-        way = grant(self._plain, self._settings, self._needs)
-        proof = way.authentication
+        method = grant(self._plain, self._settings, self._needs)
+        proof = method.authentication
         if isinstance(proof, PrivateKeyJwt):
             key = proof.key
             yield ok(
@@ -84,16 +87,16 @@ class _Steps:
             place = self._settings.client_secret_file or self._settings.client_secret_env
             yield ok(_PART, "secret", f"{place}: {MASK}")
         try:
-            if isinstance(way, SmartBackend):
-                yield from self._discovered(way)
-            endpoint = way.endpoint()
+            if isinstance(method, SmartBackend):
+                yield from self._discovery(method)
+            endpoint = method.endpoint()
         except SourceError as error:
             yield failed(_PART, "token endpoint", str(error), "")
             return
         yield ok(_PART, "token endpoint", without_query(endpoint.url))
-        yield ok(_PART, "scopes asked for", " ".join(endpoint.scopes) or "none")
+        yield ok(_PART, "scopes requested", " ".join(endpoint.scopes) or "none")
         if isinstance(proof, PrivateKeyJwt):
-            yield ok(_PART, "assertion", _told(proof.claims(endpoint.url)))
+            yield ok(_PART, "assertion", _claims_text(proof.claims(endpoint.url)))
         else:
             yield ok(_PART, "proof", f"{proof.method}, client {proof.client_id}, {MASK}")
         try:
@@ -106,25 +109,27 @@ class _Steps:
             yield self._granted(token.scopes)
         self.connection = replace(self._plain, auth=BearerAuth(lambda: token.value))
 
-    def _discovered(self, way: "SmartBackend") -> Iterator[Finding]:
+    def _discovery(self, method: "SmartBackend") -> Iterator[CheckResult]:
         place = ".well-known/smart-configuration"
         try:
-            known = way.configuration()
+            known = method.configuration()
         except SignInError as error:
             if self._settings.token_url is None:
                 raise
-            yield warning(_PART, "discovery", str(error), "nothing to do, if it works")
+            yield warning(_PART, "discovery", str(error), "nothing to do, if signing in works")
             return
         if known is None:
             words = "token_url is set" if self._settings.token_url else "none"
-            yield warning(_PART, "discovery", f"no {place} ({words})", "nothing to do, if it works")
+            yield warning(
+                _PART, "discovery", f"no {place} ({words})", "nothing to do, if signing in works"
+            )
             return
         yield ok(
             _PART,
             "discovery",
             f"{place}: scopes {known.scopes_version}, {' '.join(known.capabilities or ()) or '-'}",
         )
-        algorithm = way.authentication.key.algorithm
+        algorithm = method.authentication.key.algorithm
         for name, listed, ours in (
             ("method", known.token_endpoint_auth_methods_supported, "private_key_jwt"),
             ("algorithm", known.token_endpoint_auth_signing_alg_values_supported, algorithm),
@@ -134,11 +139,11 @@ class _Steps:
                 yield warning(
                     _PART,
                     name,
-                    f"the server lists {' '.join(listed) or 'none'}, and not {ours}",
-                    "ask its team, if no token is given",
+                    f"the server lists {' '.join(listed) or 'none'}, but not {ours}",
+                    "ask the server's team, if no token is issued",
                 )
 
-    def _granted(self, scopes: tuple[str, ...]) -> Finding:
+    def _granted(self, scopes: tuple[str, ...]) -> CheckResult:
         lacking = {} if self._settings.scopes else missing(self._needs, scopes)
         if self._settings.auth == "oauth2" or not lacking:
             return ok(_PART, "scopes granted", " ".join(scopes) or "none named")
@@ -146,27 +151,29 @@ class _Steps:
             _PART,
             "scopes granted",
             f"missing: {' '.join(scopes_for(lacking, 'v2'))}",
-            "have them registered; types that may be lacking are left out of a run",
+            "have these scopes registered; a run leaves out optional types that it may not read",
         )
 
 
-def _told(claims: dict[str, object]) -> str:
-    """What an assertion says; its signature, and the id that is used once, aside."""
+def _claims_text(claims: dict[str, object]) -> str:
+    """The claims of an assertion, without the single-use id and the signature."""
     shown = {name: claims[name] for name in ("iss", "sub", "aud")}
     lasts = int(str(claims["exp"])) - int(time.time())
     return f"{', '.join(f'{name} {value}' for name, value in shown.items())}, for {lasts} s, {MASK}"
 
 
-def _asked(connection: Connection, kind: str) -> Iterator[Finding]:
-    """One request with the credentials; it counts, and shows nobody's record."""
+def _request(connection: Connection, kind: str) -> Iterator[CheckResult]:
+    """Check one request with the credentials: a count, which reveals no patient's record."""
     client = Client(connection)
     url = f"{client.base}/{kind}?_summary=count"
     try:
         client.request("GET", url, budget=0.0)
-        yield ok(_PART, "request", f"GET {kind}: let in")
+        yield ok(_PART, "request", f"GET {kind}: access granted")
     except HttpError as error:
-        if error.status in _NO_RIGHT:
-            yield failed(_PART, "request", str(error), "check what this client may do there")
+        if error.status in FORBIDDEN:
+            yield failed(
+                _PART, "request", str(error), "check the rights of this client on the server"
+            )
         else:
             yield ok(_PART, "request", f"GET {kind}: not refused ({error.status})")
     except SourceError as error:
@@ -175,12 +182,4 @@ def _asked(connection: Connection, kind: str) -> Iterator[Finding]:
         client.close()
     if client.first_answered is not None:
         ahead = time.time() - client.first_answered.timestamp()
-        if abs(ahead) > _CLOCK_SECONDS:
-            yield warning(
-                _PART,
-                "clock",
-                f"{ahead:+.0f} s: this machine's less the server's",
-                "set both by NTP: assertions are good for minutes only",
-            )
-        else:
-            yield ok(_PART, "clock", f"{ahead:+.0f} s")
+        yield clock(_PART, ahead, "set both by NTP, because assertions are valid for minutes only")

@@ -1,4 +1,4 @@
-"""Whether a FHIR server can be written to; nothing is written to find out."""
+"""Checks whether a FHIR server can be written to, without writing anything."""
 
 from collections.abc import Iterator
 
@@ -11,74 +11,79 @@ from fhircryo.publish.target_lock import target_lock
 from fhircryo.publish.target_server import state_folder
 from fhircryo.publish.transaction import creation
 from fhircryo.runs.run_config import RunConfig
-from fhircryo.setup.doctor.check import Finding, failed, ok, warning
-from fhircryo.setup.doctor.check_server import Reached
+from fhircryo.setup.doctor.check import FORBIDDEN, CheckResult, failed, ok, warning
+from fhircryo.setup.doctor.check_server import server_checks
 
 _PART = "target"
-_NO_RIGHT = frozenset({401, 403})
-#: A transaction without entries changes nothing, and is refused to whom transactions are.
+#: A transaction without entries changes nothing; a client that may not write is refused it.
 _EMPTY_TRANSACTION = b'{"resourceType":"Bundle","type":"transaction"}'
 
 
-def look_at_target(client: Client, job: RunConfig) -> Iterator[Finding]:
-    """The checks of a server as TARGET."""
-    reached = Reached(client, _PART, TargetError.exit_code)
-    yield from reached.look()
-    known = reached.known
+def target_checks(client: Client, config: RunConfig) -> Iterator[CheckResult]:
+    """Check a server as TARGET."""
+    known = yield from server_checks(client, _PART, TargetError.exit_code)
     if known is None:
         return
-    yield from _ways(known)
+    yield from _interactions(known)
     yield _permission(client, known)
-    yield _lock(client, known, job)
-    yield _standing(client, job)
+    yield _lock(client, known, config)
+    yield _published(client, config)
 
 
-def _ways(known: Capabilities) -> Iterator[Finding]:
+def _interactions(known: Capabilities) -> Iterator[CheckResult]:
     if not known.allows("Observation", "update") and not known.allows("Observation", "create"):
         yield failed(
             _PART,
             "Observation",
-            "can be neither created nor updated, says its CapabilityStatement",
-            "write to another server, or have it allowed",
+            "its CapabilityStatement allows neither create nor update",
+            "write to another server, or have these interactions allowed",
             TargetError.exit_code,
         )
     how = creation(known)
     if how == "own-id":
-        yield ok(_PART, "ids", "chosen by us: nothing can be doubled")
+        yield ok(_PART, "ids", "chosen by fhircryo, so that duplicates cannot arise")
     else:
-        words = "conditional updates" if how == "conditional" else "neither, so we search first"
+        words = (
+            "conditional updates are used"
+            if how == "conditional"
+            else "a search precedes each write"
+        )
         yield warning(
             _PART,
             "ids",
             f"chosen by the server; {words}",
-            "let one machine write, one run at a time: a lock sees to it on this one",
+            "write from one machine only; a lock on it prevents two runs at the same time",
         )
     if known.transaction:
-        yield ok(_PART, "transactions", "a patient's endpoints land together")
+        yield ok(
+            _PART, "transactions", "the endpoints of a patient are written together or not at all"
+        )
     else:
         yield warning(
             _PART,
             "transactions",
-            "not supported: single requests",
-            "nothing to do; a patient whose write breaks off is completed by the next run",
+            "not supported: each endpoint is written by a request of its own",
+            "nothing to do; if writing a patient is interrupted, the next run completes it",
         )
     for kind in ("Provenance", "Device"):
         if known.allows(kind, "update") or known.allows(kind, "create"):
-            yield ok(_PART, kind, "kept")
+            yield ok(_PART, kind, "supported")
         else:
-            yield warning(_PART, kind, "not kept by this server", "nothing to do; left out")
+            yield warning(
+                _PART, kind, "not supported by this server", "nothing to do; none is written"
+            )
 
 
-def _permission(client: Client, known: Capabilities) -> Finding:
-    """A request that writes nothing, and that only who may write is let do."""
+def _permission(client: Client, known: Capabilities) -> CheckResult:
+    """Send a request that writes nothing, for which a client needs the right to write."""
     url, body = client.base, _EMPTY_TRANSACTION
     if not known.transaction:
-        # No resource at all: refused for want of a right first, else for what it is.
+        # Not a resource: a server that checks rights first answers 401 or 403, otherwise 400.
         url, body = f"{client.base}/Observation", b"{}"
     try:
         client.request("POST", url, body=body, budget=0)
     except HttpError as error:
-        if error.status in _NO_RIGHT:
+        if error.status in FORBIDDEN:
             return failed(
                 _PART,
                 "permission to write",
@@ -88,45 +93,49 @@ def _permission(client: Client, known: Capabilities) -> Finding:
             )
     except SourceError as error:
         return warning(_PART, "permission to write", str(error), "try again")
-    return ok(_PART, "permission to write", "not refused (nothing was written to find out)")
+    return ok(_PART, "permission to write", "not refused (nothing was written for this check)")
 
 
-def _lock(client: Client, known: Capabilities, job: RunConfig) -> Finding:
+def _lock(client: Client, known: Capabilities, config: RunConfig) -> CheckResult:
     if creation(known) == "own-id":
-        return ok(_PART, "lock", "none is needed")
+        return ok(_PART, "lock", "not needed")
     try:
-        with target_lock(client.base, state_folder(job.settings)):
+        with target_lock(client.base, state_folder(config.settings)):
             return ok(_PART, "lock", "free")
     except LockedError as error:
-        return failed(_PART, "lock", str(error), "wait for its end", LockedError.exit_code)
+        return failed(
+            _PART, "lock", str(error), "wait until that run has ended", LockedError.exit_code
+        )
     except UsageError as error:
-        return failed(_PART, "lock", str(error), "mend the state folder", UsageError.exit_code)
+        return failed(_PART, "lock", str(error), "correct the state folder", UsageError.exit_code)
 
 
-def _standing(client: Client, job: RunConfig) -> Finding:
+def _published(client: Client, config: RunConfig) -> CheckResult:
     searcher = Searcher(client)
     try:
-        stand = all_published(searcher, job.origin, client.base)
+        published = all_published(searcher, config.origin, client.base)
     except SourceError as error:
         return failed(
             _PART,
-            "what stands there",
+            "published endpoints",
             str(error),
-            "our own endpoints must be found: Observation?identifier=",
+            "the server must support the search Observation?identifier=",
             TargetError.exit_code,
         )
     finally:
         searcher.close()
-    doubles = sorted(name for name, standings in stand.items() if len(standings) > 1)
-    if doubles:
-        names = ", ".join(f"Observation/{one.id}" for name in doubles[:3] for one in stand[name])
+    duplicates = sorted(name for name, found in published.items() if len(found) > 1)
+    if duplicates:
+        names = ", ".join(
+            f"Observation/{one.id}" for name in duplicates[:3] for one in published[name]
+        )
         return failed(
             _PART,
-            "what stands there",
-            f"{len(doubles)} identifiers stand on more than one resource: {names}"
-            f"{' ...' if len(doubles) > 3 else ''}",
-            "delete the wrong ones",
+            "published endpoints",
+            f"{len(duplicates)} identifiers are on more than one resource: {names}"
+            f"{' ...' if len(duplicates) > 3 else ''}",
+            "delete the duplicates",
             TargetError.exit_code,
         )
-    ours = sum(one.ours for standings in stand.values() for one in standings)
-    return ok(_PART, "what stands there", f"{ours} endpoints of this source and protocol")
+    ours = sum(one.ours for found in published.values() for one in found)
+    return ok(_PART, "published endpoints", f"{ours} endpoints of this source and protocol")

@@ -1,15 +1,15 @@
-"""Questionnaires, and how well they fit the instruments."""
+"""The questionnaires in a source, and how well they fit the instruments."""
 
 import re
 from collections.abc import Iterable
 
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.schema import Questionnaire, QuestionnaireItem
-from fhircryo.setup.survey.suggest import Suggester
+from fhircryo.setup.survey.counts import MIN_SHOWN, FormCounts, FormKey, LinkIdCounts
+from fhircryo.setup.survey.suggestions import Suggester
 from fhircryo.setup.survey.survey_json import Candidate, Fit, FormRow, LinkRow
-from fhircryo.setup.survey.tally import FEW, Form, FormKey, Link
 
-#: Different numbers or codes that answers to one linkId may have and be shown.
+#: Numbers or codes of the answers to a linkId are shown if at most this many differ.
 _MOST_VALUES = 20
 _MOST_LINKS = 200
 _PART = re.compile(r"[a-z]*\d+[a-z]?(?![a-z0-9])|[a-z]+", re.IGNORECASE)
@@ -17,9 +17,9 @@ _NUMBERED = re.compile(r"q(\d+[a-z]?)")
 
 
 def form_rows(
-    forms: dict[FormKey, Form], mappings: Mappings, suggester: Suggester
+    forms: dict[FormKey, FormCounts], mappings: Mappings, suggester: Suggester
 ) -> list[FormRow]:
-    """The forms, the most answered first."""
+    """Return a row for each questionnaire, the most answered first."""
     rows = [
         _row(canonical, form, mappings, suggester)
         for (canonical, _), form in _merged(forms).items()
@@ -27,10 +27,10 @@ def form_rows(
     return sorted(rows, key=lambda row: (-row.responses, row.canonical, len(row.links)))
 
 
-def _merged(forms: dict[FormKey, Form]) -> dict[FormKey, Form]:
-    """A form that is not named, and answered in part, is the one that has all its linkIds."""
-    found: dict[FormKey, Form] = {}
-    for key, form in sorted(forms.items(), key=lambda one: (-len(one[0][1]), sorted(one[0][1]))):
+def _merged(forms: dict[FormKey, FormCounts]) -> dict[FormKey, FormCounts]:
+    """Merge responses without a canonical URL into those that have all of their linkIds."""
+    found: dict[FormKey, FormCounts] = {}
+    for key, form in sorted(forms.items(), key=lambda item: (-len(item[0][1]), sorted(item[0][1]))):
         whole = next((other for other in found if not key[0] and key[1] <= other[1]), None)
         if whole is None:
             found[key] = form
@@ -39,7 +39,7 @@ def _merged(forms: dict[FormKey, Form]) -> dict[FormKey, Form]:
     return found
 
 
-def _row(canonical: str, form: Form, mappings: Mappings, suggester: Suggester) -> FormRow:
+def _row(canonical: str, form: FormCounts, mappings: Mappings, suggester: Suggester) -> FormRow:
     known = {key for keys in form.known_as for key in keys}
     named = {
         key
@@ -54,7 +54,7 @@ def _row(canonical: str, form: Form, mappings: Mappings, suggester: Suggester) -
         sorted(named),
         [_link_row(link_id, link) for link_id, link in list(form.links.items())[:_MOST_LINKS]],
     )
-    by_words = suggester.forms([canonical, *form.links])
+    by_words = suggester.questionnaires([canonical, *form.links])
     fits = [
         _fit(one.questionnaire, form.links)
         for one in mappings.merged.questionnaires.by_key.values()
@@ -65,21 +65,21 @@ def _row(canonical: str, form: Form, mappings: Mappings, suggester: Suggester) -
             row.fits.append(fit)
     row.fits.sort(key=lambda fit: (fit.other > 0, -len(fit.items)))
     if not named:
-        remark = "" if by_words else "by its linkIds and answers alone; it may be anything"
+        remark = "" if by_words else "by its linkIds and answers alone, so it may be another form"
         row.candidates = [Candidate(fit.questionnaire, remark) for fit in row.fits]
     return row
 
 
-def _link_row(link_id: str, link: Link) -> LinkRow:
-    row = LinkRow(link_id, dict(sorted(link.kinds.items())))
-    if len(link.numbers) <= _MOST_VALUES and len(link.few) >= FEW:
+def _link_row(link_id: str, link: LinkIdCounts) -> LinkRow:
+    row = LinkRow(link_id, dict(sorted(link.types.items())))
+    if len(link.numbers) <= _MOST_VALUES and len(link.some_patients) >= MIN_SHOWN:
         row.numbers = [min(link.numbers), max(link.numbers)] if link.numbers else []
     if len(link.codes) <= _MOST_VALUES:
         row.codes = [list(code) for code in sorted(link.codes)]
     return row
 
 
-def _fit(questionnaire: Questionnaire, links: dict[str, Link]) -> Fit:
+def _fit(questionnaire: Questionnaire, links: dict[str, LinkIdCounts]) -> Fit:
     found: dict[str, str] = {}
     alike: list[str] = []
     by_name = _names(links)
@@ -102,17 +102,17 @@ def _fit(questionnaire: Questionnaire, links: dict[str, Link]) -> Fit:
 
 
 def _names(links: Iterable[str]) -> dict[str, str]:
-    """By what an item may be called (q1, 29, amount), the first linkId that is called so."""
+    """The first linkId for each of its parts that may name an item, such as q1, 29 or amount."""
     found: dict[str, str] = {}
     for link in links:
         for part in _PART.findall(link.casefold()):
             found.setdefault(part, link)
             if any(letter.isdigit() for letter in part):
-                break  # what follows the first number is the form tool's
+                break  # the form tool adds what follows the first number
     return found
 
 
-def _count(fit: Fit, item: QuestionnaireItem, link: Link) -> None:
+def _count(fit: Fit, item: QuestionnaireItem, link: LinkIdCounts) -> None:
     allowed = frozenset(item.numbers)
     for number, times in link.numbers.items():
         if number in allowed:

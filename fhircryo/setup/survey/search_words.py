@@ -1,4 +1,4 @@
-"""The words by which something of a site may be one of ours: `mappings/words.yaml`, compared."""
+"""The words that suggest a mapping (`mappings/words.yaml`), and their comparison with names."""
 
 import re
 import unicodedata
@@ -20,13 +20,17 @@ Patterns = tuple[Text, ...]
 
 
 def plain(text: str) -> str:
-    """Words in small letters without diacritics, a space between; letters and digits parted."""
-    return " ".join(_WORD.findall(_simple(text)))
+    """Return the words of a text in lower case, without diacritics, separated by one space.
+
+    Letters and digits are separate words: ``PSA01`` becomes ``psa 01``.
+    """
+    return " ".join(_WORD.findall(_lower_case(text)))
 
 
-def _simple(text: str) -> str:
-    parted = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(letter for letter in parted if not unicodedata.combining(letter))
+def _lower_case(text: str) -> str:
+    """A text in lower case without diacritics."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
 
 
 @cache
@@ -34,34 +38,40 @@ def _compiled(patterns: Patterns) -> re.Pattern[str]:
     found = []
     for pattern in patterns:
         words = [
-            re.escape(word).replace(r"\*", "[^ ]*") for word in _PATTERN.findall(_simple(pattern))
+            re.escape(word).replace(r"\*", "[^ ]*")
+            for word in _PATTERN.findall(_lower_case(pattern))
         ]
         found.append(" ".join(words))
     return re.compile(f"(?:^| )(?:{'|'.join(found)})(?= |$)")
 
 
-def holds(patterns: Patterns, words: str) -> bool:
-    """Whether one of the patterns is in a text that was made plain."""
+def contains(words: str, patterns: Patterns) -> bool:
+    """Return whether plain words contain one of the patterns."""
     return bool(patterns) and _compiled(patterns).search(words) is not None
 
 
-class Said(NamedTuple):
-    """What is said of something: its names made plain, and its code where it has one."""
+class Description(NamedTuple):
+    """How the source describes something: by its names as plain words, and by its code if any."""
 
     words: str
     system: str = ""
     code: str = ""
 
     @classmethod
-    def of(cls, names: Iterable[str | None], system: str = "", code: str = "") -> "Said":
-        """Names are displays and texts; the code is one, too."""
-        # A mark between: no pattern reaches from one name into the next.
+    def of(cls, names: Iterable[str | None], system: str = "", code: str = "") -> "Description":
+        """Return the description by displays, texts and a code; the code counts as a name too."""
+        # The separator prevents that a pattern matches across two names.
         words = " / ".join(plain(name) for name in (*names, code) if name)
         return cls(words, system, code)
 
 
 class Rule(StrictModel):
-    """When something may be ours."""
+    """A condition on a description under which a mapping is suggested.
+
+    ``any``: it contains one of these words; ``with``: and one of these; ``without``: and none of
+    these. ``codes``: its code begins with one of these; ``systems``: its code system contains one
+    of these. ``status``: the resource has one of these statuses.
+    """
 
     any: Patterns = ()
     with_: Annotated[Patterns, Field(alias="with")] = ()
@@ -72,44 +82,47 @@ class Rule(StrictModel):
     remark: str = ""
 
     @model_validator(mode="after")
-    def _something(self) -> Self:
+    def _has_condition(self) -> Self:
         if not (self.any or self.codes):
             raise ValueError("any or codes is needed")
         return self
 
-    def holds(self, said: Said) -> bool:
-        """Whether it holds, the status aside."""
-        if self.any and not holds(self.any, said.words):
+    def matches(self, description: Description) -> bool:
+        """Return whether the rule matches a description; the status is not compared."""
+        if self.any and not contains(description.words, self.any):
             return False
-        if self.with_ and not holds(self.with_, said.words):
+        if self.with_ and not contains(description.words, self.with_):
             return False
-        if self.codes and not said.code.startswith(self.codes):
+        if self.codes and not description.code.startswith(self.codes):
             return False
-        if self.systems and not any(one in said.system.lower() for one in self.systems):
+        if self.systems and not any(one in description.system.lower() for one in self.systems):
             return False
-        return not holds(self.without, said.words)
+        return not contains(description.words, self.without)
 
 
-class Listed(StrictModel):
-    """The rules of a concept or instrument; ``search``: texts to ask a server for."""
+class SearchRules(StrictModel):
+    """The rules of a concept or instrument; ``search``: texts for which to search a server."""
 
     search: tuple[Text, ...] = ()
     rules: tuple[Rule, ...]
 
 
 class ScaleWords(StrictModel):
-    """How a grading scale is called, and its grades beside their names."""
+    """The names of a grading scale, and further spellings of its grades."""
 
     any: Patterns
     short: Patterns = ()
     spellings: dict[Text, tuple[Text, ...]] = {}
 
 
-class Words(StrictModel):
-    """All words."""
+class SearchWords(StrictModel):
+    """The whole of `mappings/words.yaml`.
 
-    concepts: dict[Key, Listed]
-    instruments: dict[Key, Listed]
+    ``beside_grades``: words beside a grade that do not change it, such as "grade".
+    """
+
+    concepts: dict[Key, SearchRules]
+    instruments: dict[Key, SearchRules]
     scales: dict[Key, ScaleWords]
     beside_grades: tuple[Text, ...]
 
@@ -122,21 +135,25 @@ class Words(StrictModel):
         return self
 
     @cached_property
-    def _beside(self) -> frozenset[str]:
+    def _ignored(self) -> frozenset[str]:
         return frozenset(self.beside_grades)
 
     def scale_of(self, words: str) -> str:
-        """The scale that a plain text names, where a grade may stand; empty: none."""
+        """Return the scale that plain words name; empty if they name none."""
         for key, scale in self.scales.items():
-            if holds(scale.any + scale.short, words):
+            if contains(words, scale.any + scale.short):
                 return key
         return ""
 
     def grade_of(self, words: str, scale: str, order: Iterable[str]) -> str:
-        """The grade that a plain text is, but for the scale's name and words beside; or empty."""
+        """Return the grade that plain words spell; empty if they say anything else.
+
+        The name of the scale and the words of ``beside_grades`` are ignored. ``order``: the
+        scale's grades.
+        """
         own = self.scales[scale]
         rest = _compiled(own.any + own.short).sub(" ", words).split()
-        left = "".join(word for word in rest if word not in self._beside)
+        left = "".join(word for word in rest if word not in self._ignored)
         for grade in order:
             if left in (grade.casefold(), *own.spellings.get(grade, ())):
                 return grade
@@ -144,10 +161,14 @@ class Words(StrictModel):
 
 
 class _WordsFile(StrictModel):
-    words: Words
+    words: SearchWords
 
 
-def load_words() -> Words:
-    """The shipped words."""
+def load_words() -> SearchWords:
+    """Return the shipped words.
+
+    Raises:
+        UsageError: the file is damaged.
+    """
     document = read_document(shipped("mappings") / "words.yaml")
     return validate(_WordsFile, document.content, document).words

@@ -1,4 +1,4 @@
-"""What a survey says, as `survey.json` holds it."""
+"""The result of a survey, in the form of `survey.json`."""
 
 from decimal import Decimal
 from typing import Any
@@ -8,14 +8,15 @@ import msgspec
 Number = int | Decimal
 
 
-class _Part(msgspec.Struct, omit_defaults=True):
-    pass
+class _Row(msgspec.Struct, omit_defaults=True):
+    """A part of the survey; members with a default value are left out of the JSON."""
 
 
-class Candidate(_Part):
-    """What something may be: a concept, scale or instrument; why, or what to ask.
+class Candidate(_Row):
+    """What something may be.
 
-    ``status``: only with one of these.
+    ``of``: a concept, scale or instrument; ``remark``: why, or what to ask; ``status``: the
+    candidate holds only for resources with one of these statuses.
     """
 
     of: str
@@ -24,10 +25,11 @@ class Candidate(_Part):
     status: list[str] = []
 
 
-class ResultRow(_Part):
-    """How results are recorded, and in which unit; ``known``: the unit can be read as PSA.
+class ResultRow(_Row):
+    """One way in which results are recorded, and their unit.
 
-    ``quartiles``: of the numbers, by the inclusive method; none where too few.
+    ``known``: whether PSA can be read in this unit; ``quartiles``: of the numbers, by the inclusive
+    method; empty if there are too few numbers or patients.
     """
 
     how: str
@@ -37,8 +39,8 @@ class ResultRow(_Part):
     quartiles: list[Number] = []
 
 
-class Beside(_Part):
-    """What stands in another element of the same resources."""
+class OtherElementRow(_Row):
+    """A value of another element of the same resources, as text or as code."""
 
     element: str
     resources: int
@@ -47,11 +49,13 @@ class Beside(_Part):
     code: str = ""
 
 
-class CodeRow(_Part):
-    """A code, or a text that stands alone, in an element of a type.
+class CodeRow(_Row):
+    """A code, or a text without a code, in an element of a resource type.
 
-    ``mapped``: how many resources it gives a meaning, by meaning; ``by_other``: how many have one
-    by another code; ``in_part``: it is mapped, and counts under conditions only.
+    ``mapped``: the number of resources by the concept or instrument to which the code maps them;
+    ``by_other``: the number of resources that another of their codes maps; ``in_part``: the code is
+    mapped, but only under conditions that some of the resources do not meet; ``beside``: the values
+    of other elements.
     """
 
     resource: str
@@ -68,18 +72,18 @@ class CodeRow(_Part):
     in_part: bool = False
     candidate: Candidate | None = None
     results: list[ResultRow] = []
-    beside: list[Beside] = []
+    beside: list[OtherElementRow] = []
 
     @property
     def name(self) -> str:
-        """How it is called."""
+        """The code with its system, or the text, as it is shown."""
         if self.code:
             return f"{self.system}|{self.code}"
         return f"text {self.text!r}" if self.text else "(no code)"
 
 
-class GradeRow(_Part):
-    """What stands where a grade may stand; ``scale`` and ``grade``: as it is read."""
+class GradeRow(_Row):
+    """A value in a place for grades; ``scale``, ``grade``: the grade that a run reads from it."""
 
     place: str
     resources: int
@@ -92,8 +96,12 @@ class GradeRow(_Part):
     candidate: Candidate | None = None
 
 
-class PlaceRow(_Part):
-    """A place where grades may stand; ``others``: values that are none, and are not shown."""
+class PlaceRow(_Row):
+    """A place in which grades may be recorded.
+
+    ``read``: whether a run reads it; ``others``: the number of values that cannot be grades, which
+    are not shown.
+    """
 
     place: str
     resources: int
@@ -105,8 +113,8 @@ class PlaceRow(_Part):
     candidate: Candidate | None = None
 
 
-class LinkRow(_Part):
-    """A linkId: how often answered, with what."""
+class LinkRow(_Row):
+    """A linkId: the number of answers by type, the range of the numbers, and the codes."""
 
     link_id: str
     answers: dict[str, int]
@@ -114,11 +122,13 @@ class LinkRow(_Part):
     codes: list[list[str]] = []
 
 
-class Fit(_Part):
-    """How well a form fits a questionnaire: items found of those needed, and their answers.
+class Fit(_Row):
+    """How well a form fits a questionnaire.
 
-    ``items``: by item, the linkId; ``by_likeness``: of those, the linkIds that are not mapped.
-    ``allowed`` and ``other``: answers that are numbers; ``scored`` and ``unscored``: coded ones.
+    ``items``: the linkId of each item that was found; ``needed``: the number of items of the
+    questionnaire; ``by_likeness``: the linkIds that are not mapped but similar. ``allowed``,
+    ``other``: the number of numeric answers that the item allows, and does not allow; ``scored``,
+    ``unscored``: the number of coded answers with and without a score.
     """
 
     questionnaire: str
@@ -131,8 +141,8 @@ class Fit(_Part):
     unscored: int = 0
 
 
-class FormRow(_Part):
-    """The responses to one questionnaire, or of none that is named, with the same linkIds."""
+class FormRow(_Row):
+    """The responses to one questionnaire; without a canonical URL, those with the same linkIds."""
 
     responses: int
     patients: int
@@ -144,10 +154,11 @@ class FormRow(_Part):
     candidates: list[Candidate] = []
 
 
-class SearchRow(_Part):
-    """What a server was asked for, and gave; ``all``: there was no more.
+class SearchRow(_Row):
+    """A search on a server, and what it returned.
 
-    ``total``: how many it says there are. ``refused``: what it answered instead.
+    ``all``: every page was read; ``total``: the number of matches by the server; ``refused``: why
+    the server refused the search.
     """
 
     asked: str
@@ -158,8 +169,13 @@ class SearchRow(_Part):
     refused: str = ""
 
 
-class Survey(_Part):
-    """All of it. ``requests`` and ``searches``: of a server, of which only a sample is read."""
+class Survey(_Row):
+    """The survey of a source.
+
+    ``sample``: the source is a server, of which only a sample was read, by ``searches`` and
+    ``requests``; ``set_aside``: the number of resources that were counted but not surveyed, by
+    reason; ``hidden_texts``: the number of resources by type whose text is not shown.
+    """
 
     fhircryo: str
     source: str
@@ -178,13 +194,13 @@ class Survey(_Part):
     searches: list[SearchRow] = []
 
     def as_json(self) -> bytes:
-        """As it is written; numbers exact."""
+        """Return the content of `survey.json`; numbers keep all their digits."""
         encoder = msgspec.json.Encoder(decimal_format="number")
         return msgspec.json.format(encoder.encode(self), indent=1) + b"\n"
 
     @property
     def candidates(self) -> list[Any]:
-        """Everything that looks like ours and is not mapped."""
+        """Everything that is not mapped and may be a concept, scale or instrument."""
         found: list[Any] = [row for row in self.codes if row.candidate is not None]
         for place in self.grades:
             found += [place] if place.candidate is not None else []

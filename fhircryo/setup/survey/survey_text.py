@@ -1,10 +1,10 @@
-"""A survey as a table of 100 columns."""
+"""A survey as text of at most 100 columns."""
 
 import unicodedata
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from fhircryo.setup.survey.count_resources import KINDS
+from fhircryo.setup.survey.counts import AS_NUMBER, AS_TEXT
 from fhircryo.setup.survey.survey_json import (
     Candidate,
     CodeRow,
@@ -14,32 +14,32 @@ from fhircryo.setup.survey.survey_json import (
     ResultRow,
     Survey,
 )
-from fhircryo.setup.survey.tally import AS_NUMBER, AS_TEXT
+from fhircryo.sources.resource_types import SURVEYED_TYPES
 
 _WIDTH = 100
 _NAME = 69
 _MOST_OTHERS = 10
-_MOST_BESIDE = 4
+_MOST_VALUES = 4
 _INDENT = "      "
-# What is told only where it differs.
+# Elements that are shown only if their values differ.
 _OFTEN_ONE = frozenset({"status", "category"})
-#: Types whose resources count whatever their code.
+#: Types whose resources are used whatever their code.
 _ANY_CODE = frozenset({"AdverseEvent"})
 
 Lines = Iterator[str]
 
 
 def printable(text: str) -> str:
-    """A text of the source as it may go to a terminal: no control characters, no line breaks."""
+    """Return a text of the source without control characters and line breaks."""
     return "".join(" " if unicodedata.category(letter)[0] in "CZ" else letter for letter in text)
 
 
-def show(survey: Survey) -> Lines:
-    """The lines."""
+def survey_lines(survey: Survey) -> Lines:
+    """Return the lines of a survey."""
     total = sum(survey.types.values())
-    counts = [f"{kind} {survey.types.get(kind, 0)}" for kind in KINDS]
-    of_others = total - sum(survey.types.get(kind, 0) for kind in KINDS)
-    of = f"{total} resources; those surveyed are of {survey.patients} patients"
+    counts = [f"{kind} {survey.types.get(kind, 0)}" for kind in SURVEYED_TYPES]
+    of_others = total - sum(survey.types.get(kind, 0) for kind in SURVEYED_TYPES)
+    of = f"{total} resources; the surveyed ones belong to {survey.patients} patients"
     yield from _wrapped(f"{survey.source}: {of}", "")
     yield from _wrapped(", ".join([*counts, f"others {of_others}"]), "  ")
     if survey.sample:
@@ -47,11 +47,11 @@ def show(survey: Survey) -> Lines:
     for name in survey.passed_over:
         yield f"  not read: {printable(name)}"
     for what, number in survey.set_aside.items():
-        yield f"  not looked at: {number} ({what})"
+        yield f"  not surveyed: {number} ({what})"
     candidates = [row for row in survey.codes if row.candidate is not None]
     mapped = [row for row in survey.codes if row.candidate is None and row.mapped]
     others = [row for row in survey.codes if row.candidate is None and not row.mapped]
-    yield from _codes("LOOK LIKE OURS AND ARE NOT MAPPED: a person decides", candidates)
+    yield from _codes("CANDIDATES THAT ARE NOT MAPPED: a person must decide", candidates)
     yield from _codes("MAPPED", mapped)
     yield from _forms(survey.forms)
     yield from _places(survey.grades)
@@ -62,7 +62,7 @@ def _sample(survey: Survey) -> Lines:
     read = sum(search.pages for search in survey.searches)
     yield (
         f"  A SAMPLE: {len(survey.searches)} searches, {read} pages, {survey.requests} requests;"
-        " not all that the server holds"
+        " the server may hold more"
     )
     for search in survey.searches:
         if search.refused:
@@ -81,14 +81,14 @@ def _heading(words: str) -> Lines:
 def _line(name: str, resources: int, patients: int, years: list[str]) -> str:
     shown = printable(name)
     if len(shown) > _NAME:
-        # The end tells codes of one system apart.
+        # The end is kept because it distinguishes the codes of one system.
         shown = f"{shown[: _NAME // 2 - 3]}...{shown[-_NAME // 2 :]}"
     span = "-".join(dict.fromkeys(years))
     return f"  {shown:<{_NAME}} {resources:>9} {patients:>8} {span:>9}".rstrip()
 
 
 def _wrapped(text: str, indent: str = _INDENT) -> Lines:
-    """A long text on several lines, parted at spaces."""
+    """A long text on several lines, broken at spaces."""
     line = indent
     for word in text.split(" "):
         if len(line) + len(word) > _WIDTH and line.strip():
@@ -110,16 +110,16 @@ def _codes(heading: str, rows: list[CodeRow]) -> Lines:
         yield f" {kind}.{element}"
         for row in found:
             yield _line(row.name, row.resources, row.patients, row.years)
-            yield from _wrapped(_is(row))
+            yield from _wrapped(_meaning(row))
             if row.results:
                 yield from _wrapped(f"results: {'; '.join(map(_result, row.results))}")
-            yield from _beside(row)
+            yield from _other_elements(row)
 
 
-def _is(row: CodeRow) -> str:
+def _meaning(row: CodeRow) -> str:
     parts = [f"{printable(row.display)!r}:"] if row.display else []
     if row.candidate is not None:
-        parts.append(_maybe(row.candidate))
+        parts.append(_candidate_text(row.candidate))
     for meaning, number in row.mapped.items():
         of = "" if number == row.resources else f" ({number} of {row.resources})"
         parts.append(f"{meaning}{of}")
@@ -128,7 +128,7 @@ def _is(row: CodeRow) -> str:
     return " ".join(parts)
 
 
-def _maybe(candidate: Candidate) -> str:
+def _candidate_text(candidate: Candidate) -> str:
     grade = f" {candidate.grade}" if candidate.grade else ""
     remark = f" ({candidate.remark})" if candidate.remark else ""
     return f"{candidate.of}{grade}?{remark}"
@@ -145,16 +145,16 @@ def _result(row: ResultRow) -> str:
     return words
 
 
-def _beside(row: CodeRow) -> Lines:
+def _other_elements(row: CodeRow) -> Lines:
     for element, found in groupby(row.beside, lambda one: one.element):
         values = list(found)
         if element in _OFTEN_ONE and len(values) == 1:
             continue
         words = [
             f"{printable(one.text or f'{one.system}|{one.code}')!r} {one.resources}"
-            for one in values[:_MOST_BESIDE]
+            for one in values[:_MOST_VALUES]
         ]
-        more = f", {len(values) - _MOST_BESIDE} more" if len(values) > _MOST_BESIDE else ""
+        more = f", {len(values) - _MOST_VALUES} more" if len(values) > _MOST_VALUES else ""
         yield from _wrapped(f"{element} {', '.join(words)}{more}")
 
 
@@ -166,7 +166,7 @@ def _forms(rows: list[FormRow]) -> Lines:
         if row.known_as:
             yield f"{_INDENT}known as {', '.join(row.known_as)}"
         for candidate in row.candidates:
-            yield from _wrapped(_maybe(candidate))
+            yield from _wrapped(_candidate_text(candidate))
         for fit in row.fits:
             yield from _wrapped(_fit(fit))
         names = [f"{link.link_id} ({', '.join(link.answers) or 'no answer'})" for link in row.links]
@@ -177,7 +177,7 @@ def _forms(rows: list[FormRow]) -> Lines:
 def _fit(fit: Fit) -> str:
     words = f"{fit.questionnaire}: {len(fit.items)} of {fit.needed} items"
     if fit.by_likeness:
-        words += f", {len(fit.by_likeness)} by linkIds that are alike"
+        words += f", {len(fit.by_likeness)} by similar linkIds"
     for number, what in (
         (fit.allowed, "answers allowed"),
         (fit.other, "answers NOT allowed"),
@@ -194,30 +194,30 @@ def _places(rows: list[PlaceRow]) -> Lines:
     for row in rows:
         yield _line(row.place, row.resources, row.patients, [])
         if not row.read:
-            maybe = f": {_maybe(row.candidate)}" if row.candidate is not None else ""
+            maybe = f": {_candidate_text(row.candidate)}" if row.candidate is not None else ""
             yield from _wrapped(f"not read{maybe}")
         for one in row.values:
             name = f"{one.system}|{one.code}" if one.code else repr(one.text)
             known = f"{one.scale} {one.grade}" if one.grade else ""
-            meaning = _maybe(one.candidate) if one.candidate is not None else known
+            meaning = _candidate_text(one.candidate) if one.candidate is not None else known
             yield from _wrapped(printable(f"{name} {one.resources}: {meaning}"))
         if row.others:
-            yield f"{_INDENT}{row.others} values that are no grades"
+            yield f"{_INDENT}{row.others} values that are not grades"
 
 
 def _others(rows: Iterable[CodeRow], hidden: dict[str, int]) -> Lines:
     for (kind, element), found in groupby(rows, lambda row: (row.resource, row.element)):
         listed = list(found)
         more = f", the {_MOST_OTHERS} most frequent" if len(listed) > _MOST_OTHERS else ""
-        words = "COUNT WHATEVER THE CODE" if kind in _ANY_CODE else "NOT MAPPED"
+        words = "USED WHATEVER THE CODE" if kind in _ANY_CODE else "NOT MAPPED"
         yield from _heading(f"{words}: {kind}.{element}, {len(listed)} different{more}")
         for row in listed[:_MOST_OTHERS]:
             yield _line(row.name, row.resources, row.patients, row.years)
             words = f"{printable(row.display)!r}" if row.display else ""
-            beside = f"{row.by_other} mapped by another code" if row.by_other else ""
-            if words or beside:
-                yield from _wrapped("; ".join(filter(None, (words, beside))))
+            by_other = f"{row.by_other} mapped by another code" if row.by_other else ""
+            if words or by_other:
+                yield from _wrapped("; ".join(filter(None, (words, by_other))))
     if hidden:
         yield ""
     for kind, number in hidden.items():
-        yield f"Not shown: {number} {kind} with a text alone, of few patients"
+        yield f"Not shown: {number} {kind} resources without a code, whose text few patients have"

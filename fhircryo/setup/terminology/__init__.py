@@ -1,1 +1,1 @@
-"""Our code systems, value sets and concept maps as FHIR."""
+"""The code systems, value sets and concept maps of fhircryo as FHIR resources."""

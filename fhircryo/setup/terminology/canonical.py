@@ -1,4 +1,4 @@
-"""What all of our terminology resources have in common."""
+"""The elements that all terminology resources have in common."""
 
 from typing import Any
 
@@ -8,7 +8,10 @@ Resource = dict[str, Any]
 
 
 def canonical(kind: str, key: str, base: str, title: str, description: str) -> Resource:
-    """The beginning of a CodeSystem, ValueSet or ConceptMap: the same for the same version."""
+    """Return the first elements of a CodeSystem, ValueSet or ConceptMap.
+
+    They hold no date, so that a version of fhircryo always writes the same bytes.
+    """
     words = "".join(part.capitalize() for part in key.split("-"))
     return {
         "resourceType": kind,
@@ -25,5 +28,5 @@ def canonical(kind: str, key: str, base: str, title: str, description: str) -> R
 
 
 def url(kind: str, key: str, base: str) -> str:
-    """Where it is said to stand."""
+    """Return the canonical URL of a terminology resource."""
     return f"{base}/{kind}/{key}"

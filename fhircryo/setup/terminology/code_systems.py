@@ -1,4 +1,4 @@
-"""Our own code systems, with all of their codes."""
+"""The code systems of fhircryo, with all of their codes."""
 
 from collections.abc import Iterable, Mapping
 
@@ -18,7 +18,7 @@ from fhircryo.setup.terminology.descriptions import TerminologyWords
 def code_systems(
     mappings: Mappings, protocols: Iterable[Protocol], words: TerminologyWords
 ) -> list[Resource]:
-    """All of them. ``protocols``: whose time points there are."""
+    """Return all code systems; the one of time points holds those of ``protocols``."""
     contents: dict[str, Mapping[str, str]] = {
         "endpoint": _endpoints(mappings),
         "component": words.components,
@@ -29,8 +29,8 @@ def code_systems(
         "concept": {key: mappings.concepts[key].words for key in CONCEPTS},
     }
     found = [
-        _code_system(key, said.title, said.words, contents[key], mappings.base)
-        for key, said in words.code_systems.items()
+        _code_system(key, system.title, system.words, contents[key], mappings.base)
+        for key, system in words.code_systems.items()
     ]
     for scale in mappings.scales.values():
         key = scale.system.rpartition("/")[2]
@@ -53,7 +53,7 @@ def _code_system(
 
 
 def _endpoints(mappings: Mappings) -> dict[str, str]:
-    """The catalogue; those of questionnaires once for each instrument."""
+    """The endpoints of the catalogue; those of questionnaires once for each instrument."""
     found: dict[str, str] = {}
     for endpoint in CATALOGUE:
         if endpoint in (PROM_SCORE, PROM_CHANGE):

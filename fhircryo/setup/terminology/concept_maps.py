@@ -1,4 +1,4 @@
-"""Concept maps: codes of other systems to our concepts, grades and endpoints."""
+"""Concept maps from codes of other systems to the concepts, grades and endpoints of fhircryo."""
 
 from collections.abc import Iterable, Iterator
 from itertools import product
@@ -9,15 +9,15 @@ from fhircryo.mapping.concepts import CONCEPTS
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.schema import CONDITION_FIELDS, CodeRef, ConceptCode, TextRef
 from fhircryo.setup.terminology.canonical import Resource, canonical, url
-from fhircryo.setup.terminology.descriptions import TerminologyWords
+from fhircryo.setup.terminology.descriptions import TerminologyWords, with_notices
 
 #: https://hl7.org/fhir/R4/valueset-concept-map-equivalence.html: the target says less.
 _WIDER = "wider"
 _EQUIVALENT = "equivalent"
 
 
-class _Pair(NamedTuple):
-    """A code and what it is here."""
+class _CodeMapping(NamedTuple):
+    """A code of another system and the target to which it maps."""
 
     system: str
     code: str
@@ -25,7 +25,7 @@ class _Pair(NamedTuple):
 
 
 def concept_maps(mappings: Mappings, words: TerminologyWords) -> list[Resource]:
-    """Those that map something."""
+    """Return all concept maps that map at least one code."""
     base = mappings.base
     concepts = canonical(
         "ConceptMap", "concept", base, "Codes to concepts", "What the codes of a record mean here"
@@ -34,31 +34,30 @@ def concept_maps(mappings: Mappings, words: TerminologyWords) -> list[Resource]:
         "ConceptMap", "score", base, "Codes to scores", "Codes of Observations that hold a score"
     )
     found = [
-        _map(concepts, _concepts(mappings), url("CodeSystem", "concept", base)),
-        _map(scores, _scores(mappings), url("CodeSystem", "endpoint", base)),
+        _with_groups(concepts, _concepts(mappings), url("CodeSystem", "concept", base)),
+        _with_groups(scores, _scores(mappings), url("CodeSystem", "endpoint", base)),
     ]
     for key, layered in mappings.merged.scales.items():
         title = f"Codes to {layered.scale.words} grades"
         made = canonical("ConceptMap", f"grade-{key}", base, title, title)
-        pairs = (
-            _Pair(code.system, code.code, {"code": code.grade, "equivalence": _EQUIVALENT})
+        grades = (
+            _CodeMapping(code.system, code.code, {"code": code.grade, "equivalence": _EQUIVALENT})
             for code, _ in layered.codes
         )
-        found.append(_map(made, pairs, layered.scale.system))
-    for one in found:
-        systems = {group["source"] for group in one["group"]}
-        notices = [notice for system, notice in words.notices.items() if system in systems]
-        if notices:
-            one["copyright"] = " ".join(notices)
-    return [one for one in found if one["group"]]
+        found.append(_with_groups(made, grades, layered.scale.system))
+    return [
+        with_notices(made, words, (group["source"] for group in made["group"]))
+        for made in found
+        if made["group"]
+    ]
 
 
-def _map(made: Resource, pairs: Iterable[_Pair], target: str) -> Resource:
+def _with_groups(made: Resource, mappings: Iterable[_CodeMapping], target: str) -> Resource:
     groups: dict[str, dict[str, list[Resource]]] = {}
-    for system, code, one in pairs:
-        # Our own codes are what they are.
+    for system, code, target_code in mappings:
+        # The codes of the target system itself need no mapping.
         if system != target:
-            groups.setdefault(system, {}).setdefault(code, []).append(one)
+            groups.setdefault(system, {}).setdefault(code, []).append(target_code)
     made["group"] = [
         {
             "source": system,
@@ -70,7 +69,7 @@ def _map(made: Resource, pairs: Iterable[_Pair], target: str) -> Resource:
     return made
 
 
-def _concepts(mappings: Mappings) -> Iterator[_Pair]:
+def _concepts(mappings: Mappings) -> Iterator[_CodeMapping]:
     for key, known in CONCEPTS.items():
         for code, _ in mappings.merged.concepts[key].codes:
             for depends in _depends(code, known.resource):
@@ -79,19 +78,19 @@ def _concepts(mappings: Mappings) -> Iterator[_Pair]:
                     target["comment"] = "and every code that begins with this one"
                 if depends:
                     target["dependsOn"] = depends
-                yield _Pair(code.system, code.code, target)
+                yield _CodeMapping(code.system, code.code, target)
 
 
-def _scores(mappings: Mappings) -> Iterator[_Pair]:
+def _scores(mappings: Mappings) -> Iterator[_CodeMapping]:
     for form in mappings.merged.questionnaires.by_key.values():
         for score in form.questionnaire.scores:
             target = {"code": f"{PROM_SCORE.key}-{score.key}", "equivalence": "relatedto"}
             for code in score.observations:
-                yield _Pair(code.system, code.code, target)
+                yield _CodeMapping(code.system, code.code, target)
 
 
 def _depends(code: ConceptCode, resource: str) -> Iterator[list[Resource]]:
-    """What must stand beside a code: one value of each condition; each choice by itself."""
+    """The conditions of a code, as every combination of one value for each condition."""
     conditions = [(name, getattr(code, name)) for name in CONDITION_FIELDS if getattr(code, name)]
     for chosen in product(*(values for _, values in conditions)):
         yield [

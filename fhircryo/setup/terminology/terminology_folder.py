@@ -1,4 +1,4 @@
-"""Our terminology, each resource a file."""
+"""The terminology resources, and the folder with one file for each."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ from fhircryo.storage.atomic import PUBLIC, write_whole
 
 
 def terminology(mappings: Mappings, protocol: Protocol | None = None) -> list[Resource]:
-    """All resources; ``protocol``: one besides those that are shipped."""
+    """Return all resources; ``protocol``: one in addition to the shipped protocols."""
     words = load_terminology_words()
     protocols = [load_protocol(path) for path in protocol_files()]
     if protocol is not None:
@@ -27,12 +27,12 @@ def terminology(mappings: Mappings, protocol: Protocol | None = None) -> list[Re
     ]
 
 
-def export(resources: list[Resource], folder: Path) -> list[Path]:
-    """Write each to a file of its own; what else the folder holds stays.
+def write_terminology(resources: list[Resource], folder: Path) -> list[Path]:
+    """Write each resource to a file, and return the paths; other files in the folder are kept.
 
     Raises:
-        UsageError: the folder is a file.
-        TargetError: it cannot be written.
+        UsageError: there is a file in place of the folder.
+        TargetError: the folder cannot be written to.
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--fhir {folder}: a file, not a folder")
@@ -41,9 +41,9 @@ def export(resources: list[Resource], folder: Path) -> list[Path]:
     except OSError as error:
         raise TargetError(f"{folder}: cannot be written: {error.strerror}") from error
     paths = []
-    for one in resources:
-        path = folder / f"{one['resourceType']}-{one['id']}.json"
-        content = json.dumps(one, ensure_ascii=False, indent=1) + "\n"
+    for resource in resources:
+        path = folder / f"{resource['resourceType']}-{resource['id']}.json"
+        content = json.dumps(resource, ensure_ascii=False, indent=1) + "\n"
         write_whole(path, content.encode(), PUBLIC)
         paths.append(path)
     return paths

@@ -1,6 +1,6 @@
-"""Value sets: the codes of each concept, of all systems; grades; what endpoints are made of.
+"""Value sets: the codes of each concept and of each grading scale, and those of endpoints.
 
-Codes of others stand as codes alone, without their descriptions.
+Codes of other systems are included without their displays.
 """
 
 import re
@@ -11,25 +11,25 @@ from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.schema import CONDITION_FIELDS, ConceptCode
 from fhircryo.publish.observation_maker import YES_NO
 from fhircryo.setup.terminology.canonical import Resource, canonical, url
-from fhircryo.setup.terminology.descriptions import TerminologyWords
+from fhircryo.setup.terminology.descriptions import TerminologyWords, with_notices
 
 
 def concept_key(concept: str) -> str:
-    """How the value set of a concept is called."""
+    """Return the id of the value set of a concept."""
     return f"concept-{concept}"
 
 
 def grade_key(scale: str) -> str:
-    """How the value set of a scale's grades is called."""
+    """Return the id of the value set of a scale's grades."""
     return f"grade-{scale}"
 
 
 def value_sets(mappings: Mappings, words: TerminologyWords) -> list[Resource]:
-    """All that hold a code."""
+    """Return all value sets that hold at least one code."""
     found = [_concept(key, mappings) for key in CONCEPTS]
     found += [_grades(key, mappings) for key in sorted(SCALES)]
-    for key, said in words.code_systems.items():
-        made = canonical("ValueSet", key, mappings.base, said.title, said.words)
+    for key, system in words.code_systems.items():
+        made = canonical("ValueSet", key, mappings.base, system.title, system.words)
         include = [{"system": url("CodeSystem", key, mappings.base)}]
         found.append({**made, "compose": {"include": include}})
     yes_no = canonical(
@@ -38,7 +38,10 @@ def value_sets(mappings: Mappings, words: TerminologyWords) -> list[Resource]:
     include = [_include(YES_NO, ["Y", "N"])]
     found.append({**yes_no, "compose": {"include": include}})
     filled = [one for one in found if one["compose"]["include"]]
-    return [_with_notices(one, words) for one in filled]
+    return [
+        with_notices(made, words, (one["system"] for one in made["compose"]["include"]))
+        for made in filled
+    ]
 
 
 def _concept(key: str, mappings: Mappings) -> Resource:
@@ -49,7 +52,7 @@ def _concept(key: str, mappings: Mappings) -> Resource:
     if limited:
         description += f". Only under conditions: {', '.join(limited)}"
     if layered.texts:
-        description += f". Besides, {len(layered.texts)} texts that no value set can hold"
+        description += f". In addition, {len(layered.texts)} texts, which a value set cannot hold"
     made = canonical("ValueSet", concept_key(key), mappings.base, layered.words, description)
     compose = {"include": _includes(codes)}
     excluded = [
@@ -62,7 +65,7 @@ def _concept(key: str, mappings: Mappings) -> Resource:
 
 
 def _grades(key: str, mappings: Mappings) -> Resource:
-    """A scale's grades: our own, then those of other systems."""
+    """The grades of a scale: first its own codes, then those of other systems."""
     layered = mappings.merged.scales[key]
     scale = layered.scale
     title = f"{scale.words}: grades, of all systems"
@@ -77,11 +80,11 @@ def _grades(key: str, mappings: Mappings) -> Resource:
 def _includes(codes: list[ConceptCode]) -> list[Resource]:
     found = []
     for system in dict.fromkeys(code.system for code in codes):
-        mine = [code for code in codes if code.system == system]
-        exact = dict.fromkeys(code.code for code in mine if not code.descendants)
+        of_system = [code for code in codes if code.system == system]
+        exact = dict.fromkeys(code.code for code in of_system if not code.descendants)
         if exact:
             found.append(_include(system, exact))
-        found += [_prefix(system, code.code) for code in mine if code.descendants]
+        found += [_prefix(system, code.code) for code in of_system if code.descendants]
     return found
 
 
@@ -90,14 +93,6 @@ def _include(system: str, codes: Iterable[str]) -> Resource:
 
 
 def _prefix(system: str, code: str) -> Resource:
-    """Every code that begins with this one."""
+    """Include every code that begins with this one."""
     value = f"{re.escape(code)}.*"
     return {"system": system, "filter": [{"property": "code", "op": "regex", "value": value}]}
-
-
-def _with_notices(made: Resource, words: TerminologyWords) -> Resource:
-    systems = {one["system"] for one in made["compose"]["include"]}
-    notices = [notice for system, notice in words.notices.items() if system in systems]
-    if notices:
-        made["copyright"] = " ".join(notices)
-    return made

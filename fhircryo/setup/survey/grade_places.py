@@ -1,36 +1,36 @@
-"""Where grades stand, or may stand."""
+"""The places in which grades are or may be recorded."""
 
 from fhircryo.mapping.concepts import GRADINGS
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.normalise import folded
-from fhircryo.setup.survey.suggest import Suggester
+from fhircryo.setup.survey.counts import GradePlaceCounts
+from fhircryo.setup.survey.suggestions import Suggester
 from fhircryo.setup.survey.survey_json import Candidate, GradeRow, PlaceRow
-from fhircryo.setup.survey.tally import Place
 
 Value = tuple[str, str, str] | str
 
 
 def place_rows(
-    places: dict[tuple[str, str], Place], mappings: Mappings, suggester: Suggester
+    places: dict[tuple[str, str], GradePlaceCounts], mappings: Mappings, suggester: Suggester
 ) -> list[PlaceRow]:
-    """The places with what stands there, but for values that are no grades."""
+    """Return a row for each place with its values; those that cannot be grades are only counted."""
     rows = []
-    for (kind, what), place in sorted(places.items()):
+    for (kind, name), place in sorted(places.items()):
         row = PlaceRow(
-            f"{kind} {what}".strip(),
+            f"{kind} {name}".strip(),
             place.count,
             len(place.patients),
             read=kind == "AdverseEvent",
         )
         may_be = ""
         if kind == "extension":
-            row.read = what in mappings.extensions
-            row.scale = mappings.extensions.get(what, "")
-            may_be = "" if row.read else suggester.scale(what.rpartition("://")[2])
+            row.read = name in mappings.extensions
+            row.scale = mappings.extensions.get(name, "")
+            may_be = "" if row.read else suggester.scale(name.rpartition("://")[2])
             if may_be:
-                row.candidate = Candidate(may_be, "where grades of this scale stand?")
+                row.candidate = Candidate(may_be, "are grades of this scale recorded here?")
         elif kind != "AdverseEvent":
-            system, _, code = what.rpartition("|")
+            system, _, code = name.rpartition("|")
             for entry in mappings.codes.get((system, code), ()):
                 if entry.concept in GRADINGS:
                     row.read, row.scale = True, entry.of
@@ -49,7 +49,7 @@ def _add(
     mappings: Mappings,
     suggester: Suggester,
 ) -> None:
-    """Show a value that is a grade or may be one; count another."""
+    """Add a value that is or may be a grade to the row; count any other value."""
     made = GradeRow(row.place, number)
     if isinstance(value, tuple):
         made.system, made.code, made.display = value
@@ -59,7 +59,7 @@ def _add(
         made.text = value
         entry = mappings.grade_texts.get(folded(value))
         texts = [value]
-        # Where the scale is known, the grade's own name will do.
+        # If the scale is known, the name of the grade alone is enough.
         own = mappings.scales[scale].order if scale else ()
         found = next((grade for grade in own if folded(grade) == folded(value)), "")
         if found:
@@ -75,7 +75,7 @@ def _add(
 
 
 def _candidate(texts: list[str], known: str, suggester: Suggester) -> Candidate | None:
-    """A grade of a scale that is named in a text, or that stands where its scale is known."""
+    """A grade whose scale is named in a text, or known from the place; ``known``: that scale."""
     for text in texts:
         scale = suggester.scale(text)
         if scale:
@@ -88,7 +88,7 @@ def _candidate(texts: list[str], known: str, suggester: Suggester) -> Candidate 
                 return Candidate(known, grade=grade)
     return next(
         (
-            Candidate(scale, "it names the scale; which grade it is, only a person can say")
+            Candidate(scale, "it names the scale; a person must say which grade it is")
             for scale in map(suggester.scale, texts)
             if scale
         ),

@@ -1,0 +1,63 @@
+"""The words and the exit code of a command that writes endpoints to a FHIR server."""
+
+import sys
+from typing import TYPE_CHECKING
+
+from fhircryo.errors import DONE, REJECTED, UNREADABLE
+
+if TYPE_CHECKING:
+    from fhircryo.publish.difference import Change, PatientChanges
+    from fhircryo.publish.target_server import PushResult
+
+NOTHING_WRITTEN = (
+    "Nothing was written because part of the source could not be read. Correct the source, or use"
+    " --accept-unreadable."
+)
+
+
+def print_published(pushed: "PushResult") -> None:
+    """Print the counts of what was written on stderr; the changes of a dry run on stdout."""
+    from fhircryo.publish.difference import Action
+
+    if pushed.dry_run:
+        for patient in pushed.difference.changed():
+            print("\n".join(_patient_lines(patient)))
+    counts = pushed.difference.counts()
+    done = counts if pushed.dry_run else pushed.written.endpoints
+    lines = [f"NOT WRITTEN: Patient/{patient}: {why}" for patient, why in pushed.rejected.items()]
+    for action in (Action.NEW, Action.CHANGED, Action.RETRACTED):
+        lines.append(f"{action:<12} {done[action]:>10}")
+    lines.append(f"{Action.UNCHANGED:<12} {counts[Action.UNCHANGED]:>10}")
+    if pushed.rejected:
+        lines.append(f"not written  {len(pushed.rejected):>10}   patients")
+    if pushed.dry_run:
+        lines.append("This was a dry run: nothing was written.")
+    print("\n".join(lines), file=sys.stderr)
+
+
+def exit_code(pushed: "PushResult | None", unreadable: int) -> int:
+    """Return the exit code of a finished run; a rejection takes precedence over unreadable input.
+
+    ``pushed``: None if nothing was written; ``unreadable``: the number of lines or files.
+    """
+    if pushed is not None and pushed.rejected:
+        return REJECTED
+    return UNREADABLE if unreadable else DONE
+
+
+def _patient_lines(patient: "PatientChanges") -> list[str]:
+    """A line for each endpoint that changes, or one line if all are new or all are retracted."""
+    from fhircryo.publish.difference import Action
+
+    actions = {change.action for change in patient.changes}
+    alike = not patient.unchanged and len(actions) == 1 and actions != {Action.CHANGED}
+    if alike:
+        return [f"{actions.pop():<10} Patient/{patient.patient}: {len(patient.changes)} endpoints"]
+    return [_change_line(patient.patient, change) for change in patient.changes]
+
+
+def _change_line(patient: str, change: "Change") -> str:
+    arrow = " -> " if change.before and change.after else ""
+    return (
+        f"{change.action:<10} Patient/{patient} {change.name}: {change.before}{arrow}{change.after}"
+    )

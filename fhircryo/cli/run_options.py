@@ -1,0 +1,138 @@
+"""The run that a command's options and the settings describe."""
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fhircryo.errors import UsageError
+
+if TYPE_CHECKING:
+    from fhircryo.cli.progress import Stage
+    from fhircryo.record.patients import Selection
+    from fhircryo.runs.run_config import RunConfig
+    from fhircryo.settings import Settings
+    from fhircryo.sources.bulk_source import Bulk
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """The options that say what is computed, as they are on the command line.
+
+    ``patients``: a file or a Group; None: all. ``exclude``: a file of patients who objected.
+    """
+
+    source: str = ""
+    as_of: date | None = None
+    protocol: str | None = None
+    mappings: list[Path] | None = None
+    patients: str | None = None
+    exclude: Path | None = None
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether the run covers only some of the patients in the source."""
+        return self.patients is not None or self.exclude is not None
+
+    def config(self) -> "RunConfig":
+        """Return the configuration of the run, and set up the logs.
+
+        Raises:
+            UsageError: an option, a setting or a file that one of them names is wrong.
+        """
+        # Imported here, like everything that a command needs, so that --help does not wait for it.
+        from fhircryo.logs import set_up_logs
+        from fhircryo.runs.run_config import RunConfig
+        from fhircryo.settings import load_settings
+
+        settings = load_settings(
+            protocol=self.protocol, mappings=tuple(self.mappings) if self.mappings else None
+        )
+        set_up_logs(settings.log_level, settings.log_format)
+        selection = _selection(settings, self.source, self.patients, self.exclude)
+        return RunConfig.of(settings, self.as_of or date.today(), selection)
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """The options that say how SOURCE is read, as they are on the command line.
+
+    ``workers``: the number of processes; 0: chosen by size and memory. ``bulk``: the level of a
+    bulk export; None: the server is searched. ``keep``: the exported files are kept.
+    """
+
+    workers: int = 0
+    bulk: str | None = None
+    keep: bool = False
+
+    def worker_count(self, source: str) -> int:
+        """The number of processes that read and compute a source."""
+        from fhircryo.cli.workers import workers_for
+
+        return self.workers or workers_for(source)
+
+    def bulk_export(self, source: str, place: Path, stage: "Stage | None") -> "Bulk | None":
+        """The bulk export by which the source is read; None if it is not read by one.
+
+        ``place``: the target's folder, beside which the exported files are kept.
+
+        Raises:
+            UsageError: the options contradict each other, or SOURCE is a folder.
+        """
+        from fhircryo.fhir.bulk.exporting import Watch
+        from fhircryo.sources.bulk_source import Bulk, check_keep, level_of
+        from fhircryo.sources.places import server_of
+
+        if self.bulk is None:
+            if self.keep:
+                raise UsageError("--keep is for the files of --bulk; add --bulk")
+            return None
+        if server_of(source) is None:
+            raise UsageError("--bulk needs a FHIR server as SOURCE; a folder is read directly")
+        watch = Watch() if stage is None else Watch(tell=stage)
+        return Bulk(level_of(self.bulk), watch, check_keep(place) if self.keep else None)
+
+
+def scheduled_run_config(
+    config: Path | None,
+    patients: str | None = None,
+    exclude: Path | None = None,
+    bulk: str | None = None,
+) -> "RunConfig":
+    """Return the configuration of a scheduled run: the settings, as of today.
+
+    ``config``: the settings file. The other parameters replace the setting of the same name.
+
+    Raises:
+        UsageError: a setting, or a file that a setting names, is wrong.
+    """
+    from fhircryo.runs.run_config import RunConfig
+    from fhircryo.settings import load_settings
+
+    settings = load_settings(config)
+    if bulk is not None:
+        from fhircryo.sources.bulk_source import level_of
+
+        sync = settings.sync.model_copy(update={"bulk": level_of(bulk)})
+        settings = settings.model_copy(update={"sync": sync})
+    selection = _selection(
+        settings,
+        settings.sync.source or "",
+        patients or settings.sync.patients,
+        exclude or settings.sync.exclude,
+    )
+    return RunConfig.of(settings, date.today(), selection)
+
+
+def _selection(
+    settings: "Settings", source: str, patients: str | None, exclude: Path | None
+) -> "Selection":
+    """The patients who were requested, and those who objected."""
+    from fhircryo.record.patient_list import read_patient_list
+    from fhircryo.record.patients import Selection
+    from fhircryo.sources.groups import patients_of
+
+    return Selection(
+        include=patients_of(source, patients, settings.source) if patients else None,
+        exclude=read_patient_list(exclude) if exclude else frozenset(),
+    )

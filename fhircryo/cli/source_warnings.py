@@ -1,0 +1,28 @@
+"""The warnings about a source with which the summary of a run begins."""
+
+from collections.abc import Iterable
+
+
+def source_warnings(
+    unreadable: int, advice: str, lacking: Iterable[str], unknown_patients: Iterable[str]
+) -> list[str]:
+    """Return a line for each thing that is wrong with a source.
+
+    ``unreadable``: the number of lines or files that could not be read; ``advice``: where they are
+    listed; ``lacking``: the resource types of which the source holds nothing;
+    ``unknown_patients``: those who were requested and are not in the source.
+    """
+    lines = []
+    if unreadable:
+        lines.append(
+            f"UNREADABLE: {unreadable} lines or files could not be read, so the result is"
+            f" incomplete; {advice}"
+        )
+    for kind in lacking:
+        lines.append(
+            f"LACKING: no {kind} in the whole source; endpoints that depend on this type are"
+            " absent (source-lacks-type)"
+        )
+    for patient in unknown_patients:
+        lines.append(f"UNKNOWN: Patient/{patient} was requested but is not in the source")
+    return lines

@@ -1,0 +1,145 @@
+"""Compares the endpoints of a run with those that a target holds."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from fhircryo.publish.as_on_server import References, as_on_server
+from fhircryo.publish.difference import Difference, PatientChanges, changes_of
+from fhircryo.publish.matching import Matched, match_patients
+from fhircryo.publish.patient_output import PatientOutput
+from fhircryo.publish.published_endpoint import (
+    RETRACTED,
+    PublishedByIdentifier,
+    all_published,
+    published_with,
+)
+from fhircryo.publish.shapes import OutReference
+from fhircryo.publish.target_connection import TargetConnection
+
+
+@dataclass(frozen=True)
+class RetractionScope:
+    """The patients whose endpoints a run retracts where it did not compute them any more.
+
+    ``patients``: their ids in the source (None: all patients). ``known_as``: their identifiers, by
+    which the target may match them. ``identifiers``: the identifiers of all endpoints that were
+    published of them, where these are known (None: all endpoints of the target are read).
+    ``count_published``: returns how many patients have endpoints on the target, where that is known
+    without reading all of them.
+    """
+
+    patients: frozenset[str] | None = None
+    known_as: Mapping[str, str] = field(default_factory=dict)
+    identifiers: frozenset[str] | None = None
+    count_published: Callable[[], int] | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Compares with one target.
+
+    ``subject_system``: the system of the identifiers by which patients are matched.
+    """
+
+    connection: TargetConnection
+    references: References
+    subject_system: str
+
+    def difference(
+        self, patients: list[PatientOutput], scope: RetractionScope, device: OutReference | None
+    ) -> Difference:
+        """What has to be written so that the target holds the computed endpoints."""
+        matched = self._match(patients, scope)
+        published = self._published(patients, scope)
+        own = _own_identifiers(published)
+        found: list[PatientChanges] = []
+        done: set[str] = set()
+        for output in patients:
+            problem = matched.problems.get(output.patient)
+            if problem:
+                found.append(PatientChanges(output.patient, None, [], problem=problem))
+                # The endpoints of a patient who is only not recognised any more are retained.
+                done |= _subjects(output, published)
+                continue
+            subject = self._id_on_target(output.patient, matched)
+            done.add(subject)
+            there = as_on_server(output, self.references, subject, device)
+            outdated = set(own.get(subject, ())).difference(there.identifiers())
+            changes = changes_of(output.patient, there, outdated, published, self.connection.base)
+            if not changes.changes:
+                changes.output = None  # frees memory: there is nothing to write
+            found.append(changes)
+        for subject in sorted(own.keys() - done):
+            if self._is_in_scope(subject, scope, matched):
+                name = self._name(subject)
+                found.append(changes_of(name, None, own[subject], published, self.connection.base))
+        return Difference(found, scope.count_published or (lambda: _count_active(published)))
+
+    def _published(
+        self, patients: list[PatientOutput], scope: RetractionScope
+    ) -> PublishedByIdentifier:
+        """The endpoints that the target holds; only those of the scope, where these are known."""
+        searcher, origin = self.connection.searcher, self.connection.origin
+        if scope.identifiers is None:
+            return all_published(searcher, origin, self.connection.base)
+        identifiers = set(scope.identifiers)
+        for output in patients:
+            identifiers.update(output.identifiers())
+        return published_with(searcher, identifiers, origin, self.connection.base)
+
+    def _match(self, patients: list[PatientOutput], scope: RetractionScope) -> Matched:
+        if self.references.subject != "match":
+            return Matched()
+        known_as = dict(scope.known_as)
+        for output in patients:
+            identifier = output.observations[0].subject.identifier
+            known_as[output.patient] = identifier.value if identifier is not None else ""
+        return match_patients(self.connection.searcher, self.subject_system, known_as)
+
+    def _id_on_target(self, patient: str, matched: Matched) -> str:
+        return matched.ids.get(patient, "") if self.references.subject == "match" else patient
+
+    def _name(self, subject: str) -> str:
+        """The name in reports of a patient who was not computed, given the id on the target.
+
+        The id of a matched patient in the source is not known.
+        """
+        return f"{subject} of the target" if self.references.subject == "match" else subject
+
+    def _is_in_scope(self, subject: str, scope: RetractionScope, matched: Matched) -> bool:
+        if scope.patients is None:
+            return True
+        if self.references.subject == "match":
+            return subject in {matched.ids.get(patient) for patient in scope.patients}
+        return subject in scope.patients
+
+
+def _own_identifiers(published: PublishedByIdentifier) -> dict[str, set[str]]:
+    """The identifiers of the endpoints of the run's source and protocol, by their subject."""
+    found: dict[str, set[str]] = {}
+    for endpoints in published.values():
+        for endpoint in endpoints:
+            if endpoint.ours:
+                found.setdefault(endpoint.patient, set()).add(endpoint.identifier)
+    return found
+
+
+def _subjects(output: PatientOutput, published: PublishedByIdentifier) -> set[str]:
+    """The subjects of the endpoints that the target holds of a patient."""
+    return {
+        endpoint.patient
+        for identifier in output.identifiers()
+        for endpoint in published.get(identifier, ())
+    }
+
+
+def _count_active(published: PublishedByIdentifier) -> int:
+    """How many patients have endpoints of the run's source and protocol that are not retracted."""
+    return len(
+        {
+            endpoint.patient
+            for endpoints in published.values()
+            for endpoint in endpoints
+            if endpoint.ours and endpoint.status != RETRACTED
+        }
+    )

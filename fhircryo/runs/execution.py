@@ -1,0 +1,26 @@
+"""How a run is executed: the number of processes, and who follows its progress."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fhircryo.sources.bulk_source import Bulk
+from fhircryo.sources.source import Progress
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a source is read and computed; it does not change the result.
+
+    ``workers``: the number of processes. ``progress``: receives how much of a stage is done;
+    ``stage``: receives the name of a stage that begins. ``bulk``: read a server by bulk export.
+    """
+
+    workers: int = 1
+    progress: Progress | None = None
+    stage: Callable[[str], None] | None = None
+    bulk: Bulk | None = None
+
+    def begin(self, stage: str) -> None:
+        """Report that a stage begins."""
+        if self.stage is not None:
+            self.stage(stage)
