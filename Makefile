@@ -28,7 +28,7 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(PYTEST) -m "not slow" tests/unit tests/spec
+	$(PYTEST) -m "not slow" --dist loadfile tests/unit tests/spec
 
 # Every check and every test: under 20 minutes on two cores.
 test: $(READY) lint

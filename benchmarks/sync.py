@@ -24,7 +24,9 @@ from memory_server import memory_server
 
 from fhircryo.publish import transaction as publishing
 from fhircryo.runs.run_config import RunConfig
-from fhircryo.runs.sync.run import Synced, Wanted, sync
+from fhircryo.runs.sync.options import SyncOptions
+from fhircryo.runs.sync.result import SyncResult
+from fhircryo.runs.sync.run import sync
 from fhircryo.settings import ServerSettings, Settings, SyncSettings, WriteSettings
 from tests.server.cohorts import cohort, psa
 from tests.server.hapi import HapiServer
@@ -38,7 +40,7 @@ GOAL = 1.5
 OVERLAP = 2.0
 
 
-def run(url: str, state: Path) -> Synced:
+def run(url: str, state: Path) -> SyncResult:
     """One scheduled run."""
     settings = Settings.model_construct(
         source=ServerSettings(page_size=1000),
@@ -47,7 +49,7 @@ def run(url: str, state: Path) -> Synced:
         state_folder=state,
     )
     job = RunConfig.of(settings, TODAY)
-    return sync(job, Wanted(today=TODAY))
+    return sync(job, SyncOptions(today=TODAY))
 
 
 def prepare(url: str, patients: int, state: Path) -> None:

@@ -26,7 +26,8 @@ def show(config: Config = None) -> None:
     Example:
       fhircryo state show --config /etc/fhircryo.toml
     """
-    from fhircryo.runs.sync.state_database import DamagedStateError, open_state
+    from fhircryo.runs.sync.state_database import DamagedStateError
+    from fhircryo.runs.sync.state_file import open_state
 
     files = _state_files(config)
     typer.echo(f"state        {files.state}")
@@ -57,7 +58,8 @@ def check(config: Config = None) -> None:
     Example:
       fhircryo state check
     """
-    from fhircryo.runs.sync.state_database import DamagedStateError, open_state
+    from fhircryo.runs.sync.state_database import DamagedStateError
+    from fhircryo.runs.sync.state_file import open_state
 
     path = _state_files(config).state
     if not path.exists():
@@ -83,7 +85,7 @@ def reset(
       fhircryo state reset --yes
     """
     from fhircryo.publish.target_lock import target_lock
-    from fhircryo.runs.sync.state_database import remove
+    from fhircryo.runs.sync.state_file import remove
 
     files = _state_files(config)
     if not yes and not typer.confirm(f"Remove {files.state}?"):
@@ -107,10 +109,11 @@ class _StateFiles(NamedTuple):
 def _state_files(config: Path | None) -> _StateFiles:
     from fhircryo.cli.run_options import scheduled_run_config
     from fhircryo.publish.target_server import state_folder
-    from fhircryo.runs.sync.run import places, state_path
+    from fhircryo.runs.sync.options import source_and_target
+    from fhircryo.runs.sync.state_file import state_path
 
     run_config = scheduled_run_config(config)
-    source, target = places(run_config)
+    source, target = source_and_target(run_config)
     return _StateFiles(
         state_path(run_config, source, target), target, state_folder(run_config.settings)
     )

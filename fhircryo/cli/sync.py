@@ -13,7 +13,8 @@ from fhircryo.errors import DONE, REJECTED, FhircryoError, LockedError
 
 if TYPE_CHECKING:
     from fhircryo.runs.run_config import RunConfig
-    from fhircryo.runs.sync.run import Synced, Wanted
+    from fhircryo.runs.sync.options import SyncOptions
+    from fhircryo.runs.sync.result import SyncResult
 
 
 def sync(
@@ -59,16 +60,17 @@ def sync(
 
     from fhircryo.cli.run_options import scheduled_run_config
     from fhircryo.logs import set_up_logs
-    from fhircryo.runs.sync.run import Wanted, places, state_path
+    from fhircryo.runs.sync.options import SyncOptions, source_and_target
+    from fhircryo.runs.sync.state_file import state_path
     from fhircryo.runs.sync.status_file import status_path
 
     run_id = uuid.uuid4().hex[:12]
     run_config = scheduled_run_config(config, patients, exclude, bulk)
     set_up_logs(run_config.settings.log_level, run_config.settings.log_format, run_id)
-    status_file = status_path(state_path(run_config, *places(run_config)))
+    status_file = status_path(state_path(run_config, *source_and_target(run_config)))
     if status:
         raise typer.Exit(_print_status(status_file))
-    wanted = Wanted(
+    wanted = SyncOptions(
         full=full,
         dry_run=dry_run,
         allow_retractions=allow_retractions,
@@ -77,19 +79,21 @@ def sync(
     raise typer.Exit(_run_and_report(run_id, run_config, wanted, status_file))
 
 
-def _run_and_report(run_id: str, config: "RunConfig", wanted: "Wanted", status_file: Path) -> int:
+def _run_and_report(
+    run_id: str, config: "RunConfig", wanted: "SyncOptions", status_file: Path
+) -> int:
     """Run, and write how the run ended to the status file and the metrics; return the exit code.
 
     Raises:
         FhircryoError: the error with which the run ended.
     """
     from fhircryo.logs import masked
-    from fhircryo.runs.sync.status_file import Report, read_status, write_metrics, write_status
+    from fhircryo.runs.sync.status_file import RunReport, read_status, write_metrics, write_status
 
     started = datetime.now(UTC)
     done, error = _run(config, wanted)
     code = error.exit_code if error is not None else _exit_code(done)
-    report = Report(run_id, started, datetime.now(UTC), code, masked(str(error or "")), done)
+    report = RunReport(run_id, started, datetime.now(UTC), code, masked(str(error or "")), done)
     # A run that found the target locked did nothing: the report of the other run is kept.
     if not wanted.dry_run and code != LockedError.exit_code:
         write_status(status_file, report)
@@ -101,7 +105,9 @@ def _run_and_report(run_id: str, config: "RunConfig", wanted: "Wanted", status_f
     return code
 
 
-def _run(config: "RunConfig", wanted: "Wanted") -> "tuple[Synced | None, FhircryoError | None]":
+def _run(
+    config: "RunConfig", wanted: "SyncOptions"
+) -> "tuple[SyncResult | None, FhircryoError | None]":
     """Run until the end, or until SIGTERM or SIGINT asks the run to stop; print what was done.
 
     Returns what was done (None if the run stopped before it wrote) and the error that ended it.
@@ -110,7 +116,7 @@ def _run(config: "RunConfig", wanted: "Wanted") -> "tuple[Synced | None, Fhircry
     import threading
     from dataclasses import replace
 
-    from fhircryo.runs.sync.exports import StoppedError
+    from fhircryo.runs.sync.options import StoppedError
     from fhircryo.runs.sync.run import sync
 
     stop = threading.Event()
@@ -132,7 +138,7 @@ def _run(config: "RunConfig", wanted: "Wanted") -> "tuple[Synced | None, Fhircry
     return done, None
 
 
-def _exit_code(done: "Synced | None") -> int:
+def _exit_code(done: "SyncResult | None") -> int:
     if done is None:
         return DONE
     if done.pending:
@@ -140,7 +146,7 @@ def _exit_code(done: "Synced | None") -> int:
     return exit_code(done.pushed, done.summary.unreadable if done.summary is not None else 0)
 
 
-def _print_done(done: "Synced") -> None:
+def _print_done(done: "SyncResult") -> None:
     """Print what a run did on stderr."""
     lines = [f"full run: {done.full}"] if done.full else []
     lines.append(f"changed      {done.changed:>10}   resources")

@@ -1,4 +1,4 @@
-"""Lists of patients that people keep in text files."""
+"""Reads lists of patients from text files that people maintain."""
 
 from pathlib import Path
 
@@ -6,22 +6,25 @@ from fhircryo.errors import UsageError
 
 
 def read_patient_list(path: Path) -> frozenset[str]:
-    """The patient ids of a file: one a line, ``p1`` or ``Patient/p1``; ``#`` begins a remark.
+    """The patient ids in a file: one per line, ``p1`` or ``Patient/p1``; ``#`` starts a comment.
 
     Raises:
-        UsageError: the file cannot be read, or a line is no id.
+        UsageError: the file cannot be read, or a line is not a patient id.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read as a list of patients: {error}") from error
-    found = set()
+    patients = set()
     for number, line in enumerate(lines, 1):
         text = line.split("#", 1)[0].strip()
         if not text:
             continue
         patient = text.rsplit("Patient/", 1)[-1]
-        if not patient or any(sign in patient for sign in " ,;/\t"):
-            raise UsageError(f"{path}:{number}: {text!r} is no patient id; one id a line")
-        found.add(patient)
-    return frozenset(found)
+        if not patient or any(character in patient for character in " ,;/\t"):
+            raise UsageError(
+                f"{path}:{number}: {text!r} is not a patient id; write one id per line, such as p1"
+                " or Patient/p1"
+            )
+        patients.add(patient)
+    return frozenset(patients)

@@ -1,4 +1,4 @@
-"""The same job in several processes that share what stood in memory before."""
+"""Runs a task in several processes, which share the memory of this one by forking."""
 
 import multiprocessing
 import os
@@ -10,33 +10,37 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-# Forked children see the records without copying or pickling them; elsewhere one process works.
+#: Whether several processes can be used. Forked children see the records without copying or
+#: pickling them; on other platforms one process does all the work.
 CAN_FORK = sys.platform.startswith("linux")
 
+_MEMINFO = Path("/proc/meminfo")
+#: The memory limit of a container, in bytes or ``max``.
+#: Source: https://docs.kernel.org/admin-guide/cgroup-v2.html#memory
+_CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
-_MEMORY = Path("/proc/meminfo")
-#: Of a container; source: https://docs.kernel.org/admin-guide/cgroup-v2.html#memory
-_CONTAINER = Path("/sys/fs/cgroup/memory.max")
+#: The first byte of a message from a child to its parent.
+_RESULT, _OS_ERROR, _FAILURE = b"=", b"%", b"!"
 
 
 def available_memory() -> int | None:
-    """Bytes that processes may take before the machine, or the container, is out of memory."""
+    """Bytes of memory that the machine, or its container, has available; None if unknown."""
     found = []
     with suppress(OSError, ValueError, StopIteration):
-        lines = _MEMORY.read_text().splitlines()
-        told = next(line for line in lines if line.startswith("MemAvailable:"))
-        found.append(int(told.split()[1]) * 1024)
+        lines = _MEMINFO.read_text().splitlines()
+        available = next(line for line in lines if line.startswith("MemAvailable:"))
+        found.append(int(available.split()[1]) * 1024)
     with suppress(OSError, ValueError):
-        found.append(int(_CONTAINER.read_text()))
+        found.append(int(_CONTAINER_LIMIT.read_text()))
     return min(found, default=None)
 
 
 class WorkerError(Exception):
-    """A child process ended in an error of the program."""
+    """A child process failed with an unexpected error, or ended without a result."""
 
 
 class Turns:
-    """Numbers 0 .. count - 1, each handed out once to whichever process asks first."""
+    """The numbers 0 to count - 1, distributed over processes: each process takes the next one."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -52,24 +56,26 @@ class Turns:
             yield number
 
 
-def in_parallel(job: Callable[[int], bytes], workers: int) -> list[bytes]:
-    """Run ``job(0)`` .. ``job(workers - 1)``, the first here, the others in forked children.
+def in_parallel(task: Callable[[int], bytes], workers: int) -> list[bytes]:
+    """The results of ``task(0)`` to ``task(workers - 1)``, in this order.
+
+    ``task(0)`` runs in this process, the others run in forked children.
 
     Raises:
-        OSError: as a child met it.
-        WorkerError: a child failed otherwise; with its traceback.
+        OSError: a child raised it; with the same error number.
+        WorkerError: a child failed otherwise; its message is the child's traceback.
     """
     context = multiprocessing.get_context("fork")
     children: list[tuple[BaseProcess, Connection]] = []
     for number in range(1, workers):
-        mine, theirs = context.Pipe(duplex=False)
-        started = context.Process(target=_child, args=(job, number, theirs), daemon=True)
-        started.start()
-        theirs.close()
-        children.append((started, mine))
+        receiver, sender = context.Pipe(duplex=False)
+        child = context.Process(target=_run_child, args=(task, number, sender), daemon=True)
+        child.start()
+        sender.close()
+        children.append((child, receiver))
     try:
-        results = [job(0)]
-        results += [_receive(child, connection) for child, connection in children]
+        results = [task(0)]
+        results += [_receive(child, receiver) for child, receiver in children]
     finally:
         for process, pipe in children:
             pipe.close()
@@ -78,24 +84,25 @@ def in_parallel(job: Callable[[int], bytes], workers: int) -> list[bytes]:
     return results
 
 
-def _child(job: Callable[[int], bytes], number: int, connection: Connection) -> None:
+def _run_child(task: Callable[[int], bytes], number: int, sender: Connection) -> None:
     try:
-        connection.send_bytes(b"=" + job(number))
-    except OSError as error:  # the parent raises it again: a full disk, say
-        connection.send_bytes(b"%%%d" % (error.errno or 0))
+        sender.send_bytes(_RESULT + task(number))
+    except OSError as error:  # The parent raises it again, for example for a full disk.
+        sender.send_bytes(_OS_ERROR + b"%d" % (error.errno or 0))
     except BaseException:
-        connection.send_bytes(b"!" + traceback.format_exc().encode())
+        sender.send_bytes(_FAILURE + traceback.format_exc().encode())
 
 
-def _receive(child: multiprocessing.process.BaseProcess, connection: Connection) -> bytes:
+def _receive(child: BaseProcess, receiver: Connection) -> bytes:
     try:
-        message = connection.recv_bytes()
+        message = receiver.recv_bytes()
     except EOFError:
         child.join()
         raise WorkerError(f"a worker process ended with exit code {child.exitcode}") from None
-    if message[:1] == b"%":
-        code = int(message[1:])
-        raise OSError(code, os.strerror(code))
-    if message[:1] == b"!":
-        raise WorkerError(message[1:].decode())
-    return message[1:]
+    status, content = message[:1], message[1:]
+    if status == _OS_ERROR:
+        number = int(content)
+        raise OSError(number, os.strerror(number))
+    if status == _FAILURE:
+        raise WorkerError(content.decode())
+    return content

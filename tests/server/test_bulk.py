@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fhircryo.runs.sync.exports import StoppedError
+from fhircryo.runs.sync.options import StoppedError
 from tests.server.cohorts import psa, record
 from tests.server.demo_server import load_cohort
 from tests.server.exporting import Exports
@@ -56,7 +56,7 @@ def test_scheduled_runs_by_export(exporting, tmp_path: Path):
     """All at first, then what changed and what was deleted since; nothing searched for by time."""
     site, exports, proxy = exporting
     first = site.sync()
-    assert first.full == "nothing is remembered"
+    assert first.full == "no state of an earlier run"
     assert written(first) == {"new": len(endpoints(site.url))}
     assert exports.kick_offs[0].param("_since") == []
     site.put(psa("p1", "psa-3", "2016-03-01", "6.2", status="corrected"), *record("p4"))
@@ -86,7 +86,7 @@ def test_what_changed_after_an_export_that_is_picked_up_is_not_lost(
     time.sleep(4)
     site.put(psa("p1", "psa-3", "2016-03-01", "6.2", status="corrected"))
     first = site.sync()
-    assert first.full == "nothing is remembered"
+    assert first.full == "no state of an earlier run"
     assert len(exports.kick_offs) == 1
     second = site.sync()
     assert (second.full, second.patients) == ("", 1)
@@ -107,4 +107,4 @@ def test_a_scheduled_run_that_is_stopped_cancels_its_export(exporting):
         site.sync(stopped=lambda: bool(exports.kick_offs))
     assert endpoints(site.url) == []
     assert [one for one in proxy.requests if one.method == "DELETE" and "bulk-status" in one.path]
-    assert site.sync().full == "nothing is remembered"
+    assert site.sync().full == "no state of an earlier run"

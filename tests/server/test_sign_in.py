@@ -21,9 +21,9 @@ from fhircryo.fhir.auth.scopes import scopes_for
 from fhircryo.fhir.connect import ERASING, READING, WRITING, open_client
 from fhircryo.runs.execution import Execution
 from fhircryo.runs.run_config import RunConfig
-from fhircryo.runs.sync import run as syncing
 from fhircryo.runs.sync.erasure import forget_patient
-from fhircryo.runs.sync.run import Wanted
+from fhircryo.runs.sync.options import SyncOptions
+from fhircryo.runs.sync.run import sync
 from fhircryo.runs.to_folder import compute_folder
 from fhircryo.settings import ServerSettings, Settings, SyncSettings
 from fhircryo.sources.bulk_source import Bulk
@@ -407,7 +407,7 @@ def test_a_whole_sync(empty_hapi, guarded, guard, clients, keycloak, tmp_path, m
         state_folder=tmp_path / "state",
     )
     job = RunConfig.of(settings, TODAY)
-    done = syncing.sync(job, Wanted(today=TODAY))
+    done = sync(job, SyncOptions(today=TODAY))
     assert done.full
     assert len({one["subject"]["reference"] for one in endpoints(empty_hapi.url)}) == 3
     assert guard.scopes_of(source.client_id) == set(READ)
@@ -415,7 +415,7 @@ def test_a_whole_sync(empty_hapi, guarded, guard, clients, keycloak, tmp_path, m
     assert {one.status for one in guard.passed} == {200}
 
     post(empty_hapi.url, transaction([psa("p1", "psa-9", "2016-05-01", "3.9")]))
-    done = syncing.sync(job, Wanted(today=TODAY))
+    done = sync(job, SyncOptions(today=TODAY))
     assert (done.full, done.patients) == ("", 1)
     state = b"".join(path.read_bytes() for path in (tmp_path / "state").rglob("*.*"))
     for secret in (*guard.tokens, "sesame-of-the-target"):
@@ -430,7 +430,7 @@ def test_an_erasure_has_its_own_scopes(empty_hapi, guarded, guard, clients, tmp_
         source=every, sync=SyncSettings(source=guarded.url), state_folder=tmp_path / "state"
     )
     job = RunConfig.of(settings, TODAY)
-    syncing.sync(job, Wanted(today=TODAY))
+    sync(job, SyncOptions(today=TODAY))
     deleting = [one for one in guard.passed if "system/Observation.rds" in one.scopes]
     assert deleting == []
     done = forget_patient(job, "p1")

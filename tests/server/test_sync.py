@@ -20,10 +20,12 @@ from fhircryo.publish.difference import Action
 from fhircryo.publish.target_lock import target_lock
 from fhircryo.record.patients import ALL_PATIENTS, Selection
 from fhircryo.runs.run_config import RunConfig
-from fhircryo.runs.sync import run as syncing
+from fhircryo.runs.sync import full_or_increment
 from fhircryo.runs.sync.erasure import forget_patient
-from fhircryo.runs.sync.run import Synced, Wanted, state_path
-from fhircryo.runs.sync.state_database import open_state
+from fhircryo.runs.sync.options import StoppedError, SyncOptions
+from fhircryo.runs.sync.result import SyncResult
+from fhircryo.runs.sync.run import sync
+from fhircryo.runs.sync.state_file import open_state, state_path
 from fhircryo.runs.to_folder import compute_folder
 from fhircryo.settings import ServerSettings, Settings, SyncSettings, WriteSettings
 from tests.server import proxy as faults
@@ -59,8 +61,8 @@ class Site:
         )
         return RunConfig.of(settings, self.today, self.selection)
 
-    def sync(self, **wanted: Any) -> Synced:
-        return syncing.sync(self.job(), Wanted(**{"today": self.today, **wanted}))
+    def sync(self, **wanted: Any) -> SyncResult:
+        return sync(self.job(), SyncOptions(**{"today": self.today, **wanted}))
 
     @property
     def state_file(self) -> Path:
@@ -111,7 +113,7 @@ def same(standing: dict[str, Any], expected: dict[str, Any]) -> bool:
     return True
 
 
-def written(done: Synced) -> dict[str, int]:
+def written(done: SyncResult) -> dict[str, int]:
     if done.pushed is None:
         return {}
     counts = done.pushed.written.endpoints
@@ -139,7 +141,7 @@ def proxied(site: Site) -> Iterator[Callable[..., FaultProxy]]:
 
 def test_first_all_then_what_changed_then_nothing(site, tmp_path):
     first = site.sync()
-    assert first.full == "nothing is remembered"
+    assert first.full == "no state of an earlier run"
     assert written(first) == {"new": len(endpoints(site.url))}
     second = site.sync()
     assert (second.full, second.changed, second.patients, written(second)) == ("", 0, 0, {})
@@ -242,7 +244,7 @@ def test_a_server_without_last_updated_is_read_in_full(site, proxied, tmp_path):
     site.url = proxied(refuse).url
     site.sync()
     done = site.sync()
-    assert done.full.startswith("what changed cannot be asked for")
+    assert done.full.startswith("the changes cannot be read")
     assert written(done) == {}
     requests.delete(f"{site.url}/Observation/p2-psa-2", timeout=60)
     assert "changed" in written(site.sync())
@@ -342,8 +344,8 @@ def test_a_patient_is_erased(site, proxied):
     assert {who for who, _, _ in by_name(site.url)} == {"p1", "p3"}
     assert len(everything(site.url, "Provenance")) == 2
     with open_state(site.state_file) as state:
-        assert state.current("p2") is None
-        assert "p2" not in state.published().values()
+        assert state.current_id("p2") is None
+        assert "p2" not in state.published_identifiers().values()
     # On the list of who objected he stays away, else he comes back with the next change.
     site.selection = Selection(exclude=frozenset({"p2"}))
     site.sync(full=True)
@@ -360,7 +362,7 @@ def test_a_patient_is_erased(site, proxied):
 def test_a_dry_run_remembers_nothing(site):
     site.sync(dry_run=True)
     assert endpoints(site.url) == []
-    assert site.sync().full == "nothing is remembered"
+    assert site.sync().full == "no state of an earlier run"
     site.put(psa("p1", "psa-3", "2016-03-01", "6.2"))
     site.sync(dry_run=True)
     assert "changed" in written(site.sync())
@@ -419,7 +421,7 @@ def test_what_a_result_depends_on_recomputes_all(change, site, tmp_path, monkeyp
     elif change == "settings":
         site.settings["timezone"] = "Europe/Amsterdam"
     else:
-        monkeypatch.setattr(syncing, "__version__", "99")
+        monkeypatch.setattr(full_or_increment, "__version__", "99")
     done = site.sync()
     assert done.full == "version, mappings, protocol or settings have changed"
     assert site.sync().full == ""
@@ -443,7 +445,7 @@ def test_a_full_disk_loses_nothing(site, monkeypatch, tmp_path):
         connection.execute("PRAGMA max_page_count = 26")
         return connection
 
-    monkeypatch.setattr("fhircryo.runs.sync.state_database.sqlite3.connect", small)
+    monkeypatch.setattr("fhircryo.runs.sync.state_file.sqlite3.connect", small)
     site.put(*cohort(*(f"q{n}" for n in range(20))))
     with pytest.raises(UsageError, match="full"):
         site.sync()
@@ -516,7 +518,7 @@ def test_asked_to_stop_it_ends_clean(site, tmp_path):
         calls.clear()
         try:
             done = site.sync(stopped=after_two)
-        except syncing.StoppedError:
+        except StoppedError:
             continue
         if not done.stopped:
             break
@@ -688,7 +690,7 @@ def test_the_command_line(site, tmp_path):
     assert "no run has ended yet" in run("--status").stdout
     done = run()
     assert done.returncode == 0, done.stderr
-    assert "full run: nothing is remembered" in done.stderr
+    assert "full run: no state of an earlier run" in done.stderr
     told = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
     assert len({one["run"] for one in told}) == 1
     assert run().returncode == 0

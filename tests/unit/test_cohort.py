@@ -275,6 +275,7 @@ def test_index_dates_lists_and_objections(hospital, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_processes_change_nothing(tmp_path):
     files = []
     for number, workers in enumerate((1, 2)):

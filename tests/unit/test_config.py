@@ -89,11 +89,12 @@ def test_a_state_that_is_not_there_damaged_and_removed(monkeypatch, tmp_path):
     assert "nothing is remembered" in cli("state", "show").stdout
     assert "nothing is remembered" in cli("state", "check").stdout
     from fhircryo.cli.run_options import scheduled_run_config
-    from fhircryo.runs.sync.run import places, state_path
+    from fhircryo.runs.sync.options import source_and_target
     from fhircryo.runs.sync.state_database import open_state
+    from fhircryo.runs.sync.state_file import state_path
 
     job = scheduled_run_config(None)
-    path = state_path(job, *places(job))
+    path = state_path(job, *source_and_target(job))
     with open_state(path) as state, state.transaction():
         state.set_watermarks({"Patient": "2026-01-01T00:00:00.000Z"})
     assert "2026-01-01" in cli("state", "show").stdout

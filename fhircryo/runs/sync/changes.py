@@ -1,25 +1,21 @@
-"""What changed on a source since the last run, and whose endpoints that may concern."""
+"""Reads which resources of a source changed since the last run, and which patients they affect."""
 
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-
-import msgspec
+from datetime import timedelta
 
 from fhircryo.calendar import moment
-from fhircryo.errors import UnreadableResource
-from fhircryo.extract.context import Context
-from fhircryo.extract.extractor import extract
 from fhircryo.fhir import refusals
 from fhircryo.fhir.bulk.exporting import Exported, lines
 from fhircryo.fhir.capability import Capabilities
-from fhircryo.fhir.client import Client, HttpError
-from fhircryo.fhir.decode import decode, kind_of
+from fhircryo.fhir.client import HttpError
+from fhircryo.fhir.decode import kind_of
 from fhircryo.fhir.history import latest_of, version_of
 from fhircryo.fhir.search import Searcher, head_of
-from fhircryo.fhir.wire import DECODERS, Reference
-from fhircryo.record.items import Dropped, Item, PatientFacts, Treatment
+from fhircryo.fhir.wire import DECODERS
+from fhircryo.mapping.load import Mappings
+from fhircryo.runs.sync.followed_patients import FollowedPatients
+from fhircryo.runs.sync.server_time import as_instant
 from fhircryo.runs.sync.state_database import State
 from fhircryo.sources.code_searches import observation_searches
 from fhircryo.sources.resource_types import optional_types
@@ -28,117 +24,99 @@ LOG = logging.getLogger("fhircryo.sync")
 
 
 class NoIncrementError(Exception):
-    """The server cannot be asked what changed."""
-
-
-class _Whose(msgspec.Struct):
-    subject: Reference | None = None
+    """The changes since the last run cannot be determined, so that a full run is needed."""
 
 
 @dataclass
-class Changes:
-    """Patients who may be concerned, by the ids that resources name; what changed, by reference."""
+class SourceChanges:
+    """What changed on the source.
+
+    ``patients``: ids, as the resources name them, of the patients whose endpoints may be affected.
+    ``resources``: references of the changed or deleted resources that affect a patient.
+    """
 
     patients: set[str] = field(default_factory=set)
     resources: set[str] = field(default_factory=set)
 
 
-def stamp_of(client: Client, searcher: Searcher) -> str | None:
-    """The server's time before it answered anything of this run; None where it does not say.
-
-    Of what its answers' headers and its Bundles say the earlier: they may come from two clocks.
-    """
-    said = [client.first_answered] if client.first_answered is not None else []
-    if searcher.answered:
-        said.append(moment(searcher.answered))
-    return _instant(min(said)) if said else None
-
-
-def _instant(when: datetime) -> str:
-    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 class ChangeReader:
-    """Asks one server once, type by type.
+    """Reads the changes of one server since the watermarks; used for one run.
 
-    ``state`` knows who is followed, whatever happened to him, and so are those ``listed``;
-    ``overlap``: seconds before the watermark that are read again.
+    ``overlap``: seconds before a watermark that are read again, for resources that were committed
+    late. ``can``: what the server's CapabilityStatement declares.
     """
 
     def __init__(
         self,
-        client: Client,
         searcher: Searcher,
         can: Capabilities,
-        context: Context,
+        mappings: Mappings,
+        followed: FollowedPatients,
         state: State,
-        listed: frozenset[str],
         overlap: float,
     ) -> None:
-        self._client = client
         self._searcher = searcher
         self._can = can
-        self._context = context
+        self._mappings = mappings
+        self._followed = followed
         self._state = state
-        self._listed = listed
         self._overlap = timedelta(seconds=overlap)
-        self._found = Changes()
+        self._changes = SourceChanges()
 
-    def read(self) -> Changes:
-        """What changed.
+    def search_changes(self) -> SourceChanges:
+        """The changes of all resource types, by searches and by the history of each type.
 
         Raises:
-            NoIncrementError: the server does not tell.
-            SourceError: it cannot be reached, or does not give all that it has.
+            NoIncrementError: a type has no watermark, or the server cannot search by time.
+            SourceError: the server cannot be reached, or an answer is incomplete.
         """
         watermarks = self._state.watermarks()
         for kind in DECODERS:
             if self._can.types and kind not in self._can.types:
                 continue
             if kind not in watermarks:
-                raise NoIncrementError(f"{kind}: not read before")
-            since = _instant(moment(watermarks[kind]) - self._overlap)
-            self._changed(kind, since)
-            self._gone(kind, since)
-        return self._found
+                raise NoIncrementError(f"there is no watermark for {kind}")
+            since = as_instant(moment(watermarks[kind]) - self._overlap)
+            self._search_updated(kind, since)
+            self._read_history(kind, since)
+        return self._changes
 
-    def since(self) -> str:
-        """From when on a bulk export has to tell: the overlap before the oldest watermark.
+    def oldest_watermark(self) -> str:
+        """The ``_since`` of a bulk export: the oldest watermark, less the overlap.
 
         Raises:
-            NoIncrementError: nothing is remembered.
+            NoIncrementError: there is no watermark.
         """
         watermarks = self._state.watermarks()
         if not watermarks:
-            raise NoIncrementError("nothing was read before")
-        return _instant(min(map(moment, watermarks.values())) - self._overlap)
+            raise NoIncrementError("there is no watermark")
+        return as_instant(min(map(moment, watermarks.values())) - self._overlap)
 
-    def read_export(self, exported: Exported) -> Changes:
-        """What a bulk export since then says: what changed, and what was deleted."""
+    def exported_changes(self, exported: Exported) -> SourceChanges:
+        """The changes in a bulk export since the oldest watermark, deletions included."""
         for path in sorted(exported.files.iterdir()):
             by_kind: dict[str, list[bytes]] = {}
             for line in lines(path):
                 by_kind.setdefault(kind_of(line), []).append(line)
-            for kind, found in by_kind.items():
+            for kind, resources in by_kind.items():
                 if kind in DECODERS:
-                    self._take(kind, found)
-        patients = self._state.who_stands_on(exported.deleted)
+                    self._add_updated(kind, resources)
+        patients = self._state.patients_depending_on(exported.deleted)
         if patients:
-            self._found.resources.update(exported.deleted)
-            self._found.patients |= patients
-        return self._found
+            self._changes.resources.update(exported.deleted)
+            self._changes.patients |= patients
+        return self._changes
 
-    def _changed(self, kind: str, since: str) -> None:
-        """What a type's resources say that is new to us."""
+    def _search_updated(self, kind: str, since: str) -> None:
+        """Add the resources of a type that were created or updated."""
         params = {"_lastUpdated": f"ge{since}", "_sort": "_lastUpdated"}
         searches = [params]
         if kind == "Observation":
-            by_code = observation_searches(self._context.mappings)
-            searches = [{**params, **one} for one in by_code]
+            searches = [{**params, **by_code} for by_code in observation_searches(self._mappings)]
         for search in searches:
             try:
-                for lines in self._searcher.search(kind, search):
-                    self._take(kind, lines)
+                for page in self._searcher.search(kind, search):
+                    self._add_updated(kind, page)
             except HttpError as error:
                 if refusals.forbidden(error) and kind in optional_types():
                     return
@@ -146,63 +124,43 @@ class ChangeReader:
                     raise NoIncrementError(str(error)) from None
                 raise
 
-    def _take(self, kind: str, lines: list[bytes]) -> None:
-        named = [(f"{kind}/{head.id}", head, line) for line in lines if (head := head_of(line))]
-        seen = self._state.versions(ref for ref, _, _ in named)
+    def _add_updated(self, kind: str, resources: list[bytes]) -> None:
+        """Add the resources whose version differs from the state and that affect a patient."""
+        named = [(f"{kind}/{head.id}", head, line) for line in resources if (head := head_of(line))]
+        known = self._state.versions(ref for ref, _, _ in named)
         for ref, head, line in named:
             meta = head.meta
-            if meta is not None and seen.get(ref) == version_of(meta.version_id, meta.last_updated):
+            if meta is not None and known.get(ref) == version_of(
+                meta.version_id, meta.last_updated
+            ):
                 continue
-            patients = set(self._concerned(line)) | self._state.who_stands_on([ref])
-            if patients:
-                self._found.resources.add(ref)
-                self._found.patients |= patients
+            affected = set(self._followed.affected_by(line))
+            self._add(ref, affected | self._state.patients_depending_on([ref]))
 
-    def _concerned(self, line: bytes) -> Iterator[str]:
-        """The patients whom a resource concerns now, among those followed or to be followed."""
-        try:
-            kind, resource = decode(line)
-            item: Item | None = None
-            if resource is not None:
-                item = extract(kind, resource, self._context)
-        except (UnreadableResource, UnicodeDecodeError):
-            patient = self._subject(line)
-            if self._followed(patient):
-                yield patient  # reading his record will tell of it
-            return
-        # What only counts concerned somebody if it was of use before: that is known by its id.
-        if item is None or isinstance(item, Dropped):
-            return
-        if isinstance(item, Treatment) or self._followed(item.patient):
-            yield item.patient
-        if isinstance(item, PatientFacts) and self._followed(item.replaced_by):
-            yield item.patient
-            yield item.replaced_by
+    def _read_history(self, kind: str, since: str) -> None:
+        """Add the resources of a type that were deleted, or that their codes no longer find.
 
-    def _followed(self, patient: str) -> bool:
-        return patient in self._listed or self._state.current(patient) is not None
-
-    def _subject(self, line: bytes) -> str:
-        try:
-            return self._context.patient(msgspec.json.decode(line, type=_Whose).subject)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            return ""
-
-    def _gone(self, kind: str, since: str) -> None:
-        """What was deleted, or is no longer found by its codes, where the server remembers it."""
+        A server may keep no history of the type, or forbid it.
+        """
         if not self._can.allows(kind, "history-type"):
             return
         try:
-            past = latest_of(self._searcher, kind, since)
+            history = latest_of(self._searcher, kind, since)
         except HttpError as error:
             if not (refusals.interaction_unsupported(error) or refusals.forbidden(error)):
                 raise
-            LOG.info("%s: no history (%d): a full run finds what was deleted", kind, error.status)
+            LOG.info(
+                "%s: the server gives no history (HTTP %d); the next full run finds deletions",
+                kind,
+                error.status,
+            )
             return
-        seen = self._state.versions(past)
-        for ref, one in past.items():
-            if one.deleted or seen.get(ref) != one.version:
-                patients = self._state.who_stands_on([ref])
-                if patients:
-                    self._found.resources.add(ref)
-                    self._found.patients |= patients
+        known = self._state.versions(history)
+        for ref, past in history.items():
+            if past.deleted or known.get(ref) != past.version:
+                self._add(ref, self._state.patients_depending_on([ref]))
+
+    def _add(self, ref: str, patients: set[str]) -> None:
+        if patients:
+            self._changes.resources.add(ref)
+            self._changes.patients |= patients

@@ -1,4 +1,4 @@
-"""A patient's erasure: what was published of him, and what is remembered."""
+"""Erasure of a patient: deletes the published endpoints and the patient's rows in the state."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -7,81 +7,94 @@ from fhircryo.errors import SourceError, TargetError
 from fhircryo.fhir.client import Client, HttpError
 from fhircryo.fhir.connect import ERASING, open_client
 from fhircryo.fhir.search import Searcher, head_of
+from fhircryo.publish.origin import Origin
 from fhircryo.publish.published_endpoint import all_published
 from fhircryo.publish.target_lock import target_lock
 from fhircryo.publish.target_server import state_folder, target_settings
 from fhircryo.runs.run_config import RunConfig
-from fhircryo.runs.sync.run import places, state_path, with_state
+from fhircryo.runs.sync.options import source_and_target
 from fhircryo.runs.sync.state_database import State
+from fhircryo.runs.sync.state_file import state_path, with_state
 
 
 @dataclass
-class Forgotten:
-    """What was deleted, and what could not be, with why."""
+class ErasureResult:
+    """The references of deleted resources, and of those ``left``, with the server's error."""
 
     deleted: list[str] = field(default_factory=list)
     left: dict[str, str] = field(default_factory=dict)
 
 
-def forget_patient(job: RunConfig, patient: str) -> Forgotten:
-    """Delete a patient's endpoints and their Provenances from the target, and forget him.
+def forget_patient(config: RunConfig, patient: str) -> ErasureResult:
+    """Delete a patient's endpoints and their Provenances from the target, and clear the state.
+
+    ``patient``: any id of the patient.
 
     Raises:
         TargetError: the target cannot be reached.
-        LockedError: a run is under way.
+        LockedError: another run writes to the target.
     """
-    source, target = places(job)
-    done = Forgotten()
+    source, target = source_and_target(config)
+    result = ErasureResult()
     with ExitStack() as stack:
-        stack.enter_context(target_lock(target, state_folder(job.settings)))
-        connection = target_settings(source, target, job.settings)
+        stack.enter_context(target_lock(target, state_folder(config.settings)))
+        connection = target_settings(source, target, config.settings)
         client = stack.enter_context(open_client(target, connection, ERASING))
         searcher = Searcher(client)
         stack.callback(searcher.close)
 
-        def work(state: State) -> None:
-            whose = state.current(patient) or patient
-            ids = {patient, whose} | state.ids_of([whose])
+        def erase(state: State) -> None:
+            current = state.current_id(patient) or patient
+            ids = {patient, current} | state.ids_of([current])
             try:
-                _delete(client, searcher, job, ids, done)
+                observations = _published_of(searcher, config.origin, client.base, ids)
+                _delete(client, searcher, observations, result)
             except SourceError as error:
                 raise TargetError(f"TARGET: {error}") from error
             with state.transaction():
-                for one in ids:
-                    state.forget(one)
+                for id_ in ids:
+                    state.remove_patient(id_)
 
-        with_state(state_path(job, source, target), work)
-    return done
+        with_state(state_path(config, source, target), erase)
+    return result
+
+
+def _published_of(searcher: Searcher, origin: Origin, base: str, ids: set[str]) -> list[str]:
+    """The references of the Observations on the target that are endpoints of a patient."""
+    published = all_published(searcher, origin, base)
+    names = sorted(
+        endpoint.id
+        for same_identifier in published.values()
+        for endpoint in same_identifier
+        if endpoint.ours and endpoint.patient in ids
+    )
+    return [f"Observation/{name}" for name in names]
 
 
 def _delete(
-    client: Client, searcher: Searcher, job: RunConfig, ids: set[str], done: Forgotten
+    client: Client, searcher: Searcher, observations: list[str], result: ErasureResult
 ) -> None:
-    stand = all_published(searcher, job.origin, client.base)
-    his = sorted(
-        one.id
-        for standings in stand.values()
-        for one in standings
-        if one.ours and one.patient in ids
-    )
-    names = [f"Observation/{one}" for one in his]
-    # First what refers to them: many servers keep what others refer to.
-    for name in [*_sources(searcher, names), *names]:
+    """Delete Observations and the Provenances that refer to them.
+
+    Provenances are deleted first, because many servers do not delete a resource that another one
+    refers to.
+    """
+    for ref in [*_provenances_of(searcher, observations), *observations]:
         try:
-            client.request("DELETE", f"{client.base}/{name}")
+            client.request("DELETE", f"{client.base}/{ref}")
         except HttpError as error:
             if error.status not in (404, 410):
-                done.left[name] = str(error)
+                result.left[ref] = str(error)
                 continue
-        done.deleted.append(name)
+        result.deleted.append(ref)
 
 
-def _sources(searcher: Searcher, names: list[str]) -> list[str]:
-    """The Provenances of Observations, where the target keeps any."""
+def _provenances_of(searcher: Searcher, observations: list[str]) -> list[str]:
+    """The references of the Provenances of Observations; none if the target cannot search them."""
     found: dict[str, None] = {}
-    for name in names:
+    for ref in observations:
         try:
-            for page in searcher.search("Provenance", {"target": name}):
+            for page in searcher.search("Provenance", {"target": ref}):
                 for line in page:
                     head = head_of(line)
                     if head is not None and head.id:
