@@ -1,9 +1,9 @@
-"""Renders what follows from the code: commands, exit codes, reasons, columns, a JSON Schema.
+"""Renders the pages that are generated from code: commands, exit codes, reasons, columns.
 
     python docs/render_cli.py            writes the pages
-    python docs/render_cli.py --check    compares them; exit 1 where one is stale
+    python docs/render_cli.py --check    compares them; exit 1 if one is out of date
 
-`make docs` runs it.
+`make docs` runs it. It also renders the JSON Schema of overlays.
 """
 
 import importlib
@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-# Help must look the same on every terminal; set before anything measures one.
+# Help has to look the same on every terminal. Set before a module measures the terminal.
 os.environ.update({"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"})
 
 import typer
@@ -39,61 +39,63 @@ WIDTH = 100
 
 EXIT_ADVICE = {
     0: "Nothing.",
-    1: "Report it, with the message. `fhircryo demo` also ends with 1 where a figure of its table"
+    1: "Report it, with the message. `fhircryo demo` also ends with 1 if a figure of its table"
     " differs from the published one.",
-    2: "Read the message: it names the argument, setting, file or line, and what would be right."
+    2: "Read the message: it names the argument, setting, file or line, and the correct form."
     " Nothing was written.",
-    3: "Check that the folder is there, can be read, and holds `*.ndjson`, `*.ndjson.gz` or"
-    " `*.json`; that the server can be reached, and these credentials may read. Nothing was"
+    3: "Check that the folder exists, can be read, and contains `*.ndjson`, `*.ndjson.gz` or"
+    " `*.json`, or that the server can be reached and the credentials allow reading. Nothing was"
     " written.",
     4: "Everything that could be read is computed and written to a folder; to a server only with"
-    " `--accept-unreadable`. Look up reason `unreadable` in `issues.ndjson`, mend the export, run"
-    " again. Do not take the result for the whole.",
-    5: "Check the target: reachable, permissions, free space. A target folder is as it was before."
-    " On a server the patients that are named (`NOT WRITTEN`) are as before, the others are"
-    " written; or nothing is, where far more would be retracted than usual. A run in which"
-    " something was unreadable as well ends with 5.",
-    6: "Wait for the end of the run that is named, and start again.",
+    " `--accept-unreadable`. Look up reason `unreadable` in `issues.ndjson`, correct the export and"
+    " run again. Do not treat the result as complete.",
+    5: "Check the target: whether it can be reached, permissions, free space. A target folder is"
+    " unchanged. On a server, the patients that are named (`NOT WRITTEN`) are unchanged and the"
+    " others are written; or nothing is written, if far more than usual would be retracted. A run"
+    " in which something was unreadable as well also ends with 5.",
+    6: "Wait until the run that is named has ended, and start again.",
 }
 
 REASON_ADVICE = {
-    Reason.STATUS: "Usually right as it is: preliminary, cancelled, entered in error, unconfirmed.",
-    Reason.NO_USABLE_DATE: "Record a date, or find out why the export leaves it out.",
+    Reason.STATUS: "Usually nothing: the resource is preliminary, cancelled, entered in error or"
+    " unconfirmed.",
+    Reason.NO_USABLE_DATE: "Record a date, or find out why the export does not contain it.",
     Reason.IMPRECISE_DATE: "Record the day.",
-    Reason.UNIT: "Send the unit as a UCUM code. Known spellings: `mappings/units.yaml`.",
-    Reason.VALUE: "Look at the resource: no number, a negative one, text that is no result, or a"
-    " death before the treatment.",
-    Reason.SUPERSEDED: "Nothing: a corrected result, a newer version, or another response stands"
-    " in its place.",
+    Reason.UNIT: "Send the unit as a UCUM code. The known spellings are in `mappings/units.yaml`.",
+    Reason.VALUE: "Look at the resource: it has no number, a negative one, text that is not a"
+    " result, or a death before the treatment.",
+    Reason.SUPERSEDED: "Nothing: a corrected result, a newer version, or another response replaces"
+    " it.",
     Reason.UNMAPPED_CODE: "Look through the counted codes once. Is one of them a code that you use"
     " for a concept? See [Map your codes](../how-to/map-your-codes.md).",
-    Reason.UNMAPPED_QUESTIONNAIRE: "Is it an instrument that should count? Then its mapping needs"
-    " your canonical.",
+    Reason.UNMAPPED_QUESTIONNAIRE: "If it is an instrument that should count, add your canonical to"
+    " its mapping.",
     Reason.INVALID_ITEM: "Compare the answer with the item's allowed values.",
     Reason.INCOMPLETE: "Nothing: scores are not imputed.",
-    Reason.SCORE_MISMATCH: "Check the form's own arithmetic. The items decide.",
+    Reason.SCORE_MISMATCH: "Check how the form computes its score. The items decide.",
     Reason.NO_SUBJECT: "Export a literal reference to the patient.",
     Reason.NOT_ATTRIBUTED: "Check the suspected cause and the date of the event.",
-    Reason.UNREADABLE: "Mend the export; the file and line are named.",
-    Reason.PSA_NOT_CONVERTIBLE: "Nothing, unless the laboratory can resend it as a mass"
+    Reason.UNREADABLE: "Correct the export; the file and line are named.",
+    Reason.PSA_NOT_CONVERTIBLE: "Nothing, unless the laboratory can send it as a mass"
     " concentration.",
     Reason.AFTER_AS_OF: "Nothing, or choose a later `--as-of`.",
-    Reason.NOT_IN_COHORT: "Nothing: he has no index procedure, was not asked for, or objected.",
+    Reason.NOT_IN_COHORT: "Nothing: the patient has no index procedure, was not selected, or"
+    " objected.",
     Reason.OUTSIDE_WINDOW: "Nothing, or change the protocol's windows.",
-    Reason.OWN_OUTPUT: "Nothing: our own results are never our input.",
-    Reason.TEST_DATA: "Nothing, or set `test_data` where only test patients exist.",
-    Reason.SOURCE_LACKS_TYPE: "Export the type. If it is kept, and nothing of the kind happened,"
-    " say so with the setting `complete_types`.",
+    Reason.OWN_OUTPUT: "Nothing: published endpoints are never input.",
+    Reason.TEST_DATA: "Nothing. Where only test patients exist, set `test_data`.",
+    Reason.SOURCE_LACKS_TYPE: "Export the type. If it is recorded completely and there was no such"
+    " event, set `complete_types`.",
     Reason.TOO_FEW_PSA: "Wait for another PSA, or look for results that were not used.",
     Reason.INSUFFICIENT_PSA: "Look for PSA results near the landmark, perhaps of another"
     " laboratory.",
     Reason.UNGRADED: "Grade the complications.",
     Reason.PARTLY_GRADED: "Grade the complications that have no grade.",
-    Reason.GRADE_NOT_SPECIFIED: "Record IIIa or IIIb in place of III.",
+    Reason.GRADE_NOT_SPECIFIED: "Record IIIa or IIIb instead of III.",
     Reason.NO_FOLLOW_UP: "Look for PSA results after the treatment.",
     Reason.AFTER_DEATH: "Check the date of death and of the resource.",
     Reason.METASTATIC_AT_BASELINE: "Check the date of the metastasis.",
-    Reason.LANDMARK_NOT_REACHED: "Compute again once the landmark has passed.",
+    Reason.LANDMARK_NOT_REACHED: "Compute again after the landmark.",
     Reason.DIED_BEFORE_LANDMARK: "Nothing: it cannot be known.",
     Reason.AFTER_SALVAGE_THERAPY: "Nothing: the protocol ends the PSA series with salvage therapy"
     " (`salvage_therapy: censor`).",
@@ -112,7 +114,7 @@ def _below(path: tuple[str, ...], command: object) -> Iterator[tuple[str, ...]]:
 
 
 def help_of(path: tuple[str, ...]) -> str:
-    """What ``--help`` of a command prints."""
+    """The output of ``--help`` of a command."""
     result = CliRunner().invoke(
         app,
         [*path, "--help"],
@@ -130,7 +132,8 @@ def cli_page() -> str:
     parts = [
         "# Commands\n",
         GENERATED,
-        "What `--help` of each command says. The exit codes stand in [Exit codes](exit-codes.md).",
+        "The output of `--help` of each command. The exit codes are listed in"
+        " [Exit codes](exit-codes.md).",
         "",
     ]
     for path in commands():
@@ -147,14 +150,14 @@ def exit_code_words() -> dict[int, str]:
 
 
 def error_classes() -> dict[int, list[type[errors.FhircryoError]]]:
-    """The errors that a user can meet, by exit code."""
+    """The classes of errors by exit code."""
     for module in pkgutil.walk_packages(fhircryo.__path__, "fhircryo."):
         if module.name == "fhircryo.__main__":
             continue
         try:
             importlib.import_module(module.name)
         except ModuleNotFoundError as error:
-            # What only some users install may be missing; what is ours may not.
+            # An optional package may be missing; a module of fhircryo may not.
             if (error.name or "").startswith("fhircryo"):
                 raise
     found: dict[int, list[type[errors.FhircryoError]]] = {}
@@ -164,13 +167,13 @@ def error_classes() -> dict[int, list[type[errors.FhircryoError]]]:
 
 
 def exit_codes_page() -> str:
-    """The exit codes: meaning, errors, what to do."""
+    """The exit codes with their meaning, errors and advice."""
     classes = error_classes()
     lines = [
         "# Exit codes\n",
         GENERATED,
-        "An error that a user can mend is one message on stderr and an exit code, without a"
-        " traceback.",
+        "An error that a user can correct is reported as one message on stderr and an exit code,"
+        " without a traceback.",
         "",
         "| code | meaning | errors | what to do |",
         "|---|---|---|---|",
@@ -186,16 +189,16 @@ def _summary(kind: type) -> str:
 
 
 def reasons_page() -> str:
-    """The reasons: of a resource that is not used, of an endpoint that is absent."""
+    """The reasons of resources that are not used and of endpoints that are absent."""
     lines = [
         "# Reasons\n",
         GENERATED,
         "There is one list of reasons, code system `{base}/CodeSystem/reason`. A resource that was"
-        " read and not used has one, in `issues.ndjson` and in `fhircryo explain`. An endpoint"
-        " that is absent has one, in `dataAbsentReason`.",
+        " read and not used has a reason, in `issues.ndjson` and in `fhircryo explain`. An endpoint"
+        " that is absent has a reason, in `dataAbsentReason`.",
         "",
-        "`unmapped-code`, `not-in-cohort` and `own-output` are many. They are counted per code; the"
-        " others name each resource.",
+        "`unmapped-code`, `not-in-cohort` and `own-output` are frequent. They are counted per code;"
+        " for the other reasons each resource is named.",
         "",
         "| reason | of a resource: why it is not used | of an endpoint: why it is absent |"
         " what to do |",
@@ -206,25 +209,26 @@ def reasons_page() -> str:
         lines.append(f"| `{reason}` | {words[0]} | {words[1]} | {REASON_ADVICE[reason]} |")
     lines += [
         "",
-        "Some resources are used all the same and only noted, with severity `information` in"
+        "Some resources are used and only noted, with severity `information` in"
         " `issues.ndjson`: `score-mismatch`; `status` of an adverse event that does not say whether"
         " it was actual or potential; `outside-window` of a repeat cryoablation, which is salvage"
-        " therapy and no new index; `invalid-item` of a form that gives another instrument's score;"
-        " and of a Patient `no-usable-date` (dead, no day known), `after-as-of`"
-        " (died after as-of), `value` (a death before the treatment, which is ignored).",
+        " therapy and no new index procedure; `invalid-item` of a form that gives the score of"
+        " another instrument; and for a Patient `no-usable-date` (died on an unknown day),"
+        " `after-as-of` (died after the cut-off date), `value` (a death before the treatment, which"
+        " is ignored).",
     ]
     return "\n".join(lines) + "\n"
 
 
 def columns_page() -> str:
-    """The columns of a cohort's tables, with all that they can have."""
+    """The columns of a cohort's tables, with all columns that can occur."""
     lines = [
         "# Columns",
         "",
         GENERATED,
         "The tables that `fhircryo cohort` writes, with the shipped mappings and the protocol"
         f" `{DEFAULT_PROTOCOL}`.",
-        "Columns marked *identified* are only in tables that were asked for with `--identified`.",
+        "Columns marked *identified* are only in tables that are written with `--identified`.",
         "Days are days from the index procedure. See [Pull a cohort](../how-to/pull-a-cohort.md).",
     ]
     for table in tables(load_mappings(), load_protocol()).values():
@@ -255,7 +259,7 @@ def pages() -> dict[Path, str]:
 
 
 def stale() -> list[str]:
-    """The names of the pages that are not as they would be rendered."""
+    """The names of the pages that are missing or out of date."""
     return [
         path.name
         for path, content in pages().items()
@@ -268,7 +272,7 @@ def main(arguments: list[str]) -> int:
     if arguments == ["--check"]:
         names = stale()
         for name in names:
-            sys.stderr.write(f"{name} is stale: run make docs\n")
+            sys.stderr.write(f"{name} is out of date: run make docs\n")
         return 1 if names else 0
     if arguments:
         sys.stderr.write("usage: python docs/render_cli.py [--check]\n")

@@ -58,6 +58,13 @@ def test_names_exist(page):
     assert not missing
 
 
+def test_every_package_is_explained():
+    text = (ROOT / "docs/explanation/how-it-works.md").read_text(encoding="utf-8")
+    packages = {path.parent.name for path in (ROOT / "fhircryo").glob("*/__init__.py")}
+    explained = re.findall(r"^\| `fhircryo/(\w+)` \|", text, re.MULTILINE)
+    assert sorted(explained) == sorted(packages)
+
+
 @pytest.mark.parametrize(
     "name", ["fhircryo.calendar.nothing", "fhircryo.nothing", "fhircryo.fhir.x"]
 )

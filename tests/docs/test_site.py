@@ -8,10 +8,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from mkdocs.commands.build import build
-from mkdocs.config import load_config
 
-ROOT = Path(__file__).resolve().parents[2]
+from .site import ROOT, build_site
+
 DOCS = ROOT / "docs"
 #: Elements that a browser loads without being asked, and the attribute that says from where.
 LOADED = {
@@ -26,11 +25,9 @@ LOADED = {
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The folder of the built site. A link or an anchor that does not resolve fails the build."""
+    """The folder of the built site."""
     folder = tmp_path_factory.mktemp("site")
-    config = load_config(str(ROOT / "mkdocs.yml"), site_dir=str(folder), strict=True)
-    config.plugins.on_startup(command="build", dirty=False)
-    build(config)
+    build_site(folder)
     return folder
 
 
