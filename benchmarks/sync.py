@@ -24,9 +24,9 @@ from memory_server import memory_server
 
 from fhircryo.publish import transaction as publishing
 from fhircryo.runs.run_config import RunConfig
-from fhircryo.runs.sync.options import SyncOptions
-from fhircryo.runs.sync.result import SyncResult
 from fhircryo.runs.sync.run import sync
+from fhircryo.runs.sync.sync_options import SyncOptions
+from fhircryo.runs.sync.sync_result import SyncResult
 from fhircryo.settings import ServerSettings, Settings, SyncSettings, WriteSettings
 from tests.server.cohorts import cohort, psa
 from tests.server.hapi import HapiServer

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fhircryo.research.cohort import Cohort
+    from fhircryo.research.cohort_tables import Cohort
     from fhircryo.settings import Settings
 
 #: The version of the package; ``pyproject.toml`` reads it from here.

@@ -22,11 +22,11 @@ from fhircryo.cli.options import (
     Workers,
     parse_day,
 )
-from fhircryo.cli.run_options import ReadOptions, RunOptions
+from fhircryo.cli.run_options import RunOptions, SourceOptions
 from fhircryo.errors import DONE, UNREADABLE, SourceError, UsageError
 
 if TYPE_CHECKING:
-    from fhircryo.research.cohort import Cohort
+    from fhircryo.research.cohort_tables import Cohort
     from fhircryo.research.flow import Flow
     from fhircryo.research.folder_options import CohortKind
 
@@ -110,7 +110,7 @@ def cohort(
     if identified and not yes:
         _confirm_identified(folder)
     run = RunOptions(source, as_of, protocol, mappings, patients, exclude)
-    found = _write(run, ReadOptions(workers, bulk, keep), output)
+    found = _write(run, SourceOptions(workers, bulk, keep), output)
     _print_output(output)
     raise typer.Exit(UNREADABLE if found.flow.unreadable else DONE)
 
@@ -162,7 +162,7 @@ def _kind(identified: bool, aggregate_only: bool) -> "CohortKind":
     return "aggregate-only" if aggregate_only else "pseudonymised"
 
 
-def _write(run: RunOptions, reading: ReadOptions, output: _Output) -> "Cohort":
+def _write(run: RunOptions, reading: SourceOptions, output: _Output) -> "Cohort":
     """Compute the cohort, write its folder, and print where patients were lost."""
     from fhircryo.cli.progress import progress
     from fhircryo.research.aggregate import aggregated

@@ -21,7 +21,7 @@ from fhircryo.cli.options import (
     Workers,
 )
 from fhircryo.cli.published_text import NOTHING_WRITTEN, exit_code, print_published
-from fhircryo.cli.run_options import ReadOptions, RunOptions
+from fhircryo.cli.run_options import RunOptions, SourceOptions
 from fhircryo.errors import DONE, UNREADABLE, UsageError
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def compute(
     from fhircryo.sources.places import server_of
 
     run = RunOptions(source, as_of, protocol, mappings, patients, exclude)
-    reading = ReadOptions(workers, bulk, keep)
+    reading = SourceOptions(workers, bulk, keep)
     if server_of(target) is not None:
         if force or validate:
             raise UsageError("--force and --validate need a folder as TARGET")
@@ -87,7 +87,7 @@ def compute(
 
 
 def _to_folder(
-    run: RunOptions, reading: ReadOptions, target: Path, *, validate: bool, force: bool
+    run: RunOptions, reading: SourceOptions, target: Path, *, validate: bool, force: bool
 ) -> int:
     """Write the endpoints to a folder; return the exit code."""
     from fhircryo.cli.progress import progress
@@ -111,7 +111,7 @@ def _to_folder(
 
 def _to_server(
     run: RunOptions,
-    reading: ReadOptions,
+    reading: SourceOptions,
     target: str,
     allowed: "Permissions",
     accept_unreadable: bool,

@@ -9,7 +9,7 @@ import typer
 from fhircryo.errors import BUG, DONE
 
 if TYPE_CHECKING:
-    from fhircryo.research.cohort import Cohort
+    from fhircryo.research.cohort_tables import Cohort
     from fhircryo.runs.run_config import RunConfig
 
 DEMO_AS_OF = date(2017, 12, 31)
@@ -61,7 +61,7 @@ def demo_run_config() -> "RunConfig":
 def demo_cohort(source: str | Path, config: "RunConfig") -> "Cohort":
     """Return the cohort of a folder or server that holds the shipped patients."""
     from fhircryo.research.build import TableOptions
-    from fhircryo.research.cohort import cohort_of
+    from fhircryo.research.cohort_tables import cohort_of
     from fhircryo.runs.read_source import read_source
 
     return cohort_of(read_source(source, config), config, TableOptions(str))

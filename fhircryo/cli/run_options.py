@@ -54,7 +54,7 @@ class RunOptions:
 
 
 @dataclass(frozen=True)
-class ReadOptions:
+class SourceOptions:
     """The options that say how SOURCE is read, as they are on the command line.
 
     ``workers``: the number of processes; 0: chosen by size and memory. ``bulk``: the level of a

@@ -13,8 +13,8 @@ from fhircryo.errors import DONE, REJECTED, FhircryoError, LockedError
 
 if TYPE_CHECKING:
     from fhircryo.runs.run_config import RunConfig
-    from fhircryo.runs.sync.options import SyncOptions
-    from fhircryo.runs.sync.result import SyncResult
+    from fhircryo.runs.sync.sync_options import SyncOptions
+    from fhircryo.runs.sync.sync_result import SyncResult
 
 
 def sync(
@@ -60,9 +60,9 @@ def sync(
 
     from fhircryo.cli.run_options import scheduled_run_config
     from fhircryo.logs import set_up_logs
-    from fhircryo.runs.sync.options import SyncOptions, source_and_target
     from fhircryo.runs.sync.state_file import state_path
     from fhircryo.runs.sync.status_file import status_path
+    from fhircryo.runs.sync.sync_options import SyncOptions, source_and_target
 
     run_id = uuid.uuid4().hex[:12]
     run_config = scheduled_run_config(config, patients, exclude, bulk)
@@ -116,8 +116,8 @@ def _run(
     import threading
     from dataclasses import replace
 
-    from fhircryo.runs.sync.options import StoppedError
     from fhircryo.runs.sync.run import sync
+    from fhircryo.runs.sync.sync_options import StoppedError
 
     stop = threading.Event()
     handlers = {

@@ -20,11 +20,11 @@ from fhircryo.endpoints.catalogue import (
 )
 from fhircryo.endpoints.result import (
     Absent,
-    Component,
+    ComponentKey,
     Evidence,
-    Part,
     Reason,
     Result,
+    ResultComponent,
     Role,
     Value,
 )
@@ -220,7 +220,7 @@ def _result(
     value: Value | None,
     reason: Reason | None = None,
     evidence: tuple[Evidence, ...] = (),
-    components: tuple[Component, ...] = (),
+    components: tuple[ResultComponent, ...] = (),
 ) -> Result:
     """Return the result with ``value``, or without a value if there is a ``reason``."""
     return Result(
@@ -289,7 +289,7 @@ def _worst(endpoint: Endpoint, given: _Input, scale: Scale) -> Result:
     position, worst = max(graded, key=lambda pair: pair[0])
     grade = scale.order[position]
     ungraded = len(attributed) - len(graded)
-    components = (Component(Part.UNGRADED, ungraded),) if ungraded else ()
+    components = (ResultComponent(ComponentKey.UNGRADED, ungraded),) if ungraded else ()
     return _result(endpoint, given, grade, None, (worst.evidence(grade),), components)
 
 

@@ -9,7 +9,7 @@ from fhircryo.endpoints.psa import PsaCourse
 from fhircryo.endpoints.recurrence import ClinicalEvents, Event, uncertainty_reason
 from fhircryo.endpoints.result import Absent, Evidence, Reason, Result, Role, absent
 from fhircryo.endpoints.timeline import Timeline
-from fhircryo.record.items import Kind, Lacking
+from fhircryo.record.items import EventKind, Lacking
 
 
 def disease_free(
@@ -65,7 +65,7 @@ def disease_free(
 
 def _not_disease_free(first: Event, *, final: bool) -> Result:
     """Return no, dated by the first event."""
-    role = Role.FAILING_PSA if first.kind is Kind.BIOCHEMICAL_FAILURE else Role.EVENT
+    role = Role.FAILING_PSA if first.kind is EventKind.BIOCHEMICAL_FAILURE else Role.EVENT
     return Result(
         DISEASE_FREE,
         first.when.first,
@@ -95,7 +95,7 @@ def _uncertain_events(timeline: Timeline, events: ClinicalEvents, landmark: date
     uncertain += [event for event in events.intervals if event.when.first <= landmark]
     died = timeline.died
     if died is not None and not died.precise and died.first <= landmark:
-        uncertain.append(Event(Kind.DEATH, _patient_ref(timeline), died))
+        uncertain.append(Event(EventKind.DEATH, _patient_ref(timeline), died))
     return uncertain
 
 
@@ -103,7 +103,7 @@ def death_evidence(timeline: Timeline) -> Evidence:
     """Return the death of the patient as evidence for a result."""
     died = timeline.died
     day = died.first if died is not None and died.precise else None
-    return Evidence(Role.DEATH, _patient_ref(timeline), Kind.DEATH, day)
+    return Evidence(Role.DEATH, _patient_ref(timeline), EventKind.DEATH, day)
 
 
 def _patient_ref(timeline: Timeline) -> str:

@@ -7,16 +7,16 @@ from fhircryo.endpoints.psa import PsaCourse, SeriesPoint
 from fhircryo.endpoints.recurrence import ClinicalEvents, Event, may_precede, uncertainty_reason
 from fhircryo.endpoints.result import (
     Absent,
-    Component,
+    ComponentKey,
     Evidence,
-    Part,
     Reason,
     Result,
+    ResultComponent,
     Role,
     absent,
 )
 from fhircryo.endpoints.timeline import Timeline
-from fhircryo.record.items import Kind, Lacking
+from fhircryo.record.items import EventKind, Lacking
 
 
 def psa_evidence(role: Role, point: SeriesPoint) -> Evidence:
@@ -44,7 +44,7 @@ def failure_event(course: PsaCourse) -> list[Event]:
     if course.failure is None:
         return []
     result = course.failure.result
-    return [Event(Kind.BIOCHEMICAL_FAILURE, result.ref, result.when)]
+    return [Event(EventKind.BIOCHEMICAL_FAILURE, result.ref, result.when)]
 
 
 def biochemical_failure(
@@ -64,9 +64,9 @@ def biochemical_failure(
             final=True,
             value=True,
             components=(
-                Component(Part.NADIR, failure.nadir),
-                Component(Part.THRESHOLD, failure.threshold),
-                Component(Part.FAILING_PSA, failure.value),
+                ResultComponent(ComponentKey.NADIR, failure.nadir),
+                ResultComponent(ComponentKey.THRESHOLD, failure.threshold),
+                ResultComponent(ComponentKey.FAILING_PSA, failure.value),
             ),
             evidence=_with_nadir(course, psa_evidence(Role.FAILING_PSA, failure)),
         )
@@ -86,7 +86,7 @@ def biochemical_failure(
         final=False,
         value=False,
         period=True,
-        components=(Component(Part.NADIR, nadir.value),),
+        components=(ResultComponent(ComponentKey.NADIR, nadir.value),),
         evidence=_with_nadir(course, psa_evidence(Role.CLEAR_PSA, last)),
     )
 
@@ -94,7 +94,7 @@ def biochemical_failure(
 def _failure_by_therapy(course: PsaCourse, therapy: Event) -> Result:
     """Return a failure by salvage therapy, without a failing PSA."""
     nadir = course.nadir
-    found = () if nadir is None else (Component(Part.NADIR, nadir.value),)
+    found = () if nadir is None else (ResultComponent(ComponentKey.NADIR, nadir.value),)
     return Result(
         BIOCHEMICAL_FAILURE,
         therapy.when.first,
@@ -102,7 +102,7 @@ def _failure_by_therapy(course: PsaCourse, therapy: Event) -> Result:
         final=True,
         value=True,
         period=not therapy.when.precise,
-        components=(*found, Component(Part.SALVAGE_THERAPY, therapy.when)),
+        components=(*found, ResultComponent(ComponentKey.SALVAGE_THERAPY, therapy.when)),
         evidence=_with_nadir(course, therapy.evidence(Role.EVENT)),
     )
 
@@ -129,7 +129,7 @@ def time_to_failure(
         reason = uncertainty_reason(uncertain)
         return absent(TIME_TO_FAILURE, (timeline.d0, None), Absent.UNKNOWN, reason, found)
     if first is not None:
-        by_psa = course.failure if first.kind is Kind.BIOCHEMICAL_FAILURE else None
+        by_psa = course.failure if first.kind is EventKind.BIOCHEMICAL_FAILURE else None
         evidence = (
             first.evidence(Role.EVENT) if by_psa is None else psa_evidence(Role.FAILING_PSA, by_psa)
         )
@@ -150,7 +150,7 @@ def _days(timeline: Timeline, day: date, evidence: Evidence, *, event: bool) -> 
         day,
         final=event,
         value=(day - timeline.d0).days,
-        components=(Component(Part.EVENT, event),),
+        components=(ResultComponent(ComponentKey.EVENT, event),),
         evidence=(evidence,),
     )
 

@@ -7,7 +7,7 @@ import msgspec
 
 from fhircryo.calendar import add_days, add_months, moment
 from fhircryo.endpoints.catalogue import PROM_CHANGE, PROM_SCORE
-from fhircryo.endpoints.result import Component, Evidence, Part, Result, Role
+from fhircryo.endpoints.result import ComponentKey, Evidence, Result, ResultComponent, Role
 from fhircryo.endpoints.timeline import Timeline
 from fhircryo.mapping.protocol import BASELINE, Protocol
 from fhircryo.record.items import Issue, Reason, Response, Score
@@ -171,7 +171,7 @@ def _results(
                 value=scored.score.value - before,
                 instrument=instrument,
                 time_point=window.name,
-                components=(time_point, Component(Part.BASELINE_SCORE, before)),
+                components=(time_point, ResultComponent(ComponentKey.BASELINE_SCORE, before)),
                 evidence=(_evidence(Role.BASELINE_SCORE, baseline), evidence),
             )
         )
@@ -179,8 +179,8 @@ def _results(
 
 
 @cache
-def _time_point(name: str) -> Component:
-    return Component(Part.TIME_POINT, name)
+def _time_point(name: str) -> ResultComponent:
+    return ResultComponent(ComponentKey.TIME_POINT, name)
 
 
 def _evidence(role: Role, scored: Scored) -> Evidence:

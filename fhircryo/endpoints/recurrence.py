@@ -8,13 +8,13 @@ from fhircryo.calendar import ANY_DAY, Span, add_days
 from fhircryo.endpoints.catalogue import LOCAL_RECURRENCE, METASTASIS, Endpoint
 from fhircryo.endpoints.result import Absent, Evidence, Result, Role, absent
 from fhircryo.endpoints.timeline import Timeline
-from fhircryo.record.items import Finding, Kind, Lacking, Reason
+from fhircryo.record.items import EventKind, Finding, Lacking, Reason
 
 
 class Event(msgspec.Struct, gc=False, frozen=True):
     """An event on a day or in an interval; without a date, the interval of all days."""
 
-    kind: Kind
+    kind: EventKind
     ref: str
     when: Span
 
@@ -47,7 +47,7 @@ class ClinicalEvents(msgspec.Struct):
         """The events after D0: precise events, then interval events."""
         return self.precise + self.intervals
 
-    def of(self, *kinds: Kind) -> "ClinicalEvents":
+    def of(self, *kinds: EventKind) -> "ClinicalEvents":
         """Return only the events of some kinds."""
 
         def only(events: list[Event]) -> list[Event]:
@@ -132,7 +132,7 @@ def _add_finding(finding: Finding, timeline: Timeline, found: ClinicalEvents) ->
         timeline.report(
             finding.ref, Reason.IMPRECISE_DATE, "a possible event: its interval contains D0"
         )
-    elif finding.kind is Kind.METASTASIS:
+    elif finding.kind is EventKind.METASTASIS:
         found.at_baseline.append(Event(finding.kind, finding.ref, when))
     else:
         timeline.report(finding.ref, Reason.OUTSIDE_WINDOW, "not after the index procedure")
@@ -143,7 +143,7 @@ def _is_indication(finding: Finding, recorded: Span, timeline: Timeline) -> bool
 
     ``recorded``: its interval as recorded, before any move to the day of death.
     """
-    if finding.kind is not Kind.LOCAL_RECURRENCE:
+    if finding.kind is not EventKind.LOCAL_RECURRENCE:
         return False
     if recorded.last <= timeline.d0:
         return True
@@ -163,12 +163,14 @@ def metastasis(timeline: Timeline, events: ClinicalEvents, lacking: Lacking) -> 
             found,
             final=True,
         )
-    return _event_endpoint(METASTASIS, timeline, events.of(Kind.METASTASIS), lacking)
+    return _event_endpoint(METASTASIS, timeline, events.of(EventKind.METASTASIS), lacking)
 
 
 def local_recurrence(timeline: Timeline, events: ClinicalEvents, lacking: Lacking) -> Result:
     """Return ``local-recurrence``: yes with its date, no, or absent."""
-    return _event_endpoint(LOCAL_RECURRENCE, timeline, events.of(Kind.LOCAL_RECURRENCE), lacking)
+    return _event_endpoint(
+        LOCAL_RECURRENCE, timeline, events.of(EventKind.LOCAL_RECURRENCE), lacking
+    )
 
 
 def _event_endpoint(

@@ -15,11 +15,11 @@ from fhircryo.record.items import Reason
 __all__ = [
     "PART_UNITS",
     "Absent",
-    "Component",
+    "ComponentKey",
     "Evidence",
-    "Part",
     "Reason",
     "Result",
+    "ResultComponent",
     "Role",
     "absent",
 ]
@@ -53,7 +53,7 @@ class Role(StrEnum):
     BASELINE_SCORE = "baseline-score"
 
 
-class Part(StrEnum):
+class ComponentKey(StrEnum):
     """The components of a published endpoint: the facts that its value rests on."""
 
     NADIR = "nadir"
@@ -68,10 +68,10 @@ class Part(StrEnum):
 
 #: UCUM units of the components that are quantities.
 PART_UNITS = {
-    Part.NADIR: "ng/mL",
-    Part.THRESHOLD: "ng/mL",
-    Part.FAILING_PSA: "ng/mL",
-    Part.BASELINE_SCORE: "{score}",
+    ComponentKey.NADIR: "ng/mL",
+    ComponentKey.THRESHOLD: "ng/mL",
+    ComponentKey.FAILING_PSA: "ng/mL",
+    ComponentKey.BASELINE_SCORE: "{score}",
 }
 
 
@@ -84,10 +84,10 @@ class Evidence(msgspec.Struct, gc=False, frozen=True):
     day: date | None = None
 
 
-class Component(msgspec.Struct, gc=False):
+class ResultComponent(msgspec.Struct, gc=False):
     """A component: a number (in its unit of ``PART_UNITS``), a yes or no, a code, or a span."""
 
-    part: Part
+    part: ComponentKey
     value: Value | Span
 
 
@@ -110,7 +110,7 @@ class Result(msgspec.Struct, gc=False):
     period: bool = False
     instrument: str = ""
     time_point: str = ""
-    components: tuple[Component, ...] = ()
+    components: tuple[ResultComponent, ...] = ()
     evidence: tuple[Evidence, ...] = ()
 
     @property

@@ -10,9 +10,9 @@ from datetime import date
 
 from fhircryo.calendar import ANY_DAY, Span
 from fhircryo.endpoints.recurrence import ClinicalEvents, Event
-from fhircryo.endpoints.result import Component, Part, Result, Role
+from fhircryo.endpoints.result import ComponentKey, Result, ResultComponent, Role
 from fhircryo.endpoints.timeline import Timeline
-from fhircryo.record.items import Kind, Reason, Therapy, VagueTreatment
+from fhircryo.record.items import EventKind, Reason, Therapy, VagueTreatment
 
 _PSA = frozenset({Role.NADIR, Role.FAILING_PSA, Role.CLEAR_PSA, Role.LAST_PSA})
 
@@ -44,7 +44,7 @@ def _add_therapy(therapy: Therapy, timeline: Timeline, found: ClinicalEvents) ->
     if therapy.problem is not None:
         timeline.report(therapy.ref, therapy.problem, therapy.detail)
     elif therapy.when is None:
-        found.possible.append(Event(Kind.SALVAGE_THERAPY, therapy.ref, ANY_DAY))
+        found.possible.append(Event(EventKind.SALVAGE_THERAPY, therapy.ref, ANY_DAY))
         timeline.report(therapy.ref, Reason.NO_USABLE_DATE, f"possible: {therapy.detail}")
     elif therapy.when.last <= timeline.d0:
         timeline.report(therapy.ref, Reason.OUTSIDE_WINDOW, "begun on or before D0")
@@ -65,7 +65,7 @@ def _add(ref: str, recorded: Span, timeline: Timeline, before: date, found: Clin
     if when is None:
         timeline.report(ref, Reason.AFTER_AS_OF)
         return False
-    event = Event(Kind.SALVAGE_THERAPY, ref, when)
+    event = Event(EventKind.SALVAGE_THERAPY, ref, when)
     if when.first <= before:
         found.possible.append(event)
         timeline.report(ref, Reason.IMPRECISE_DATE, "possible: its interval includes the treatment")
@@ -104,4 +104,4 @@ def mark(results: Iterable[Result], first: Event | None) -> None:
             evidence.role in _PSA and evidence.day is not None and evidence.day > first.when.first
             for evidence in result.evidence
         ):
-            result.components += (Component(Part.SALVAGE_THERAPY, first.when),)
+            result.components += (ResultComponent(ComponentKey.SALVAGE_THERAPY, first.when),)

@@ -16,16 +16,16 @@ from fhircryo.endpoints.psa import PsaCourse, SeriesPoint
 from fhircryo.endpoints.recurrence import ClinicalEvents, Event, may_precede, uncertainty_reason
 from fhircryo.endpoints.result import (
     Absent,
-    Component,
+    ComponentKey,
     Evidence,
-    Part,
     Reason,
     Result,
+    ResultComponent,
     Role,
     absent,
 )
 from fhircryo.endpoints.timeline import Timeline
-from fhircryo.record.items import Kind, Lacking
+from fhircryo.record.items import EventKind, Lacking
 
 
 def disease_free_survival(
@@ -46,7 +46,7 @@ def metastasis_free_survival(
     timeline: Timeline, course: PsaCourse, events: ClinicalEvents, lacking: Lacking
 ) -> Result:
     """Return ``metastasis-free-survival``: the events are metastasis and death."""
-    metastases = events.of(Kind.METASTASIS)
+    metastases = events.of(EventKind.METASTASIS)
     last = course.points[-1] if course.points else None
     return _survival(
         METASTASIS_FREE_SURVIVAL,
@@ -84,7 +84,7 @@ def _survival(
     precise, uncertain = _with_death(timeline, events)
     first = min(precise, key=lambda event: event.when.first, default=None)
     # An undated death is no event, and it cannot have happened before a known event.
-    earlier = [event for event in uncertain if event.kind is not Kind.DEATH or event.dated]
+    earlier = [event for event in uncertain if event.kind is not EventKind.DEATH or event.dated]
     if uncertain and (first is None or may_precede(earlier, first)):
         found = (event.evidence(Role.VAGUE_EVENT) for event in uncertain)
         return without_value(Absent.UNKNOWN, uncertainty_reason(uncertain), *found)
@@ -103,19 +103,19 @@ def _with_death(timeline: Timeline, events: ClinicalEvents) -> tuple[list[Event]
     precise, uncertain = events.precise, [*events.intervals, *events.possible]
     ref = death_evidence(timeline).ref
     if timeline.died_undated:
-        return precise, [*uncertain, Event(Kind.DEATH, ref, ANY_DAY)]
+        return precise, [*uncertain, Event(EventKind.DEATH, ref, ANY_DAY)]
     if timeline.died is None:
         return precise, uncertain
-    death = Event(Kind.DEATH, ref, timeline.died)
+    death = Event(EventKind.DEATH, ref, timeline.died)
     if timeline.died.precise:
         return [*precise, death], uncertain
     return precise, [*uncertain, death]
 
 
 def _evidence(event: Event, timeline: Timeline) -> Evidence:
-    if event.kind is Kind.DEATH:
+    if event.kind is EventKind.DEATH:
         return death_evidence(timeline)
-    if event.kind is Kind.BIOCHEMICAL_FAILURE:
+    if event.kind is EventKind.BIOCHEMICAL_FAILURE:
         return event.evidence(Role.FAILING_PSA)
     return event.evidence(Role.EVENT)
 
@@ -129,6 +129,6 @@ def _days(
         day,
         final=event,
         value=(day - timeline.d0).days,
-        components=(Component(Part.EVENT, event),),
+        components=(ResultComponent(ComponentKey.EVENT, event),),
         evidence=(evidence,),
     )

@@ -3,9 +3,9 @@
 from fhircryo.calendar import Span
 from fhircryo.extract.context import Context, Named, label_of
 from fhircryo.fhir.wire import Condition
-from fhircryo.record.items import Finding, Item, Kind, Reason
+from fhircryo.record.items import EventKind, Finding, Item, Reason
 
-_KINDS = {"metastasis": Kind.METASTASIS, "local-recurrence": Kind.LOCAL_RECURRENCE}
+_KINDS = {"metastasis": EventKind.METASTASIS, "local-recurrence": EventKind.LOCAL_RECURRENCE}
 
 
 def condition(resource: Condition, ref: str, context: Context) -> Item:

@@ -18,10 +18,10 @@ from fhircryo.fhir.wire import Observation, Quantity
 from fhircryo.mapping.code_index import CodeEntry
 from fhircryo.mapping.concepts import GRADINGS, SCORE
 from fhircryo.record.items import (
+    EventKind,
     Finding,
     Grading,
     Item,
-    Kind,
     NotUsed,
     PsaResult,
     Reason,
@@ -221,7 +221,7 @@ def _disease_status(resource: Observation, named: Named, context: Context) -> It
         resource.effective_instant,
         resource.effective_period,
     )
-    return Finding(kind=Kind.PROGRESSION, when=when, **named.fields())
+    return Finding(kind=EventKind.PROGRESSION, when=when, **named.fields())
 
 
 def _score(

@@ -21,7 +21,7 @@ BUNDLE_TYPE = "Bundle"
 T = TypeVar("T")
 
 
-class Entry(NamedTuple):
+class UnpackedEntry(NamedTuple):
     """A resource of a Bundle.
 
     ``number``: the index of its entry; ``line``: its JSON; ``id``: the UUID of its full URL, which
@@ -108,7 +108,7 @@ def kind_of(line: bytes) -> str:
         return ""
 
 
-def unpack(bundle: Bundle) -> tuple[list[Entry], dict[str, str]]:
+def unpack(bundle: Bundle) -> tuple[list[UnpackedEntry], dict[str, str]]:
     """Return the resources of a Bundle, and for each full URL the reference ``Type/id``.
 
     Unreadable entries are included: decoding them later reports what is wrong.
@@ -128,7 +128,7 @@ def unpack(bundle: Bundle) -> tuple[list[Entry], dict[str, str]]:
         name = head.id or given if head is not None else None
         if url and head is not None and head.resource_type and name:
             targets[url] = f"{head.resource_type}/{name}"
-        entries.append(Entry(number, line, given))
+        entries.append(UnpackedEntry(number, line, given))
     return entries, targets
 
 

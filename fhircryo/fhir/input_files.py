@@ -62,7 +62,7 @@ class InputFile:
 
 
 @dataclass(frozen=True)
-class Part:
+class FilePart:
     """The lines of a file that begin at ``start`` <= offset < ``end`` (None: the file's end)."""
 
     number: int
@@ -108,18 +108,18 @@ def _hint(name: str) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
-def parts(files: list[InputFile], size: int) -> list[Part]:
+def parts(files: list[InputFile], size: int) -> list[FilePart]:
     """Return the parts to read: ``size`` bytes of a plain file each, or a whole file of others."""
-    found: list[Part] = []
+    found: list[FilePart] = []
     for file in files:
         step = size if not (file.zipped or file.whole) else max(file.size, 1)
         for start in range(0, max(file.size, 1), step):
             end = start + step if start + step < file.size else None
-            found.append(Part(len(found), file, start, end))
+            found.append(FilePart(len(found), file, start, end))
     return found
 
 
-def read_batches(part: Part) -> Iterator[list[bytes]]:
+def read_batches(part: FilePart) -> Iterator[list[bytes]]:
     """Yield the lines of a part, in batches.
 
     Raises:
@@ -169,7 +169,7 @@ def _stream_batches(stream: Iterable[bytes]) -> Iterator[list[bytes]]:
     yield batch
 
 
-def _part_batches(file: BinaryIO, part: Part) -> Iterator[list[bytes]]:
+def _part_batches(file: BinaryIO, part: FilePart) -> Iterator[list[bytes]]:
     """Yield the lines that begin within a part, in batches."""
     position = part.start
     if position:

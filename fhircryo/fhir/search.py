@@ -47,7 +47,7 @@ class _EntryResponse(msgspec.Struct, rename="camel"):
     last_modified: str | None = None
 
 
-class Entry(msgspec.Struct, rename="camel"):
+class BundlePageEntry(msgspec.Struct, rename="camel"):
     """An entry of a searchset or of a history."""
 
     resource: msgspec.Raw = msgspec.Raw(b"")
@@ -66,7 +66,7 @@ class _PageBundle(msgspec.Struct, rename="camel"):
     total: int | None = None
     link: list[_PageLink] | None = None
     meta: _Meta | None = None
-    entry: list[Entry] | None = None
+    entry: list[BundlePageEntry] | None = None
 
 
 class Head(msgspec.Struct, rename="camel"):
@@ -150,7 +150,7 @@ class Searcher:
             return page.total > 0
         return any(entry.resource for entry in page.entry or ())
 
-    def history(self, kind: str, since: str) -> Iterator[Entry]:
+    def history(self, kind: str, since: str) -> Iterator[BundlePageEntry]:
         """Yield the entries of a resource type's history since an instant, newest first.
 
         Raises:

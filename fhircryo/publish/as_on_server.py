@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from msgspec import UNSET, structs
 
-from fhircryo.endpoints.result import Part
+from fhircryo.endpoints.result import ComponentKey
 from fhircryo.publish.patient_output import PatientOutput
 from fhircryo.publish.shapes import Json, OutIdentifier, OutObservation, OutReference
 
@@ -138,7 +138,7 @@ def name_of(observation: Json) -> str:
     """The name of an endpoint for people: its key, and its time point where it has one."""
     words = [_code(observation.get("code"))]
     for component in observation.get("component") or ():
-        if _code(component.get("code")) == Part.TIME_POINT:
+        if _code(component.get("code")) == ComponentKey.TIME_POINT:
             words.append(_code(component.get("valueCodeableConcept")))
     return " ".join(words)
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 from fhircryo.calendar import Span
-from fhircryo.endpoints.result import PART_UNITS, Absent, Component, Part, Result
+from fhircryo.endpoints.result import PART_UNITS, Absent, ComponentKey, Result, ResultComponent
 from fhircryo.endpoints.value_types import ValueForm
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.protocol import Protocol
@@ -95,13 +95,13 @@ class ObservationMaker:
         self._values: dict[tuple[str, str], OutConcept] = {}
         self._component_codes = {
             part: OutConcept([OutCoding(f"{base}/CodeSystem/component", part.value)])
-            for part in Part
+            for part in ComponentKey
         }
         self._yes_no = {
             True: OutConcept([OutCoding(YES_NO, "Y", "Yes")]),
             False: OutConcept([OutCoding(YES_NO, "N", "No")]),
         }
-        self._constants: dict[tuple[Part, bool | str], OutComponent] = {}
+        self._constants: dict[tuple[ComponentKey, bool | str], OutComponent] = {}
         self._absent: dict[tuple[Absent, Reason], OutConcept] = {}
 
     def make(
@@ -202,7 +202,7 @@ class ObservationMaker:
             made = self._values[name, grade] = OutConcept(codings)
             return made
 
-    def _component(self, component: Component) -> OutComponent:
+    def _component(self, component: ResultComponent) -> OutComponent:
         value = component.value
         part = component.part
         if isinstance(value, bool | str):
@@ -216,7 +216,7 @@ class ObservationMaker:
             made.value_integer = int(value)
         return made
 
-    def _constant(self, part: Part, value: bool | str) -> OutComponent:
+    def _constant(self, part: ComponentKey, value: bool | str) -> OutComponent:
         """A component that many Observations share."""
         key = (part, value)
         try:
@@ -231,7 +231,7 @@ class ObservationMaker:
             return made
 
     def _time_point(self, name: str) -> OutConcept:
-        key = (Part.TIME_POINT, name)
+        key = (ComponentKey.TIME_POINT, name)
         try:
             return self._values[key]
         except KeyError:

@@ -55,7 +55,7 @@ class Reason(StrEnum):
     AFTER_SALVAGE_THERAPY = "after-salvage-therapy"
 
 
-class Kind(StrEnum):
+class EventKind(StrEnum):
     """The kinds of clinical events, as tables and evidence name them."""
 
     METASTASIS = "metastasis"
@@ -200,7 +200,7 @@ class Finding(Item, tag="fi"):
 
     part: ClassVar[str] = "findings"
 
-    kind: Kind
+    kind: EventKind
     when: Span | None
     recorded_only: bool = False
 

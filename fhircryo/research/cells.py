@@ -5,7 +5,7 @@ from fractions import Fraction
 from typing import Any
 
 from fhircryo.calendar import Span
-from fhircryo.endpoints.result import Part, Result, Value
+from fhircryo.endpoints.result import ComponentKey, Result, Value
 
 #: A row by column name; a column that is not in it is empty.
 Row = dict[str, Any]
@@ -30,7 +30,7 @@ def as_float(value: Value | None) -> float | None:
     return float(value)
 
 
-def component_value(result: Result, part: Part) -> Value | Span | None:
+def component_value(result: Result, part: ComponentKey) -> Value | Span | None:
     """The value of a result's component; None if the result does not have the component."""
     return next(
         (component.value for component in result.components if component.part is part), None

@@ -10,8 +10,8 @@ from fhircryo.research import redcap
 from fhircryo.research.aggregate import aggregated
 from fhircryo.research.analysis import Analysis
 from fhircryo.research.build import TableOptions
-from fhircryo.research.cohort import Cohort, cohort_of
 from fhircryo.research.cohort_manifest import manifest
+from fhircryo.research.cohort_tables import Cohort, cohort_of
 from fhircryo.research.columns import FOLLOW_UP
 from fhircryo.research.folder_options import (
     CSV,

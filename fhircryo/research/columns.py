@@ -9,7 +9,7 @@ from fhircryo.endpoints.result import Absent
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.protocol import BASELINE, Protocol
 from fhircryo.mapping.schema import Instrument
-from fhircryo.record.items import Kind, Reason
+from fhircryo.record.items import EventKind, Reason
 from fhircryo.research.endpoint_columns import OF_PATIENTS, endpoint_columns, units
 from fhircryo.research.table import (
     DAYS_UNIT,
@@ -300,7 +300,7 @@ def _events() -> Table:
             "kind",
             ColumnType.CATEGORY,
             "What happened",
-            levels=tuple(str(kind) for kind in Kind),
+            levels=tuple(str(kind) for kind in EventKind),
             required=True,
         ),
         Column(

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from fhircryo.endpoints.catalogue import CATALOGUE, Endpoint
 from fhircryo.endpoints.complications import NO_COMPLICATION
-from fhircryo.endpoints.result import Part, Result
+from fhircryo.endpoints.result import ComponentKey, Result
 from fhircryo.endpoints.value_types import Detail, ValueForm, ValueType
 from fhircryo.mapping.load import Mappings
 from fhircryo.research.cells import Row, as_float, component_value, days_of
@@ -41,7 +41,7 @@ _DETAILS = {
         lambda endpoint, name: Column(
             name, ColumnType.BOOLEAN, f"{endpoint.key}: the event happened (false: censored)"
         ),
-        lambda result, _: component_value(result, Part.EVENT),
+        lambda result, _: component_value(result, ComponentKey.EVENT),
     ),
     Detail.REASON: _DetailColumn(
         lambda endpoint, name: reason_column(name, f"Why {endpoint.key} is absent"),
@@ -63,7 +63,7 @@ _DETAILS = {
             f"{endpoint.key}: attributed events that carry no grade of this scale",
         ),
         lambda result, _: (
-            None if result.value is None else component_value(result, Part.UNGRADED) or 0
+            None if result.value is None else component_value(result, ComponentKey.UNGRADED) or 0
         ),
     ),
 }

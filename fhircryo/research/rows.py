@@ -12,11 +12,11 @@ from fhircryo.endpoints.patient_endpoints import PatientEndpoints
 from fhircryo.endpoints.prom import windows
 from fhircryo.endpoints.psa import SeriesPoint
 from fhircryo.endpoints.recurrence import Event
-from fhircryo.endpoints.result import Part, Result, Role
+from fhircryo.endpoints.result import ComponentKey, Result, Role
 from fhircryo.endpoints.salvage import first_therapy
 from fhircryo.endpoints.timeline import Timeline
 from fhircryo.mapping.schema import Scale
-from fhircryo.record.items import Kind, PsaResult, Reason, Score
+from fhircryo.record.items import EventKind, PsaResult, Reason, Score
 from fhircryo.research.cells import Row, as_float, component_value, days_of
 from fhircryo.research.columns import (
     BASELINE_PSA,
@@ -44,7 +44,9 @@ def endpoint_rows(computed: PatientEndpoints, *, identified: bool) -> Iterator[R
             "value": _text(result),
             "number": number,
             "unit": None if number is None else value_type.unit or None,
-            "event": component_value(result, Part.EVENT) if value_type.is_time_to_event else None,
+            "event": component_value(result, ComponentKey.EVENT)
+            if value_type.is_time_to_event
+            else None,
             "days": days_of(result, line.d0),
             "status": FINAL if result.final else PRELIMINARY,
             "absent": result.absent,
@@ -121,7 +123,7 @@ class _DatedEvent(NamedTuple):
     """An event of the table; ``when`` is None if nothing is known of its date."""
 
     when: Span | None
-    kind: Kind
+    kind: EventKind
     certainty: Certainty
     ref: str
 
@@ -159,7 +161,7 @@ def _failure(computed: PatientEndpoints) -> Iterator[_DatedEvent]:
     if failure is not None:
         day = Span(failure.day, failure.day)
         ref = failure.result.ref
-        yield _DatedEvent(day, Kind.BIOCHEMICAL_FAILURE, Certainty.DAY, ref)
+        yield _DatedEvent(day, EventKind.BIOCHEMICAL_FAILURE, Certainty.DAY, ref)
 
 
 def _death(line: Timeline) -> Iterator[_DatedEvent]:
@@ -171,9 +173,9 @@ def _death(line: Timeline) -> Iterator[_DatedEvent]:
         if not line.died.precise:
             after = line.died.first > line.d0
             certainty = Certainty.INTERVAL if after else Certainty.POSSIBLE
-        yield _DatedEvent(line.died, Kind.DEATH, certainty, facts.ref)
+        yield _DatedEvent(line.died, EventKind.DEATH, certainty, facts.ref)
     elif line.died_undated:
-        yield _DatedEvent(None, Kind.DEATH, Certainty.POSSIBLE, facts.ref)
+        yield _DatedEvent(None, EventKind.DEATH, Certainty.POSSIBLE, facts.ref)
 
 
 def _in_time(when: Span | None) -> tuple[date, date]:

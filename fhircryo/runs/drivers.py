@@ -6,7 +6,7 @@ Every driver gives the same result, whatever the order in which the parts are re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from fhircryo.fhir.input_files import Part
+from fhircryo.fhir.input_files import FilePart
 from fhircryo.runs.processes import Turns, in_parallel
 from fhircryo.sources.source import Driver, M, Progress
 
@@ -19,8 +19,8 @@ class OneProcess:
 
     def collect(
         self,
-        parts: Sequence[Part],
-        step: Callable[[Part, M], None],
+        parts: Sequence[FilePart],
+        step: Callable[[FilePart, M], None],
         into: M,
         progress: Progress | None = None,
     ) -> None:
@@ -39,8 +39,8 @@ class SeveralProcesses:
 
     def collect(
         self,
-        parts: Sequence[Part],
-        step: Callable[[Part, M], None],
+        parts: Sequence[FilePart],
+        step: Callable[[FilePart, M], None],
         into: M,
         progress: Progress | None = None,
     ) -> None:

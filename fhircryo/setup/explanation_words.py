@@ -7,7 +7,7 @@ from fractions import Fraction
 from fhircryo.calendar import Span
 from fhircryo.endpoints.catalogue import BIOCHEMICAL_FAILURE, TECHNICAL_SUCCESS
 from fhircryo.endpoints.patient_endpoints import PatientEndpoints
-from fhircryo.endpoints.result import PART_UNITS, Component, Evidence, Part, Result
+from fhircryo.endpoints.result import PART_UNITS, ComponentKey, Evidence, Result, ResultComponent
 from fhircryo.publish.shapes import ENCODER, number
 from fhircryo.record.items import Reason
 
@@ -69,7 +69,7 @@ def _value(result: Result) -> str:
         return "Y" if value else "N"
     words = f"{plain(value)} {value_type.unit_words}".rstrip()
     if value_type.is_time_to_event:
-        event = any(part.part is Part.EVENT and part.value for part in result.components)
+        event = any(part.part is ComponentKey.EVENT and part.value for part in result.components)
         words += ", event" if event else ", censored"
     return words
 
@@ -91,7 +91,7 @@ def _because(result: Result, computed: PatientEndpoints) -> list[str]:
     roles = {str(evidence.role) for evidence in result.evidence}
     for component in result.components:
         part = component.part
-        if part not in (Part.EVENT, Part.TIME_POINT) and str(part) not in roles:
+        if part not in (ComponentKey.EVENT, ComponentKey.TIME_POINT) and str(part) not in roles:
             lines.append(_component_words(component))
     lines += (_evidence_words(evidence) for evidence in result.evidence)
     if not lines and result.endpoint is TECHNICAL_SUCCESS:
@@ -99,7 +99,7 @@ def _because(result: Result, computed: PatientEndpoints) -> list[str]:
     return lines or ["nothing recorded that would say otherwise"]
 
 
-def _component_words(component: Component) -> str:
+def _component_words(component: ResultComponent) -> str:
     value, part = component.value, component.part
     if isinstance(value, Span):
         when = str(value.first) if value.precise else f"one day of {value.first}..{value.last}"

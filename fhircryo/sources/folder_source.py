@@ -13,7 +13,7 @@ from fhircryo.errors import UnreadableResource
 from fhircryo.extract.context import Context
 from fhircryo.extract.lines import SCANNED_TYPES, read, scan
 from fhircryo.fhir.decode import BUNDLE_TYPE
-from fhircryo.fhir.input_files import InputFile, Part, input_files, parts, read_batches
+from fhircryo.fhir.input_files import FilePart, InputFile, input_files, parts, read_batches
 from fhircryo.record.collector import Facts, RecordCollector, Unreadable
 from fhircryo.record.known import Known
 from fhircryo.record.patients import Patients
@@ -84,12 +84,12 @@ def collect_files(
     )
 
 
-def _may_name_candidates(part: Part) -> bool:
+def _may_name_candidates(part: FilePart) -> bool:
     """Whether a file's name allows Procedures or Patients in it."""
     return part.file.hint in {None, BUNDLE_TYPE, *SCANNED_TYPES}
 
 
-def _scan_part(part: Part, known: Known, context: Context) -> None:
+def _scan_part(part: FilePart, known: Known, context: Context) -> None:
     try:
         for batch in read_batches(part):
             scan(batch, known, context)
@@ -97,7 +97,7 @@ def _scan_part(part: Part, known: Known, context: Context) -> None:
         return  # Reading the part reports it.
 
 
-def _read_part(part: Part, collector: RecordCollector, context: Context) -> None:
+def _read_part(part: FilePart, collector: RecordCollector, context: Context) -> None:
     facts = collector.facts
     lines = filled = 0
     collector.sequence = part.number << _SEQUENCES_PER_PART
@@ -112,7 +112,7 @@ def _read_part(part: Part, collector: RecordCollector, context: Context) -> None
     facts.filled[part.number] = filled
 
 
-def _place(all_parts: Sequence[Part], lines: dict[int, int], unreadable: Unreadable) -> str:
+def _place(all_parts: Sequence[FilePart], lines: dict[int, int], unreadable: Unreadable) -> str:
     """``file:line``, with the entry of a Bundle, of something that could not be read."""
     part = all_parts[unreadable.part]
     name = part.file.name
@@ -126,7 +126,7 @@ def _place(all_parts: Sequence[Part], lines: dict[int, int], unreadable: Unreada
     return f"{name} {unreadable.within}" if unreadable.within else name
 
 
-def _report_empty_files(facts: Facts, all_parts: Sequence[Part]) -> None:
+def _report_empty_files(facts: Facts, all_parts: Sequence[FilePart]) -> None:
     filled: dict[str, int] = {}
     first: dict[str, int] = {}
     for part in all_parts:

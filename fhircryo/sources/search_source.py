@@ -58,12 +58,12 @@ class SearchSource:
         """Read the cohort, or the selected patients."""
         searcher = Searcher(self._client, self._pages)
         try:
-            return _Reader(self._client, searcher, request).read()
+            return _CohortReader(self._client, searcher, request).read()
         finally:
             searcher.close()
 
 
-class _Reader:
+class _CohortReader:
     """Reads one server for one request."""
 
     def __init__(self, client: Client, searcher: Searcher, request: ReadRequest) -> None:

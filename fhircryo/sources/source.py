@@ -7,7 +7,7 @@ from typing import Protocol, Self, TypeVar
 from fhircryo.extract.context import Context
 from fhircryo.extract.lines import grading_labels
 from fhircryo.fhir.dates import DateReader
-from fhircryo.fhir.input_files import InputFile, Part
+from fhircryo.fhir.input_files import FilePart, InputFile
 from fhircryo.mapping.load import Mappings
 from fhircryo.record.collector import Facts, Retention, Unreadable
 from fhircryo.record.items import Item, PatientFacts
@@ -38,8 +38,8 @@ class Driver(Protocol):
 
     def collect(
         self,
-        parts: Sequence[Part],
-        step: Callable[[Part, M], None],
+        parts: Sequence[FilePart],
+        step: Callable[[FilePart, M], None],
         into: M,
         progress: Progress | None = None,
     ) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fhircryo.runs.sync.options import StoppedError
+from fhircryo.runs.sync.sync_options import StoppedError
 from tests.server.cohorts import psa, record
 from tests.server.demo_server import load_cohort
 from tests.server.exporting import Exports

@@ -22,8 +22,8 @@ from fhircryo.fhir.connect import ERASING, READING, WRITING, open_client
 from fhircryo.runs.execution import Execution
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.sync.erasure import forget_patient
-from fhircryo.runs.sync.options import SyncOptions
 from fhircryo.runs.sync.run import sync
+from fhircryo.runs.sync.sync_options import SyncOptions
 from fhircryo.runs.to_folder import compute_folder
 from fhircryo.settings import ServerSettings, Settings, SyncSettings
 from fhircryo.sources.bulk_source import Bulk

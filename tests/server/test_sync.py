@@ -22,10 +22,10 @@ from fhircryo.record.patients import ALL_PATIENTS, Selection
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.sync import full_or_increment
 from fhircryo.runs.sync.erasure import forget_patient
-from fhircryo.runs.sync.options import StoppedError, SyncOptions
-from fhircryo.runs.sync.result import SyncResult
 from fhircryo.runs.sync.run import sync
 from fhircryo.runs.sync.state_file import open_state, state_path
+from fhircryo.runs.sync.sync_options import StoppedError, SyncOptions
+from fhircryo.runs.sync.sync_result import SyncResult
 from fhircryo.runs.to_folder import compute_folder
 from fhircryo.settings import ServerSettings, Settings, SyncSettings, WriteSettings
 from tests.server import proxy as faults

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from fhircryo.endpoints.catalogue import CATALOGUE
-from fhircryo.endpoints.result import Part
+from fhircryo.endpoints.result import ComponentKey
 from fhircryo.record.items import Reason
 from fhircryo.runs.in_memory import Outcome
 
@@ -22,7 +22,7 @@ YES_NO = "http://terminology.hl7.org/CodeSystem/v2-0136"
 ABSENT = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 ABSENT_CODES = ("unknown", "temp-unknown", "not-applicable")
 SCALES = {"clavien-dindo", "sir-2003", "ctcae-grade"}
-COMPONENTS = {str(part) for part in Part}
+COMPONENTS = {str(part) for part in ComponentKey}
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(\.\.(\d{4}-\d\d-\d\d)?)?")
 _STATUS = re.compile(r"\[(final|preliminary)]")
 

@@ -19,7 +19,7 @@ from frictionless import Package
 import fhircryo
 from fhircryo.errors import UsageError
 from fhircryo.research.aggregate import aggregated
-from fhircryo.research.cohort import Cohort
+from fhircryo.research.cohort_tables import Cohort
 from fhircryo.research.columns import tables
 from fhircryo.research.folder_options import OWN
 from fhircryo.settings import Settings
@@ -303,7 +303,7 @@ def test_workers_on_a_cohort_that_is_worth_them(monkeypatch):
     monkeypatch.setattr(build, "_PATIENTS_PER_WORKER", 10)
     monkeypatch.setattr(build, "_PATIENTS_AT_A_TIME", 7)
     from fhircryo.research.build import TableOptions
-    from fhircryo.research.cohort import cohort_of
+    from fhircryo.research.cohort_tables import cohort_of
     from fhircryo.runs.read_source import read_source
     from fhircryo.runs.run_config import RunConfig
 

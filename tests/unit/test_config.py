@@ -89,8 +89,8 @@ def test_a_state_that_is_not_there_damaged_and_removed(monkeypatch, tmp_path):
     assert "nothing is remembered" in cli("state", "show").stdout
     assert "nothing is remembered" in cli("state", "check").stdout
     from fhircryo.cli.run_options import scheduled_run_config
-    from fhircryo.runs.sync.options import source_and_target
     from fhircryo.runs.sync.state_file import open_state, state_path
+    from fhircryo.runs.sync.sync_options import source_and_target
 
     job = scheduled_run_config(None)
     path = state_path(job, *source_and_target(job))

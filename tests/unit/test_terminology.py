@@ -9,7 +9,7 @@ import pytest
 from fhir.resources.R4B import get_fhir_model_class
 
 from fhircryo import __version__
-from fhircryo.endpoints.result import Part
+from fhircryo.endpoints.result import ComponentKey
 from fhircryo.mapping.load import load_mappings, load_protocol, protocol_files
 from fhircryo.record.items import Reason
 from fhircryo.runs.in_memory import compute_resources
@@ -91,7 +91,7 @@ def test_every_published_code_of_fhircryo_is_in_a_code_system():
 
 def test_the_code_systems_hold_every_code_that_the_program_knows():
     assert codes_of("reason") == set(Reason)
-    assert codes_of("component") == set(Part)
+    assert codes_of("component") == set(ComponentKey)
     shipped = map(load_protocol, protocol_files())
     assert codes_of("time-point") == {point for one in shipped for point in one.time_points}
     assert codes_of("clavien-dindo") == {

@@ -12,9 +12,9 @@ from fhircryo.publish.published_endpoint import all_published
 from fhircryo.publish.target_lock import target_lock
 from fhircryo.publish.target_server import state_folder, target_settings
 from fhircryo.runs.run_config import RunConfig
-from fhircryo.runs.sync.options import source_and_target
 from fhircryo.runs.sync.state_database import State
 from fhircryo.runs.sync.state_file import state_path, with_state
+from fhircryo.runs.sync.sync_options import source_and_target
 
 
 @dataclass

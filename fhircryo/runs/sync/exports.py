@@ -11,7 +11,7 @@ from fhircryo.fhir.client import Client
 from fhircryo.runs.read_source import ReadOptions, ReadResult, read_opened
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.sync.changes import ChangeReader, SourceChanges
-from fhircryo.runs.sync.options import StoppedError
+from fhircryo.runs.sync.sync_options import StoppedError
 from fhircryo.sources.bulk_source import Bulk, asked_for
 from fhircryo.sources.open_source import server_source
 from fhircryo.sources.source import Progress

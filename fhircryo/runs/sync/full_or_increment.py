@@ -9,8 +9,8 @@ from fhircryo import __version__
 from fhircryo.publish.shapes import ENCODER
 from fhircryo.record.items import Lacking
 from fhircryo.runs.run_config import RunConfig
-from fhircryo.runs.sync.options import SyncOptions
 from fhircryo.runs.sync.state_database import State
+from fhircryo.runs.sync.sync_options import SyncOptions
 
 _FINGERPRINT, _LACKING, _LAST_FULL = "fingerprint", "lacking", "last-full"
 

@@ -13,11 +13,11 @@ from fhircryo.runs.sync.changes import NoIncrementError
 from fhircryo.runs.sync.full_or_increment import full_run_reason
 from fhircryo.runs.sync.full_run import run_full
 from fhircryo.runs.sync.increment import run_increment
-from fhircryo.runs.sync.options import SyncOptions, source_and_target
-from fhircryo.runs.sync.result import SyncResult
 from fhircryo.runs.sync.state_database import State
 from fhircryo.runs.sync.state_file import state_path, with_state
 from fhircryo.runs.sync.steps import SyncSteps
+from fhircryo.runs.sync.sync_options import SyncOptions, source_and_target
+from fhircryo.runs.sync.sync_result import SyncResult
 from fhircryo.sources.bulk_source import level_of, needs_of
 
 

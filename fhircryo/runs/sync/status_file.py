@@ -9,7 +9,7 @@ from typing import Any
 from fhircryo import __version__
 from fhircryo.errors import TargetError, UsageError
 from fhircryo.publish.difference import Action
-from fhircryo.runs.sync.result import SyncResult
+from fhircryo.runs.sync.sync_result import SyncResult
 from fhircryo.storage.atomic import PRIVATE, PUBLIC, write_whole
 
 _WRITTEN = (Action.NEW, Action.CHANGED, Action.RETRACTED)

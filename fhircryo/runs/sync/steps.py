@@ -7,9 +7,9 @@ from fhircryo.publish.target_server import PushResult, TargetServer
 from fhircryo.runs.read_source import ReadOptions, ReadResult, read_opened
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.sync.exports import Exports
-from fhircryo.runs.sync.options import StoppedError, SyncOptions
-from fhircryo.runs.sync.result import SyncResult
 from fhircryo.runs.sync.state_database import State
+from fhircryo.runs.sync.sync_options import StoppedError, SyncOptions
+from fhircryo.runs.sync.sync_result import SyncResult
 from fhircryo.runs.to_server import compute_outputs
 from fhircryo.sources.bulk_source import level_of
 from fhircryo.sources.open_source import server_source
