@@ -86,8 +86,7 @@ def read_opened(
     lacking = lacking_of(
         collected,
         config.settings.complete_types,
-        # Where salvage therapy is only marked, no endpoint rests on there being none.
-        medications_matter=config.protocol.salvage_therapy != "report",
+        medications_matter=config.medications_matter,
     )
     return ReadResult(source.name, source.server, collected, records, lacking)
 

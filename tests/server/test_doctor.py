@@ -76,6 +76,11 @@ def test_a_server_that_can_all(loaded, doctor):
     for check in ("Procedure?code", "page size", "clock", "_lastUpdated", "index procedures"):
         assert ("source", check) in told
     assert told["target", "permission to write"][0] == "ok"
+    for kind in ("MedicationRequest", "MedicationStatement", "MedicationAdministration"):
+        assert ("source", f"{kind}?patient|subject") in told
+    assert ("source", "Medication?_id") in told
+    medications = "MedicationRequest or MedicationStatement or MedicationAdministration kept"
+    assert "only reports" in told["source", medications][1]
 
 
 def test_nothing_is_written_to_find_out(loaded, proxied, doctor):

@@ -12,7 +12,12 @@ from fhircryo.runs.run_config import RunConfig
 from fhircryo.setup.doctor.check import FORBIDDEN, CheckResult, failed, ok, warning
 from fhircryo.setup.doctor.check_server import server_checks
 from fhircryo.sources.code_searches import code_searches
-from fhircryo.sources.resource_types import INDEX_CONCEPTS, RESOURCE_TYPES
+from fhircryo.sources.resource_types import (
+    INDEX_CONCEPTS,
+    RESOURCE_TYPES,
+    LackedEvidence,
+    lacked_types,
+)
 
 _PART = "source"
 
@@ -81,9 +86,17 @@ class _TrialSearches:
         yield self._cohort()
         yield from self._psa()
         for kind in RESOURCE_TYPES:
-            if kind.optional:
-                yield self._holds(kind.name)
+            if kind.optional and kind.lacked is not LackedEvidence.MEDICATIONS:
+                yield self._holds((kind.name,))
+        yield self._medications()
         yield self._last_updated()
+
+    def _medications(self) -> CheckResult:
+        """Check whether medications are kept: one of the types is enough, as for a run."""
+        kinds = tuple(lacked_types()[LackedEvidence.MEDICATIONS])
+        if self._config.medications_matter:
+            return self._holds(kinds)
+        return ok(_PART, _kept(kinds), "not needed: the protocol only reports salvage therapy")
 
     def _cohort(self) -> CheckResult:
         searches = code_searches(self._config.mappings, INDEX_CONCEPTS)
@@ -143,10 +156,11 @@ class _TrialSearches:
             _PART, "times", f"{len(times)} results on a page state a time, {utc} of them in UTC"
         )
 
-    def _holds(self, kind: str) -> CheckResult:
-        name = f"{kind} kept"
+    def _holds(self, kinds: tuple[str, ...]) -> CheckResult:
+        """Check whether the source holds any resource of one of the types."""
+        name = _kept(kinds)
         try:
-            if self._searcher.any(kind, {}):
+            if any(self._searcher.any(kind, {}) for kind in kinds):
                 return ok(_PART, name, "the source holds some")
         except HttpError as error:
             if error.status == 401:
@@ -183,3 +197,8 @@ class _TrialSearches:
         if error.status in FORBIDDEN:
             return failed(_PART, name, str(error), "check the credentials, scopes and rights")
         return warning(_PART, name, str(error), advice)
+
+
+def _kept(kinds: tuple[str, ...]) -> str:
+    """The name of the check whether types are kept."""
+    return f"{' or '.join(kinds)} kept"
