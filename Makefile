@@ -86,7 +86,7 @@ real-input: $(READY)
 	TEST_REAL_INPUT=full $(BIN)/pytest -q tests/acceptance/test_real_input.py
 
 clean:
-	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(READY): pyproject.toml uv.lock
 	@command -v uv >/dev/null || test -x $(BIN)/uv || \
