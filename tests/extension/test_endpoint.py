@@ -63,7 +63,7 @@ SALVAGE_TIME = '''"""Time to salvage therapy."""
 
 from fhircryo.endpoints.catalogue import TIME_TO_SALVAGE
 from fhircryo.endpoints.patient_course import PatientCourse
-from fhircryo.endpoints.result import Component, Part, Result, Role
+from fhircryo.endpoints.result import ComponentKey, Result, ResultComponent, Role
 from fhircryo.endpoints.salvage import first_therapy
 
 
@@ -77,7 +77,7 @@ def time_to_salvage(patient: PatientCourse) -> Result:
         day,
         final=therapy is not None,
         value=(day - line.d0).days,
-        components=(Component(Part.EVENT, therapy is not None),),
+        components=(ResultComponent(ComponentKey.EVENT, therapy is not None),),
         evidence=() if therapy is None else (therapy.evidence(Role.EVENT),),
     )
 '''
