@@ -1,7 +1,7 @@
 """Extracts Conditions: metastases and local recurrences."""
 
 from fhircryo.calendar import Span
-from fhircryo.extract.context import Context, Named, label_of
+from fhircryo.extract.context import Context, Named, label_of, only_counted
 from fhircryo.fhir.wire import Condition
 from fhircryo.record.items import EventKind, Finding, Item, Reason
 
@@ -16,9 +16,7 @@ def condition(resource: Condition, ref: str, context: Context) -> Item:
     )
     own = resource.identifier is not None and context.is_own(resource.identifier)
     if entry is None or own:
-        reason = Reason.OWN_OUTPUT if own else Reason.UNMAPPED_CODE
-        owner = context.owner(resource.subject)
-        return Named(ref, resource.meta, owner, label_of(resource.code)).dropped(reason)
+        return only_counted(resource, ref, context, label_of(resource.code), own=own)
     named = Named(ref, resource.meta, context.patient(resource.subject), entry.label)
     if context.is_test(resource.meta):
         return named.not_used(Reason.TEST_DATA)

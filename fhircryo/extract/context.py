@@ -231,6 +231,15 @@ def _is_coded(concept: CodeableConcept) -> bool:
     return any(coding.code for coding in concept.coding or ())
 
 
+def only_counted(resource: Any, ref: str, context: Context, label: str, *, own: bool) -> Dropped:
+    """Return the item of a resource that is our own output, or has no mapped code.
+
+    ``label``: what the resource is counted as. ``own``: it is our own output.
+    """
+    reason = Reason.OWN_OUTPUT if own else Reason.UNMAPPED_CODE
+    return Named(ref, resource.meta, context.owner(resource.subject), label).dropped(reason)
+
+
 def label_of(concept: CodeableConcept | None) -> str:
     """Return the label under which an unmapped CodeableConcept is counted: its first coding."""
     for coding in (concept.coding if concept else None) or ():

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from fhircryo.extract.context import NO_CODE, Context, Named, label_of
+from fhircryo.extract.context import NO_CODE, Context, Named, label_of, only_counted
 from fhircryo.fhir.wire import (
     HEAD,
     CodeableConcept,
@@ -83,9 +83,8 @@ def _therapy(
     if entry is None:
         referenced = context.resolve(resource.medication_reference)
     if own or (entry is None and not referenced.startswith("Medication/")):
-        reason = Reason.OWN_OUTPUT if own else Reason.UNMAPPED_CODE
         label = next(_labels(concepts), NO_CODE)
-        return Named(ref, resource.meta, context.owner(resource.subject), label).dropped(reason)
+        return only_counted(resource, ref, context, label, own=own)
     label = entry.label if entry is not None else BY_REFERENCE
     named = Named(ref, resource.meta, context.patient(resource.subject), label)
     salvage = therapy(named, context, status_problem, dates)

@@ -11,6 +11,7 @@ from fhircryo.extract.context import (
     date_problem,
     label_of,
     number,
+    only_counted,
     resolved,
 )
 from fhircryo.extract.grades import by_components, by_value, grades_of
@@ -59,8 +60,7 @@ def observation(resource: Observation, ref: str, context: Context) -> Item:
     own = resource.identifier is not None and context.is_own(resource.identifier)
     if own or entry is None or entry.concept == "psa-excluded":
         label = entry.label if entry else label_of(resource.code)
-        reason = Reason.OWN_OUTPUT if own else Reason.UNMAPPED_CODE
-        return Named(ref, resource.meta, context.owner(resource.subject), label).dropped(reason)
+        return only_counted(resource, ref, context, label, own=own)
     patient = context.patient(resource.subject)
     named = Named(ref, resource.meta, patient, entry.label)
     if context.is_test(resource.meta):

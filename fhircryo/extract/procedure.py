@@ -1,6 +1,6 @@
 """Extracts Procedures: candidates for the index procedure, and salvage therapies."""
 
-from fhircryo.extract.context import Context, Named, date_problem, label_of
+from fhircryo.extract.context import Context, Named, date_problem, label_of, only_counted
 from fhircryo.extract.medication import SALVAGE_THERAPY, Dates, therapy
 from fhircryo.fhir.wire import Procedure
 from fhircryo.mapping.code_index import CodeEntry
@@ -15,9 +15,7 @@ def procedure(resource: Procedure, ref: str, context: Context) -> Item:
     entry = _meaning(resource, context)
     own = resource.identifier is not None and context.is_own(resource.identifier)
     if entry is None or own:
-        reason = Reason.OWN_OUTPUT if own else Reason.UNMAPPED_CODE
-        owner = context.owner(resource.subject)
-        return Named(ref, resource.meta, owner, label_of(resource.code)).dropped(reason)
+        return only_counted(resource, ref, context, label_of(resource.code), own=own)
     named = Named(ref, resource.meta, context.patient(resource.subject), entry.label)
     if entry.concept == SALVAGE_THERAPY:
         known = context.mappings.statuses.salvage_procedure
