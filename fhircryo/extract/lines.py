@@ -13,12 +13,13 @@ from fhircryo.fhir.decode import BUNDLE_TYPE, decode, kind_of, resources
 from fhircryo.fhir.wire import DECODERS
 from fhircryo.mapping.concepts import GRADINGS
 from fhircryo.mapping.load import Mappings
-from fhircryo.record.collector import RecordCollector, Unreadable
+from fhircryo.record.collector import RecordCollector, Unreadable, add_counts
 from fhircryo.record.items import Item, PatientFacts, Treatment
 from fhircryo.record.known import Known
 
 #: The types that say who is a candidate and who was merged with whom.
 SCANNED_TYPES = frozenset({"Procedure", "Patient"})
+_UNPACKED_TYPES = SCANNED_TYPES | {BUNDLE_TYPE}
 
 
 def scan(lines: Iterable[bytes], known: Known, context: Context) -> None:
@@ -35,7 +36,7 @@ def scan(lines: Iterable[bytes], known: Known, context: Context) -> None:
 
 
 def _scanned(line: bytes, context: Context) -> Iterator[Item]:
-    if not line.strip() or not (kind_of(line) in SCANNED_TYPES or kind_of(line) == BUNDLE_TYPE):
+    if kind_of(line) not in _UNPACKED_TYPES:
         return
     for found in resources(line, context.bundle):
         if found.resource is None or found.kind not in SCANNED_TYPES:
@@ -81,9 +82,7 @@ def read(
         except UnicodeDecodeError:
             facts.unreadable.append(Unreadable(part, number, "", "not UTF-8", kind_of(line)))
         filled += 1
-    for kind, count in seen.items():
-        if count:
-            facts.seen[kind] = facts.seen.get(kind, 0) + count
+    add_counts(facts.seen, {kind: count for kind, count in seen.items() if count})
     facts.overlays_met |= context.overlays_met
     return filled
 

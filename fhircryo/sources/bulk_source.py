@@ -72,7 +72,8 @@ def needs_of(level: str) -> Needs:
 
 def asked_for(level: str, mappings: Mappings, can: Capabilities, since: str | None = None) -> Asked:
     """The export that a run needs: the types that the server has, Observations by their codes."""
-    types = tuple(kind.name for kind in RESOURCE_TYPES if kind.name not in _unavailable(can))
+    unavailable = _unavailable(can)
+    types = tuple(kind.name for kind in RESOURCE_TYPES if kind.name not in unavailable)
     filters = []
     # A code that is mapped with its descendants cannot be searched: all Observations, then.
     with suppress(UsageError):
