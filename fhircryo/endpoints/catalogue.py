@@ -84,13 +84,37 @@ DISEASE_FREE = Endpoint(
 )
 DISEASE_FREE_SURVIVAL = Endpoint(
     "disease-free-survival",
-    "Days to failure, recurrence, metastasis, progression or death",
+    "Days to failure, recurrence, metastasis, progression, salvage therapy or death",
     TIME_TO_EVENT,
     "after D0",
 )
 METASTASIS_FREE_SURVIVAL = Endpoint(
     "metastasis-free-survival",
     "Days to metastasis or death",
+    TIME_TO_EVENT,
+    "after D0",
+)
+FAILURE_FREE_SURVIVAL = Endpoint(
+    "failure-free-survival",
+    "Days to salvage therapy, metastasis or death of prostate cancer",
+    TIME_TO_EVENT,
+    "after D0",
+)
+TIME_TO_SALVAGE_THERAPY = Endpoint(
+    "time-to-salvage-therapy",
+    "Days to the first salvage therapy",
+    TIME_TO_EVENT,
+    "after D0",
+)
+OVERALL_SURVIVAL = Endpoint(
+    "overall-survival",
+    "Days to death",
+    TIME_TO_EVENT,
+    "after D0",
+)
+CANCER_SPECIFIC_SURVIVAL = Endpoint(
+    "cancer-specific-survival",
+    "Days to death of prostate cancer",
     TIME_TO_EVENT,
     "after D0",
 )
@@ -161,6 +185,10 @@ CATALOGUE: tuple[Endpoint, ...] = (
     DISEASE_FREE,
     DISEASE_FREE_SURVIVAL,
     METASTASIS_FREE_SURVIVAL,
+    FAILURE_FREE_SURVIVAL,
+    TIME_TO_SALVAGE_THERAPY,
+    OVERALL_SURVIVAL,
+    CANCER_SPECIFIC_SURVIVAL,
     ADVERSE_EVENT_COUNT,
     WORST_CLAVIEN,
     WORST_SIR,

@@ -43,11 +43,14 @@ class Role(StrEnum):
     NADIR = "nadir"
     FAILING_PSA = "failing-psa"
     CLEAR_PSA = "clear-psa"
-    LAST_PSA = "last-psa"
+    INCONCLUSIVE_PSA = "inconclusive-psa"
+    BASELINE_PSA = "baseline-psa"
+    LAST_CONTACT = "last-contact"
     EVENT = "event"
     VAGUE_EVENT = "vague-event"
     BASELINE_EVENT = "baseline-event"
     DEATH = "death"
+    CAUSE_OF_DEATH = "cause-of-death"
     COMPLICATION = "complication"
     SCORE = "score"
     BASELINE_SCORE = "baseline-score"
@@ -64,6 +67,9 @@ class ComponentKey(StrEnum):
     BASELINE_SCORE = "baseline-score"
     UNGRADED = "ungraded"
     SALVAGE_THERAPY = "salvage-therapy"
+    PSA_RESPONSE = "psa-response"
+    DAYS_TO_NADIR = "days-to-nadir"
+    HORMONE_THERAPY_AT_INDEX = "hormone-therapy-at-index"
 
 
 #: UCUM units of the components that are quantities.
@@ -72,6 +78,7 @@ PART_UNITS = {
     ComponentKey.THRESHOLD: "ng/mL",
     ComponentKey.FAILING_PSA: "ng/mL",
     ComponentKey.BASELINE_SCORE: "{score}",
+    ComponentKey.DAYS_TO_NADIR: "d",
 }
 
 
@@ -85,17 +92,23 @@ class Evidence(msgspec.Struct, gc=False, frozen=True):
 
 
 class ResultComponent(msgspec.Struct, gc=False):
-    """A component: a number (in its unit of ``PART_UNITS``), a yes or no, a code, or a span."""
+    """A component: a number (in its unit of ``PART_UNITS``), a yes or no, a code, or a span.
 
-    part: ComponentKey
+    ``part``: a ``ComponentKey``, or the key of an instrument's mark. ``comparator``: ``<`` or
+    ``<=`` where the number is only a limit.
+    """
+
+    part: ComponentKey | str
     value: Value | Span
+    comparator: str = ""
 
 
 class Result(msgspec.Struct, gc=False):
     """One endpoint of one patient.
 
     ``value``: as its type of value says: a bool for yes or no, a grade as text, else an exact
-    number. Without a value, ``absent`` and ``reason`` say why. ``start`` and ``end`` are the same
+    number. ``comparator``: ``<`` or ``<=`` where the number is only a limit. ``high``: of a time
+    that is known only as an interval, its upper bound; ``value`` is the lower one. Without a value, ``absent`` and ``reason`` say why. ``start`` and ``end`` are the same
     day, or the first and last day of a period (``period``; ``end`` None: open). ``final``: no later
     data can change the result by rule.
     """
@@ -105,6 +118,8 @@ class Result(msgspec.Struct, gc=False):
     end: date | None
     final: bool
     value: Value | None = None
+    comparator: str = ""
+    high: int | None = None
     absent: Absent | None = None
     reason: Reason | None = None
     period: bool = False

@@ -14,7 +14,8 @@ Months = Annotated[int, Field(ge=0, strict=True)]
 
 BASELINE = "baseline"
 
-#: The effect of salvage therapy on endpoints: a component, an event, or the end of the PSA series.
+#: The effect of salvage therapy on the endpoints that rest on PSA: an event and the end of the PSA
+#: series (``event``), only the end of the series (``censor``), or a component (``report``).
 SalvageRule = Literal["report", "event", "censor"]
 
 
@@ -34,21 +35,29 @@ class IndexRules(StrictModel):
 class PsaRules(StrictModel):
     """Rules for PSA results.
 
-    ``baseline_days``: the baseline window is D0 - ``baseline_days`` .. D0. ``detection_limit``: the
-    value used for a ``<`` result: its limit, half of it, or zero. ``nadir_limit_max``: a ``<``
-    result with a limit above this (ng/mL) cannot be the nadir.
+    ``baseline_days``: the baseline window is D0 - ``baseline_days`` .. D0. ``first_days``: the
+    series begins on D0 + so many days, and never on D0 itself. ``detection_limit``: the value that
+    an undetectable result stands for where it is compared with later results: its limit, half of
+    it, or zero. ``nadir_limit_max``: a ``<`` result with a limit up to this (ng/mL) is
+    undetectable.
     """
 
     baseline_days: Days
+    first_days: Days
     detection_limit: Literal["limit", "half", "zero"]
     nadir_limit_max: Annotated[Decimal, BeforeValidator(_a_number), Field(ge=0)]
 
 
 class BiochemicalFailureRules(StrictModel):
-    """Failure at nadir + ``rise`` ng/mL; ``definition``: the name of this definition."""
+    """Failure at nadir + ``rise`` ng/mL; ``definition``: the name of this definition.
+
+    ``confirm_days``: a failing result counts only if a result at least so many days later is at or
+    above the same threshold (None: no confirmation is needed).
+    """
 
     definition: Literal["phoenix", "stuttgart"]
     rise: Annotated[Decimal, BeforeValidator(_a_number), Field(gt=0)]
+    confirm_days: Annotated[int | None, Field(ge=1, strict=True)] = None
 
 
 class RecurrenceRules(StrictModel):
@@ -65,21 +74,59 @@ class DiseaseFreeRules(StrictModel):
     """The landmark in months after D0.
 
     ``psa_months_before``: a clear PSA must be dated no more than so many months before it.
+    ``no_response``: a PSA that never fell below the baseline leaves disease-free and disease-free
+    survival without a value (``absent``), or has no effect (``ignore``).
     """
 
     landmark_months: Annotated[int, Field(ge=1, strict=True)]
     psa_months_before: Months
+    no_response: Literal["absent", "ignore"]
+
+
+class SurvivalRules(StrictModel):
+    """Rules for times to an event.
+
+    ``death_gap_months``: a death later than so many months after the censoring day is no event.
+    ``repeat_is_failure``: a repeat cryoablation is a failure in failure-free survival.
+    """
+
+    death_gap_months: Months
+    repeat_is_failure: Annotated[bool, Field(strict=True)]
+
+
+class HormoneTherapyRules(StrictModel):
+    """Hormone therapy at index and its continuation.
+
+    ``continuation_days``: hormone therapy up to so many days before D0 is therapy at index, and
+    later therapy continues it while no gap is longer than this.
+    """
+
+    continuation_days: Days
+
+
+class DoublingTimeRules(StrictModel):
+    """The PSA doubling time before D0 (PSA Working Group: Arlen et al., J Urol 2008).
+
+    ``days_before``: results of D0 - so many days .. D0. ``minimum_results``: at least so many.
+    ``minimum_days``: from the first to the last at least so many days. ``days_per_month``: the
+    length of a month.
+    """
+
+    days_before: Days
+    minimum_results: Annotated[int, Field(ge=2, strict=True)]
+    minimum_days: Annotated[int, Field(ge=1, strict=True)]
+    days_per_month: Annotated[Decimal, BeforeValidator(_a_number), Field(gt=0)]
 
 
 class ComplicationRules(StrictModel):
     """Rules for complications.
 
-    ``window_months``: an event without a suspect is attributed up to D0 + so many months.
+    ``window_days``: an event without a suspect is attributed up to D0 + so many days.
     ``major``: the mildest major grade, by scale. ``ungraded_means_minor``: an attributed event
     without a grade of the scale counts as minor.
     """
 
-    window_months: Annotated[int, Field(ge=1, strict=True)]
+    window_days: Annotated[int, Field(ge=1, strict=True)]
     major: dict[Key, Text]
     ungraded_means_minor: Annotated[bool, Field(strict=True)]
 
@@ -151,6 +198,9 @@ class Protocol(StrictModel):
     biochemical_failure: BiochemicalFailureRules
     recurrence: RecurrenceRules
     disease_free: DiseaseFreeRules
+    survival: SurvivalRules
+    hormone_therapy: HormoneTherapyRules
+    doubling_time: DoublingTimeRules
     complications: ComplicationRules
     time_points: dict[Key, TimePoint]
     salvage_therapy: SalvageRule

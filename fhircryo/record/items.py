@@ -28,6 +28,7 @@ class Reason(StrEnum):
     VALUE = "value"
     SUPERSEDED = "superseded"
     UNMAPPED_CODE = "unmapped-code"
+    CONFLICTING_CODE = "conflicting-code"
     UNMAPPED_QUESTIONNAIRE = "unmapped-questionnaire"
     INVALID_ITEM = "invalid-item"
     INCOMPLETE = "incomplete"
@@ -36,34 +37,74 @@ class Reason(StrEnum):
     NOT_ATTRIBUTED = "not-attributed"
     UNREADABLE = "unreadable"
     PSA_NOT_CONVERTIBLE = "psa-not-convertible"
+    EARLY_PSA = "early-psa"
+    AFTER_SALVAGE_THERAPY = "after-salvage-therapy"
+    INCONCLUSIVE_PSA = "inconclusive-psa"
+    UNCLEAR_SITE = "unclear-site"
     AFTER_AS_OF = "after-as-of"
     NOT_IN_COHORT = "not-in-cohort"
     OUTSIDE_WINDOW = "outside-window"
+    OTHER_PRIMARY = "other-primary"
     OWN_OUTPUT = "own-output"
     TEST_DATA = "test-data"
     SOURCE_LACKS_TYPE = "source-lacks-type"
     TOO_FEW_PSA = "too-few-psa"
+    UNCONFIRMED = "unconfirmed"
     INSUFFICIENT_PSA = "insufficient-psa"
+    NO_PSA_RESPONSE = "no-psa-response"
     UNGRADED = "ungraded"
     PARTLY_GRADED = "partly-graded"
     GRADE_NOT_SPECIFIED = "grade-not-specified"
     NO_FOLLOW_UP = "no-follow-up"
+    CAUSE_UNKNOWN = "cause-unknown"
     AFTER_DEATH = "after-death"
     METASTATIC_AT_BASELINE = "metastatic-at-baseline"
     LANDMARK_NOT_REACHED = "landmark-not-reached"
     DIED_BEFORE_LANDMARK = "died-before-landmark"
-    AFTER_SALVAGE_THERAPY = "after-salvage-therapy"
 
 
 class EventKind(StrEnum):
     """The kinds of clinical events, as tables and evidence name them."""
 
     METASTASIS = "metastasis"
+    NODAL_RECURRENCE = "nodal-recurrence"
     LOCAL_RECURRENCE = "local-recurrence"
     PROGRESSION = "progression"
     BIOCHEMICAL_FAILURE = "biochemical-failure"
     DEATH = "death"
     SALVAGE_THERAPY = "salvage-therapy"
+
+
+class TherapyKind(StrEnum):
+    """The kinds of salvage therapy."""
+
+    HORMONE = "hormone"
+    LOCAL = "local"
+    SYSTEMIC = "systemic"
+
+
+class Malignancy(StrEnum):
+    """What a Condition says of a primary cancer; also the concept that its code maps to."""
+
+    PROSTATE_CANCER = "prostate-cancer"
+    OTHER = "other-malignancy"
+
+
+class Cause(StrEnum):
+    """A cause of death; of several causes the first in this order counts."""
+
+    PROSTATE_CANCER = "prostate-cancer"
+    OTHER = "other"
+    UNKNOWN = "unknown"
+
+
+class CharacteristicKind(StrEnum):
+    """The baseline characteristics that Observations state; also the concept of their codes."""
+
+    ISUP_GRADE_GROUP = "isup-grade-group"
+    GLEASON_SCORE = "gleason-score"
+    CLINICAL_T_CATEGORY = "clinical-t-category"
+    PROSTATE_VOLUME = "prostate-volume"
 
 
 class Item(msgspec.Struct, gc=False, tag_field="t", array_like=True, kw_only=True):
@@ -130,13 +171,18 @@ class PatientFacts(Item, tag="pt"):
 
 
 class Treatment(Item, tag="tr"):
-    """A candidate for the index procedure."""
+    """A candidate for the index procedure.
+
+    ``completed``: its status is ``completed``; otherwise it was stopped. ``successful``: no outcome
+    says that it was unsuccessful. ``sessions``: the Procedures that it is part of.
+    """
 
     part: ClassVar[str] = "treatments"
 
     when: Span
     completed: bool
     successful: bool
+    sessions: tuple[str, ...] = ()
 
 
 class VagueTreatment(NotUsed, tag="vt", kw_only=True):
@@ -146,15 +192,24 @@ class VagueTreatment(NotUsed, tag="vt", kw_only=True):
 
 
 class Therapy(Item, tag="th"):
-    """A salvage therapy, dated by its start; ``when`` is None where no date is known.
+    """A salvage therapy or radiotherapy, dated by its start (None: no date is known).
 
+    ``end`` is the end of its period, where one is recorded. ``ongoing``: it has a status that goes
+    on. ``order``: it is a MedicationRequest, which is no contact with the patient. ``modality`` is
+    set for radiotherapy of the prostate (``external-beam``, ``brachytherapy``, ``unspecified``).
     ``medication`` is the reference to the Medication that names the drug, where the resource itself
-    does not. ``problem`` is the reason for which the therapy does not count.
+    does not; then ``kind`` is that of the Medication. ``problem`` is the reason for which the
+    therapy does not count.
     """
 
     part: ClassVar[str] = "therapies"
 
     when: Span | None
+    kind: TherapyKind = TherapyKind.LOCAL
+    end: Span | None = None
+    ongoing: bool = False
+    order: bool = False
+    modality: str = ""
     medication: str = ""
     problem: Reason | None = None
     detail: str = ""
@@ -163,12 +218,14 @@ class Therapy(Item, tag="th"):
 class Drug(Item, tag="dr"):
     """A Medication resource with a drug of salvage therapy; it belongs to no patient."""
 
+    kind: TherapyKind = TherapyKind.HORMONE
+
 
 class PsaResult(Item, tag="psa"):
     """A PSA result with a precise date; ``problem`` is the reason its value cannot be used.
 
-    ``value`` is in ng/mL: the measured value, or the limit that ``comparator`` (``<``, ``>``,
-    empty) refers to. ``rank`` orders results of the same moment by status; 0 wins. ``measured``,
+    ``value`` is in ng/mL: the measured value, or the limit that ``comparator`` (``<``, ``<=``,
+    ``>``, ``>=``, empty) refers to. ``rank`` orders results of the same moment by status; 0 wins. ``measured``,
     ``unit`` and ``text`` are the result as recorded: a number with its unit, or text.
     """
 
@@ -193,25 +250,76 @@ class PsaResult(Item, tag="psa"):
 
 
 class Finding(Item, tag="fi"):
-    """A metastasis, local recurrence or progression; ``when`` is None where no date is known.
+    """A metastasis, recurrence or progression; ``when`` is None where no date is known.
 
-    ``recorded_only`` says that the date is that of recording, because no onset is stated.
+    ``kinds``: all events that the resource states; an Observation may state several by its
+    components. ``recorded_only``: the date is that of recording, because no onset is stated.
+    ``unclear_site``: the code may mean a regional, a local or a distant site. ``primaries``: the
+    Conditions that the resource names as the primary cancer. ``of_prostate``: True where the
+    resource names the prostate cancer as the primary, False where it names another cancer, None
+    where it names none, or one that the source does not hold; set from ``primaries`` when the
+    record is assembled. ``problem`` is the reason for which the finding does not count; it is
+    retained all the same, because another resource may name it as its primary cancer.
     """
 
     part: ClassVar[str] = "findings"
 
-    kind: EventKind
+    kinds: tuple[EventKind, ...]
     when: Span | None
     recorded_only: bool = False
+    unclear_site: bool = False
+    primaries: tuple[str, ...] = ()
+    of_prostate: bool | None = None
+    problem: Reason | None = None
+    detail: str = ""
+
+
+class Diagnosis(Item, tag="dg"):
+    """A Condition that is the prostate cancer or another malignancy.
+
+    ``when`` is None where no date is known. ``problem`` is the reason for which it does not count
+    as a diagnosis of its own; it may still be named as the primary cancer of a metastasis.
+    """
+
+    part: ClassVar[str] = "diagnoses"
+
+    malignancy: Malignancy
+    when: Span | None
+    problem: Reason | None = None
+    detail: str = ""
+
+
+class CauseOfDeath(Item, tag="cd"):
+    """An Observation of the cause of death; ``when`` is None where it is undated."""
+
+    part: ClassVar[str] = "causes"
+
+    cause: Cause
+    when: Span | None = None
+
+
+class Characteristic(Item, tag="ch"):
+    """An Observation of a baseline characteristic, with its value as coded or as a number.
+
+    ``value``: a decimal (prostate volume in mL) or a text.
+    """
+
+    part: ClassVar[str] = "characteristics"
+
+    kind: CharacteristicKind
+    when: Span
+    value: Decimal | int | str
 
 
 class AdverseEvent(Item, tag="ae"):
     """An adverse event with its grades, each a pair of scale and grade.
 
-    ``suspects`` are references to the suspected causes that could be resolved; ``has_suspects``
-    says that any are recorded. ``problem`` is the reason it is not used; it is retained all the
-    same, because a grading of it is then not used either. ``taken_as_actual`` says that its
-    actuality is not recorded.
+    ``when`` is None where no date is stated; ``recorded`` is then its ``recordedDate``.
+    ``suspects`` are references to the suspected causes that could be resolved and that are not
+    assessed as unrelated; ``has_suspects`` says that any are recorded. ``kinds``: what kind of
+    complication it is, by the mapping of complication kinds. ``problem`` is the reason it is not
+    used; it is retained all the same, because a grading of it is then not used either.
+    ``taken_as_actual`` says that its actuality is not recorded.
     """
 
     part: ClassVar[str] = "adverse_events"
@@ -220,6 +328,8 @@ class AdverseEvent(Item, tag="ae"):
     has_suspects: bool
     suspects: tuple[str, ...]
     grades: tuple[tuple[str, str], ...]
+    recorded: Span | None = None
+    kinds: tuple[str, ...] = ()
     problem: Reason | None = None
     taken_as_actual: bool = False
 
@@ -238,7 +348,8 @@ class Grading(Item, tag="gr"):
 class Score(msgspec.Struct, gc=False, array_like=True):
     """An instrument's score from one response, as a fraction, or the reason why there is none.
 
-    ``mismatch`` says that the recorded total differs from the score of the items.
+    ``mismatch`` says that the recorded total differs from the score of the items. ``marks``: the
+    instrument's marks that the answers carry, such as ``no-intercourse``.
     """
 
     instrument: str
@@ -247,6 +358,7 @@ class Score(msgspec.Struct, gc=False, array_like=True):
     problem: Reason | None = None
     detail: str = ""
     mismatch: bool = False
+    marks: tuple[str, ...] = ()
 
     @property
     def value(self) -> int | Fraction:
@@ -307,6 +419,9 @@ class PatientRecord(msgspec.Struct):
     therapies: list[Therapy] = []
     psa: list[PsaResult] = []
     findings: list[Finding] = []
+    diagnoses: list[Diagnosis] = []
+    causes: list[CauseOfDeath] = []
+    characteristics: list[Characteristic] = []
     adverse_events: list[AdverseEvent] = []
     gradings: list[Grading] = []
     responses: list[Response] = []
@@ -340,10 +455,12 @@ class Lacking(msgspec.Struct, frozen=True):
     """What the whole source does not hold, so that its absence means nothing.
 
     ``conditions``, ``adverse_events``, ``medications``: the source has no such resource at all.
-    ``graded``: the scales of which it does hold Observations that grade.
+    ``graded``: the scales of which it does hold Observations that grade. ``deaths``: the source may
+    not know of every death; the setting ``vital_status_complete`` says that it does.
     """
 
     conditions: bool = False
     adverse_events: bool = False
     medications: bool = False
     graded: frozenset[str] = frozenset()
+    deaths: bool = True
