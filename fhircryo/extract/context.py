@@ -104,7 +104,7 @@ class Context:
         self.overlays_met: set[int] = set()
         index = mappings.index
         # Of other systems a code that is not in ``_codes`` has no meaning.
-        self._looked_up = index.undotted | index.prefixed
+        self._looked_up = frozenset(index.systems.undotted) | index.prefixed
         self._contradictions: dict[tuple[tuple[str | None, str | None], ...], str] = {}
         self._meanings: dict[tuple[str | None, str | None], tuple[CodeEntry, ...]] = {}
         self.instruments = InstrumentFinder(mappings, self.overlays_met)
@@ -289,7 +289,9 @@ def label_of(concept: CodeableConcept | None) -> str:
     return NO_CODE
 
 
-def resolved(context: Context, references: Iterable[Reference] | None, kind: str) -> list[str]:
+def resolved(
+    context: Context, references: Iterable[Reference | None] | None, kind: str
+) -> list[str]:
     """Return the references to resources of type ``kind``, as ``Type/id``."""
     found = (context.resolve(reference) for reference in references or ())
     return [reference for reference in found if reference.startswith(f"{kind}/")]

@@ -57,8 +57,9 @@ class _Meaning:
 
     __slots__ = ("conflict", "entry", "places", "psa")
 
-    def __init__(self, resource: Observation, context: Context) -> None:
-        entries = context.entries(resource.code, resource)
+    def __init__(
+        self, resource: Observation, entries: list[CodeEntry], context: Context
+    ) -> None:
         self.entry, self.conflict = _decided(resource.code, entries, context)
         self.places = [Coded(resource, entries)]
         self.psa: list[PsaStatement] = []
@@ -87,9 +88,12 @@ class _Meaning:
 
 def observation(resource: Observation, ref: str, context: Context) -> Item:
     """Return the item of an Observation."""
-    meaning = _Meaning(resource, context)
-    entry = meaning.entry
     own = resource.identifier is not None and context.is_own(resource.identifier)
+    entries = context.entries(resource.code, resource)
+    if not entries and not resource.component:
+        return only_counted(resource, ref, context, label_of(resource.code), own=own)
+    meaning = _Meaning(resource, entries, context)
+    entry = meaning.entry
     if own or entry is None or (entry.concept == _EXCLUDED and not meaning.conflict):
         label = entry.label if entry else label_of(resource.code)
         return only_counted(resource, ref, context, label, own=own)

@@ -57,21 +57,7 @@ def psa_result(
     state different results leave none.
     """
     rank = context.observation_ranks[resource.status]
-    found = [
-        _stated(one, PsaResult(
-            ref=named.ref,
-            patient=named.patient,
-            code=named.code,
-            updated=named.updated,
-            version=named.version,
-            when=when,
-            rank=rank,
-            value=None,
-            comparator="",
-            issued=resource.issued,
-        ), context)
-        for one in statements
-    ]  # fmt: skip
+    found = [_stated(one, _without_value(resource, when, rank, named), context) for one in statements]
     if len(found) == 1:
         return found[0]
     stated = [one for one in found if one.measured is not None or one.text] or found
@@ -81,6 +67,21 @@ def psa_result(
         chosen.text = "; ".join(one.recorded for one in stated)
         chosen.measured = None
     return chosen
+
+
+def _without_value(resource: Observation, when: Span, rank: int, named: Named) -> PsaResult:
+    return PsaResult(
+        ref=named.ref,
+        patient=named.patient,
+        code=named.code,
+        updated=named.updated,
+        version=named.version,
+        when=when,
+        rank=rank,
+        value=None,
+        comparator="",
+        issued=resource.issued,
+    )
 
 
 def _stated(statement: PsaStatement, result: PsaResult, context: Context) -> PsaResult:
