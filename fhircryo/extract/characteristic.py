@@ -2,7 +2,8 @@
 
 from decimal import Decimal
 
-from fhircryo.extract.context import Context, Named, date_problem, is_present, is_sized, number
+from fhircryo.extract.context import Context, Named, date_problem, is_present
+from fhircryo.extract.numbers import is_sized, number
 from fhircryo.fhir.wire import CodeableConcept, Observation, Quantity
 from fhircryo.mapping.normalise import normal_unit
 from fhircryo.record.items import (

@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import Any
 
 from fhircryo.calendar import Span
-from fhircryo.errors import UnreadableResource
 from fhircryo.extract.code_conditions import conditions_hold
 from fhircryo.extract.scoring import InstrumentFinder
 from fhircryo.fhir.dates import DateReader
@@ -25,9 +24,6 @@ from fhircryo.record.items import Dropped, NotUsed, Reason
 #: Security label of test data: https://terminology.hl7.org/CodeSystem-v3-ActReason.html
 TEST_LABEL = ("http://terminology.hl7.org/CodeSystem/v3-ActReason", "HTEST")
 NO_CODE = "(no code)"
-
-#: A number of this power of ten and more, or with more decimal places, is no measurement.
-LARGEST_EXPONENT = 18
 
 #: UCUM: what stands in braces has no meaning (https://ucum.org/ucum, section 12).
 _ANNOTATION = re.compile(r"\{[^{}]*\}")
@@ -184,6 +180,16 @@ class Context:
             found = self._contradictions[codings] = self.mappings.contradicting(name, codings)
         return found
 
+    def complication_kinds(self, concepts: Iterable[CodeableConcept | None]) -> tuple[str, ...]:
+        """Return the kinds of complication that any of the concepts states, sorted."""
+        found: set[str] = set()
+        for concept in concepts:
+            if concept is None:
+                continue
+            pairs = [(coding.system, coding.code) for coding in concept.coding or ()]
+            found.update(self.mappings.complication_kinds_of(pairs, concept.text or ""))
+        return tuple(sorted(found))
+
     def meet(self, kind: str, name: str) -> None:
         """Record that a unit, extension or canonical has occurred in the source.
 
@@ -295,30 +301,6 @@ def resolved(
     """Return the references to resources of type ``kind``, as ``Type/id``."""
     found = (context.resolve(reference) for reference in references or ())
     return [reference for reference in found if reference.startswith(f"{kind}/")]
-
-
-def is_sized(value: Decimal | int) -> bool:
-    """Return whether a number has the size and the digits of a measurement.
-
-    FHIR requires 18 significant digits at most (R4, decimal).
-    """
-    if type(value) is int:
-        return -(10**LARGEST_EXPONENT) < value < 10**LARGEST_EXPONENT
-    exponent = Decimal(value).as_tuple().exponent
-    return isinstance(exponent, int) and (
-        -LARGEST_EXPONENT <= exponent and Decimal(value).adjusted() < LARGEST_EXPONENT
-    )
-
-
-def number(value: Any, element: str) -> Decimal | int:
-    """Return ``value`` if it is a JSON number.
-
-    Raises:
-        UnreadableResource: it is not a number.
-    """
-    if type(value) is int or type(value) is Decimal:
-        return value
-    raise UnreadableResource(f"{element}: a number is needed")
 
 
 def date_problem(named: Named, written: str | None) -> NotUsed:

@@ -25,9 +25,7 @@ class Coded(NamedTuple):
     entries: list[CodeEntry]
 
 
-def finding(
-    resource: Observation, places: Iterable[Coded], named: Named, context: Context
-) -> Item:
+def finding(resource: Observation, places: Iterable[Coded], named: Named, context: Context) -> Item:
     """Return the item of an Observation of a used status with a code of a finding.
 
     ``places``: the Observation and its components. One item states all events that any of them

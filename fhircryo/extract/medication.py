@@ -105,9 +105,7 @@ def _not_among(status: str | None, known: tuple[str, ...], element: str) -> str:
     return f"{element} {status}" if status else f"no {element}"
 
 
-def _therapy(
-    resource: Medicated, ref: str, context: Context, course: Callable[[], Course]
-) -> Item:
+def _therapy(resource: Medicated, ref: str, context: Context, course: Callable[[], Course]) -> Item:
     """Return a salvage therapy, or for another medication an item that is only counted.
 
     ``course`` is called for a therapy only.

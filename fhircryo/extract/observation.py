@@ -8,12 +8,12 @@ from fhircryo.extract.context import (
     date_problem,
     is_present,
     label_of,
-    number,
     only_counted,
     resolved,
 )
 from fhircryo.extract.finding import FINDING_KINDS, Coded, finding
 from fhircryo.extract.grades import by_components, by_value, grades_of
+from fhircryo.extract.numbers import number
 from fhircryo.extract.psa import PsaStatement, psa_result
 from fhircryo.fhir.decode import decode_element
 from fhircryo.fhir.wire import COMPONENTS, CodeableConcept, Observation
@@ -57,9 +57,7 @@ class _Meaning:
 
     __slots__ = ("conflict", "entry", "places", "psa")
 
-    def __init__(
-        self, resource: Observation, entries: list[CodeEntry], context: Context
-    ) -> None:
+    def __init__(self, resource: Observation, entries: list[CodeEntry], context: Context) -> None:
         self.entry, self.conflict = _decided(resource.code, entries, context)
         self.places = [Coded(resource, entries)]
         self.psa: list[PsaStatement] = []

@@ -7,7 +7,8 @@ from decimal import Decimal, Inexact, InvalidOperation
 from typing import NamedTuple
 
 from fhircryo.calendar import Span
-from fhircryo.extract.context import LARGEST_EXPONENT, Context, Named, is_present, is_sized, number
+from fhircryo.extract.context import Context, Named, is_present
+from fhircryo.extract.numbers import LARGEST_EXPONENT, is_sized, number
 from fhircryo.fhir.wire import Component, Observation, Quantity
 from fhircryo.mapping.code_index import CodeEntry
 from fhircryo.record.items import PsaResult, Reason
@@ -57,7 +58,9 @@ def psa_result(
     state different results leave none.
     """
     rank = context.observation_ranks[resource.status]
-    found = [_stated(one, _without_value(resource, when, rank, named), context) for one in statements]
+    found = [
+        _stated(one, _without_value(resource, when, rank, named), context) for one in statements
+    ]
     if len(found) == 1:
         return found[0]
     stated = [one for one in found if one.measured is not None or one.text] or found

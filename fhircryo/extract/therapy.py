@@ -1,4 +1,4 @@
-"""Therapies, whatever type of resource they are recorded in: their dates and why one is not used."""
+"""Therapies of any type of resource: their dates, and the reason why one is not used."""
 
 from dataclasses import dataclass
 
