@@ -16,10 +16,10 @@ def is_sized(value: Decimal | int) -> bool:
     """
     if type(value) is int:
         return -(10**LARGEST_EXPONENT) < value < 10**LARGEST_EXPONENT
-    exponent = Decimal(value).as_tuple().exponent
-    return isinstance(exponent, int) and (
-        exponent >= -LARGEST_EXPONENT and Decimal(value).adjusted() < LARGEST_EXPONENT
-    )
+    exact = Decimal(value)
+    exponent = exact.as_tuple().exponent
+    in_places = isinstance(exponent, int) and exponent >= -LARGEST_EXPONENT
+    return in_places and exact.adjusted() < LARGEST_EXPONENT
 
 
 def number(value: Any, element: str) -> Decimal | int:
