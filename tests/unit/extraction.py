@@ -35,8 +35,7 @@ UNKNOWN = {"text": "unknown"}
 def codings(*pairs: tuple[str | None, str]) -> Resource:
     return {
         "coding": [
-            {"system": system, "code": code} if system else {"code": code}
-            for system, code in pairs
+            {"system": system, "code": code} if system else {"code": code} for system, code in pairs
         ]
     }
 

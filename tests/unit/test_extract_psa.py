@@ -150,7 +150,9 @@ def test_a_long_text_is_decided_at_once(text):
 # ------------------------------------------------------------------ absurd numbers
 
 
-@pytest.mark.parametrize("number", ["1e28", "1e999999", "1" * 40, "-1e28", "1e-40", "0." + "1" * 60])
+@pytest.mark.parametrize(
+    "number", ["1e28", "1e999999", "1" * 40, "-1e28", "1e-40", "0." + "1" * 60]
+)
 def test_an_absurd_number_is_no_value(number):
     text = '{"resourceType":"Observation","id":"o","status":"final","subject":{"reference":'
     text += '"Patient/p1"},"effectiveDateTime":"2016-03-01","code":{"coding":[{"system":'
@@ -222,9 +224,7 @@ def test_a_component_follows_the_rules_of_an_observation():
 @pytest.mark.parametrize("other", ["33667-7", "83113-1", "12841-3", "718-7", "19195-7"])
 def test_a_loinc_of_something_else_beside_psa_excludes_it(local, other):
     for own in ((LAB, "PSA"), (LOINC, "2857-1")):
-        found = extracted(
-            psa("o", "2016-03-01", 1, code=codings(own, (LOINC, other))), local
-        )
+        found = extracted(psa("o", "2016-03-01", 1, code=codings(own, (LOINC, other))), local)
         assert isinstance(found, NotUsed)
         assert (found.reason, found.detail) == (Reason.CONFLICTING_CODE, f"{LOINC}|{other}")
 
