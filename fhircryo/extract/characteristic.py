@@ -59,7 +59,12 @@ def characteristic(
     value = _value(resource, kind, named)
     if isinstance(value, NotUsed):
         return value
-    return Characteristic(kind=kind, when=when, value=value, **named.fields())
+    found = Characteristic(kind=kind, when=when, **named.fields())
+    if isinstance(value, str):
+        found.text = value
+    else:
+        found.number = value
+    return found
 
 
 def _value(

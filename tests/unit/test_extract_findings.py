@@ -109,7 +109,7 @@ def test_what_is_no_malignancy_of_another_site(code):
     assert isinstance(stated((ICD_10, code)), Dropped)
 
 
-# ------------------------------------------------------------------ verification status, other reasons
+# ------------------------------------------------------------------ verification, other reasons
 
 
 @pytest.mark.parametrize(

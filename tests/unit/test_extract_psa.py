@@ -245,7 +245,7 @@ def test_a_code_that_is_never_psa_is_only_counted():
     assert (found.reason, found.code) == (Reason.UNMAPPED_CODE, f"{LOINC}|10886-0")
 
 
-# ------------------------------------------------------------------ absent elements, order of reasons
+# ------------------------------------------------------------------ absent elements, reasons
 
 
 def test_an_element_that_holds_only_an_extension_is_absent():
