@@ -9,14 +9,15 @@ al., BJU Int 2009;104(8):1058-62. The two differ in the rise.
 
 from bisect import bisect_left
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import date
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from enum import StrEnum
 
 import msgspec
 
-from fhircryo.calendar import Span, add_days, moment
+from fhircryo.calendar import Span, add_days
 from fhircryo.endpoints.events import ClinicalEvents, Event
+from fhircryo.endpoints.moments import by_moment
 from fhircryo.endpoints.timeline import Timeline
 from fhircryo.mapping.protocol import PsaRules
 from fhircryo.record.items import EventKind, PsaResult, Reason
@@ -299,28 +300,9 @@ def _one_per_moment(timeline: Timeline) -> list[PsaResult]:
     results = [
         result for result in timeline.record.psa if timeline.measured(result.ref, result.when)
     ]
-    results.sort(key=lambda result: (*result.when.order, result.ref))
     chosen: list[PsaResult] = []
-    for result in results:
-        if chosen and chosen[-1].when.order == result.when.order:
-            winner, other = _prefer(chosen[-1], result)
-            chosen[-1] = winner
+    for winner, others in by_moment(results):
+        chosen.append(winner)
+        for other in others:
             timeline.report(other.ref, Reason.SUPERSEDED, f"by {winner.ref}, of the same moment")
-        else:
-            chosen.append(result)
     return chosen
-
-
-def _prefer(one: PsaResult, other: PsaResult) -> tuple[PsaResult, PsaResult]:
-    """Return two results of the same date and time, the one that takes precedence first."""
-
-    def precedence(result: PsaResult) -> tuple[int, bool, datetime, datetime, str]:
-        return (
-            -result.rank,
-            result.problem is None,
-            moment(result.issued),
-            moment(result.updated),
-            result.ref,
-        )
-
-    return (one, other) if precedence(one) > precedence(other) else (other, one)
