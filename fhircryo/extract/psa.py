@@ -10,7 +10,6 @@ from fhircryo.calendar import Span
 from fhircryo.extract.context import Context, Named, is_present
 from fhircryo.extract.numbers import LARGEST_EXPONENT, is_sized, number
 from fhircryo.fhir.wire import Component, Observation, Quantity
-from fhircryo.mapping.code_index import CodeEntry
 from fhircryo.record.items import PsaResult, Reason
 
 UCUM = "http://unitsofmeasure.org"
@@ -30,11 +29,8 @@ _THOUSANDS = re.compile(r"[1-9][0-9]*,[0-9]{3}")
 _COMPARATORS = {None: "", "": "", "=": "", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 
 
-class PsaStatement(NamedTuple):
-    """An Observation or component whose code is PSA, and the entry of the code."""
-
-    element: Observation | Component
-    entry: CodeEntry
+#: An Observation or component whose code is PSA, and the unit of its results that state none.
+PsaStatement = tuple[Observation | Component, str]
 
 
 class _Measured(NamedTuple):
@@ -59,7 +55,8 @@ def psa_result(
     """
     rank = context.observation_ranks[resource.status]
     found = [
-        _stated(one, _without_value(resource, when, rank, named), context) for one in statements
+        _stated(element, unit, _without_value(resource, when, rank, named), context)
+        for element, unit in statements
     ]
     if len(found) == 1:
         return found[0]
@@ -87,9 +84,13 @@ def _without_value(resource: Observation, when: Span, rank: int, named: Named) -
     )
 
 
-def _stated(statement: PsaStatement, result: PsaResult, context: Context) -> PsaResult:
-    """Set what the element states: value, comparator and problem, and the result as recorded."""
-    element, unit = statement.element, statement.entry.unit
+def _stated(
+    element: Observation | Component, unit: str, result: PsaResult, context: Context
+) -> PsaResult:
+    """Set what the element states: value, comparator and problem, and the result as recorded.
+
+    ``unit``: the unit of results that state none.
+    """
     quantity = element.value_quantity
     if element.data_absent_reason is not None and is_present(element.data_absent_reason):
         result.problem = Reason.VALUE
@@ -109,7 +110,9 @@ def _set_measured(result: PsaResult, quantity: Quantity, context: Context, unit:
     ``unit``: the unit of results that state none.
     """
     measured = number(quantity.value, "valueQuantity.value")
-    result.measured = measured if is_sized(measured) else Decimal(measured)
+    # An integer that is too large could not be sent to another process.
+    is_large = type(measured) is int and not is_sized(measured)
+    result.measured = Decimal(measured) if is_large else measured
     result.unit = quantity.unit or quantity.code or ""
     comparator = _COMPARATORS.get(quantity.comparator)
     if comparator is None:
