@@ -16,7 +16,7 @@ from fhircryo.extract.context import (
 from fhircryo.extract.finding import FINDING_KINDS, Coded, finding
 from fhircryo.extract.grades import by_components, by_value, grades_of
 from fhircryo.extract.numbers import number
-from fhircryo.extract.psa import PsaStatement, psa_result
+from fhircryo.extract.psa import PsaStatement, agreed_result, empty_result, set_result
 from fhircryo.fhir.decode import decode_element
 from fhircryo.fhir.wire import COMPONENT_CODES, COMPONENTS, CodeableConcept, Observation
 from fhircryo.mapping.code_index import CodeEntry
@@ -68,13 +68,10 @@ def observation(resource: Observation, ref: str, context: Context) -> Item:
     own = resource.identifier is not None and context.is_own(resource.identifier)
     entries = context.entries(resource.code, resource)
     entry, conflict = _decided(resource.code, entries, context) if entries else (None, "")
-    psa: list[PsaStatement] = []
-    if entry is not None and entry.concept == _PSA and not conflict:
-        psa.append((resource, entry.unit))
-    places = [Coded(resource, entries)] if entries else []
+    whole = None
     if resource.component:
-        own_meaning = _Meaning(entry, conflict, psa, places)
-        entry, conflict, psa, places = _with_components(own_meaning, resource, context)
+        whole = _with_components(resource, Coded(resource, entries), context)
+        entry, conflict = whole.entry, whole.conflict
     if own or entry is None or (entry.concept == _EXCLUDED and not conflict):
         label = entry.label if entry else label_of(resource.code)
         return only_counted(resource, ref, context, label, own=own)
@@ -88,29 +85,35 @@ def observation(resource: Observation, ref: str, context: Context) -> Item:
         return named.not_used(Reason.CONFLICTING_CODE, conflict)
     if entry.concept == _NOT_CONVERTIBLE:
         return named.not_used(Reason.PSA_NOT_CONVERTIBLE, entry.label)
-    if resource.status not in context.observation_ranks:
+    rank = context.observation_ranks.get(resource.status)
+    if rank is None:
         return named.not_used(Reason.STATUS, resource.status or "no status")
     if entry.concept == _PSA:
         when = _day(resource, named, context)
         if isinstance(when, NotUsed):
             return when
-        return psa_result(resource, psa, when, named, context)
+        result = empty_result(resource, named, when, rank)
+        if whole is None:
+            return set_result(result, resource, entry.unit, context)
+        return agreed_result(result, whole.psa, context)
+    places = [Coded(resource, entries)] if whole is None else whole.places
     return _other(resource, places, entry, named, context)
 
 
-def _with_components(own: _Meaning, resource: Observation, context: Context) -> _Meaning:
+def _with_components(resource: Observation, own: Coded, context: Context) -> _Meaning:
     """Return the meaning of an Observation with its components."""
+    decisive, conflict = _decided(resource.code, own.entries, context)
+    places: list[Coded] = [own]
+    psa: list[PsaStatement] = []
+    first: CodeEntry | None = None
+    if decisive is not None and decisive.concept == _PSA and not conflict:
+        psa.append((resource, decisive.unit))
+        first = decisive
     # Most components are of no use, so only their codes are decoded at first.
     codes = [one.code for one in decode_element(COMPONENT_CODES, resource.component)]
     meanings = [context.entries(code, resource) for code in codes]
-    if not any(meanings):
-        return own
-    decisive, conflict = own.entry, own.conflict
-    psa, places = list(own.psa), list(own.places)
-    first: CodeEntry | None = decisive if psa else None
-    for component, entries in zip(
-        decode_element(COMPONENTS, resource.component), meanings, strict=True
-    ):
+    components = decode_element(COMPONENTS, resource.component) if any(meanings) else []
+    for component, entries in zip(components, meanings, strict=False):
         entry, contradiction = _decided(component.code, entries, context)
         if entry is None:
             continue
@@ -148,6 +151,9 @@ def _decided(
     concept: CodeableConcept | None, entries: list[CodeEntry], context: Context
 ) -> tuple[CodeEntry | None, str]:
     """Return the entry that decides what a code means, and the code that contradicts PSA."""
+    if len(entries) == 1 and concept is not None and len(concept.coding or ()) == 1:
+        # The most frequent case, handled first for speed.
+        return (entries[0] if entries[0].concept in _RANK else None), ""
     best: CodeEntry | None = None
     for entry in entries:
         rank = _RANK.get(entry.concept)

@@ -4,7 +4,8 @@ import re
 from collections.abc import Sequence
 from decimal import Context as DecimalContext
 from decimal import Decimal, Inexact, InvalidOperation
-from typing import NamedTuple
+
+import msgspec
 
 from fhircryo.calendar import Span
 from fhircryo.extract.context import Context, Named, is_present
@@ -33,43 +34,8 @@ _COMPARATORS = {None: "", "": "", "=": "", "<": "<", "<=": "<=", ">": ">", ">=":
 PsaStatement = tuple[Observation | Component, str]
 
 
-class _Measured(NamedTuple):
-    """What decides whether two results of one Observation are the same."""
-
-    value: Decimal | None
-    comparator: str
-    problem: Reason | None
-
-
-def psa_result(
-    resource: Observation,
-    statements: Sequence[PsaStatement],
-    when: Span,
-    named: Named,
-    context: Context,
-) -> PsaResult:
-    """Return the PSA result of an Observation of a used status.
-
-    ``statements``: the Observation and its components whose code is PSA, at least one. Several that
-    state different results leave none.
-    """
-    rank = context.observation_ranks[resource.status]
-    found = [
-        _stated(element, unit, _without_value(resource, when, rank, named), context)
-        for element, unit in statements
-    ]
-    if len(found) == 1:
-        return found[0]
-    stated = [one for one in found if one.measured is not None or one.text] or found
-    chosen = stated[0]
-    if len({_Measured(one.value, one.comparator, one.problem) for one in stated}) > 1:
-        chosen.value, chosen.problem = None, Reason.VALUE
-        chosen.text = "; ".join(one.recorded for one in stated)
-        chosen.measured = None
-    return chosen
-
-
-def _without_value(resource: Observation, when: Span, rank: int, named: Named) -> PsaResult:
+def empty_result(resource: Observation, named: Named, when: Span, rank: int) -> PsaResult:
+    """Return the PSA result of an Observation of a used status, without a value yet."""
     return PsaResult(
         ref=named.ref,
         patient=named.patient,
@@ -84,10 +50,30 @@ def _without_value(resource: Observation, when: Span, rank: int, named: Named) -
     )
 
 
-def _stated(
-    element: Observation | Component, unit: str, result: PsaResult, context: Context
+def agreed_result(
+    result: PsaResult, statements: Sequence[PsaStatement], context: Context
 ) -> PsaResult:
-    """Set what the element states: value, comparator and problem, and the result as recorded.
+    """Set what several elements of one Observation state; different results leave no value.
+
+    ``statements``: the Observation and its components whose code is PSA, at least one.
+    """
+    found = [
+        set_result(msgspec.structs.replace(result), element, unit, context)
+        for element, unit in statements
+    ]
+    stated = [one for one in found if one.measured is not None or one.text] or found
+    chosen = stated[0]
+    if len({(one.value, one.comparator, one.problem) for one in stated}) > 1:
+        chosen.value, chosen.problem = None, Reason.VALUE
+        chosen.text = "; ".join(one.recorded for one in stated)
+        chosen.measured = None
+    return chosen
+
+
+def set_result(
+    result: PsaResult, element: Observation | Component, unit: str, context: Context
+) -> PsaResult:
+    """Set what an element states: value, comparator and problem, and the result as recorded.
 
     ``unit``: the unit of results that state none.
     """
