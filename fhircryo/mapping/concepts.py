@@ -43,6 +43,15 @@ class ConceptElement(NamedTuple):
         types = {self.resource, *self.also}
         return frozenset((resource, self.element) for resource in types) | self.further
 
+    @property
+    def elements(self) -> frozenset[str]:
+        """The elements from which the concept is read, of whatever resource type.
+
+        A code has one meaning per element: a code of a diagnosis may have another one as a cause of
+        death.
+        """
+        return frozenset(element for _, element in self.places)
+
     def is_read_from(self, resource: str, element: str) -> bool:
         """Return whether the concept is read from this element of this resource type."""
         return (resource, element) in self.places
