@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from fhircryo.errors import UsageError
 from fhircryo.mapping.code_systems import CodeSystems
-from fhircryo.mapping.concepts import CONCEPTS, GRADINGS, SCORE
+from fhircryo.mapping.concepts import CONCEPTS, CONDITION_EVENTS, GRADINGS, SCORE
 from fhircryo.mapping.locations import Location
 from fhircryo.mapping.normalise import folded
 from fhircryo.mapping.overlay_merge import MergedMappings
@@ -285,12 +285,14 @@ def _contradicts_prefix(claim: _Claim, prefix: _Claim) -> bool:
     if one.concept == other.concept:
         return bool(one.conditions) and not other.conditions
     nested = one.layer == other.layer and claim.key != prefix.key
-    return not nested and not _exclusive(one, other)
+    return not nested and not _compatible(one, other) and not _exclusive(one, other)
 
 
 def _contradict(one: CodeEntry, other: CodeEntry) -> bool:
     """Return whether two entries for one code contradict or duplicate each other."""
-    if _exclusive(one, other) or not _elements(one) & _elements(other):
+    if _compatible(one, other) or not _elements(one) & _elements(other):
+        return False
+    if _exclusive(one, other):
         return False
     if (one.concept, one.of, one.unit, one.kind) != (
         other.concept,
@@ -300,6 +302,16 @@ def _contradict(one: CodeEntry, other: CodeEntry) -> bool:
     ):
         return True
     return not (one.conditions and other.conditions) or one.conditions == other.conditions
+
+
+def _compatible(one: CodeEntry, other: CodeEntry) -> bool:
+    """Return whether one is the cancer itself, and the other an event under conditions."""
+    return any(
+        cancer.concept == "prostate-cancer"
+        and event.concept in CONDITION_EVENTS
+        and bool(event.conditions)
+        for cancer, event in ((one, other), (other, one))
+    )
 
 
 def _exclusive(one: CodeEntry, other: CodeEntry) -> bool:

@@ -99,6 +99,12 @@ CONCEPTS = {
     "prostate-volume": ConceptElement("Observation"),
 }
 
+#: The concepts of events that Conditions state. A code of ``prostate-cancer`` may state one of them
+#: as well, under conditions: C61 with the clinical status ``recurrence``.
+CONDITION_EVENTS = frozenset(
+    {"metastasis", "metastasis-unclear-site", "nodal-recurrence", "local-recurrence"}
+)
+
 #: The kinds that each code of a concept must state one of.
 KINDS_OF = {
     "salvage-therapy": ("hormone", "local", "systemic"),
