@@ -32,6 +32,8 @@ _SMALLEST_SLOPE = Decimal("1e-20")
 #: Times in months and years are given to this precision.
 _TIME_STEP = Decimal("0.01")
 _MONTHS_OF_YEAR = 12
+#: The modalities of radiotherapy that are told apart.
+MODALITIES = ("brachytherapy", "external-beam")
 _UNSPECIFIED = "unspecified"
 
 
@@ -216,7 +218,7 @@ def _prior_radiotherapy(line: Timeline) -> tuple[BaselineValue, BaselineValue]:
     evidence = tuple(therapy.ref for _, therapy in ended)
     last_end, last = ended[-1]
     modalities = {therapy.modality for _, therapy in ended}
-    named = sorted(modalities - {_UNSPECIFIED}) or [_UNSPECIFIED]
+    named = [modality for modality in MODALITIES if modality in modalities] or [_UNSPECIFIED]
     days = (line.d0 - _middle(last_end)).days
     year = _EXACT.multiply(line.protocol.doubling_time.days_per_month, Decimal(_MONTHS_OF_YEAR))
     years = _rounded(_EXACT.divide(Decimal(days), year))

@@ -1,16 +1,25 @@
 """The tables of a cohort with all columns that they can have."""
 
+from collections.abc import Iterator
 from enum import StrEnum
 from functools import cache
 
-from fhircryo.endpoints.catalogue import published_codes
+from fhircryo.endpoints.by_salvage_rule import SALVAGE_RULES
+from fhircryo.endpoints.catalogue import DISEASE_FREE, PSA_NADIR, published_codes
 from fhircryo.endpoints.psa import Judgement
 from fhircryo.endpoints.result import Absent
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.protocol import BASELINE, Protocol
 from fhircryo.mapping.schema import Instrument
 from fhircryo.record.items import EventKind, Reason
-from fhircryo.research.endpoint_columns import OF_PATIENTS, endpoint_columns, units
+from fhircryo.research.baseline_columns import baseline_columns
+from fhircryo.research.endpoint_columns import (
+    COMPARATORS,
+    OF_PATIENTS,
+    endpoint_columns,
+    rule_column,
+    units,
+)
 from fhircryo.research.table import (
     DAYS_UNIT,
     PATIENT,
@@ -21,8 +30,6 @@ from fhircryo.research.table import (
     snake,
 )
 
-#: Patients of this age and older are one group: HIPAA, 45 CFR 164.514(b)(2)(i)(C).
-OLDEST = 90
 #: The time point of an endpoint that is about the whole follow-up.
 FOLLOW_UP = "follow-up"
 
@@ -33,6 +40,10 @@ class Attribution(StrEnum):
     ATTRIBUTED = "attributed"
     POSSIBLE = "possible"
     NOT_ATTRIBUTED = "not-attributed"
+
+
+#: The kind of a complication whose code is not mapped to any.
+OTHER_KIND = "other"
 
 
 class Certainty(StrEnum):
@@ -46,9 +57,10 @@ class Certainty(StrEnum):
 
 #: The judgement of the baseline PSA, which is not judged.
 BASELINE_PSA = "baseline"
-COMPARATORS = ("<", ">")
 #: The code of resources that are not counted by code.
 NO_CODE = "-"
+#: The column of a component of the PSA nadir.
+PSA_RESPONSE = "psa_response"
 YES, NO = "Y", "N"
 FINAL, PRELIMINARY = "final", "preliminary"
 
@@ -60,6 +72,12 @@ def score_column(instrument: str, time_point: str, *, change: bool = False) -> s
     """The column of a score, or of its change since baseline, in the table of patients."""
     middle = "change_" if change else ""
     return f"{snake(instrument)}_{middle}{snake(time_point)}"
+
+
+@cache
+def mark_column(instrument: str, time_point: str, mark: str, *, change: bool = False) -> str:
+    """The column that says whether a score, or its change since baseline, carries a mark."""
+    return f"{score_column(instrument, time_point, change=change)}_{snake(mark)}"
 
 
 def expected_column(time_point: str) -> str:
@@ -136,36 +154,17 @@ def _days(what: str) -> Column:
 
 def _characteristics(protocol: Protocol) -> tuple[Column, ...]:
     """The columns of a patient that are not endpoints."""
-    window = protocol.psa.baseline_days
     return (
         _key(),
         Column(
             "index_date", ColumnType.DATE, "Day of the index procedure (day 0)", identifying=True
         ),
         _resource("The index procedure"),
-        Column(
-            "age_years",
-            ColumnType.INTEGER,
-            f"Age at the index procedure; {OLDEST} stands for {OLDEST} and older unless"
-            " identified; empty where the date of birth leaves it open",
-            "a",
-        ),
-        Column(
-            "baseline_psa", ColumnType.NUMBER, f"Last PSA of the {window} days to index", "ng/mL"
-        ),
-        Column(
-            "baseline_psa_comparator",
-            ColumnType.CATEGORY,
-            "Whether the baseline PSA lies below or above its value",
-            levels=COMPARATORS,
-        ),
-        Column(
-            "baseline_psa_days", ColumnType.INTEGER, "Day of the baseline PSA from index", DAYS_UNIT
-        ),
+        *baseline_columns(protocol),
         Column(
             "salvage_therapy",
             ColumnType.BOOLEAN,
-            "Hormone therapy or a second local treatment after index is recorded",
+            "Hormone therapy, a second local treatment or chemotherapy after index is recorded",
             required=True,
         ),
         Column(
@@ -181,6 +180,10 @@ def _patients(mappings: Mappings, protocol: Protocol) -> Table:
     columns = list(_characteristics(protocol))
     for endpoint in OF_PATIENTS:
         columns += endpoint_columns(endpoint, mappings)
+        if endpoint is PSA_NADIR:
+            columns.append(_psa_response())
+        elif endpoint is DISEASE_FREE:
+            columns += _disease_free_by_rule()
     months = sorted({row.months for row in protocol.published if row.months is not None})
     for number in months:
         words = f"A metastasis dated no later than {number} months after index"
@@ -191,6 +194,19 @@ def _patients(mappings: Mappings, protocol: Protocol) -> Table:
     for instrument in instruments(mappings):
         columns += _instrument_columns(instrument, protocol)
     return Table("patients", "One row per patient", tuple(columns), (PATIENT,))
+
+
+def _psa_response() -> Column:
+    words = "The nadir lies below the baseline PSA; empty where that is not known"
+    return Column(PSA_RESPONSE, ColumnType.BOOLEAN, words)
+
+
+def _disease_free_by_rule() -> Iterator[Column]:
+    for rule in SALVAGE_RULES:
+        name = rule_column(rule)
+        words = f"{DISEASE_FREE.key} if the protocol's salvage_therapy were {rule}"
+        yield Column(name, ColumnType.BOOLEAN, words)
+        yield reason_column(f"{name}_reason", f"Why {DISEASE_FREE.key} is absent under {rule}")
 
 
 def _instrument_columns(instrument: Instrument, protocol: Protocol) -> list[Column]:
@@ -205,13 +221,23 @@ def _instrument_columns(instrument: Instrument, protocol: Protocol) -> list[Colu
             Column(
                 f"{name}_days", ColumnType.INTEGER, f"Day of {instrument.key} at {point}", DAYS_UNIT
             ),
+            *_mark_columns(instrument, point, change=False),
         ]
     for point in time_points(protocol):
         if point != BASELINE:
             name = score_column(instrument.key, point, change=True)
             words = f"{instrument.words} at {point} less baseline {worse}"
             columns.append(Column(name, ColumnType.NUMBER, words, "{score}"))
+            columns += _mark_columns(instrument, point, change=True)
     return columns
+
+
+def _mark_columns(instrument: Instrument, time_point: str, *, change: bool) -> Iterator[Column]:
+    what = "The change rests on a score with the mark" if change else "The score has the mark"
+    for mark in instrument.marks:
+        name = mark_column(instrument.key, time_point, mark.key, change=change)
+        words = f"{what} {mark.key}: {mark.words}; else empty"
+        yield Column(name, ColumnType.BOOLEAN, words)
 
 
 def _endpoints(mappings: Mappings, protocol: Protocol) -> Table:
@@ -228,6 +254,17 @@ def _endpoints(mappings: Mappings, protocol: Protocol) -> Table:
         ),
         Column("value", ColumnType.TEXT, f"The value: {YES} or {NO}, a grade, or a number as text"),
         Column("number", ColumnType.NUMBER, "The value where it is a number"),
+        Column(
+            "high",
+            ColumnType.NUMBER,
+            "Of a time that is known only as an interval: its upper bound; number is the lower one",
+        ),
+        Column(
+            "comparator",
+            ColumnType.CATEGORY,
+            "Whether the number is only a limit",
+            levels=COMPARATORS,
+        ),
         Column("unit", ColumnType.CATEGORY, "Unit of the number", levels=units()),
         Column("event", ColumnType.BOOLEAN, "Of a time: the event happened (false: censored)"),
         _days("The day that the endpoint is dated by"),
@@ -245,11 +282,35 @@ def _endpoints(mappings: Mappings, protocol: Protocol) -> Table:
             levels=tuple(str(kind) for kind in Absent),
         ),
         reason_column("reason", "Why there is no value"),
+        *_component_columns(),
         *_dates("what the endpoint is dated by"),
         _resource("What the endpoint stands on"),
     )
     key = (PATIENT, "endpoint", "time_point")
     return Table("endpoints", "One row per patient, endpoint and time point", columns, key)
+
+
+def _component_columns() -> tuple[Column, ...]:
+    """The columns of the components that say how far a value can be relied on."""
+    return (
+        Column(
+            "hormone_therapy_at_index",
+            ColumnType.BOOLEAN,
+            "The endpoint rests on PSA, and hormone therapy was given at index",
+            required=True,
+        ),
+        Column(
+            "after_salvage_therapy",
+            ColumnType.BOOLEAN,
+            "The endpoint rests on PSA that is dated after a salvage therapy",
+            required=True,
+        ),
+        Column(
+            "marks",
+            ColumnType.TEXT,
+            "The marks that a questionnaire's score carries, such as no-intercourse",
+        ),
+    )
 
 
 def _psa() -> Table:
@@ -346,6 +407,12 @@ def _adverse_events(mappings: Mappings) -> Table:
             required=True,
         ),
         _days("The adverse event"),
+        Column(
+            "kinds",
+            ColumnType.TEXT,
+            f"What kind of complication it is, several joined by a comma; else {OTHER_KIND}",
+            required=True,
+        ),
         *grades,
         *_dates("the adverse event's date"),
         _resource("The adverse event, or what grades it"),
@@ -375,6 +442,7 @@ def _questionnaires(mappings: Mappings, protocol: Protocol) -> Table:
             levels=tuple(time_points(protocol)),
         ),
         reason_column("reason", "Why there is no score, or no time point"),
+        Column("marks", ColumnType.TEXT, "The marks of the score, such as no-intercourse"),
         Column(
             "score_mismatch",
             ColumnType.BOOLEAN,
