@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from fhircryo.endpoints.by_salvage_rule import SALVAGE_RULES
-from fhircryo.mapping.protocol import SalvageRule
+from fhircryo.mapping.protocol import Protocol, SalvageRule
 from fhircryo.record.items import Reason
 from fhircryo.research.endpoint_columns import rule_column
 from fhircryo.research.evaluable import Absence, absences
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class DiseaseFreeRate(msgspec.Struct, frozen=True):
-    """The rate under a rule.
+    """The rate under a rule; ``in_protocol``: whether it is the protocol's rule.
 
     ``rate``: yes, of yes and no. ``with_no_response``: the same with those whose PSA never fell
     below the baseline (``no-psa-response``) counted as no. Both are None if too few to be shown.
@@ -24,17 +24,21 @@ class DiseaseFreeRate(msgspec.Struct, frozen=True):
     """
 
     rule: SalvageRule
+    in_protocol: bool
     rate: Proportion | None
     with_no_response: Proportion | None
     absent: tuple[Absence, ...]
 
 
-def disease_free_rates(patients: "pd.DataFrame") -> tuple[DiseaseFreeRate, ...]:
+def disease_free_rates(patients: "pd.DataFrame", protocol: Protocol) -> tuple[DiseaseFreeRate, ...]:
     """The rates of a cohort from the table of patients."""
-    return tuple(_rate(patients, rule) for rule in SALVAGE_RULES)
+    return tuple(
+        _rate(patients, rule, in_protocol=rule == protocol.salvage_therapy)
+        for rule in SALVAGE_RULES
+    )
 
 
-def _rate(patients: "pd.DataFrame", rule: SalvageRule) -> DiseaseFreeRate:
+def _rate(patients: "pd.DataFrame", rule: SalvageRule, *, in_protocol: bool) -> DiseaseFreeRate:
     known = patients[rule_column(rule)].dropna()
     yes = int(known.sum())
     absent = absences(patients, rule_column(rule))
@@ -42,5 +46,9 @@ def _rate(patients: "pd.DataFrame", rule: SalvageRule) -> DiseaseFreeRate:
         absence.patients or 0 for absence in absent if absence.reason == Reason.NO_PSA_RESPONSE
     )
     return DiseaseFreeRate(
-        rule, proportion(yes, len(known)), proportion(yes, len(known) + unanswered), absent
+        rule,
+        in_protocol,
+        proportion(yes, len(known)),
+        proportion(yes, len(known) + unanswered),
+        absent,
     )

@@ -3,10 +3,10 @@
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from fhircryo.research.analysis import MONTH, Survival
 from fhircryo.research.report.figure import BLACK, BLUE, GREY, ORANGE, Figure, as_csv, drawing
 from fhircryo.research.report.number_format import survival as survival_words
 from fhircryo.research.statistics.kaplan_meier import Curve
+from fhircryo.research.survival import MONTH, Survival
 from fhircryo.research.table import PATIENT
 
 if TYPE_CHECKING:

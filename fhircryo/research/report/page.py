@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fhircryo import __version__
-from fhircryo.research.analysis import MONTH, Analysis
+from fhircryo.research.analysis import Analysis
 from fhircryo.research.report import number_format
 from fhircryo.research.report.charts import (
     completeness_figure,
@@ -17,6 +17,7 @@ from fhircryo.research.report.charts import (
 )
 from fhircryo.research.report.curves import psa_figure, survival_figure
 from fhircryo.research.report.figure import Figure
+from fhircryo.research.survival import MONTH
 from fhircryo.runs.run_config import RunConfig
 
 if TYPE_CHECKING:
