@@ -66,8 +66,8 @@ class Facts(msgspec.Struct):
     that replaces it. ``candidates``: patients with a candidate for the index procedure. ``events``:
     adverse events that were discarded, with their dates. ``graded``: the scales of which there are
     Observations that grade. ``stated``: the kinds of events that any resource states, as
-    ``record.stated`` names them. ``overlays_met``: the numbers of the overlays of which something was
-    found.
+    ``record.stated`` names them. ``overlays_met``: the numbers of the overlays of which something
+    was found.
     ``lines`` and ``filled``: by part of the input, its lines, and how many of them hold something.
     """
 

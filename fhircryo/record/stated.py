@@ -31,5 +31,5 @@ def stated_by(item: Item) -> tuple[str, ...]:
 
 
 def never_stated(stated: Collection[str]) -> list[str]:
-    """The kinds of events that nothing in a source states; ``stated``: those that something does."""
+    """The kinds of events that nothing states; ``stated``: those that some resource states."""
     return [kind for kind in LOOKED_FOR if kind not in stated]

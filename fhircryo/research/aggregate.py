@@ -111,13 +111,14 @@ class _Aggregator:
     def _survival(self, survival: Survival) -> Survival:
         curve = survival.curve
         if curve is None or not curve.n or self._any_small(curve.n, self._cohort - curve.n):
-            return Survival(survival.endpoint, None, None, ())
+            return Survival(survival.endpoint, survival.words, None, None, (), intervals=None)
         small = self._any_small(curve.n_events, curve.n - curve.n_events)
         intervals = survival.intervals or 0
         hidden = small or self._any_small(intervals, curve.n_events - intervals)
         # Beside the readings, those at the bounds would tell how few events lie between them.
         return Survival(
             survival.endpoint,
+            survival.words,
             curve.n,
             None if small else curve.n_events,
             () if small else tuple(self._readings(curve, survival.landmarks)),

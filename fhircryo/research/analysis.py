@@ -135,7 +135,7 @@ def analyse(tables: "dict[str, pd.DataFrame]", config: RunConfig, flow: Flow) ->
         baseline=baseline_summary(patients),
         table=tuple(results_table(patients, adverse_events, config.protocol, found_instruments)),
         disease_free=disease_free_rates(patients, config.protocol),
-        survival=tuple(survival(patients, endpoint) for endpoint in TIMES_TO_EVENT),
+        survival=tuple(survival(patients, one, config.protocol) for one in TIMES_TO_EVENT),
         nadir=distribution(nadir.dropna()),
         nadir_days=distribution(nadir_days.dropna()),
         proms=tuple(

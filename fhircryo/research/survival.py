@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from fhircryo.endpoints.catalogue import Endpoint
+from fhircryo.endpoints.labels import label
 from fhircryo.endpoints.value_types import Detail
+from fhircryo.mapping.protocol import Protocol
 from fhircryo.research.endpoint_columns import detail_column
 from fhircryo.research.intervals import midpoint
 from fhircryo.research.statistics.kaplan_meier import Curve, Estimate, kaplan_meier
@@ -33,7 +35,7 @@ class Bounds(msgspec.Struct, frozen=True):
 
 
 class Survival(msgspec.Struct, frozen=True):
-    """A time to event.
+    """A time to event; ``words``: its name under the protocol.
 
     ``landmarks``: readings of the curve, in which an event that is known only as an interval counts
     on the middle day of it. ``intervals``: how many there are; None if too few to be shown.
@@ -42,6 +44,7 @@ class Survival(msgspec.Struct, frozen=True):
     """
 
     endpoint: Endpoint
+    words: str
     patients: int | None
     events: int | None
     landmarks: tuple[Estimate, ...]
@@ -51,7 +54,7 @@ class Survival(msgspec.Struct, frozen=True):
     bounds: Bounds | None = None
 
 
-def survival(patients: "pd.DataFrame", endpoint: Endpoint) -> Survival:
+def survival(patients: "pd.DataFrame", endpoint: Endpoint, protocol: Protocol) -> Survival:
     """The estimates of a time to event from the table of patients."""
     time, event = snake(endpoint.key), detail_column(endpoint, Detail.EVENT)
     upper = detail_column(endpoint, Detail.HIGH)
@@ -65,6 +68,7 @@ def survival(patients: "pd.DataFrame", endpoint: Endpoint) -> Survival:
     days = [round(months * MONTH) for months in LANDMARKS if months * MONTH <= last]
     return Survival(
         endpoint,
+        label(endpoint, protocol),
         curve.n,
         curve.n_events,
         tuple(curve.at(day) for day in days),

@@ -18,10 +18,10 @@ from fhircryo.record.assemble import Records
 from fhircryo.record.collector import Counted, Facts
 from fhircryo.record.items import Issue, Reason
 from fhircryo.record.patients import Selection
+from fhircryo.record.stated import never_stated
 from fhircryo.runs.publish_patients import PublishCounts
 from fhircryo.runs.read_source import ReadResult
 from fhircryo.runs.run_config import RunConfig
-from fhircryo.record.stated import never_stated
 from fhircryo.sources.lacking import lacking_types
 
 #: Settings that no result depends on, or that the manifest has elsewhere; headers may be secrets.
