@@ -9,18 +9,18 @@ from fhircryo.endpoints.value_types import Detail
 from fhircryo.mapping.protocol import BASELINE
 from fhircryo.mapping.schema import ImportantDifference, Instrument
 from fhircryo.research.baseline_summary import BaselineRow, baseline_summary
-from fhircryo.research.columns import (
+from fhircryo.research.complication_summary import ComplicationSummary, complication_summary
+from fhircryo.research.disease_free_rates import DiseaseFreeRate, disease_free_rates
+from fhircryo.research.endpoint_columns import TIMES_TO_EVENT, detail_column, grade_levels
+from fhircryo.research.evaluable import Evaluable, evaluable
+from fhircryo.research.flow import Flow
+from fhircryo.research.patient_columns import (
     expected_column,
     instruments,
     mark_column,
     score_column,
     time_points,
 )
-from fhircryo.research.complication_summary import ComplicationSummary, complication_summary
-from fhircryo.research.disease_free_rates import DiseaseFreeRate, disease_free_rates
-from fhircryo.research.endpoint_columns import TIMES_TO_EVENT, detail_column, grade_levels
-from fhircryo.research.evaluable import Evaluable, evaluable
-from fhircryo.research.flow import Flow
 from fhircryo.research.results_table import ResultsRow, results_table
 from fhircryo.research.statistics.distribution import Distribution, distribution
 from fhircryo.research.statistics.paired import Paired, wilcoxon_paired

@@ -13,9 +13,10 @@ from fhircryo.record.collector import type_of
 from fhircryo.record.items import NotUsed, PatientRecord, Reason
 from fhircryo.research.arrow import decode, encode, joined, to_arrow
 from fhircryo.research.cells import Row
-from fhircryo.research.columns import optional_columns, score_column, tables, time_points
+from fhircryo.research.columns import tables
 from fhircryo.research.intervals import without_calendar
 from fhircryo.research.not_used_table import NotUsedKey, not_used_rows
+from fhircryo.research.patient_columns import optional_columns, score_column, time_points
 from fhircryo.research.patient_row import patient_row
 from fhircryo.research.rows import (
     adverse_event_rows,

@@ -6,8 +6,8 @@ import msgspec
 
 from fhircryo.endpoints.catalogue import PROM_SCORE
 from fhircryo.endpoints.value_types import Detail
-from fhircryo.research.columns import instruments, score_column, time_points
 from fhircryo.research.endpoint_columns import OF_PATIENTS
+from fhircryo.research.patient_columns import instruments, score_column, time_points
 from fhircryo.research.table import snake
 from fhircryo.runs.run_config import RunConfig
 

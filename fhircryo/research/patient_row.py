@@ -14,14 +14,14 @@ from fhircryo.mapping.protocol import BASELINE, Protocol
 from fhircryo.record.items import Reason
 from fhircryo.research.baseline_columns import baseline_cells
 from fhircryo.research.cells import Row, as_float, component_value, days_of, marks_of
-from fhircryo.research.columns import (
+from fhircryo.research.endpoint_columns import endpoint_cells, rule_column
+from fhircryo.research.patient_columns import (
     PSA_RESPONSE,
     expected_column,
     mark_column,
     score_column,
     within_column,
 )
-from fhircryo.research.endpoint_columns import endpoint_cells, rule_column
 from fhircryo.research.table import PATIENT
 
 

@@ -21,8 +21,8 @@ from fhircryo.endpoints.catalogue import (
 from fhircryo.endpoints.labels import label
 from fhircryo.mapping.protocol import Protocol, PublishedFigure
 from fhircryo.mapping.schema import Instrument
-from fhircryo.research.columns import score_column, within_column
 from fhircryo.research.complication_summary import NOT_RECORDED, scales_not_recorded
+from fhircryo.research.patient_columns import score_column, within_column
 from fhircryo.research.statistics.paired import Paired, wilcoxon_paired
 from fhircryo.research.statistics.proportions import Proportion, proportion
 from fhircryo.research.table import snake
