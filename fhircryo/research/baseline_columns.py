@@ -23,8 +23,15 @@ CODED = ("isup_grade_group", "gleason_score", "clinical_t_category")
 #: What stands for a value that is no grade, score or category, and so might be free text.
 OTHER = "other"
 
-_GRADE = re.compile(r"(?:[A-Za-z]{0,12}[ :])?[0-9]{1,2}(?: ?[+=] ?[0-9]{1,2}){0,2}")
-_T_CATEGORY = re.compile(r"[cp]?T(?:[0-4][a-d]?|X|is)", re.IGNORECASE)
+#: The words of which the displays of grades, scores and categories consist.
+_WORDS = frozenset(
+    "ajcc american cancer category clinical committee finding gg ggg gleason grade grading group"
+    " international isup joint of on pathology pattern primary prostate prostatic qualifier score"
+    " secondary society stage sum system tumor tumour uicc union urological value who".split()
+)
+_TOKEN = re.compile(r"[^\W_]+")
+#: A number up to 10, a T category, or the code of a LOINC answer.
+_GRADE = re.compile(r"[1-9]|10|[cpyr]{0,3}t(?:[0-4][a-d]?|x|is)|la[0-9]{3,6}")
 
 
 def baseline_columns(protocol: Protocol) -> tuple[Column, ...]:
@@ -161,9 +168,13 @@ def _coded(found: BaselineCharacteristics, *, identified: bool) -> Row:
     row: Row = {}
     for name in CODED:
         value = getattr(found, name).value
-        if value is None:
-            continue
-        text = str(value)
-        pattern = _T_CATEGORY if name == "clinical_t_category" else _GRADE
-        row[name] = text if identified or pattern.fullmatch(text) else OTHER
+        if value is not None:
+            row[name] = str(value) if identified else without_free_text(str(value))
     return row
+
+
+def without_free_text(value: str) -> str:
+    """A grade, score or category as it is; ``other`` for a text with any other word or number."""
+    tokens = _TOKEN.findall(value.casefold())
+    known = all(token in _WORDS or _GRADE.fullmatch(token) for token in tokens)
+    return value if tokens and known else OTHER

@@ -11,6 +11,7 @@ from fhircryo.endpoints.result import Evidence, Result, Role
 from fhircryo.research.aggregate import aggregated
 from fhircryo.research.analysis import Analysis, analyse
 from fhircryo.research.arrow import to_arrow, to_frame
+from fhircryo.research.baseline_columns import without_free_text
 from fhircryo.research.build import ALL_DATES
 from fhircryo.research.columns import tables
 from fhircryo.research.flow import Flow
@@ -263,6 +264,21 @@ def test_the_first_table_of_a_paper():
     hormone = rows["Hormone therapy at index"]
     assert (hormone.known, hormone.missing, hormone.levels[0].counted.successes) == (2, 2, 1)
     assert rows["Clinical T category"].known == 0
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["3", "Gleason 3+4=7", "Gleason grade group 2", "cT2a", "T3", "ISUP 10"],
+)
+def test_grades_and_categories_are_shown_as_coded(value):
+    assert without_free_text(value) == value
+
+
+@pytest.mark.parametrize(
+    "value", ["Zwartendijk", "grade 3, see J. Smith", "1950-04-23", "123456782", "04-23", "+"]
+)
+def test_what_may_be_free_text_is_not_in_pseudonymised_tables(value):
+    assert without_free_text(value) == "other"
 
 
 def test_an_aggregate_hides_small_groups_of_the_baseline():
