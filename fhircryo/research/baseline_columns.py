@@ -123,14 +123,14 @@ def _hormone_therapy() -> Column:
     return Column(
         "hormone_therapy_at_index",
         ColumnType.BOOLEAN,
-        "Hormone therapy was given at index; empty where the source has no medications",
+        "Hormone therapy was given at index; empty where the record leaves it open",
     )
 
 
 def baseline_cells(computed: PatientEndpoints, *, identified: bool) -> Row:
     """The cells of a patient's baseline characteristics."""
-    course, line = computed.course, computed.line
-    found = baseline_characteristics(line, course.psa, course.hormone.at_index)
+    line = computed.line
+    found = baseline_characteristics(computed.course)
     row: Row = {
         "age_years": _years(found.age, identified=identified),
         "age_approximate": None if found.age.value is None else found.age.approximate,
@@ -141,12 +141,10 @@ def baseline_cells(computed: PatientEndpoints, *, identified: bool) -> Row:
         "prior_radiotherapy": found.prior_radiotherapy.value,
         "radiotherapy_interval": _interval(found.radiotherapy_interval, identified=identified),
         "prostate_volume": as_float(found.prostate_volume.value),
+        "hormone_therapy_at_index": found.hormone_therapy_at_index.value,
     }
     if found.psa.when is not None:
         row["baseline_psa_days"] = (found.psa.when.first - line.d0).days
-    at_index = found.hormone_therapy_at_index.value
-    if at_index or not course.lacking.medications:
-        row["hormone_therapy_at_index"] = at_index
     return row | _coded(found, identified=identified)
 
 

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from fhircryo.calendar import Span
 from fhircryo.endpoints.complications import Complication
+from fhircryo.endpoints.events import Event
 from fhircryo.endpoints.patient_endpoints import PatientEndpoints
 from fhircryo.endpoints.prom import windows
 from fhircryo.endpoints.psa import SeriesPoint
-from fhircryo.endpoints.recurrence import Event
 from fhircryo.endpoints.result import ComponentKey, Result, Role
 from fhircryo.endpoints.salvage import first_therapy
 from fhircryo.endpoints.timeline import Timeline
@@ -213,14 +213,14 @@ def adverse_event_rows(computed: PatientEndpoints, scales: dict[str, Scale]) -> 
         for event in found.others
     ]
     adverse_events.sort(key=lambda pair: (*_in_time(pair[1].when), pair[1].ref))
-    recorded = {event.ref: event.kinds for event in line.record.adverse_events}
+    recorded = {event.ref for event in line.record.adverse_events}
     for number, (attribution, event) in enumerate(adverse_events, 1):
         row = {
             PATIENT: line.record.patient,
             "number": number,
             "attribution": attribution,
             "only_graded": event.ref not in recorded,
-            "kinds": ", ".join(recorded.get(event.ref, ())) or OTHER_KIND,
+            "kinds": ", ".join(event.kinds) or OTHER_KIND,
             "resource": event.ref,
         }
         yield row | _dated(event.when, line.d0) | _worst_grades(event, scales)
