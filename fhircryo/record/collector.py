@@ -16,6 +16,7 @@ import msgspec
 from fhircryo.calendar import Span, moment
 from fhircryo.record.items import (
     AdverseEvent,
+    CauseOfDeath,
     Diagnosis,
     Dropped,
     Finding,
@@ -29,11 +30,14 @@ from fhircryo.record.items import (
     Treatment,
     item_kinds,
 )
+from fhircryo.record.stated import stated_by
 
 _WITH_PROBLEM = (AdverseEvent, Therapy, Finding, Diagnosis)
 
 #: What is counted and not listed: (reason, type, code).
 Counted = tuple[Reason, str, str]
+#: The kinds of items that state a clinical event.
+_STATING = frozenset({CauseOfDeath, Finding, Therapy})
 
 
 class Unreadable(msgspec.Struct, order=True):
@@ -64,8 +68,9 @@ class Facts(msgspec.Struct):
     were discarded. ``seen``: all resources by type. ``links``: for each replaced patient id, the id
     that replaces it. ``candidates``: patients with a candidate for the index procedure. ``events``:
     adverse events that were discarded, with their dates. ``graded``: the scales of which there are
-    Observations that grade. ``overlays_met``: the numbers of the overlays of which something was
-    found. ``unmapped_primaries``: the Conditions that findings name as their primary cancer and
+    Observations that grade. ``stated``: the kinds of events that any resource states, as
+    ``record.stated`` names them. ``overlays_met``: the numbers of the overlays of which something
+    was found. ``unmapped_primaries``: the Conditions that findings name as their primary cancer and
     that were discarded because their codes are not mapped.
     ``lines`` and ``filled``: by part of the input, its lines, and how many of them hold something.
     """
@@ -79,6 +84,7 @@ class Facts(msgspec.Struct):
     candidates: set[str] = msgspec.field(default_factory=set)
     events: dict[str, Span | None] = msgspec.field(default_factory=dict)
     graded: set[str] = msgspec.field(default_factory=set)
+    stated: set[str] = msgspec.field(default_factory=set)
     overlays_met: set[int] = msgspec.field(default_factory=set)
     unmapped_primaries: set[str] = msgspec.field(default_factory=set)
     lines: dict[int, int] = msgspec.field(default_factory=dict)
@@ -93,6 +99,7 @@ class Facts(msgspec.Struct):
         self.met |= other.met
         self.candidates |= other.candidates
         self.graded |= other.graded
+        self.stated |= other.stated
         self.overlays_met |= other.overlays_met
         self.unmapped_primaries |= other.unmapped_primaries
         self.links.update(other.links)
@@ -160,6 +167,8 @@ class RecordCollector:
                 self.facts.links[item.patient] = item.replaced_by
         elif kind is Treatment:
             self.facts.candidates.add(item.patient)
+        elif kind in _STATING:
+            self.facts.stated.update(stated_by(item))
         elif (
             kind is not PsaResult and item.code in retention.grading_labels and kind is not Dropped
         ):
