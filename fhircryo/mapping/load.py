@@ -60,9 +60,9 @@ class Mappings:
     ``index``: the entries by code, prefix and folded text. ``grade_index``: the grades by code,
     text and name. ``complication_kinds``: the kinds of complications. ``extensions``: the scale by
     the URL of an extension that states a grade (empty: any scale). ``units``: the factor to ng/mL
-    by normalised spelling. ``volume_units``: likewise, to mL. ``canonicals``, ``signatures``: the instruments by questionnaire.
-    ``overlay_keys``, ``questionnaire_keys``: what overlays define, see
-    :mod:`fhircryo.mapping.overlay_keys`.
+    by normalised spelling. ``volume_units``: likewise, to mL. ``canonicals``, ``signatures``: the
+    instruments by questionnaire. ``overlay_keys``, ``questionnaire_keys``: what overlays define,
+    see :mod:`fhircryo.mapping.overlay_keys`.
     ``sha256``: the digest of all files read. ``merged``: the entries with their locations.
     """
 
