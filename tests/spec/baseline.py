@@ -1,29 +1,62 @@
 """Compares the baseline characteristics of the patient with a row of the tables.
 
-A characteristic is its value in words and, after it, the date where the row gives one.
+A characteristic is its value in words (``65``, ``<0.1``, ``external-beam``, ``not-recorded``), and
+after it what else is to be checked: a date, a period ``a..b``, ``approximate`` or ``exact``.
 """
 
-from typing import Any
+import re
 
+from fhircryo.calendar import Span
+from fhircryo.endpoints.baseline import (
+    BaselineCharacteristics,
+    BaselineValue,
+    baseline_characteristics,
+)
+from fhircryo.endpoints.patient_course import patient_course
+from fhircryo.record.items import Lacking
 from fhircryo.runs.in_memory import read_resources
 
+from .fhir import TableError
 from .rows import Row
 
+_DATE = re.compile(r"\d{4}-\d\d-\d\d(\.\.\d{4}-\d\d-\d\d)?")
+_EXACTNESS = ("approximate", "exact")
 
-def characteristics_of(row: Row) -> Any:
+
+def characteristics_of(row: Row) -> BaselineCharacteristics:
     """The baseline characteristics of patient p1."""
-    from fhircryo.endpoints import baseline
-
     config = row.config()
     record = read_resources(row.input(), config).records.records["p1"]
-    return baseline.baseline_characteristics(record, config.protocol, config.as_of)
+    scales = config.mappings.scales
+    course = patient_course(record, config.protocol, config.as_of, Lacking(), scales)
+    if course is None:
+        raise TableError(f"{row.id}: no index procedure")
+    return baseline_characteristics(course.line, course.psa, course.hormone.at_index)
 
 
 def compare_characteristics(row: Row) -> tuple[dict[str, str], dict[str, str]]:
     """The expected and the computed characteristics that a row names."""
     found = characteristics_of(row)
     got = {
-        name: str(getattr(found, name.replace("-", "_"), "no such characteristic"))
-        for name in row.characteristics
+        name: shown(getattr(found, name.replace("-", "_")), expected)
+        for name, expected in row.characteristics.items()
     }
     return row.characteristics, got
+
+
+def shown(found: BaselineValue, expected: str) -> str:
+    """A characteristic in the same detail as the expectation."""
+    words = [found.words]
+    for word in expected.split():
+        if _DATE.fullmatch(word):
+            words.append(_days(found.when))
+        elif word in _EXACTNESS:
+            words.append(_EXACTNESS[not found.approximate])
+    return " ".join(words)
+
+
+def _days(when: Span | None) -> str:
+    """A day, a period, or ``-``."""
+    if when is None:
+        return "-"
+    return str(when.first) if when.precise else f"{when.first}..{when.last}"
