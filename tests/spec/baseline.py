@@ -12,8 +12,6 @@ from fhircryo.endpoints.baseline import (
     BaselineValue,
     baseline_characteristics,
 )
-from fhircryo.endpoints.patient_course import patient_course
-from fhircryo.record.items import Lacking
 from fhircryo.runs.in_memory import read_resources
 
 from .fhir import TableError
@@ -26,12 +24,11 @@ _EXACTNESS = ("approximate", "exact")
 def characteristics_of(row: Row) -> BaselineCharacteristics:
     """The baseline characteristics of patient p1."""
     config = row.config()
-    record = read_resources(row.input(), config).records.records["p1"]
-    scales = config.mappings.scales
-    course = patient_course(record, config.protocol, config.as_of, Lacking(), scales)
-    if course is None:
+    read = read_resources(row.input(), config)
+    computed = config.endpoints(read.records.records["p1"], read.lacking)
+    if computed is None:
         raise TableError(f"{row.id}: no index procedure")
-    return baseline_characteristics(course.line, course.psa, course.hormone.at_index)
+    return baseline_characteristics(computed.course)
 
 
 def compare_characteristics(row: Row) -> tuple[dict[str, str], dict[str, str]]:
