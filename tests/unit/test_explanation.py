@@ -127,8 +127,11 @@ def test_which_bound_decided_a_failure():
     words = told(of, "biochemical-failure")
     assert words.startswith("Y\nPhoenix: nadir + 2 ng/mL\n4 ng/mL is at or above 3: the nadir was")
     assert "at most 1" in words
-    assert "nadir <1 ng/mL" in words or "nadir 1 ng/mL" in words
-    assert told(of, "psa-nadir").startswith("<1 ng/mL")
+    assert "nadir <1 ng/mL (Observation/2016-03-01, 2016-03-01)" in words
+    assert "failing-psa 4 ng/mL (Observation/2016-06-01, 2016-06-01)" in words
+    nadir = told(of, "psa-nadir")
+    assert nadir.startswith("<1 ng/mL")
+    assert "nadir <1 ng/mL (Observation/2016-03-01" in nadir
 
 
 def test_a_failure_of_a_result_without_an_upper_bound():
