@@ -225,8 +225,8 @@ class PsaResult(Item, tag="psa"):
     """A PSA result with a precise date; ``problem`` is the reason its value cannot be used.
 
     ``value`` is in ng/mL: the measured value, or the limit that ``comparator`` (``<``, ``<=``,
-    ``>``, ``>=``, empty) refers to. ``rank`` orders results of the same moment by status; 0 wins. ``measured``,
-    ``unit`` and ``text`` are the result as recorded: a number with its unit, or text.
+    ``>``, ``>=``, empty) refers to. ``rank`` orders results of the same moment by status; 0 wins.
+    ``measured``, ``unit`` and ``text`` are the result as recorded: a number with its unit, or text.
     """
 
     part: ClassVar[str] = "psa"
@@ -299,16 +299,22 @@ class CauseOfDeath(Item, tag="cd"):
 
 
 class Characteristic(Item, tag="ch"):
-    """An Observation of a baseline characteristic, with its value as coded or as a number.
+    """An Observation of a baseline characteristic: ``number`` (a volume in mL), else ``text``.
 
-    ``value``: a decimal (prostate volume in mL) or a text.
+    ``text``: the value as coded.
     """
 
     part: ClassVar[str] = "characteristics"
 
     kind: CharacteristicKind
     when: Span
-    value: Decimal | int | str
+    number: Decimal | int | None = None
+    text: str = ""
+
+    @property
+    def value(self) -> Decimal | int | str:
+        """The value: a number, or as coded."""
+        return self.text if self.number is None else self.number
 
 
 class AdverseEvent(Item, tag="ae"):
