@@ -42,7 +42,7 @@ def config(**settings: Any) -> RunConfig:
 @pytest.fixture
 def state() -> State:
     """The state after a full run with the default settings."""
-    found = cast(State, Facts())
+    found = cast("State", Facts())
     remember_full_run(found, config(), TODAY, Lacking())
     return found
 
