@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from fhircryo.endpoints.catalogue import DISEASE_FREE_SURVIVAL
-from fhircryo.endpoints.result import Evidence, Result, Role
+from fhircryo.endpoints.result import Result
 from fhircryo.research.aggregate import aggregated
 from fhircryo.research.analysis import Analysis, analyse
 from fhircryo.research.arrow import to_arrow, to_frame
@@ -105,22 +105,17 @@ def test_the_middle_is_rounded_down():
 D0 = date(2016, 1, 10)
 
 
-def interval(low: int, high: int, *evidence: Evidence) -> Result:
-    return Result(
-        DISEASE_FREE_SURVIVAL, D0, D0, final=False, value=low, high=high, evidence=evidence
-    )
+def interval(low: int, high: int) -> Result:
+    return Result(DISEASE_FREE_SURVIVAL, D0, D0, final=False, value=low, high=high)
 
 
 def test_bounds_that_would_disclose_day_0_are_widened():
     """2017 is day 357 to day 721 from 2016-01-10."""
-    shown = without_calendar(interval(357, 721), D0)
+    shown = without_calendar(interval(357, 721), D0, set())
     assert (shown.value, shown.high) == (330, 750)
     # Day 143 and day 235 are 2016-06-01 and 2016-09-01, on which PSA was measured.
-    psa = [
-        Evidence(Role.INCONCLUSIVE_PSA, "Observation/a", day=date(2016, 6, 1)),
-        Evidence(Role.FAILING_PSA, "Observation/b", day=date(2016, 9, 1)),
-    ]
-    shown = without_calendar(interval(143, 235, *psa), D0)
+    visits = {date(2016, 6, 1), date(2016, 9, 1)}
+    shown = without_calendar(interval(143, 235), D0, visits)
     assert (shown.value, shown.high) == (143, 235)
 
 
