@@ -109,6 +109,8 @@ class _Aggregator:
         return row if not self._any_small(self._cohort) else hidden
 
     def _survival(self, survival: Survival) -> Survival:
+        if not survival.estimable:
+            return replace(survival, patients=None, events=None)
         curve = survival.curve
         if curve is None or not curve.n or self._any_small(curve.n, self._cohort - curve.n):
             return Survival(survival.endpoint, survival.words, None, None, (), intervals=None)

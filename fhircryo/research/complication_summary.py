@@ -11,7 +11,7 @@ from fhircryo.endpoints.labels import label
 from fhircryo.endpoints.value_types import ValueForm
 from fhircryo.mapping.protocol import Protocol
 from fhircryo.research.columns import Attribution
-from fhircryo.research.evaluable import Absence, absences
+from fhircryo.research.evaluable import Absence, absences, lacks_type
 from fhircryo.research.statistics.proportions import Proportion, proportion
 from fhircryo.research.table import PATIENT, snake
 
@@ -37,6 +37,7 @@ class GradedShare(msgspec.Struct, frozen=True):
     share. ``left_out``: the patients with attributed events who are not in the denominator, which
     makes the share too low; None if too few to be shown. ``all_with_events``: whether everybody who
     is not in the denominator has attributed events. ``absent``: why they are not in it.
+    ``estimable``: not where the source lacks adverse events.
     """
 
     words: str
@@ -45,6 +46,7 @@ class GradedShare(msgspec.Struct, frozen=True):
     left_out: int | None
     all_with_events: bool
     absent: tuple[Absence, ...]
+    estimable: bool = True
 
 
 class ComplicationSummary(msgspec.Struct, frozen=True):
@@ -104,12 +106,14 @@ def _share(
     column = snake(endpoint.key)
     known = patients[column].dropna()
     unknown = patients[column].isna()
+    estimable = not lacks_type(patients, column)
     left_out = int((unknown & with_events).sum())
     return GradedShare(
         label(endpoint, protocol),
         recorded,
-        proportion(int(known.sum()), len(known)) if recorded else None,
+        proportion(int(known.sum()), len(known)) if recorded and estimable else None,
         left_out,
         left_out == int(unknown.sum()) > 0,
         absences(patients, column),
+        estimable,
     )

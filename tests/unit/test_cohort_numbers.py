@@ -162,6 +162,32 @@ def test_an_aggregate_hides_a_rate_that_differs_by_few_patients():
     assert [one.rate is None for one in found.disease_free] == [False, True, True]
 
 
+def test_where_a_type_is_lacking_only_failures_are_known_and_nothing_is_estimated():
+    lacks = "source-lacks-type"
+    failed = {
+        **rule_cells(event=False, censor=False, report=False),
+        "disease_free_12_months": False,
+        "disease_free_survival": 100,
+        "disease_free_survival_event": True,
+    }
+    others = {
+        **rule_cells(event=lacks, censor=lacks, report=True),
+        "disease_free_12_months_reason": lacks,
+        "disease_free_survival_reason": lacks,
+    }
+    found = analysed([failed, dict(others), dict(others)])
+    assert [(one.estimable, one.rate is None) for one in found.disease_free] == [
+        (False, True),
+        (False, True),
+        (True, False),
+    ]
+    survival = next(one for one in found.survival if one.endpoint is DISEASE_FREE_SURVIVAL)
+    assert (survival.estimable, survival.events, survival.curve) == (False, 1, None)
+    table = {row.words: row.ours for row in found.table}
+    assert table["Disease-free at 12 months"] == "not estimable"
+    assert "Not estimable: the source lacks" in report_of(found)
+
+
 # --------------------------------------------------------------------------- complications
 
 
