@@ -114,15 +114,18 @@ def index_kinds(merged: MergedKinds, systems: CodeSystems) -> ComplicationKinds:
     prefixes: dict[tuple[str, str], KindEntry] = {}
     texts: dict[str, KindEntry] = {}
     seen: dict[tuple[str, ...], Location] = {}
-    for key, kind in merged.kinds.items():
-        for code, location in kind.codes:
-            pair = (code.system, systems.normal_code(code.system, code.code))
-            _once(seen, pair, f"{code.system}|{code.code}", location)
-            (prefixes if code.descendants else codes)[pair] = KindEntry(key, location.layer)
-        for text, location in kind.texts:
-            words = folded(text.text)
-            _once(seen, (words,), repr(text.text), location)
-            texts[words] = KindEntry(key, location.layer)
+    # In order of the layers: of two places that contradict each other, the later one is named first.
+    found = [(one, key) for key, kind in merged.kinds.items() for one in (*kind.codes, *kind.texts)]
+    for (value, location), key in sorted(found, key=lambda one: one[0].location.layer):
+        entry = KindEntry(key, location.layer)
+        if isinstance(value, KindText):
+            words = folded(value.text)
+            _once(seen, (words,), repr(value.text), location)
+            texts[words] = entry
+        else:
+            pair = (value.system, systems.normal_code(value.system, value.code))
+            _once(seen, pair, f"{value.system}|{value.code}", location)
+            (prefixes if value.descendants else codes)[pair] = entry
     names = {key: kind.words for key, kind in merged.kinds.items()}
     return ComplicationKinds(names, codes, prefixes, texts, systems)
 
