@@ -252,7 +252,7 @@ class _Aggregator:
 
     def _kind(self, kind: KindCount) -> KindCount:
         small = self._any_small(kind.events or 0, kind.patients or 0)
-        return KindCount(kind.kind, None, None) if small else kind
+        return KindCount(kind.kind, kind.words, None, None) if small else kind
 
     def _graded(self, share: GradedShare) -> GradedShare:
         left_out = share.left_out or 0

@@ -132,8 +132,8 @@ def _times(config: RunConfig) -> str:
         "Time to biochemical failure and disease-free survival were censored at the last PSA that"
         f" showed no failure, the other times at the last contact{alive}. Events known only as an"
         " interval counted on its middle day; the estimates with all of them on their first, and on"
-        " their last possible day are given beside. In disease-free and metastasis-free survival a death"
-        f" more than {gap} months after the day of censoring was no event."
+        " their last possible day are given beside. In disease-free and metastasis-free survival a"
+        f" death more than {gap} months after the day of censoring was no event."
     )
 
 

@@ -216,7 +216,7 @@ def test_a_scale_that_no_event_carries_is_not_recorded():
     assert table["Complication of Clavien-Dindo IIIb or worse"] == "1/3 (33.3 %)"
     shown = report_of(found)
     assert "<td>not recorded</td>" in shown
-    assert "fistula" in shown
+    assert "Fistula" in shown
 
 
 def test_patients_with_events_who_are_left_out_are_told():
@@ -247,15 +247,17 @@ def test_events_that_are_not_attributed_say_nothing_of_a_scale():
 def test_kinds_are_counted_by_event_and_by_patient():
     events = [
         graded("p0", kinds="fistula"),
-        {**graded("p0", kinds="fistula, retention"), "number": 2},
+        {**graded("p0", kinds="fistula, stricture"), "number": 2},
         graded("p1"),
     ]
     found = analysed([{}, {}], events).complications
-    assert [(one.kind, one.events, one.patients) for one in found.kinds] == [
-        ("fistula", 2, 1),
-        ("other", 1, 1),
-        ("retention", 1, 1),
-    ]
+    kinds = {one.words: (one.events, one.patients) for one in found.kinds}
+    assert kinds == {
+        "Fistula": (2, 1),
+        "Urethral stricture or bladder neck contracture": (1, 1),
+        "Other": (1, 1),
+    }
+    assert [one.kind for one in found.kinds][-1] == "other"
 
 
 # --------------------------------------------------------------------------- baseline
@@ -313,6 +315,39 @@ def test_an_aggregate_hides_small_groups_of_the_baseline():
     assert found["Age, years"].values.minimum is None
     assert (found["ISUP grade group"].known, found["ISUP grade group"].levels) == (None, ())
     assert [one.counted for one in found["Gleason score"].levels] == [None, None]
+
+
+# --------------------------------------------------------------------------- questionnaires
+
+
+def iief(change: int, *, marked: bool = False) -> dict[str, Any]:
+    return {
+        "iief_5_baseline": 20,
+        "iief_5_12_months": 20 + change,
+        "iief_5_change_12_months": change,
+        "iief_5_change_12_months_no_intercourse": True if marked else None,
+    }
+
+
+def change_of(found: Analysis) -> Any:
+    prom = next(prom for prom in found.proms if prom.instrument == "iief-5")
+    return next(one for one in prom.changes if one.time_point == "12-months")
+
+
+def test_a_change_is_shown_with_and_without_marked_scores():
+    found = analysed([iief(-2), iief(-4), iief(-6), iief(-15, marked=True)])
+    change = change_of(found)
+    assert (change.paired.n, change.paired.change.median) == (4, -5)
+    (unmarked,) = change.unmarked
+    assert (unmarked.marked, unmarked.paired.n) == (1, 3)
+    assert unmarked.paired.change.median == -4
+    assert "the change with and without marked scores" in report_of(found)
+    hidden = change_of(aggregated(found, 5)).unmarked[0]
+    assert (hidden.marked, hidden.paired) == (None, None)
+
+
+def test_without_a_marked_score_nothing_is_added():
+    assert change_of(analysed([iief(-2), iief(-4)])).unmarked == ()
 
 
 # --------------------------------------------------------------------------- the report
