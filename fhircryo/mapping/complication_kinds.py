@@ -114,8 +114,11 @@ def index_kinds(merged: MergedKinds, systems: CodeSystems) -> ComplicationKinds:
     prefixes: dict[tuple[str, str], KindEntry] = {}
     texts: dict[str, KindEntry] = {}
     seen: dict[tuple[str, ...], Location] = {}
-    # In order of the layers: of two places that contradict each other, the later one is named first.
-    found = [(one, key) for key, kind in merged.kinds.items() for one in (*kind.codes, *kind.texts)]
+    # In order of the layers: the later one of two places that contradict each other is at fault.
+    found: list[tuple[Located[ListedCode] | Located[KindText], str]] = []
+    for key, kind in merged.kinds.items():
+        found += [(one, key) for one in kind.codes]
+        found += [(one, key) for one in kind.texts]
     for (value, location), key in sorted(found, key=lambda one: one[0].location.layer):
         entry = KindEntry(key, location.layer)
         if isinstance(value, KindText):

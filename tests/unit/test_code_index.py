@@ -473,6 +473,10 @@ def test_the_marks_of_an_instrument_and_of_its_domains(tmp_path):
     )
 
 
+def test_units_of_volume():
+    assert _shipped().volume_units == {"mL": 1, "cm3": 1, "cc": 1, "L": 1000}
+
+
 def test_the_statuses_of_therapies():
     statuses = _shipped().statuses
     assert set(statuses.salvage_procedure) == {"in-progress", "completed", "stopped"}
