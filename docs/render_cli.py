@@ -68,6 +68,8 @@ REASON_ADVICE = {
     " it.",
     Reason.UNMAPPED_CODE: "Look through the counted codes once. Is one of them a code that you use"
     " for a concept? See [Map your codes](../how-to/map-your-codes.md).",
+    Reason.CONFLICTING_CODE: "Find out what the result is; the issue names both codes. If they mean"
+    " the same at your site, map the pair in an overlay.",
     Reason.UNMAPPED_QUESTIONNAIRE: "If it is an instrument that should count, add your canonical to"
     " its mapping.",
     Reason.INVALID_ITEM: "Compare the answer with the item's allowed values.",
@@ -92,13 +94,22 @@ REASON_ADVICE = {
     Reason.UNGRADED: "Grade the complications.",
     Reason.PARTLY_GRADED: "Grade the complications that have no grade.",
     Reason.GRADE_NOT_SPECIFIED: "Record IIIa or IIIb instead of III.",
-    Reason.NO_FOLLOW_UP: "Look for PSA results after the treatment.",
+    Reason.NO_FOLLOW_UP: "Look for PSA results and visits after the treatment.",
     Reason.AFTER_DEATH: "Check the date of death and of the resource.",
     Reason.METASTATIC_AT_BASELINE: "Check the date of the metastasis.",
     Reason.LANDMARK_NOT_REACHED: "Compute again after the landmark.",
     Reason.DIED_BEFORE_LANDMARK: "Nothing: it cannot be known.",
     Reason.AFTER_SALVAGE_THERAPY: "Nothing: the protocol ends the PSA series with salvage therapy"
-    " (`salvage_therapy: censor`).",
+    " (`salvage_therapy: event` or `censor`).",
+    Reason.EARLY_PSA: "Nothing, or change the protocol's `first_days`.",
+    Reason.INCONCLUSIVE_PSA: "Ask the laboratory for the measured value, or wait for another PSA.",
+    Reason.UNCONFIRMED: "Wait for another PSA, or compute without the protocol's `confirm_days`.",
+    Reason.NO_PSA_RESPONSE: "Look at the PSA course: the treatment may have failed. The protocol's"
+    " `no_response: ignore` leaves the rule out.",
+    Reason.OTHER_PRIMARY: "Record the primary cancer of the metastasis, for example with mCODE's"
+    " related-primary-cancer extension.",
+    Reason.UNCLEAR_SITE: "Code the site of the metastasis more precisely.",
+    Reason.CAUSE_UNKNOWN: "Record the cause of death (LOINC 69453-9).",
 }
 
 

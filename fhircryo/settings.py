@@ -320,6 +320,13 @@ class Settings(BaseSettings):
         NoDecode,
         Field(description="Types whose absence from the source means that nothing happened"),
     ] = ()
+    vital_status_complete: Annotated[
+        bool,
+        Field(
+            description="Whether the source knows of every death, for example from a registry; then"
+            " survival is censored at the cut-off date, not at the last contact"
+        ),
+    ] = False
     test_data: Annotated[
         bool, Field(description="Process resources labelled HTEST as if they were real")
     ] = False

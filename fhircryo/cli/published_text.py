@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from fhircryo.errors import DONE, REJECTED, UNREADABLE
 
 if TYPE_CHECKING:
-    from fhircryo.publish.difference import Change, PatientChanges
+    from fhircryo.publish.difference import Change, Difference, PatientChanges
     from fhircryo.publish.target_server import PushResult
 
 NOTHING_WRITTEN = (
@@ -24,7 +24,8 @@ def print_published(pushed: "PushResult") -> None:
             print("\n".join(_patient_lines(patient)))
     counts = pushed.difference.counts()
     done = counts if pushed.dry_run else pushed.written.endpoints
-    lines = [f"NOT WRITTEN: Patient/{patient}: {why}" for patient, why in pushed.rejected.items()]
+    lines = changed_lines(pushed.difference) if pushed.dry_run else []
+    lines += [f"NOT WRITTEN: Patient/{patient}: {why}" for patient, why in pushed.rejected.items()]
     for action in (Action.NEW, Action.CHANGED, Action.RETRACTED):
         lines.append(f"{action:<12} {done[action]:>10}")
     lines.append(f"{Action.UNCHANGED:<12} {counts[Action.UNCHANGED]:>10}")
@@ -33,6 +34,27 @@ def print_published(pushed: "PushResult") -> None:
     if pushed.dry_run:
         lines.append("This was a dry run: nothing was written.")
     print("\n".join(lines), file=sys.stderr)
+
+
+def changed_lines(difference: "Difference") -> list[str]:
+    """The changes of a dry run, counted by endpoint, value and status."""
+    from fhircryo.publish.changed_answers import changed_answers
+
+    found = changed_answers(difference)
+    if not (found.answers or found.same_answer):
+        return []
+    lines = ["changes by endpoint:"]
+    for (name, before, after), number in sorted(found.answers.items()):
+        to = "another value" if before == after else after
+        lines.append(f"  {number:>10}   {name}: {before} -> {to}")
+    if found.same_answer:
+        lines.append(
+            f"  {found.same_answer:>10}   the same value, but another date, evidence, component,"
+            " status or protocol version"
+        )
+    for (before, after), number in sorted(found.statuses.items()):
+        lines.append(f"  {number:>10}   status {before} -> {after}")
+    return lines
 
 
 def exit_code(pushed: "PushResult | None", unreadable: int) -> int:

@@ -22,9 +22,11 @@ from fhircryo.endpoints.value_types import (
 class Endpoint(msgspec.Struct, frozen=True, gc=False):
     """An endpoint of the catalogue.
 
-    ``words``: what it says, in a sentence. ``window``: the time that it is about. ``scale``: the
-    grading scale that it rests on. ``per_instrument``: it exists once for each instrument, whose
-    key follows its own in the published code. ``order``: its position in the catalogue.
+    ``words``: what it says under any protocol, in a sentence. ``window``: the time that it is
+    about. ``scale``: the grading scale that it rests on. ``per_instrument``: it exists once for
+    each instrument, whose key follows its own in the published code. ``order``: its position in
+    the catalogue. ``title``: its name for people; ``labels.label`` fills in the protocol's numbers,
+    which stand in braces.
     """
 
     key: str
@@ -34,6 +36,7 @@ class Endpoint(msgspec.Struct, frozen=True, gc=False):
     scale: str = ""
     per_instrument: bool = False
     order: int = 0
+    title: str = ""
 
     def code(self, instrument: str = "") -> str:
         """The published code: the key, followed by the instrument's key where there is one."""
@@ -45,84 +48,98 @@ TECHNICAL_SUCCESS = Endpoint(
     "The index treatment was completed and is not recorded as unsuccessful",
     YES_NO,
     "index treatment",
+    title="Technical success",
 )
 PSA_NADIR = Endpoint(
     "psa-nadir",
     "Lowest PSA after the index procedure, up to a biochemical failure",
     PSA,
     "after D0",
+    title="PSA nadir",
 )
 BIOCHEMICAL_FAILURE = Endpoint(
     "biochemical-failure",
     "PSA at or above the nadir plus the protocol's rise, dated at call",
     YES_NO,
     "after D0",
+    title="Biochemical failure (nadir + {rise} ng/mL)",
 )
 TIME_TO_FAILURE = Endpoint(
     "time-to-biochemical-failure",
     "Days to biochemical failure, else censored at the last clear PSA",
     TIME_TO_EVENT,
     "after D0",
+    title="Time to biochemical failure (nadir + {rise} ng/mL)",
 )
 LOCAL_RECURRENCE = Endpoint(
     "local-recurrence",
     "A confirmed local recurrence after the index procedure",
     YES_NO,
     "after D0",
+    title="Local recurrence",
 )
 METASTASIS = Endpoint(
     "metastasis",
     "A confirmed metastasis after the index procedure",
     YES_NO,
     "after D0",
+    title="Metastasis",
 )
 DISEASE_FREE = Endpoint(
     "disease-free-12-months",
     "No biochemical failure and no clinical evidence of disease up to the landmark",
     YES_NO,
     "D0 to the landmark",
+    title="Disease-free at {landmark} months",
 )
 DISEASE_FREE_SURVIVAL = Endpoint(
     "disease-free-survival",
     "Days to failure, recurrence, metastasis, progression, salvage therapy or death",
     TIME_TO_EVENT,
     "after D0",
+    title="Disease-free survival",
 )
 METASTASIS_FREE_SURVIVAL = Endpoint(
     "metastasis-free-survival",
     "Days to metastasis or death",
     TIME_TO_EVENT,
     "after D0",
+    title="Metastasis-free survival",
 )
 FAILURE_FREE_SURVIVAL = Endpoint(
     "failure-free-survival",
     "Days to salvage therapy, metastasis or death of prostate cancer",
     TIME_TO_EVENT,
     "after D0",
+    title="Failure-free survival",
 )
 TIME_TO_SALVAGE_THERAPY = Endpoint(
     "time-to-salvage-therapy",
     "Days to the first salvage therapy",
     TIME_TO_EVENT,
     "after D0",
+    title="Time to salvage therapy",
 )
 OVERALL_SURVIVAL = Endpoint(
     "overall-survival",
     "Days to death",
     TIME_TO_EVENT,
     "after D0",
+    title="Overall survival",
 )
 CANCER_SPECIFIC_SURVIVAL = Endpoint(
     "cancer-specific-survival",
     "Days to death of prostate cancer",
     TIME_TO_EVENT,
     "after D0",
+    title="Cancer-specific survival",
 )
 ADVERSE_EVENT_COUNT = Endpoint(
     "adverse-event-count",
     "Adverse events attributed to the index procedure",
     COUNT,
     "complications",
+    title="Attributed adverse events",
 )
 WORST_CLAVIEN = Endpoint(
     "worst-clavien-dindo",
@@ -130,6 +147,7 @@ WORST_CLAVIEN = Endpoint(
     GRADE,
     "complications",
     "clavien-dindo",
+    title="Worst complication, Clavien-Dindo",
 )
 WORST_SIR = Endpoint(
     "worst-sir",
@@ -137,6 +155,7 @@ WORST_SIR = Endpoint(
     GRADE,
     "complications",
     "sir-2003",
+    title="Worst complication, SIR",
 )
 WORST_CTCAE = Endpoint(
     "worst-ctcae",
@@ -144,6 +163,7 @@ WORST_CTCAE = Endpoint(
     GRADE,
     "complications",
     "ctcae-grade",
+    title="Worst complication, CTCAE",
 )
 MAJOR_CLAVIEN = Endpoint(
     "major-complication-clavien",
@@ -151,6 +171,7 @@ MAJOR_CLAVIEN = Endpoint(
     YES_NO,
     "complications",
     "clavien-dindo",
+    title="Complication of Clavien-Dindo {major} or worse",
 )
 MAJOR_SIR = Endpoint(
     "major-complication-sir",
@@ -158,6 +179,7 @@ MAJOR_SIR = Endpoint(
     YES_NO,
     "complications",
     "sir-2003",
+    title="Complication of SIR {major} or worse",
 )
 PROM_SCORE = Endpoint(
     "prom-score",
@@ -165,6 +187,7 @@ PROM_SCORE = Endpoint(
     SCORE,
     "time point",
     per_instrument=True,
+    title="Questionnaire score",
 )
 PROM_CHANGE = Endpoint(
     "prom-change",
@@ -172,6 +195,7 @@ PROM_CHANGE = Endpoint(
     SCORE,
     "time point",
     per_instrument=True,
+    title="Change of the questionnaire score from baseline",
 )
 
 #: All endpoints in the order of publishing.

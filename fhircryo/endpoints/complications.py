@@ -3,12 +3,13 @@
 Sources: Dindo et al. 2004 (Clavien-Dindo), Sacks et al. 2003 (SIR letters).
 """
 
+from collections.abc import Iterable
 from datetime import date
 from typing import NamedTuple
 
 import msgspec
 
-from fhircryo.calendar import Span, add_months
+from fhircryo.calendar import Span, add_days
 from fhircryo.endpoints.catalogue import (
     ADVERSE_EVENT_COUNT,
     MAJOR_CLAVIEN,
@@ -43,13 +44,15 @@ class Complication(msgspec.Struct, gc=False):
     """An adverse event or a grading, with all its grades, each as (scale, grade).
 
     ``when``: its day or interval (None: no usable date). ``possible_reason``: set on a possible
-    complication, the reason why it cannot be attributed or ruled out.
+    complication, the reason why it cannot be attributed or ruled out. ``kinds``: what kind of
+    complication it is, by the mapping of complication kinds; empty if that says nothing.
     """
 
     ref: str
     when: Span | None
     grades: tuple[tuple[str, str], ...]
     possible_reason: Reason | None = None
+    kinds: tuple[str, ...] = ()
 
     def evidence(self, grade: str = "") -> Evidence:
         """Return this complication as evidence for a result; ``grade``: the grade that decides."""
@@ -73,8 +76,8 @@ class Complications(msgspec.Struct):
     gradings: list[Complication] = []
     #: The reasons of possible adverse events.
     possible_events: list[Reason] = []
-    #: The reasons of all possible complications.
-    possible: list[Reason] = []
+    #: All possible complications.
+    possible: list[Complication] = []
     #: Adverse events and gradings that are not attributed; without gradings of an adverse event.
     others: list[Complication] = []
 
@@ -90,7 +93,9 @@ _EventsByRef = dict[str, Complication | None]
 
 def complications(timeline: Timeline) -> Complications:
     """Return the complications of a patient; reports to the timeline what is not attributed."""
-    found = Complications(add_months(timeline.d0, timeline.protocol.complications.window_months))
+    found = Complications(
+        add_days(timeline.d0, timeline.protocol.complications.window_days), [], [], [], [], []
+    )
     # Adverse events of other patients, or of no patient. One after as-of does not exist.
     by_ref: _EventsByRef = {
         ref: None
@@ -107,9 +112,9 @@ def complications(timeline: Timeline) -> Complications:
 def _add_event(
     event: AdverseEvent, timeline: Timeline, found: Complications, by_ref: _EventsByRef
 ) -> None:
-    when = None
-    if event.when is not None:
-        when = timeline.settle(event.when)
+    when = _dated(event, timeline)
+    if when is not None:
+        when = timeline.settle(when)
         if when is None:
             timeline.report(event.ref, Reason.AFTER_AS_OF)
             return
@@ -123,7 +128,7 @@ def _add_event(
         attributed, possible_reason = _suspects_index(event.suspects, when, timeline), None
     else:
         attributed, possible_reason = _within_window(when, timeline, found.end)
-    complication = Complication(event.ref, when, event.grades, possible_reason)
+    complication = Complication(event.ref, when, event.grades, possible_reason, event.kinds)
     if attributed:
         by_ref[event.ref] = complication
         found.events.append(complication)
@@ -131,6 +136,19 @@ def _add_event(
     if possible_reason is not None:
         found.possible_events.append(possible_reason)
     _add_unattributed(complication, timeline, found)
+
+
+def _dated(event: AdverseEvent, timeline: Timeline) -> Span | None:
+    """Return the date of an adverse event, else what the date of recording says of it.
+
+    An event that was recorded before D0 happened before D0; one recorded later, from D0 to then.
+    """
+    if event.when is not None or event.recorded is None:
+        return event.when
+    recorded = event.recorded
+    if recorded.first > timeline.as_of or recorded.last < timeline.d0:
+        return recorded
+    return Span(timeline.d0, recorded.last)
 
 
 def _add_grading(
@@ -168,16 +186,19 @@ def _add_unattributed(other: Complication, timeline: Timeline, found: Complicati
     if other.possible_reason is None:
         timeline.report(other.ref, Reason.NOT_ATTRIBUTED)
     else:
-        found.possible.append(other.possible_reason)
+        found.possible.append(other)
         timeline.report(other.ref, other.possible_reason, "a possible complication")
 
 
 def _suspects_index(procedures: tuple[str, ...], when: Span | None, timeline: Timeline) -> bool:
-    """Return whether a suspect is a Procedure of the index treatment.
+    """Return whether a suspect is a Procedure of the index treatment, or a session of one.
 
     An event that lies wholly before D0 is not attributed.
     """
-    suspected = any(procedure.ref in procedures for procedure in timeline.treatment)
+    suspected = any(
+        procedure.ref in procedures or not set(procedure.sessions).isdisjoint(procedures)
+        for procedure in timeline.treatment
+    )
     return suspected and (when is None or when.last >= timeline.d0)
 
 
@@ -240,13 +261,18 @@ def _result(
 def _unknown(possible: list[Reason], lacks: bool) -> Reason | None:
     """Return the reason why the absence of a complication is not known; None if it is known.
 
-    ``lacks``: the source lacks the resources that would state a complication.
+    ``possible``: the reasons of the possible complications that matter. ``lacks``: the source lacks
+    the resources that would state a complication.
     """
     if Reason.IMPRECISE_DATE in possible:
         return Reason.IMPRECISE_DATE
     if possible:
         return Reason.NO_USABLE_DATE
     return Reason.SOURCE_LACKS_TYPE if lacks else None
+
+
+def _reasons(possible: Iterable[Complication]) -> list[Reason]:
+    return [one.possible_reason for one in possible if one.possible_reason is not None]
 
 
 def _count(given: _Input) -> Result:
@@ -265,7 +291,7 @@ def _lacks(endpoint: Endpoint, lacking: Lacking) -> bool:
 
 
 def _graded(
-    attributed: list[Complication], scale: str, order: tuple[str, ...]
+    attributed: Iterable[Complication], scale: str, order: tuple[str, ...]
 ) -> list[tuple[int, Complication]]:
     """Return the complications with a grade of the scale, and the position of the worst one."""
     graded = []
@@ -278,9 +304,9 @@ def _graded(
 
 def _worst(endpoint: Endpoint, given: _Input, scale: Scale) -> Result:
     """``worst-*``: the worst grade; else why it is not known, or that there is no complication."""
-    attributed = given.found.all
+    attributed, possible = given.found.all, given.found.possible
     if not attributed:
-        reason = _unknown(given.found.possible, _lacks(endpoint, given.lacking))
+        reason = _unknown(_reasons(possible), _lacks(endpoint, given.lacking))
         return _result(endpoint, given, NO_COMPLICATION, reason)
     graded = _graded(attributed, endpoint.scale, scale.order)
     if not graded:
@@ -290,7 +316,11 @@ def _worst(endpoint: Endpoint, given: _Input, scale: Scale) -> Result:
     grade = scale.order[position]
     ungraded = len(attributed) - len(graded)
     components = (ResultComponent(ComponentKey.UNGRADED, ungraded),) if ungraded else ()
-    return _result(endpoint, given, grade, None, (worst.evidence(grade),), components)
+    worse = [
+        one for found, one in _graded(possible, endpoint.scale, scale.order) if found > position
+    ]
+    reason = _unknown(_reasons(worse), lacks=False)
+    return _result(endpoint, given, grade, reason, (worst.evidence(grade),), components)
 
 
 def _major(endpoint: Endpoint, given: _Input, scale: Scale) -> Result:
@@ -313,8 +343,27 @@ def _major(endpoint: Endpoint, given: _Input, scale: Scale) -> Result:
         return _result(endpoint, given, False, reason, evidence)
     if _may_be_major(grade, threshold, scale):
         return _result(endpoint, given, False, Reason.GRADE_NOT_SPECIFIED, evidence)
+    doubts = [
+        one for one in given.found.possible if _may_count_as_major(one, endpoint, given, scale)
+    ]
     lacks = not attributed and _lacks(endpoint, given.lacking)
-    return _result(endpoint, given, False, _unknown(given.found.possible, lacks), evidence)
+    return _result(endpoint, given, False, _unknown(_reasons(doubts), lacks), evidence)
+
+
+def _may_count_as_major(
+    possible: Complication, endpoint: Endpoint, given: _Input, scale: Scale
+) -> bool:
+    """Return whether a possible complication, if it were attributed, may be a major one.
+
+    It may be if it carries a major grade of the scale, one that may mean a major grade, or none.
+    """
+    major = given.timeline.protocol.complications.major[endpoint.scale]
+    threshold = scale.order.index(major)
+    grades = [grade for name, grade in possible.grades if name == endpoint.scale]
+    return not grades or any(
+        scale.order.index(grade) >= threshold or _may_be_major(grade, threshold, scale)
+        for grade in grades
+    )
 
 
 def _may_be_major(grade: str, threshold: int, scale: Scale) -> bool:

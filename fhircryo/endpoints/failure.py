@@ -1,10 +1,9 @@
-"""PSA nadir, biochemical failure and time to biochemical failure."""
+"""PSA nadir and biochemical failure."""
 
-from datetime import date
-
-from fhircryo.endpoints.catalogue import BIOCHEMICAL_FAILURE, PSA_NADIR, TIME_TO_FAILURE
+from fhircryo.endpoints.catalogue import BIOCHEMICAL_FAILURE, PSA_NADIR
+from fhircryo.endpoints.events import first_reason
+from fhircryo.endpoints.patient_course import PatientCourse
 from fhircryo.endpoints.psa import PsaCourse, SeriesPoint
-from fhircryo.endpoints.recurrence import ClinicalEvents, Event, may_precede, uncertainty_reason
 from fhircryo.endpoints.result import (
     Absent,
     ComponentKey,
@@ -15,8 +14,6 @@ from fhircryo.endpoints.result import (
     Role,
     absent,
 )
-from fhircryo.endpoints.timeline import Timeline
-from fhircryo.record.items import EventKind, Lacking
 
 
 def psa_evidence(role: Role, point: SeriesPoint) -> Evidence:
@@ -24,139 +21,96 @@ def psa_evidence(role: Role, point: SeriesPoint) -> Evidence:
     return Evidence(role, point.result.ref, point.value, point.day)
 
 
-def psa_nadir(timeline: Timeline, course: PsaCourse) -> Result:
-    """Return ``psa-nadir``: the lowest PSA up to and including the failure, in ng/mL."""
-    nadir = course.nadir
+def psa_nadir(course: PatientCourse) -> Result:
+    """Return ``psa-nadir``: the lowest PSA up to and including the failure, in ng/mL.
+
+    Its components say whether it is below the baseline PSA, and how many days after D0 it is.
+    """
+    d0, psa = course.line.d0, course.psa
+    nadir = psa.nadir
     if nadir is None:
-        return absent(PSA_NADIR, (timeline.d0, None), Absent.UNKNOWN, Reason.TOO_FEW_PSA)
+        return absent(PSA_NADIR, (d0, None), Absent.UNKNOWN, Reason.TOO_FEW_PSA)
+    components = [ResultComponent(ComponentKey.DAYS_TO_NADIR, (nadir.day - d0).days)]
+    evidence = [psa_evidence(Role.NADIR, nadir)]
+    if psa.response is not None and psa.baseline is not None:
+        components.insert(0, ResultComponent(ComponentKey.PSA_RESPONSE, psa.response))
+        before = psa.baseline
+        value = before.value if before.value is not None else ""
+        evidence.append(Evidence(Role.BASELINE_PSA, before.ref, value, before.when.first))
     return Result(
         PSA_NADIR,
         nadir.day,
         nadir.day,
-        final=course.failed,
+        final=psa.failure is not None,
         value=nadir.value,
-        evidence=(psa_evidence(Role.NADIR, nadir),),
+        comparator=nadir.comparator,
+        components=tuple(components),
+        evidence=tuple(evidence),
     )
 
 
-def failure_event(course: PsaCourse) -> list[Event]:
-    """Return the biochemical failure as an event: a list of one event, or of none."""
-    if course.failure is None:
-        return []
-    result = course.failure.result
-    return [Event(EventKind.BIOCHEMICAL_FAILURE, result.ref, result.when)]
+def biochemical_failure(course: PatientCourse) -> Result:
+    """Return ``biochemical-failure``: yes at the first PSA that fails, no, or absent.
 
-
-def biochemical_failure(
-    timeline: Timeline, course: PsaCourse, therapies: ClinicalEvents, lacking: Lacking
-) -> Result:
-    """Return ``biochemical-failure``.
-
-    Yes at the first PSA that fails; no if at least one is clear and none fails. ``therapies``: the
-    salvage therapies that are events, and the possible ones.
+    No needs a clear result, and no failing or inconclusive one. Where salvage therapy ends the PSA
+    series, a possible salvage therapy leaves a no open.
     """
-    failure, nadir = course.failure, course.nadir
-    if failure is not None and failure.nadir is not None and failure.threshold is not None:
-        return Result(
-            BIOCHEMICAL_FAILURE,
-            failure.day,
-            failure.day,
-            final=True,
-            value=True,
-            components=(
-                ResultComponent(ComponentKey.NADIR, failure.nadir),
-                ResultComponent(ComponentKey.THRESHOLD, failure.threshold),
-                ResultComponent(ComponentKey.FAILING_PSA, failure.value),
-            ),
-            evidence=_with_nadir(course, psa_evidence(Role.FAILING_PSA, failure)),
-        )
-    if course.therapy is not None:
-        return _failure_by_therapy(course, course.therapy)
-    if not course.clear or nadir is None:
-        return absent(BIOCHEMICAL_FAILURE, (timeline.d0, None), Absent.UNKNOWN, Reason.TOO_FEW_PSA)
-    unknown = _unknown(therapies.possible, lacking)
-    if unknown is not None:
-        evidence = (event.evidence(Role.VAGUE_EVENT) for event in therapies.possible)
-        return absent(BIOCHEMICAL_FAILURE, (timeline.d0, None), Absent.UNKNOWN, unknown, evidence)
-    last = course.clear[-1]
+    d0, psa = course.line.d0, course.psa
+    if psa.failure is not None:
+        return _failed(psa, psa.failure)
+
+    def unknown(reason: Reason, *evidence: Evidence) -> Result:
+        return absent(BIOCHEMICAL_FAILURE, (d0, None), Absent.UNKNOWN, reason, evidence)
+
+    possible = course.failures.possible
+    if possible:
+        found = (event.evidence(Role.INCONCLUSIVE_PSA) for event in possible)
+        return unknown(first_reason(possible), *found)
+    if not psa.clear or psa.nadir is None:
+        return unknown(Reason.TOO_FEW_PSA)
+    therapies = course.doubtful_therapies
+    if therapies:
+        vague = (event.evidence(Role.VAGUE_EVENT) for event in therapies)
+        return unknown(first_reason(therapies), *vague)
+    last = psa.clear[-1]
     return Result(
         BIOCHEMICAL_FAILURE,
-        timeline.d0,
+        d0,
         last.day,
         final=False,
         value=False,
         period=True,
-        components=(ResultComponent(ComponentKey.NADIR, nadir.value),),
-        evidence=_with_nadir(course, psa_evidence(Role.CLEAR_PSA, last)),
+        components=(_nadir_component(psa.nadir),),
+        evidence=_with_nadir(psa, psa_evidence(Role.CLEAR_PSA, last)),
     )
 
 
-def _failure_by_therapy(course: PsaCourse, therapy: Event) -> Result:
-    """Return a failure by salvage therapy, without a failing PSA."""
-    nadir = course.nadir
-    found = () if nadir is None else (ResultComponent(ComponentKey.NADIR, nadir.value),)
+def _failed(psa: PsaCourse, failure: SeriesPoint) -> Result:
+    components = [ResultComponent(ComponentKey.FAILING_PSA, failure.value)]
+    if failure.lowest is not None and failure.threshold is not None:
+        nadir = _nadir_component(failure.lowest)
+        components = [
+            nadir,
+            ResultComponent(ComponentKey.THRESHOLD, failure.threshold),
+            *components,
+        ]
     return Result(
         BIOCHEMICAL_FAILURE,
-        therapy.when.first,
-        therapy.when.last,
+        failure.day,
+        failure.day,
         final=True,
         value=True,
-        period=not therapy.when.precise,
-        components=(*found, ResultComponent(ComponentKey.SALVAGE_THERAPY, therapy.when)),
-        evidence=_with_nadir(course, therapy.evidence(Role.EVENT)),
+        components=tuple(components),
+        evidence=_with_nadir(psa, psa_evidence(Role.FAILING_PSA, failure)),
     )
 
 
-def _unknown(possible: list[Event], lacking: Lacking) -> Reason | None:
-    """Return why freedom from failure is not known although PSA shows it; None if it is known."""
-    if possible:
-        return uncertainty_reason(possible)
-    return Reason.SOURCE_LACKS_TYPE if lacking.medications else None
+def _nadir_component(nadir: SeriesPoint) -> ResultComponent:
+    return ResultComponent(ComponentKey.NADIR, nadir.value, nadir.comparator)
 
 
-def time_to_failure(
-    timeline: Timeline, course: PsaCourse, therapies: ClinicalEvents, lacking: Lacking
-) -> Result:
-    """Return ``time-to-biochemical-failure``: days from D0 to the failure.
-
-    Without a failure the time is censored at the last clear PSA.
-    """
-    precise = [*failure_event(course), *therapies.precise]
-    first = min(precise, key=lambda event: event.when.first, default=None)
-    uncertain = [*therapies.intervals, *therapies.possible]
-    if may_precede(uncertain, first):
-        found = (event.evidence(Role.VAGUE_EVENT) for event in uncertain)
-        reason = uncertainty_reason(uncertain)
-        return absent(TIME_TO_FAILURE, (timeline.d0, None), Absent.UNKNOWN, reason, found)
-    if first is not None:
-        by_psa = course.failure if first.kind is EventKind.BIOCHEMICAL_FAILURE else None
-        evidence = (
-            first.evidence(Role.EVENT) if by_psa is None else psa_evidence(Role.FAILING_PSA, by_psa)
-        )
-        return _days(timeline, first.when.first, evidence, event=True)
-    if not course.clear:
-        return absent(TIME_TO_FAILURE, (timeline.d0, None), Absent.UNKNOWN, Reason.TOO_FEW_PSA)
-    if lacking.medications:
-        reason = Reason.SOURCE_LACKS_TYPE
-        return absent(TIME_TO_FAILURE, (timeline.d0, None), Absent.UNKNOWN, reason)
-    last = course.clear[-1]
-    return _days(timeline, last.day, psa_evidence(Role.CLEAR_PSA, last), event=False)
-
-
-def _days(timeline: Timeline, day: date, evidence: Evidence, *, event: bool) -> Result:
-    return Result(
-        TIME_TO_FAILURE,
-        day,
-        day,
-        final=event,
-        value=(day - timeline.d0).days,
-        components=(ResultComponent(ComponentKey.EVENT, event),),
-        evidence=(evidence,),
-    )
-
-
-def _with_nadir(course: PsaCourse, deciding: Evidence) -> tuple[Evidence, ...]:
-    nadir = course.nadir
+def _with_nadir(psa: PsaCourse, deciding: Evidence) -> tuple[Evidence, ...]:
+    nadir = psa.nadir
     if nadir is None or nadir.result.ref == deciding.ref:
         return (deciding,)
     return (psa_evidence(Role.NADIR, nadir), deciding)

@@ -7,30 +7,42 @@ import msgspec
 
 from fhircryo.endpoints.complications import complication_endpoints
 from fhircryo.endpoints.disease_free import disease_free
-from fhircryo.endpoints.failure import biochemical_failure, psa_nadir, time_to_failure
+from fhircryo.endpoints.failure import biochemical_failure, psa_nadir
 from fhircryo.endpoints.patient_course import PatientCourse, patient_course
 from fhircryo.endpoints.prom import prom_endpoints
 from fhircryo.endpoints.recurrence import local_recurrence, metastasis
 from fhircryo.endpoints.result import Result
-from fhircryo.endpoints.salvage import first_therapy, mark
+from fhircryo.endpoints.salvage import mark
 from fhircryo.endpoints.technical import technical_success
-from fhircryo.endpoints.time_to_event import disease_free_survival, metastasis_free_survival
+from fhircryo.endpoints.time_to_event import (
+    cancer_specific_survival,
+    disease_free_survival,
+    failure_free_survival,
+    metastasis_free_survival,
+    overall_survival,
+    time_to_failure,
+    time_to_salvage_therapy,
+)
 from fhircryo.endpoints.timeline import Timeline
 from fhircryo.mapping.protocol import Protocol
 from fhircryo.mapping.schema import Scale
 from fhircryo.record.items import Lacking, PatientRecord
 
-#: The computation of each endpoint, or of several: what of the patient's course it rests on.
+#: The computation of each endpoint, or of several, from the patient's course.
 COMPUTATIONS: tuple[Callable[[PatientCourse], Result | Iterable[Result]], ...] = (
-    lambda of: technical_success(of.line),
-    lambda of: psa_nadir(of.line, of.psa),
-    lambda of: biochemical_failure(of.line, of.psa, of.failing, of.lacking),
-    lambda of: time_to_failure(of.line, of.psa, of.failing, of.lacking),
+    technical_success,
+    psa_nadir,
+    biochemical_failure,
+    time_to_failure,
     lambda of: local_recurrence(of.line, of.events, of.lacking),
     lambda of: metastasis(of.line, of.events, of.lacking),
-    lambda of: disease_free(of.line, of.psa, of.disease, of.lacking),
-    lambda of: disease_free_survival(of.line, of.psa, of.disease, of.lacking),
-    lambda of: metastasis_free_survival(of.line, of.psa, of.events, of.lacking),
+    disease_free,
+    disease_free_survival,
+    metastasis_free_survival,
+    failure_free_survival,
+    time_to_salvage_therapy,
+    overall_survival,
+    cancer_specific_survival,
     lambda of: complication_endpoints(of.line, of.complications, of.lacking, of.scales),
     lambda of: prom_endpoints(of.line),
 )
@@ -64,5 +76,5 @@ def compute(
         computed = computation(course)
         results += [computed] if isinstance(computed, Result) else computed
     results.sort(key=lambda result: result.endpoint.order)
-    mark(results, first_therapy(course.therapies))
+    mark(results, course.therapies, course.hormone, protocol.salvage_therapy)
     return PatientEndpoints(course, results)

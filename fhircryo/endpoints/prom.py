@@ -145,6 +145,7 @@ def _results(
             continue
         final = timeline.as_of > window.last
         time_point = _time_point(window.name)
+        marks = _marks(scored)
         evidence = _evidence(Role.SCORE, scored)
         results.append(
             Result(
@@ -155,7 +156,7 @@ def _results(
                 value=scored.score.value,
                 instrument=instrument,
                 time_point=window.name,
-                components=(time_point,),
+                components=(time_point, *marks),
                 evidence=(evidence,),
             )
         )
@@ -171,11 +172,21 @@ def _results(
                 value=scored.score.value - before,
                 instrument=instrument,
                 time_point=window.name,
-                components=(time_point, ResultComponent(ComponentKey.BASELINE_SCORE, before)),
+                components=(
+                    time_point,
+                    ResultComponent(ComponentKey.BASELINE_SCORE, before),
+                    *_marks(scored, baseline),
+                ),
                 evidence=(_evidence(Role.BASELINE_SCORE, baseline), evidence),
             )
         )
     return results
+
+
+def _marks(*scored: Scored) -> tuple[ResultComponent, ...]:
+    """Return the marks of scores, such as ``no-intercourse``, each once."""
+    marks = dict.fromkeys(mark for one in scored for mark in one.score.marks)
+    return tuple(ResultComponent(mark, True) for mark in sorted(marks))
 
 
 @cache

@@ -1,154 +1,115 @@
-"""Clinical events: metastasis, local recurrence and progression."""
-
-from datetime import date
-
-import msgspec
+"""Clinical events (metastasis, nodal and local recurrence, progression) and their endpoints."""
 
 from fhircryo.calendar import ANY_DAY, Span, add_days
 from fhircryo.endpoints.catalogue import LOCAL_RECURRENCE, METASTASIS, Endpoint
-from fhircryo.endpoints.result import Absent, Evidence, Result, Role, absent
+from fhircryo.endpoints.events import ClinicalEvents, Event, first_reason
+from fhircryo.endpoints.result import Absent, Result, Role, absent
 from fhircryo.endpoints.timeline import Timeline
-from fhircryo.record.items import EventKind, Finding, Lacking, Reason
+from fhircryo.record.items import EventKind, Finding, Lacking, Malignancy, Reason
 
-
-class Event(msgspec.Struct, gc=False, frozen=True):
-    """An event on a day or in an interval; without a date, the interval of all days."""
-
-    kind: EventKind
-    ref: str
-    when: Span
-
-    @property
-    def dated(self) -> bool:
-        """Whether the event has a date, precise or not."""
-        return self.when != ANY_DAY
-
-    def evidence(self, role: Role) -> Evidence:
-        """Return this event as evidence for a result."""
-        day = self.when.first if self.when.precise else None
-        return Evidence(role, self.ref, self.kind, day)
-
-
-class ClinicalEvents(msgspec.Struct):
-    """The clinical events of a patient, each list in order of time.
-
-    ``precise``: events on a known day after D0. ``intervals``: interval events, wholly after D0.
-    ``possible``: possible events, neither counted nor ruled out. ``at_baseline``: metastases dated
-    on or before D0.
-    """
-
-    precise: list[Event]
-    intervals: list[Event]
-    possible: list[Event]
-    at_baseline: list[Event]
-
-    @property
-    def known(self) -> list[Event]:
-        """The events after D0: precise events, then interval events."""
-        return self.precise + self.intervals
-
-    def of(self, *kinds: EventKind) -> "ClinicalEvents":
-        """Return only the events of some kinds."""
-
-        def only(events: list[Event]) -> list[Event]:
-            return [event for event in events if event.kind in kinds]
-
-        return ClinicalEvents(
-            only(self.precise),
-            only(self.intervals),
-            only(self.possible),
-            only(self.at_baseline),
-        )
-
-    def and_also(self, others: "ClinicalEvents") -> "ClinicalEvents":
-        """Return these events and ``others``."""
-        if not (others.known or others.possible or others.at_baseline):
-            return self
-        joined = ClinicalEvents(
-            self.precise + others.precise,
-            self.intervals + others.intervals,
-            self.possible + others.possible,
-            self.at_baseline + others.at_baseline,
-        )
-        joined.sort()
-        return joined
-
-    def sort(self) -> None:
-        """Sort all lists in order of time."""
-        for events in (self.precise, self.intervals, self.possible, self.at_baseline):
-            if len(events) > 1:
-                events.sort(key=_time_order)
-
-
-def uncertainty_reason(events: list[Event]) -> Reason:
-    """Return the reason that interval events and possible events give for an absent value.
-
-    An imprecise date takes precedence over no date.
-    """
-    if any(event.dated for event in events):
-        return Reason.IMPRECISE_DATE
-    return Reason.NO_USABLE_DATE
-
-
-def may_precede(uncertain: list[Event], first: Event | None) -> bool:
-    """Return whether one of ``uncertain`` may have happened before the first precise event.
-
-    ``uncertain``: interval events and possible events. ``first``: None if there is no precise one.
-    """
-    if first is None:
-        return bool(uncertain)
-    return any(event.when.first < first.when.first for event in uncertain)
+#: The events that belong to the prostate cancer only if the prostate is their primary.
+_SPREAD = frozenset({EventKind.METASTASIS, EventKind.NODAL_RECURRENCE})
+_OF_A_PRIMARY = _SPREAD | {EventKind.PROGRESSION}
 
 
 def clinical_events(timeline: Timeline) -> ClinicalEvents:
     """Return the clinical events of a patient; reports to the timeline what is not an event."""
     found = ClinicalEvents([], [], [], [])
+    for diagnosis in timeline.record.diagnoses:
+        if diagnosis.problem is not None:
+            timeline.report(diagnosis.ref, diagnosis.problem, diagnosis.detail)
     for finding in timeline.record.findings:
-        _add_finding(finding, timeline, found)
+        if finding.problem is not None:
+            timeline.report(finding.ref, finding.problem, finding.detail)
+            continue
+        when = ANY_DAY if finding.when is None else timeline.settle(finding.when)
+        if when is None:
+            timeline.report(finding.ref, Reason.AFTER_AS_OF)
+            continue
+        for kind in finding.kinds:
+            _add(finding, kind, when, timeline, found)
     found.sort()
     return found
 
 
-def _time_order(event: Event) -> tuple[date, date, str, str]:
-    return (event.when.first, event.when.last, event.kind, event.ref)
-
-
-def _add_finding(finding: Finding, timeline: Timeline, found: ClinicalEvents) -> None:
-    recorded = finding.when
-    if recorded is None:
-        found.possible.append(Event(finding.kind, finding.ref, ANY_DAY))
-        timeline.report(finding.ref, Reason.NO_USABLE_DATE, "a possible event")
+def _add(
+    finding: Finding, kind: EventKind, when: Span, timeline: Timeline, found: ClinicalEvents
+) -> None:
+    """Add what a finding states of one kind; ``when``: moved or clipped to the day of death."""
+    d0 = timeline.d0
+    if kind is EventKind.NODAL_RECURRENCE and when.last <= d0:
+        timeline.report(finding.ref, Reason.OUTSIDE_WINDOW, "not after the index procedure")
         return
-    when = timeline.settle(recorded)
-    if when is None:
-        timeline.report(finding.ref, Reason.AFTER_AS_OF)
-    elif _is_indication(finding, recorded, timeline):
+    if kind in _OF_A_PRIMARY and finding.of_prostate is False:
+        timeline.report(finding.ref, Reason.OTHER_PRIMARY, "it names another cancer as its primary")
+        return
+    if kind is EventKind.LOCAL_RECURRENCE and _is_indication(finding, timeline):
         timeline.report(finding.ref, Reason.OUTSIDE_WINDOW, "the indication for the treatment")
-    elif when.first > timeline.d0:
-        events = found.precise if when.precise else found.intervals
-        events.append(Event(finding.kind, finding.ref, when))
-    elif when.last > timeline.d0:
-        found.possible.append(Event(finding.kind, finding.ref, when))
-        timeline.report(
-            finding.ref, Reason.IMPRECISE_DATE, "a possible event: its interval contains D0"
-        )
-    elif finding.kind is EventKind.METASTASIS:
-        found.at_baseline.append(Event(finding.kind, finding.ref, when))
+        return
+    doubt = _doubt(finding, kind, when, timeline)
+    if doubt is not None:
+        reason, detail = doubt
+        found.possible.append(Event(kind, finding.ref, when, reason, stated=finding.when))
+        timeline.report(finding.ref, reason, f"a possible event: {detail}")
+    elif when.first > d0:
+        found.add(Event(kind, finding.ref, when, stated=finding.when))
+    elif kind is EventKind.METASTASIS:
+        found.at_baseline.append(Event(kind, finding.ref, when, stated=finding.when))
     else:
         timeline.report(finding.ref, Reason.OUTSIDE_WINDOW, "not after the index procedure")
 
 
-def _is_indication(finding: Finding, recorded: Span, timeline: Timeline) -> bool:
+def _doubt(
+    finding: Finding, kind: EventKind, when: Span, timeline: Timeline
+) -> tuple[Reason, str] | None:
+    """Return why a finding is only a possible event, as reason and words; None if it is not."""
+    d0 = timeline.d0
+    spread = kind in _SPREAD
+    if spread and finding.of_prostate is None and _has_other_malignancy(finding, timeline):
+        return Reason.OTHER_PRIMARY, "it may be of another cancer that the patient has"
+    if kind is EventKind.METASTASIS and finding.unclear_site:
+        return Reason.UNCLEAR_SITE, "its code may mean a regional or a local site"
+    if finding.when is None:
+        return Reason.NO_USABLE_DATE, "it is undated"
+    if when.first <= d0 < when.last:
+        return Reason.IMPRECISE_DATE, "its interval contains D0"
+    limit = add_days(d0, timeline.protocol.recurrence.indication_days)
+    if spread and finding.recorded_only and when.first > d0 and when.last <= limit:
+        return Reason.NO_USABLE_DATE, "it has no onset and was recorded soon after D0"
+    return None
+
+
+def _has_other_malignancy(finding: Finding, timeline: Timeline) -> bool:
+    """Return whether another malignancy of the patient began by the finding's last day.
+
+    The day as recorded counts, before any move to the day of death, so that what is recorded after
+    a death leaves the question open.
+    """
+    last = ANY_DAY.last if finding.when is None else finding.when.last
+    last = min(last, timeline.as_of) if finding.when is None else last
+    return any(
+        diagnosis.malignancy is Malignancy.OTHER
+        and diagnosis.problem is None
+        and (
+            diagnosis.when is None
+            or (diagnosis.when.first <= last and diagnosis.when.first <= timeline.as_of)
+        )
+        for diagnosis in timeline.record.diagnoses
+    )
+
+
+def _is_indication(finding: Finding, timeline: Timeline) -> bool:
     """Return whether a local recurrence is the indication for the treatment.
 
-    ``recorded``: its interval as recorded, before any move to the day of death.
+    Its interval as recorded counts, before any move to the day of death.
     """
-    if finding.kind is not EventKind.LOCAL_RECURRENCE:
+    stated = finding.when
+    if stated is None:
         return False
-    if recorded.last <= timeline.d0:
+    if stated.last <= timeline.d0:
         return True
     limit = add_days(timeline.d0, timeline.protocol.recurrence.indication_days)
-    return finding.recorded_only and recorded.last <= limit
+    return finding.recorded_only and stated.last <= limit
 
 
 def metastasis(timeline: Timeline, events: ClinicalEvents, lacking: Lacking) -> Result:
@@ -183,14 +144,14 @@ def _event_endpoint(
             endpoint,
             first.when.first,
             first.when.last,
-            final=True,
+            final=first.when.precise,
             value=True,
             period=not first.when.precise,
             evidence=(first.evidence(Role.EVENT),),
         )
     uncertain = tuple(event.evidence(Role.VAGUE_EVENT) for event in events.possible)
     if uncertain:
-        reason = uncertainty_reason(events.possible)
+        reason = first_reason(events.possible)
         return absent(endpoint, (timeline.d0, None), Absent.UNKNOWN, reason, uncertain)
     if lacking.conditions:
         return absent(endpoint, (timeline.d0, None), Absent.UNKNOWN, Reason.SOURCE_LACKS_TYPE)

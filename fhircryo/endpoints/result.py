@@ -108,9 +108,10 @@ class Result(msgspec.Struct, gc=False):
 
     ``value``: as its type of value says: a bool for yes or no, a grade as text, else an exact
     number. ``comparator``: ``<`` or ``<=`` where the number is only a limit. ``high``: of a time
-    that is known only as an interval, its upper bound; ``value`` is the lower one. Without a value, ``absent`` and ``reason`` say why. ``start`` and ``end`` are the same
-    day, or the first and last day of a period (``period``; ``end`` None: open). ``final``: no later
-    data can change the result by rule.
+    that is known only as an interval, its upper bound; ``value`` is then the lower one. Without a
+    value, ``absent`` and ``reason`` say why. ``start`` and ``end`` are the same day, or the first
+    and last day of a period (``period``; ``end`` None: open). ``final``: no later data can change
+    the result by rule.
     """
 
     endpoint: Endpoint

@@ -1,77 +1,219 @@
-"""Salvage therapy: hormone therapy, or another local treatment, after the index treatment.
+"""Salvage therapy: hormone, systemic or another local therapy after the index treatment.
 
-It lowers PSA and can hide a failure. Its effect on the endpoints is the protocol field
-``salvage_therapy``: ``report`` marks the endpoints that rest on PSA after it, ``event`` makes it a
-failure, ``censor`` ends the PSA series on its day.
+It lowers PSA and can hide a failure. Its effect on the endpoints that rest on PSA is the protocol
+field ``salvage_therapy``: ``event`` ends the PSA series and counts as an event, ``censor`` ends the
+series, ``report`` marks the endpoints that rest on PSA after it. Hormone therapy that was under way
+at D0 and goes on is no salvage therapy.
 """
 
 from collections.abc import Iterable
 from datetime import date
 
-from fhircryo.calendar import ANY_DAY, Span
-from fhircryo.endpoints.recurrence import ClinicalEvents, Event
+import msgspec
+
+from fhircryo.calendar import ANY_DAY, Span, add_days
+from fhircryo.endpoints.catalogue import (
+    BIOCHEMICAL_FAILURE,
+    DISEASE_FREE,
+    DISEASE_FREE_SURVIVAL,
+    PSA_NADIR,
+    TIME_TO_FAILURE,
+)
+from fhircryo.endpoints.events import ClinicalEvents, Event
 from fhircryo.endpoints.result import ComponentKey, Result, ResultComponent, Role
 from fhircryo.endpoints.timeline import Timeline
-from fhircryo.record.items import EventKind, Reason, Therapy, VagueTreatment
+from fhircryo.record.items import EventKind, Reason, Therapy, TherapyKind, VagueTreatment
 
-_PSA = frozenset({Role.NADIR, Role.FAILING_PSA, Role.CLEAR_PSA, Role.LAST_PSA})
+_PSA_ROLES = frozenset({Role.NADIR, Role.FAILING_PSA, Role.CLEAR_PSA})
+
+#: The endpoints that rest on PSA.
+ON_PSA = frozenset(
+    {PSA_NADIR, BIOCHEMICAL_FAILURE, TIME_TO_FAILURE, DISEASE_FREE, DISEASE_FREE_SURVIVAL}
+)
 
 
-def salvage_therapy(timeline: Timeline) -> ClinicalEvents:
-    """Return the salvage therapies of a patient; reports to the timeline what is not one."""
+class Continuation(msgspec.Struct):
+    """Hormone therapy at index, and how long later therapy may be its continuation.
+
+    ``at_index``: the therapies at index. ``continued``: later ones that continue them. ``open``:
+    therapy begun earlier that may still have been given. ``sure_until`` and ``maybe_until``: the
+    first and the last day on which the latest therapy of the chain can have ended.
+    """
+
+    days: int
+    at_index: list[Therapy] = []
+    continued: list[Therapy] = []
+    open: list[Therapy] = []
+    sure_until: date = date.min
+    maybe_until: date = date.min
+
+    def extend(self, therapy: Therapy, when: Span, *, sure: bool) -> None:
+        """Move the end of the chain to the end of a therapy; ``sure``: it certainly belongs."""
+        end = therapy.end or when
+        self.maybe_until = max(self.maybe_until, when.last, end.last)
+        if sure:
+            self.sure_until = max(self.sure_until, when.first, end.first)
+
+    def covers(self, when: Span) -> bool:
+        """Return whether a therapy certainly begins before the gap's end."""
+        return bool(self.at_index) and when.last <= add_days(self.sure_until, self.days)
+
+    def may_cover(self, when: Span) -> bool:
+        """Return whether a therapy may begin before the gap's end."""
+        return bool(self.at_index) and when.first <= add_days(self.maybe_until, self.days)
+
+
+def salvage_therapy(timeline: Timeline) -> tuple[ClinicalEvents, Continuation]:
+    """Return the salvage therapies of a patient, and the hormone therapy at index.
+
+    What is neither is reported to the timeline.
+    """
     found = ClinicalEvents([], [], [], [])
+    continuation = Continuation(timeline.protocol.hormone_therapy.continuation_days, [], [], [])
     for treatment in timeline.repeats:
-        if _add(treatment.ref, treatment.when, timeline, timeline.last_day, found):
+        when = _existing(treatment.ref, treatment.when, timeline)
+        if when is not None:
+            found.add(
+                Event(EventKind.SALVAGE_THERAPY, treatment.ref, when, stated=when, repeat=True)
+            )
             timeline.report(treatment.ref, Reason.OUTSIDE_WINDOW, "a repeat treatment", used=True)
     for item in timeline.record.not_used:
         if isinstance(item, VagueTreatment):
             _add_cryoablation(item, timeline, found)
+    hormone: list[tuple[Therapy, Span]] = []
     for therapy in timeline.record.therapies:
-        _add_therapy(therapy, timeline, found)
+        used = _used(therapy, timeline)
+        if used is None:
+            continue
+        if therapy.kind is TherapyKind.HORMONE:
+            hormone.append((therapy, used))
+        else:
+            _add_therapy(therapy, used, timeline, found)
+    if hormone:
+        _add_hormone(hormone, timeline, found, continuation)
     found.sort()
-    return found
+    return found, continuation
+
+
+def _existing(ref: str, stated: Span, timeline: Timeline) -> Span | None:
+    """Return the interval of a therapy up to as-of and the death; None if it does not count."""
+    death = timeline.day_of_death
+    if death is not None and stated.first > death:
+        timeline.report(ref, Reason.AFTER_DEATH)
+        return None
+    when = timeline.settle(stated)
+    if when is None:
+        timeline.report(ref, Reason.AFTER_AS_OF)
+    return when
+
+
+def _used(therapy: Therapy, timeline: Timeline) -> Span | None:
+    """Return the interval of a therapy of a used status (undated: of all days), else None."""
+    if therapy.problem is not None:
+        timeline.report(therapy.ref, therapy.problem, therapy.detail)
+        return None
+    if therapy.when is None:
+        return ANY_DAY
+    return _existing(therapy.ref, therapy.when, timeline)
 
 
 def _add_cryoablation(treatment: VagueTreatment, timeline: Timeline, found: ClinicalEvents) -> None:
-    """Add a cryoablation without a precise date, which may be a repeat treatment."""
-    if treatment.when.last <= timeline.last_day:
+    """Add a cryoablation of an imprecise date, if it lies wholly after the index treatment."""
+    if treatment.when.first <= timeline.last_day:
         timeline.report(treatment.ref, treatment.reason, treatment.detail)
+        return
+    when = _existing(treatment.ref, treatment.when, timeline)
+    if when is not None:
+        found.add(
+            Event(
+                EventKind.SALVAGE_THERAPY,
+                treatment.ref,
+                when,
+                stated=treatment.when,
+                repeat=True,
+            )
+        )
+
+
+def _add_therapy(therapy: Therapy, when: Span, timeline: Timeline, found: ClinicalEvents) -> None:
+    """Add local or systemic therapy, or hormone therapy that continues nothing."""
+    if when.last <= timeline.d0:
+        # Earlier radiotherapy is a baseline characteristic.
+        if not therapy.modality:
+            timeline.report(therapy.ref, Reason.OUTSIDE_WINDOW, "begun on or before D0")
+    elif when.first > timeline.d0:
+        found.add(Event(EventKind.SALVAGE_THERAPY, therapy.ref, when, stated=therapy.when))
     else:
-        _add(treatment.ref, treatment.when, timeline, timeline.last_day, found)
+        reason = Reason.IMPRECISE_DATE if therapy.when is not None else Reason.NO_USABLE_DATE
+        _add_possible(therapy, when, reason, timeline, found)
 
 
-def _add_therapy(therapy: Therapy, timeline: Timeline, found: ClinicalEvents) -> None:
-    if therapy.problem is not None:
-        timeline.report(therapy.ref, therapy.problem, therapy.detail)
-    elif therapy.when is None:
-        found.possible.append(Event(EventKind.SALVAGE_THERAPY, therapy.ref, ANY_DAY))
-        timeline.report(therapy.ref, Reason.NO_USABLE_DATE, f"possible: {therapy.detail}")
-    elif therapy.when.last <= timeline.d0:
+def _add_possible(
+    therapy: Therapy, when: Span, reason: Reason, timeline: Timeline, found: ClinicalEvents
+) -> None:
+    event = Event(EventKind.SALVAGE_THERAPY, therapy.ref, when, reason, stated=therapy.when)
+    found.possible.append(event)
+    timeline.report(therapy.ref, reason, "possible salvage therapy")
+
+
+def _add_hormone(
+    therapies: list[tuple[Therapy, Span]],
+    timeline: Timeline,
+    found: ClinicalEvents,
+    continuation: Continuation,
+) -> None:
+    """Add hormone therapies: at index, its continuation, salvage therapy, or possibly so."""
+    therapies.sort(key=lambda one: (one[1].first, one[1].last, one[0].ref))
+    later = [pair for pair in therapies if not _begun_before(*pair, timeline, continuation)]
+    for therapy, when in later:
+        if therapy.when is None:
+            _add_possible(therapy, when, Reason.NO_USABLE_DATE, timeline, found)
+        elif continuation.at_index:
+            _add_later(therapy, when, timeline, found, continuation)
+        elif continuation.open:
+            reason = Reason.NO_USABLE_DATE if when.precise else Reason.IMPRECISE_DATE
+            _add_possible(therapy, when, reason, timeline, found)
+        else:
+            _add_therapy(therapy, when, timeline, found)
+
+
+def _begun_before(
+    therapy: Therapy, when: Span, timeline: Timeline, continuation: Continuation
+) -> bool:
+    """Return whether a therapy began on or before D0, and note what it means for later ones."""
+    d0 = timeline.d0
+    if when.last > d0:
+        return False
+    start = add_days(d0, -continuation.days)
+    end = therapy.end
+    if when.first >= start or (end is not None and end.first >= start):
+        continuation.at_index.append(therapy)
+        continuation.extend(therapy, when, sure=True)
+        return True
+    if (end is None and therapy.ongoing) or (end is not None and end.last >= start):
+        continuation.open.append(therapy)
+    else:
         timeline.report(therapy.ref, Reason.OUTSIDE_WINDOW, "begun on or before D0")
-    else:
-        _add(therapy.ref, therapy.when, timeline, timeline.d0, found)
-
-
-def _add(ref: str, recorded: Span, timeline: Timeline, before: date, found: ClinicalEvents) -> bool:
-    """Add a therapy as an event; return whether it began after the day ``before`` and counts.
-
-    One that may have begun on or before that day is added as a possible event.
-    """
-    death = timeline.day_of_death
-    if death is not None and recorded.first > death:
-        timeline.report(ref, Reason.AFTER_DEATH)
-        return False
-    when = timeline.settle(recorded)
-    if when is None:
-        timeline.report(ref, Reason.AFTER_AS_OF)
-        return False
-    event = Event(EventKind.SALVAGE_THERAPY, ref, when)
-    if when.first <= before:
-        found.possible.append(event)
-        timeline.report(ref, Reason.IMPRECISE_DATE, "possible: its interval includes the treatment")
-        return False
-    (found.precise if when.precise else found.intervals).append(event)
     return True
+
+
+def _add_later(
+    therapy: Therapy,
+    when: Span,
+    timeline: Timeline,
+    found: ClinicalEvents,
+    continuation: Continuation,
+) -> None:
+    """Add a dated hormone therapy after therapy at index: its continuation, or salvage therapy."""
+    if continuation.covers(when):
+        continuation.continued.append(therapy)
+        continuation.extend(therapy, when, sure=True)
+    elif continuation.may_cover(when):
+        reason = Reason.IMPRECISE_DATE
+        _add_possible(therapy, when, reason, timeline, found)
+        continuation.extend(therapy, when, sure=False)
+    else:
+        _add_therapy(therapy, when, timeline, found)
 
 
 def first_therapy(therapies: ClinicalEvents) -> Event | None:
@@ -79,29 +221,24 @@ def first_therapy(therapies: ClinicalEvents) -> Event | None:
     return min(therapies.known, key=lambda event: event.when.first, default=None)
 
 
-def as_failures(timeline: Timeline, therapies: ClinicalEvents) -> ClinicalEvents:
-    """Return the therapies that count as events or possible events of disease.
+def mark(
+    results: Iterable[Result], therapies: ClinicalEvents, continuation: Continuation, rule: str
+) -> None:
+    """Mark the endpoints that rest on PSA.
 
-    Under ``event`` all of them do. Under ``censor`` the possible ones do: it is not known whether
-    and when they ended the PSA series. Under ``report`` none does.
+    Under the rule ``report``: the date of the first salvage therapy, on results that rest on PSA
+    after it. Under every rule: hormone therapy at index.
     """
-    rule = timeline.protocol.salvage_therapy
-    if rule == "event":
-        return therapies
-    possible = therapies.possible if rule == "censor" else []
-    return ClinicalEvents([], [], possible, [])
-
-
-def mark(results: Iterable[Result], first: Event | None) -> None:
-    """Add the date of the first therapy to the results that rest on PSA after it.
-
-    It is added as the component ``salvage-therapy``.
-    """
-    if first is None:
+    first = first_therapy(therapies) if rule == "report" else None
+    if first is None and not continuation.at_index:
         return
     for result in results:
-        if any(
-            evidence.role in _PSA and evidence.day is not None and evidence.day > first.when.first
+        if first is not None and any(
+            evidence.role in _PSA_ROLES
+            and evidence.day is not None
+            and evidence.day > first.when.first
             for evidence in result.evidence
         ):
             result.components += (ResultComponent(ComponentKey.SALVAGE_THERAPY, first.when),)
+        if continuation.at_index and result.endpoint in ON_PSA:
+            result.components += (ResultComponent(ComponentKey.HORMONE_THERAPY_AT_INDEX, True),)

@@ -1,25 +1,27 @@
 """Technical success of the index treatment."""
 
 from fhircryo.endpoints.catalogue import TECHNICAL_SUCCESS
+from fhircryo.endpoints.patient_course import PatientCourse
 from fhircryo.endpoints.result import Evidence, Result, Role
-from fhircryo.endpoints.timeline import Timeline
 
 
-def technical_success(timeline: Timeline) -> Result:
+def technical_success(course: PatientCourse) -> Result:
     """Return ``technical-success``.
 
-    Yes if a Procedure of the index treatment is completed and none has an unsuccessful outcome.
+    Yes if on the last day of the index treatment a Procedure is completed and none is stopped, and
+    none of the treatment has an unsuccessful outcome.
     """
-    treatment = timeline.treatment
-    completed = any(procedure.completed for procedure in treatment)
+    line = course.line
+    last = max(procedure.when.first for procedure in line.treatment)
+    completed = all(one.completed for one in line.treatment if one.when.first == last)
     return Result(
         TECHNICAL_SUCCESS,
-        timeline.d0,
-        timeline.d0,
+        line.d0,
+        line.d0,
         final=True,
-        value=completed and all(procedure.successful for procedure in treatment),
+        value=completed and all(procedure.successful for procedure in line.treatment),
         evidence=tuple(
             Evidence(Role.INDEX_TREATMENT, procedure.ref, "", procedure.when.first)
-            for procedure in treatment[1:]
+            for procedure in line.treatment[1:]
         ),
     )

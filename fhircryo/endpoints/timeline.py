@@ -18,8 +18,9 @@ class Timeline(msgspec.Struct):
 
     ``treatment``: the Procedures of the index treatment, the index procedure first. ``last_day``:
     the last possible day of the index treatment. ``repeats``: later cryoablations. ``died``: the
-    day or interval of the death, unless it is after as-of or before D0. ``died_undated``: the
-    patient died, but the date is not known. ``issues``: what is not used and why.
+    day or interval of the death as recorded, unless it is after as-of or before D0.
+    ``died_undated``: the patient died, but the date is not known. ``issues``: what is not used and
+    why.
     """
 
     record: PatientRecord

@@ -16,6 +16,15 @@ _MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 _CACHE_SIZE = 100_000
 _UTC = frozenset({"Z", "+00:00", "-00:00"})
 
+#: A day, and what is recognised after it: a time, an offset or the name of a zone.
+_LOOSE = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"(?:(?:[Tt]|\s+)([0-9]{1,2}:?[0-9]{2}(?::?[0-9]{2}(?:[.,][0-9]+)?)?)|[Tt])?"
+    r"\s*([Zz]|[+\- ][0-9]{2}(?::?[0-9]{2})?)?\s*([A-Za-z]{2,5})?"
+)
+#: A longer text is no date.
+_LONGEST = 50
+
 
 class DateReader:
     """Reads FHIR dates as spans of calendar days.
@@ -40,7 +49,11 @@ class DateReader:
         self._times: dict[str, str] = {}
 
     def read(self, text: str) -> Span | None:
-        """Return the span of days that ``text`` means; None if it is not a FHIR date."""
+        """Return the span of days that ``text`` means; None if it does not state one clearly.
+
+        A day that is followed by a time of day in another form than FHIR's is that day, with the
+        time where it can be read.
+        """
         try:
             if len(text) == 10:
                 if text[4] != "-" or text[7] != "-":
@@ -48,7 +61,7 @@ class DateReader:
                 day = date.fromisoformat(text)
                 return Span(day, day)
             if len(text) > 10:
-                return self._read_time(text)
+                return self._read_time(text) or self._read_loosely(text)
             if _MONTH.fullmatch(text):
                 return month_span(int(text[:4]), int(text[5:]))
             if _YEAR.fullmatch(text):
@@ -90,6 +103,34 @@ class DateReader:
             day = local.date()
             hour, minute, second = f"{local:%H}", f"{local:%M}", f"{local:%S}"
         return Span(day, day, _time_of_day(hour, minute, second, fraction))
+
+    def _read_loosely(self, text: str) -> Span | None:
+        """Return the day at the beginning of ``text`` if what follows can only be a time."""
+        text = text.strip()
+        match = _LOOSE.fullmatch(text) if len(text) <= _LONGEST else None
+        if match is None:
+            return None
+        written, clock, offset, words = match.groups()
+        day = date.fromisoformat(written)
+        # What a word means for the time (PM, CET) is not known.
+        found = None
+        if clock and not words:
+            found = self._read_time(f"{written}T{clock}{_offset(offset)}")
+        return found or Span(day, day)
+
+
+def _offset(written: str | None) -> str:
+    """Return an offset as FHIR writes it: ``Z`` or ``+hh:mm``.
+
+    A blank in place of the sign is a plus sign that was decoded as a part of a URL.
+    """
+    if not written:
+        return ""
+    if written in "Zz":
+        return "Z"
+    digits = written[1:].replace(":", "").ljust(4, "0")
+    sign = "-" if written[0] == "-" else "+"
+    return f"{sign}{digits[:2]}:{digits[2:]}"
 
 
 def _time_of_day(hour: str, minute: str, second: str | None, fraction: str | None) -> str:

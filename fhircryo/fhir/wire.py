@@ -17,6 +17,8 @@ class _Element(msgspec.Struct, rename="camel", gc=False):
 
 class Extension(_Element):
     url: str | None = None
+    extension: "list[Extension] | None" = None
+    value_reference: "Reference | None" = None
     value_codeable_concept: "CodeableConcept | None" = None
     value_coding: "Coding | None" = None
     value_code: str | None = None
@@ -77,17 +79,21 @@ class PatientLink(_Element):
     type: str | None = None
 
 
+#: An element that is rarely needed; ``decode_element`` decodes it on demand.
+Undecoded = msgspec.Raw
+ABSENT = msgspec.Raw(b"")
+
+
 class Patient(Resource):
     identifier: list[Identifier] | None = None
     birth_date: str | None = None
     deceased_boolean: bool | None = None
     deceased_date_time: str | None = None
+    # The extensions of a date of death; alone, it says that the date is not known.
+    deceased_date_time_extensions: Undecoded = msgspec.field(
+        default=ABSENT, name="_deceasedDateTime"
+    )
     link: list[PatientLink] | None = None
-
-
-#: An element that is rarely needed; ``decode_element`` decodes it on demand.
-Undecoded = msgspec.Raw
-ABSENT = msgspec.Raw(b"")
 
 
 class Observation(Resource):
@@ -122,13 +128,20 @@ class Procedure(Resource):
     category: Undecoded = ABSENT
     body_site: Undecoded = ABSENT
     outcome: CodeableConcept | None = None
+    part_of: Undecoded = ABSENT
+    extension: Undecoded = ABSENT
     performed_date_time: str | None = None
     performed_period: Period | None = None
     occurrence_date_time: str | None = None
     occurrence_period: Period | None = None
 
 
+class ProfiledMeta(Meta):
+    profile: Undecoded = ABSENT
+
+
 class Condition(Resource):
+    meta: ProfiledMeta | None = None
     identifier: list[Identifier] | None = None
     clinical_status: Undecoded = ABSENT
     verification_status: CodeableConcept | None = None
@@ -139,12 +152,30 @@ class Condition(Resource):
     onset_date_time: str | None = None
     onset_period: Period | None = None
     recorded_date: str | None = None
+    extension: Undecoded = ABSENT
+
+
+class Suspect(Reference):
+    """A reference to a suspected cause; one that only identifies or names it is a suspect, too."""
+
+    identifier: Identifier | None = None
+    display: str | None = None
+
+
+class Causality(_Element):
+    """An assessment of a suspected cause; R4 has ``assessment``, R5 the other two."""
+
+    assessment: CodeableConcept | None = None
+    assessment_method: CodeableConcept | None = None
+    entity_relatedness: CodeableConcept | None = None
 
 
 class SuspectEntity(_Element):
-    instance: Reference | None = None
-    instance_reference: Reference | None = None
+    instance: Suspect | None = None
+    instance_reference: Suspect | None = None
     instance_codeable_concept: CodeableConcept | None = None
+    # R4 has a list, R5 has one.
+    causality: list[Causality] | Causality | None = None
 
 
 class AdverseEvent(Resource):
@@ -160,8 +191,11 @@ class AdverseEvent(Resource):
     detected: str | None = None
     occurrence_date_time: str | None = None
     occurrence_period: Period | None = None
+    recorded_date: str | None = None
     seriousness: CodeableConcept | None = None
     severity: CodeableConcept | None = None
+    # R4 has one outcome, R5 a list.
+    outcome: list[CodeableConcept] | CodeableConcept | None = None
     suspect_entity: list[SuspectEntity] | None = None
     extension: list[Extension] | None = None
 
@@ -206,6 +240,7 @@ class Answer(_Element):
     value_uri: Any = None
     value_attachment: Any = None
     value_reference: Any = None
+    extension: list[Extension] | None = None
     item: "list[ResponseItem] | None" = None
 
 
@@ -223,10 +258,28 @@ class QuestionnaireResponse(Resource):
     subject: Reference | None = None
     authored: str | None = None
     item: list[ResponseItem] | None = None
+    contained: Undecoded = ABSENT
+
+
+class ContainedQuestionnaire(_Element):
+    """A contained resource; only the canonical URL of a Questionnaire is read."""
+
+    resource_type: str | None = None
+    id: str | None = None
+    url: str | None = None
+
+
+class CodeableReference(_Element):
+    """R5: a concept, or a reference to what stands for it."""
+
+    concept: CodeableConcept | None = None
+    reference: Reference | None = None
 
 
 class Ingredient(_Element):
+    # R4 has the concept, R5 the codeable reference.
     item_codeable_concept: CodeableConcept | None = None
+    item: CodeableReference | None = None
 
 
 class Medication(Resource):
@@ -241,6 +294,7 @@ class _Medicated(Resource):
     status: str | None = None
     medication_codeable_concept: CodeableConcept | None = None
     medication_reference: Reference | None = None
+    medication: CodeableReference | None = None
     subject: Reference | None = None
     # Contained resources have any type; one is decoded only if it is referred to.
     contained: list[msgspec.Raw] | None = None
@@ -250,6 +304,21 @@ class MedicationRequest(_Medicated):
     intent: str | None = None
     do_not_perform: bool | None = None
     authored_on: str | None = None
+    dosage_instruction: Undecoded = ABSENT
+
+
+class Repeat(_Element):
+    bounds_period: Period | None = None
+
+
+class Timing(_Element):
+    repeat: Repeat | None = None
+
+
+class Dosage(_Element):
+    """A dosage instruction; only the period that bounds it is read."""
+
+    timing: Timing | None = None
 
 
 class MedicationStatement(_Medicated):
@@ -260,6 +329,9 @@ class MedicationStatement(_Medicated):
 class MedicationAdministration(_Medicated):
     effective_date_time: str | None = None
     effective_period: Period | None = None
+    # R5 spells it with one r: https://hl7.org/fhir/R5/medicationadministration.html
+    occurence_date_time: str | None = None
+    occurence_period: Period | None = None
 
 
 class BundleEntry(_Element):
@@ -299,5 +371,9 @@ CONCEPTS = msgspec.json.Decoder(list[CodeableConcept] | CodeableConcept, float_h
 COMPONENTS = msgspec.json.Decoder(list[Component] | Component, float_hook=Decimal)
 REFERENCES = msgspec.json.Decoder(list[ShownReference] | ShownReference)
 CONTAINED = msgspec.json.Decoder(list[Contained] | Contained, float_hook=Decimal)
+QUESTIONNAIRES = msgspec.json.Decoder(list[ContainedQuestionnaire] | ContainedQuestionnaire)
+EXTENSIONS = msgspec.json.Decoder(list[Extension] | Extension, float_hook=Decimal)
+DOSAGES = msgspec.json.Decoder(list[Dosage] | Dosage)
+CANONICALS = msgspec.json.Decoder(list[str] | str)
 BUNDLE = msgspec.json.Decoder(Bundle)
 HEAD = msgspec.json.Decoder(TypeAndId)

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from fhircryo.errors import UsageError
-from fhircryo.mapping.concepts import GRADINGS, SCORE
+from fhircryo.mapping.code_systems import CodeSystems
+from fhircryo.mapping.concepts import CONCEPTS, GRADINGS, SCORE
 from fhircryo.mapping.locations import Location
 from fhircryo.mapping.normalise import folded
-from fhircryo.mapping.overlay_merge import MergedMappings, withdraws
+from fhircryo.mapping.overlay_merge import MergedMappings
 from fhircryo.mapping.schema import (
     CONDITION_FIELDS,
     CodeRef,
@@ -33,7 +34,10 @@ class CodeEntry(NamedTuple):
     ``label``: the name under which resources with this code are counted. ``conditions``: all must
     hold for the code to count. ``unit``: the unit of results that state none (empty: none). ``of``:
     the scale of a grading, or the instrument of a score. ``layer``: 0 for a shipped entry, else the
-    number of the overlay.
+    number of the overlay. ``kind``: the kind of a therapy, or the modality of radiotherapy.
+    ``values``: the values with which a finding counts (None: with any, and with none).
+    ``names_prostate``: the code names the prostate as the primary. ``beside``: codes that may stand
+    beside this one and do not contradict it.
     """
 
     concept: str
@@ -42,25 +46,46 @@ class CodeEntry(NamedTuple):
     unit: str = ""
     of: str = ""
     layer: int = 0
-
-
-class CodePrefix(NamedTuple):
-    """A code that also stands for every code that begins with it.
-
-    Without entries it marks codes that an overlay has withdrawn.
-    """
-
-    system: str
-    code: str
-    entries: tuple[CodeEntry, ...]
+    kind: str = ""
+    values: frozenset[Token] | None = None
+    names_prostate: bool = False
+    beside: frozenset[tuple[str, str]] = frozenset()
 
 
 class CodeIndex(NamedTuple):
-    """The entries by system and code, by prefix (the longest first), and by folded text."""
+    """The entries by system and code, by system and prefix, and by folded text.
+
+    Codes stand in their normal form. A code or prefix without entries is one that an overlay has
+    withdrawn. ``prefixed``: the systems that have prefixes.
+    """
 
     exact: dict[SystemAndCode, tuple[CodeEntry, ...]]
-    prefixes: tuple[CodePrefix, ...]
+    prefixes: dict[tuple[str, str], tuple[CodeEntry, ...]]
     texts: dict[str, tuple[CodeEntry, ...]]
+    systems: CodeSystems
+    prefixed: frozenset[str]
+
+    def find(self, system: str | None, code: str | None) -> tuple[CodeEntry, ...]:
+        """Return the meanings of a code; those of the longest prefix where it has none of its own.
+
+        The conditions of the entries are not checked.
+        """
+        if not code:
+            return ()
+        normal = self.systems.normal_code(system, code)
+        entries = self.exact.get((system, normal))
+        if entries is not None:
+            return entries
+        if system is not None and system in self.prefixed:
+            for end in range(len(normal) - 1, 0, -1):
+                entries = self.prefixes.get((system, normal[:end]))
+                if entries is not None:
+                    label = f"{system}|{code}"
+                    return tuple([entry._replace(label=label) for entry in entries])
+        return ()
+
+
+_SCORE_PLACES = frozenset({("Observation", "code")})
 
 
 class _Claim(NamedTuple):
@@ -83,27 +108,76 @@ def index_codes(merged: MergedMappings) -> CodeIndex:
     claims = list(_claims(merged))
     _check_same(claims)
     _check_descendants(claims, merged)
-    exact: dict[SystemAndCode, tuple[CodeEntry, ...]] = {}
-    prefixes: dict[tuple[str, str], tuple[CodeEntry, ...]] = {}
+    layers = _Layers(claims, merged)
     texts: dict[str, tuple[CodeEntry, ...]] = {}
-    for concept in merged.concepts.values():
-        for code, _ in concept.withdrawn:
-            pair = (code.system, code.code)
-            exact.setdefault(pair, ())
-            if code.descendants == "prefix":
-                prefixes.setdefault(pair, ())
     for claim in claims:
         if isinstance(claim.key, str):
             texts[claim.key] = (*texts.get(claim.key, ()), claim.entry)
-        elif claim.prefix:
-            prefixes[claim.key] = (*prefixes.get(claim.key, ()), claim.entry)
-        else:
-            exact[claim.key] = (*exact.get(claim.key, ()), claim.entry)
-    for pair, entries in prefixes.items():
+    prefixes = {key: layers.resolved(key, whole=False) for key in layers.prefix_keys()}
+    return CodeIndex(
         # A prefix covers the code itself as well.
-        exact[pair] = (*exact.get(pair, ()), *entries)
-    longest = sorted(prefixes.items(), key=lambda one: -len(one[0][1]))
-    return CodeIndex(exact, tuple(CodePrefix(*pair, entries) for pair, entries in longest), texts)
+        {key: layers.resolved(key, whole=True) for key in layers.whole_keys()},
+        prefixes,
+        texts,
+        merged.systems,
+        frozenset(system for system, _ in prefixes),
+    )
+
+
+class _Layers:
+    """The entries and withdrawals of whole codes and of prefixes, before the longest decides."""
+
+    def __init__(self, claims: Iterable[_Claim], merged: MergedMappings) -> None:
+        #: The labels of the codes as they are written in the mapping files.
+        self._written: dict[tuple[str, str], str] = {}
+        self._whole: dict[tuple[str, str], list[CodeEntry]] = {}
+        self._prefix: dict[tuple[str, str], list[CodeEntry]] = {}
+        #: The places where a withdrawn code, or prefix, has lost its meaning.
+        self._lost: dict[tuple[str, str], set[tuple[str, str]]] = {}
+        self._lost_prefix: dict[tuple[str, str], set[tuple[str, str]]] = {}
+        for claim in claims:
+            if isinstance(claim.key, tuple):
+                entries = self._prefix if claim.prefix else self._whole
+                entries.setdefault(claim.key, []).append(claim.entry)
+                self._written.setdefault(claim.key, claim.entry.label)
+        for name, concept in merged.concepts.items():
+            for code, _ in concept.withdrawn:
+                key = (code.system, merged.systems.normal_code(code.system, code.code))
+                lost = self._lost_prefix if code.descendants else self._lost
+                lost.setdefault(key, set()).update(CONCEPTS[name].places)
+
+    def whole_keys(self) -> set[tuple[str, str]]:
+        """Return all codes and prefixes."""
+        return {*self._whole, *self._prefix, *self._lost, *self._lost_prefix}
+
+    def prefix_keys(self) -> set[tuple[str, str]]:
+        """Return all prefixes."""
+        return {*self._prefix, *self._lost_prefix}
+
+    def resolved(self, key: tuple[str, str], *, whole: bool) -> tuple[CodeEntry, ...]:
+        """Return the entries of a code or prefix: for each place those of the longest that covers.
+
+        ``whole``: the entries for exactly this code count, too.
+        """
+        system, code = key
+        label = self._written.get(key, f"{system}|{code}")
+        found: list[CodeEntry] = []
+        decided: set[tuple[str, str]] = set()
+        for end in range(len(code), 0, -1):
+            part = (system, code[:end])
+            entries = list(self._prefix.get(part, ()))
+            lost = set(self._lost_prefix.get(part, ()))
+            if whole and part == key:
+                entries = [*self._whole.get(key, ()), *entries]
+                lost |= self._lost.get(key, set())
+            new = [entry for entry in entries if not decided & _places(entry)]
+            found += [entry._replace(label=label) for entry in new]
+            decided |= lost.union(*map(_places, entries))
+        return tuple(found)
+
+
+def _places(entry: CodeEntry) -> frozenset[tuple[str, str]]:
+    return _SCORE_PLACES if entry.concept == SCORE else CONCEPTS[entry.concept].places
 
 
 def _claims(merged: MergedMappings) -> Iterator[_Claim]:
@@ -113,7 +187,8 @@ def _claims(merged: MergedMappings) -> Iterator[_Claim]:
             label = f"{code.system}|{code.code}"
             prefix = code.descendants == "prefix"
             entry = _entry(key, label, code, of, location)
-            yield _Claim((code.system, code.code), entry, location, f"concepts.{key}", prefix)
+            pair = (code.system, merged.systems.normal_code(code.system, code.code))
+            yield _Claim(pair, entry, location, f"concepts.{key}", prefix)
         for text, location in concept.texts:
             entry = _entry(key, f"text: {text.text}", text, of, location)
             yield _Claim(folded(text.text), entry, location, f"concepts.{key}", prefix=False)
@@ -122,8 +197,8 @@ def _claims(merged: MergedMappings) -> Iterator[_Claim]:
             part = score.key if form.questionnaire.domains else ""
             for (system, code_), location in form.declared(part, "observations"):
                 entry = CodeEntry(SCORE, f"{system}|{code_}", of=score.key, layer=location.layer)
-                pair = (system or "", code_ or "")
-                yield _Claim(pair, entry, location, f"instruments.{score.key}", prefix=False)
+                own = (system or "", merged.systems.normal_code(system or "", code_ or ""))
+                yield _Claim(own, entry, location, f"instruments.{score.key}", prefix=False)
 
 
 def _entry(concept: str, label: str, meaning: Meaning, of: str, location: Location) -> CodeEntry:
@@ -132,7 +207,18 @@ def _entry(concept: str, label: str, meaning: Meaning, of: str, location: Locati
         for element in CONDITION_FIELDS
         if getattr(meaning, element)
     )
-    return CodeEntry(concept, label, conditions, meaning.unit or "", of, location.layer)
+    return CodeEntry(
+        concept,
+        label,
+        conditions,
+        meaning.unit or "",
+        of,
+        location.layer,
+        meaning.kind or "",
+        frozenset(map(_token, meaning.value)) if meaning.value else None,
+        meaning.names_prostate,
+        frozenset((one.system, one.code) for one in meaning.beside),
+    )
 
 
 def _token(value: CodeRef | TextRef | str) -> Token:
@@ -152,39 +238,66 @@ def _check_same(claims: Iterable[_Claim]) -> None:
 
 
 def _check_descendants(claims: list[_Claim], merged: MergedMappings) -> None:
-    """Raise a UsageError if a code is covered by a prefix that gives it another meaning."""
-    for other in claims:
-        if not other.prefix or isinstance(other.key, str):
+    """Raise a UsageError if a code is covered by a prefix that gives it another meaning.
+
+    Within one layer the longer prefix decides. Across layers the overlay must withdraw the code
+    from the concept of the longest prefix first.
+    """
+    prefixes: dict[tuple[str, str], list[_Claim]] = {}
+    for claim in claims:
+        if claim.prefix and isinstance(claim.key, tuple):
+            prefixes.setdefault(claim.key, []).append(claim)
+    for claim in claims:
+        if not isinstance(claim.key, tuple):
             continue
-        withdrawn = merged.concepts[other.entry.concept].withdrawn
-        for claim in claims:
-            if (
-                isinstance(claim.key, tuple)
-                and claim is not other
-                and claim.key[0] == other.key[0]
-                and claim.key[1].startswith(other.key[1])
-                and not any(withdraws(one.value, *claim.key) for one in withdrawn)
-                and _contradicts_prefix(claim.entry, other.entry)
-            ):
+        for other in _longest_covering(claim, prefixes):
+            withdrawn = merged.concepts[other.entry.concept].withdrawn
+            if not any(
+                merged.systems.withdraws(one.value, *claim.key) for one in withdrawn
+            ) and _contradicts_prefix(claim, other):
                 raise _already_defined(claim, other)
 
 
-def _contradicts_prefix(one: CodeEntry, prefix: CodeEntry) -> bool:
+def _longest_covering(claim: _Claim, prefixes: dict[tuple[str, str], list[_Claim]]) -> list[_Claim]:
+    """Return the claims of the longest prefix that covers the claim and is read where it is."""
+    if isinstance(claim.key, str):
+        return []
+    system, code = claim.key
+    for end in range(len(code), 0, -1):
+        found = [
+            other
+            for other in prefixes.get((system, code[:end]), ())
+            if other is not claim and _places(other.entry) & _places(claim.entry)
+        ]
+        if found:
+            return found
+    return []
+
+
+def _contradicts_prefix(claim: _Claim, prefix: _Claim) -> bool:
     """Return whether a code contradicts a prefix that covers it.
 
-    It does if it means another concept in a case that both cover, or if it sets conditions on a
-    meaning that the prefix gives it unconditionally.
+    It does if it sets conditions on a meaning that the prefix gives it unconditionally, or if it
+    means another concept in a case that both cover, unless one layer states both and the code is
+    the longer.
     """
-    if one.concept == prefix.concept:
-        return bool(one.conditions) and not prefix.conditions
-    return not _exclusive(one, prefix)
+    one, other = claim.entry, prefix.entry
+    if one.concept == other.concept:
+        return bool(one.conditions) and not other.conditions
+    nested = one.layer == other.layer and claim.key != prefix.key
+    return not nested and not _exclusive(one, other)
 
 
 def _contradict(one: CodeEntry, other: CodeEntry) -> bool:
     """Return whether two entries for one code contradict or duplicate each other."""
-    if _exclusive(one, other):
+    if _exclusive(one, other) or not _places(one) & _places(other):
         return False
-    if (one.concept, one.of, one.unit) != (other.concept, other.of, other.unit):
+    if (one.concept, one.of, one.unit, one.kind) != (
+        other.concept,
+        other.of,
+        other.unit,
+        other.kind,
+    ):
         return True
     return not (one.conditions and other.conditions) or one.conditions == other.conditions
 
@@ -192,8 +305,11 @@ def _contradict(one: CodeEntry, other: CodeEntry) -> bool:
 def _exclusive(one: CodeEntry, other: CodeEntry) -> bool:
     """Return whether the conditions of the two entries exclude each other.
 
-    They do if both have a condition on the same element and no value is accepted by both.
+    They do if both have a condition on the same element, or on the value of a finding, and nothing
+    is accepted by both.
     """
+    if one.values is not None and other.values is not None and one.values.isdisjoint(other.values):
+        return True
     accepted = dict(other.conditions)
     return any(
         condition.element in accepted and condition.accepted.isdisjoint(accepted[condition.element])

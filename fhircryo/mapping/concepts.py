@@ -29,38 +29,85 @@ class ConceptElement(NamedTuple):
     """The resource type and element whose codes are looked up for a concept.
 
     ``also``: further resource types in which the concept may be coded; no conditions apply there.
+    ``further``: further pairs of resource type and element from which the concept is read.
     """
 
     resource: str
     element: str = "code"
     also: frozenset[str] = frozenset()
+    further: frozenset[tuple[str, str]] = frozenset()
+
+    @property
+    def places(self) -> frozenset[tuple[str, str]]:
+        """The pairs of resource type and element from which the concept is read."""
+        types = {self.resource, *self.also}
+        return frozenset((resource, self.element) for resource in types) | self.further
 
     def is_read_from(self, resource: str, element: str) -> bool:
         """Return whether the concept is read from this element of this resource type."""
-        return element == self.element and (resource == self.resource or resource in self.also)
+        return (resource, element) in self.places
 
     @property
     def conditions(self) -> frozenset[str]:
         """The conditions that a code of the concept may have."""
-        return CONDITION_FIELDS_OF[self.resource] if self.element == "code" else frozenset()
+        if self.element != "code":
+            return frozenset()
+        return CONDITION_FIELDS_OF.get(self.resource, frozenset())
 
+
+#: An Observation's code, or that of one of its components.
+_FINDING = ConceptElement("Observation", further=frozenset({("Observation", "component.code")}))
 
 CONCEPTS = {
     "cryoablation": ConceptElement("Procedure"),
     "procedure-unsuccessful": ConceptElement("Procedure", "outcome"),
-    "psa": ConceptElement("Observation"),
-    "psa-not-convertible": ConceptElement("Observation"),
-    "psa-excluded": ConceptElement("Observation"),
-    "disease-status": ConceptElement("Observation"),
-    "disease-worsened": ConceptElement("Observation", "value"),
+    "prostate-radiotherapy": ConceptElement("Procedure"),
+    "salvage-therapy": ConceptElement("Procedure", also=MEDICATED_TYPES),
+    "psa": _FINDING,
+    "psa-not-convertible": _FINDING,
+    "psa-excluded": _FINDING,
+    "prostate-cancer": ConceptElement("Condition", further=frozenset({("Observation", "value")})),
+    "other-malignancy": ConceptElement("Condition"),
     "metastasis": ConceptElement("Condition"),
+    "metastasis-unclear-site": ConceptElement("Condition"),
+    "nodal-recurrence": ConceptElement("Condition"),
     "local-recurrence": ConceptElement("Condition"),
+    "metastasis-finding": _FINDING,
+    "nodal-recurrence-finding": _FINDING,
+    "local-recurrence-finding": _FINDING,
+    "progression-finding": _FINDING,
+    "cause-of-death": ConceptElement("Observation"),
+    "cause-of-death-unspecified": ConceptElement("Observation", "value"),
+    "causality-unrelated": ConceptElement("AdverseEvent", "suspectEntity.causality.assessment"),
+    "outcome-fatal": ConceptElement("AdverseEvent", "outcome"),
     "clavien-dindo-grading": ConceptElement("Observation"),
     "sir-grading": ConceptElement("Observation"),
     "ctcae-grading": ConceptElement("Observation"),
     "complication-grading": ConceptElement("Observation"),
-    "salvage-therapy": ConceptElement("Procedure", also=MEDICATED_TYPES),
+    "isup-grade-group": ConceptElement("Observation"),
+    "gleason-score": ConceptElement("Observation"),
+    "clinical-t-category": ConceptElement("Observation"),
+    "prostate-volume": ConceptElement("Observation"),
 }
+
+#: The kinds that each code of a concept must state one of.
+KINDS_OF = {
+    "salvage-therapy": ("hormone", "local", "systemic"),
+    "prostate-radiotherapy": ("external-beam", "brachytherapy", "unspecified"),
+}
+
+#: The concepts whose codes state an event only together with a value, or with any value.
+FINDINGS = frozenset(
+    {
+        "metastasis-finding",
+        "nodal-recurrence-finding",
+        "local-recurrence-finding",
+        "progression-finding",
+    }
+)
+
+#: The concepts of which a code may name the prostate as the primary.
+WITH_PRIMARY = frozenset({"metastasis", "metastasis-unclear-site", "nodal-recurrence"})
 
 #: The grading scales that endpoints are computed on.
 SCALES = frozenset({"clavien-dindo", "sir-2003", "ctcae-grade"})

@@ -1,7 +1,7 @@
 """Loads the shipped mappings with a site's overlays, and protocols by name or file."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel
 
 from fhircryo.errors import UsageError
-from fhircryo.mapping.code_index import CodeEntry, CodePrefix, SystemAndCode, index_codes
+from fhircryo.mapping.code_index import CodeEntry, CodeIndex, SystemAndCode, index_codes
 from fhircryo.mapping.concepts import SCORE
 from fhircryo.mapping.grade_index import GradeEntry, index_grades
 from fhircryo.mapping.locations import Layer
@@ -55,8 +55,8 @@ class Overlay(NamedTuple):
 class Mappings:
     """The merged mappings of one run, indexed for reading.
 
-    ``codes``, ``texts``: the entries by (system, code), and by folded text. ``grades``,
-    ``grade_texts``: the grades likewise. ``extensions``: the scale by the URL of an extension that
+    ``index``: the entries by code, prefix and folded text. ``grades``, ``grade_texts``: the grades
+    by (system, code), and by folded text. ``extensions``: the scale by the URL of an extension that
     states a grade (empty: any scale). ``units``: the factor to ng/mL by normalised spelling.
     ``canonicals``, ``signatures``: the instruments by questionnaire. ``overlay_keys``,
     ``questionnaire_keys``: what overlays define, see :mod:`fhircryo.mapping.overlay_keys`.
@@ -65,9 +65,7 @@ class Mappings:
 
     base: str
     concepts: dict[str, Concept]
-    codes: dict[SystemAndCode, tuple[CodeEntry, ...]]
-    prefixes: tuple[CodePrefix, ...]
-    texts: dict[str, tuple[CodeEntry, ...]]
+    index: CodeIndex
     statuses: Statuses
     units: dict[str, Decimal]
     scales: dict[str, Scale]
@@ -84,6 +82,47 @@ class Mappings:
     files: tuple[str, ...]
     sha256: str
     merged: MergedMappings
+
+    @property
+    def codes(self) -> dict[SystemAndCode, tuple[CodeEntry, ...]]:
+        """The entries of whole codes, by system and code in their normal form."""
+        return self.index.exact
+
+    @property
+    def texts(self) -> dict[str, tuple[CodeEntry, ...]]:
+        """The entries by folded text."""
+        return self.index.texts
+
+    def normal_code(self, system: str | None, code: str) -> str:
+        """Return a code in the form in which codes of its system are compared."""
+        return self.index.systems.normal_code(system, code)
+
+    def meanings(self, system: str | None, code: str | None) -> tuple[CodeEntry, ...]:
+        """Return the entries of a code, of the longest prefix where it has none of its own.
+
+        Conditions and values are not checked. One code can have meanings of several concepts that
+        are read from different elements; the concept decides which applies.
+        """
+        return self.index.find(system, code)
+
+    def contradicting(self, concept: str, codings: Sequence[tuple[str | None, str | None]]) -> str:
+        """Return the first of the codings that says that a resource is not of the concept.
+
+        That is a code of a system that the concept is contradicted by (LOINC for ``psa``), if the
+        code is not of the concept and no code of the concept declares that it may stand beside it.
+
+        Returns:
+            ``system|code``; empty where nothing contradicts.
+        """
+        systems = self.concepts[concept].contradicted_by
+        own = [entry for pair in codings for entry in self.meanings(*pair)]
+        allowed = {pair for entry in own if entry.concept == concept for pair in entry.beside}
+        for system, code in codings:
+            if system not in systems or not code or (system, code) in allowed:
+                continue
+            if all(entry.concept != concept for entry in self.meanings(system, code)):
+                return f"{system}|{code}"
+        return ""
 
     def codes_of(self, concept: str) -> list[CodeRef]:
         """Return the codes of a concept; for questionnaire scores, those of all instruments."""
@@ -147,15 +186,12 @@ def _indexed(
     merged: MergedMappings, base: str, reader: _Reader, overlays: tuple[Overlay, ...]
 ) -> Mappings:
     merged.check_units()
-    codes = index_codes(merged)
     grades, grade_texts = index_grades(merged)
     forms = index_questionnaires(merged)
     return Mappings(
         base=base,
         concepts={key: concept.merged() for key, concept in merged.concepts.items()},
-        codes=codes.exact,
-        prefixes=codes.prefixes,
-        texts=codes.texts,
+        index=index_codes(merged),
         statuses=merged.chosen_statuses(),
         units={unit: located.value[1] for unit, located in merged.units.items()},
         scales={name: scale.scale for name, scale in merged.scales.items()},

@@ -4,18 +4,19 @@ A layer first withdraws entries of earlier layers, then adds its own. An entry n
 another: adding one that exists already is an error that names both locations.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from fhircryo.errors import UsageError
-from fhircryo.mapping.concepts import CONCEPTS, SCALES, STATUSES_OF, WITH_UNIT
+from fhircryo.mapping.code_systems import CodeSystems
+from fhircryo.mapping.concepts import CONCEPTS, SCALES, WITH_UNIT
 from fhircryo.mapping.locations import Layer, Located, Location
+from fhircryo.mapping.meaning_checks import check_meaning
 from fhircryo.mapping.normalise import normal_unit
 from fhircryo.mapping.overlay import ConceptAddition, GradeAdditions, OverlayFile, WithdrawnCode
 from fhircryo.mapping.questionnaire_merge import MergedQuestionnaires
 from fhircryo.mapping.schema import (
-    CONDITION_FIELDS,
     Concept,
     ConceptCode,
     ConceptsFile,
@@ -23,7 +24,6 @@ from fhircryo.mapping.schema import (
     GradeCode,
     GradesFile,
     GradeText,
-    Meaning,
     Scale,
     Statuses,
     StatusesFile,
@@ -37,6 +37,7 @@ class MergedConcept:
     """A concept with its codes and texts, and the withdrawn codes that a prefix still covers."""
 
     words: str = ""
+    contradicted_by: tuple[str, ...] = ()
     codes: list[Located[ConceptCode]] = field(default_factory=list)
     texts: list[Located[ConceptText]] = field(default_factory=list)
     withdrawn: list[Located[WithdrawnCode]] = field(default_factory=list)
@@ -47,6 +48,7 @@ class MergedConcept:
             words=self.words,
             codes=tuple(code for code, _ in self.codes),
             texts=tuple(text for text, _ in self.texts),
+            contradicted_by=self.contradicted_by,
         )
 
 
@@ -65,6 +67,7 @@ class MergedScale:
 class MergedMappings:
     """The shipped mappings with all overlays applied."""
 
+    systems: CodeSystems = field(default_factory=CodeSystems)
     concepts: dict[str, MergedConcept] = field(default_factory=dict)
     statuses: Statuses | None = None
     status_locations: dict[str, Location] = field(default_factory=dict)
@@ -82,8 +85,9 @@ class MergedMappings:
         for key in sorted(CONCEPTS.keys() ^ file.concepts.keys()):
             words = "is required" if key in CONCEPTS else "is not known to this version"
             raise layer.error(("concepts", key), f"this concept {words}")
+        self.systems = CodeSystems(file.systems)
         for key, concept in file.concepts.items():
-            self.concepts[key] = MergedConcept(concept.words)
+            self.concepts[key] = MergedConcept(concept.words, concept.contradicted_by)
             self._add_meanings(layer, key, concept.codes, concept.texts)
 
     def add_statuses(self, layer: Layer, file: StatusesFile) -> None:
@@ -194,21 +198,37 @@ class MergedMappings:
             concept.texts.clear()
             concept.withdrawn.clear()
             return
-        for number, code in enumerate(addition.withdraw):
+        for number, given in enumerate(addition.withdraw):
             loc: Loc = ("concepts", key, "withdraw", number)
-            kept = [
-                one
-                for one in concept.codes
-                if not withdraws(code, one.value.system, one.value.code)
-            ]
-            covered = any(_covers(one.value, code) for one in kept)
-            if len(kept) == len(concept.codes) and not covered:
-                known = [one.value.code for one in kept if one.value.system == code.system]
-                words = f"{code.system}|{code.code}: {key} has no such code to withdraw"
-                raise layer.error(loc, f"{words}{nearest(code.code, known)}")
-            concept.codes[:] = kept
-            if covered:
-                concept.withdrawn.append(Located(code, layer.location(*loc)))
+            for system in self.systems.of(given.system):
+                code = given.model_copy(update={"system": system})
+                self._withdraw_code(layer, loc, key, code)
+
+    def _withdraw_code(self, layer: Layer, loc: Loc, key: str, code: WithdrawnCode) -> None:
+        concept = self.concepts[key]
+        kept = [
+            one
+            for one in concept.codes
+            if not self.systems.withdraws(code, one.value.system, one.value.code)
+        ]
+        if len(kept) == len(concept.codes) and not self._covered(code, [key]):
+            known = [one.value.code for one in kept if one.value.system == code.system]
+            words = f"{code.system}|{code.code}: {key} has no such code to withdraw"
+            raise layer.error(loc, f"{words}{nearest(code.code, known)}")
+        concept.codes[:] = kept
+        places = CONCEPTS[key].places
+        others = [one for one in self.concepts if CONCEPTS[one].places & places]
+        # A prefix, also of another concept, must not give the withdrawn code its own meaning.
+        if self._covered(code, others):
+            concept.withdrawn.append(Located(code, layer.location(*loc)))
+
+    def _covered(self, withdrawn: WithdrawnCode, concepts: Iterable[str]) -> bool:
+        """Return whether a prefix of one of the concepts covers the withdrawn code."""
+        return any(
+            self.systems.covers(one, withdrawn)
+            for key in concepts
+            for one, _ in self.concepts[key].codes
+        )
 
     def _add_meanings(
         self,
@@ -219,8 +239,9 @@ class MergedMappings:
     ) -> None:
         for name, entries in (("codes", codes), ("texts", texts)):
             for number, entry in enumerate(entries):
-                _check_meaning(layer, key, ("concepts", key, name, number), entry)
-        self.concepts[key].codes += layer.located(("concepts", key, "codes"), codes)
+                check_meaning(layer, key, ("concepts", key, name, number), entry)
+        located = layer.located(("concepts", key, "codes"), codes)
+        self.concepts[key].codes += self.systems.expanded(located)
         self.concepts[key].texts += layer.located(("concepts", key, "texts"), texts)
 
     def _withdraw_units(self, layer: Layer, units: Sequence[str]) -> None:
@@ -282,38 +303,3 @@ class MergedMappings:
                 raise layer.error((*loc, key, number, "grade"), words)
         scale.codes += layer.located((*loc, "codes"), codes)
         scale.texts += layer.located((*loc, "texts"), texts)
-
-
-def withdraws(withdrawn: WithdrawnCode, system: str, code: str) -> bool:
-    """Return whether a code is the withdrawn code or one of its withdrawn descendants."""
-    if system != withdrawn.system:
-        return False
-    if withdrawn.descendants == "prefix":
-        return code.startswith(withdrawn.code)
-    return code == withdrawn.code
-
-
-def _covers(code: ConceptCode, withdrawn: WithdrawnCode) -> bool:
-    """Return whether a code is a prefix of the withdrawn code."""
-    return (
-        code.descendants == "prefix"
-        and code.system == withdrawn.system
-        and withdrawn.code.startswith(code.code)
-    )
-
-
-def _check_meaning(layer: Layer, key: str, loc: Loc, entry: Meaning) -> None:
-    """Raise a UsageError for a condition, status or unit that does not apply to the concept."""
-    known = CONCEPTS[key]
-    for condition in CONDITION_FIELDS:
-        if getattr(entry, condition) and condition not in known.conditions:
-            words = f"this condition does not apply to {known.resource}.{known.element}"
-            raise layer.error((*loc, condition), words + nearest(condition, known.conditions))
-    for number, status in enumerate(entry.status):
-        statuses = STATUSES_OF[known.resource]
-        if status not in statuses:
-            words = f"{known.resource} has no such status{nearest(status, statuses)}"
-            raise layer.error((*loc, "status", number), words)
-    if entry.unit is not None and key not in WITH_UNIT:
-        words = f"only results of {', '.join(sorted(WITH_UNIT))} have a unit, not those of {key}"
-        raise layer.error((*loc, "unit"), words)

@@ -1,5 +1,6 @@
 """The format of the mapping files, as pydantic models."""
 
+import re
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
@@ -70,6 +71,28 @@ class Meaning(StrictModel):
     unit: Annotated[Text | None, Field(description="Unit of results that state none; PSA only")] = (
         None
     )
+    kind: Annotated[
+        Text | None, Field(description="Kind of therapy or radiotherapy, required there")
+    ] = None
+    value: Annotated[
+        tuple[CodeOrText, ...], Field(description="Findings: counts only with one of these values")
+    ] = ()
+    any_value: Annotated[
+        Literal[True] | None, Field(description="Findings: counts with any value, and with none")
+    ] = None
+    names_prostate: Annotated[
+        bool, Field(strict=True, description="Metastases: the code names the prostate as primary")
+    ] = False
+    beside: Annotated[
+        tuple[CodeRef, ...],
+        Field(description="PSA: codes that may stand beside this one and do not contradict it"),
+    ] = ()
+
+    @model_validator(mode="after")
+    def _value_or_any(self) -> Self:
+        if self.value and self.any_value:
+            raise ValueError("value and any_value exclude each other")
+        return self
 
 
 #: The fields of :class:`Meaning` that are conditions.
@@ -81,10 +104,46 @@ Descendants = Annotated[
 ]
 
 
+_CATEGORY = re.compile(r"[A-Z][0-9]{2}")
+
+
 class ConceptCode(CodeRef, Meaning):
-    """A code of a concept."""
+    """A code of a concept.
+
+    ``system`` may be the name of a group of systems, and then stands for all of them. ``to``: the
+    last of a range of ICD-10 categories that begins with ``code``.
+    """
 
     descendants: Descendants = None
+    to: Annotated[
+        Text | None, Field(description="Last category of a range (C00 to C43); needs descendants")
+    ] = None
+
+    @model_validator(mode="after")
+    def _a_range(self) -> Self:
+        if self.to is None:
+            return self
+        if self.descendants is None:
+            raise ValueError("to needs descendants: prefix")
+        ends = (self.code, self.to)
+        if (
+            not all(map(_CATEGORY.fullmatch, ends))
+            or ends[0][0] != ends[1][0]
+            or ends
+            != (
+                min(ends),
+                max(ends),
+            )
+        ):
+            raise ValueError("a range is of categories of one letter, such as C00 to C43")
+        return self
+
+    def categories(self) -> tuple[str, ...]:
+        """Return the codes of the range; of an entry without a range, its only code."""
+        if self.to is None:
+            return (self.code,)
+        numbers = range(int(self.code[1:]), int(self.to[1:]) + 1)
+        return tuple(f"{self.code[0]}{number:02}" for number in numbers)
 
 
 class ConceptText(TextRef, Meaning):
@@ -97,9 +156,20 @@ class Concept(StrictModel):
     words: Text
     codes: tuple[ConceptCode, ...]
     texts: tuple[ConceptText, ...] = ()
+    contradicted_by: Annotated[
+        tuple[Text, ...],
+        Field(description="Systems of which any other code beside one of the concept excludes it"),
+    ] = ()
 
 
 class ConceptsFile(StrictModel):
+    """The concepts.
+
+    ``systems``: groups of code systems that are editions of one classification. Their codes are
+    compared without dots and in capitals, and an entry may name the group as its system.
+    """
+
+    systems: dict[Key, Annotated[tuple[Text, ...], Field(min_length=1)]]
     concepts: dict[Key, Concept]
 
 

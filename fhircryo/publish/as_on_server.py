@@ -20,6 +20,7 @@ _COMPARED = (
     "effectiveDateTime",
     "effectivePeriod",
     "valueQuantity",
+    "valueRange",
     "valueCodeableConcept",
     "valueInteger",
     "dataAbsentReason",
@@ -28,6 +29,10 @@ _COMPARED = (
     "derivedFrom",
     "component",
 )
+#: The lists whose order says nothing, so that a server may answer them in another one.
+_UNORDERED = frozenset({"partOf", "derivedFrom", "component"})
+#: The words after a time to event, by the code of its component ``event``.
+_EVENT_WORDS = {"Y": ", event", "N": ", censored"}
 
 
 @dataclass(frozen=True)
@@ -111,11 +116,14 @@ def subject_id(observation: Json) -> str:
 def digest(observation: Json, base: str) -> bytes:
     """A hash of what an Observation says.
 
-    It does not depend on the id, the version, the status and the spelling of numbers.
+    It does not depend on the id, the version, the status, the spelling of numbers and the order of
+    components and evidence.
 
     ``base``: the base URL of the server; absolute and relative references to it are the same.
     """
     content = {key: _canonical(observation[key], base) for key in _COMPARED if key in observation}
+    for key in _UNORDERED & content.keys():
+        content[key].sort(key=repr)
     return hashlib.blake2b(repr(content).encode(), digest_size=16).digest()
 
 
@@ -136,31 +144,54 @@ def _canonical(value: Any, base: str) -> Any:
 
 def name_of(observation: Json) -> str:
     """The name of an endpoint for people: its key, and its time point where it has one."""
-    words = [_code(observation.get("code"))]
-    for component in observation.get("component") or ():
-        if _code(component.get("code")) == ComponentKey.TIME_POINT:
-            words.append(_code(component.get("valueCodeableConcept")))
-    return " ".join(words)
+    words = (_code(observation.get("code")), _part_code(observation, ComponentKey.TIME_POINT))
+    return " ".join(filter(None, words))
 
 
 def value_of(observation: Json) -> str:
     """The value, date and status of an endpoint in a few words, for people to compare."""
+    period = observation.get("effectivePeriod")
+    if period:
+        when = f"{period.get('start', '')}..{period.get('end', '')}"
+    else:
+        when = observation.get("effectiveDateTime", "")
+    status = f"[{observation.get('status', '?')}]"
+    return " ".join(filter(None, (answer_of(observation), when, status)))
+
+
+def answer_of(observation: Json) -> str:
+    """The value of an endpoint, or why it is absent, in a few words; of a time also its event."""
     if "valueQuantity" in observation:
-        quantity = observation["valueQuantity"]
-        value = f"{quantity.get('value')} {quantity.get('unit', '')}"
+        value = _quantity_words(observation["valueQuantity"])
+    elif "valueRange" in observation:
+        found = observation["valueRange"]
+        low, high = (found.get(bound) or {} for bound in ("low", "high"))
+        value = f"{_number(low)}..{_quantity_words(high)}"
     elif "valueInteger" in observation:
         value = str(observation["valueInteger"])
     elif "valueCodeableConcept" in observation:
         value = _code(observation["valueCodeableConcept"])
     else:
         reasons = (observation.get("dataAbsentReason") or {}).get("coding") or [{}]
-        value = f"absent, {reasons[-1].get('code', '?')}"
-    period = observation.get("effectivePeriod")
-    if period:
-        when = f"{period.get('start', '')}..{period.get('end', '')}"
-    else:
-        when = observation.get("effectiveDateTime", "")
-    return " ".join(filter(None, (value, when, f"[{observation.get('status', '?')}]")))
+        return f"absent, {reasons[-1].get('code', '?')}"
+    return f"{value}{_EVENT_WORDS.get(_part_code(observation, ComponentKey.EVENT), '')}"
+
+
+def _quantity_words(quantity: Json) -> str:
+    words = f"{quantity.get('comparator', '')}{_number(quantity)} {quantity.get('unit', '')}"
+    return words.rstrip()
+
+
+def _number(quantity: Json) -> str:
+    return str(_canonical(quantity.get("value", "?"), ""))
+
+
+def _part_code(observation: Json, part: ComponentKey) -> str:
+    """The coded value of a component; empty where the endpoint has no such component."""
+    for component in observation.get("component") or ():
+        if _code(component.get("code")) == part:
+            return _code(component.get("valueCodeableConcept"))
+    return ""
 
 
 def _code(concept: Any) -> str:

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import msgspec
 
-from fhircryo.publish.as_on_server import digest, name_of, value_of
+from fhircryo.publish.as_on_server import answer_of, digest, name_of, value_of
 from fhircryo.publish.patient_output import PatientOutput, identifier_of
 from fhircryo.publish.published_endpoint import RETRACTED, PublishedByIdentifier, PublishedEndpoint
 from fhircryo.publish.shapes import OutObservation, plain
@@ -29,7 +29,8 @@ class Change(msgspec.Struct):
 
     ``published``: the endpoint that the target holds now, if it holds one. ``observation``: the
     endpoint as computed, in the form of the target; None for one that is retracted. ``status``: the
-    status that it gets. ``name``, ``before``, ``after``: for people.
+    status that it gets. ``name``, ``before``, ``after``: for people. ``answer``: the computed value
+    alone, or why it is absent.
     """
 
     action: Action
@@ -40,6 +41,7 @@ class Change(msgspec.Struct):
     published: PublishedEndpoint | None = None
     status: str = RETRACTED
     observation: OutObservation | None = None
+    answer: str = ""
 
 
 @dataclass
@@ -133,6 +135,7 @@ def _compared(
         published=published,
         status=status,
         observation=observation,
+        answer=answer_of(content),
     )
 
 

@@ -7,6 +7,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 from fhircryo.calendar import Span
+from fhircryo.endpoints.labels import label
 from fhircryo.endpoints.result import PART_UNITS, Absent, ComponentKey, Result, ResultComponent
 from fhircryo.endpoints.value_types import ValueForm
 from fhircryo.mapping.load import Mappings
@@ -21,6 +22,7 @@ from fhircryo.publish.shapes import (
     OutObservation,
     OutPeriod,
     OutQuantity,
+    OutRange,
     OutReference,
     number,
 )
@@ -39,8 +41,17 @@ DEVICE_ID = "fhircryo"
 _DERIVED_FROM = ("Observation/", "QuestionnaireResponse/")
 
 
+#: The UCUM units of the components that are quantities, by the component's code.
+_UNITS: dict[str, str] = {part.value: unit for part, unit in PART_UNITS.items()}
+
+
 def _is_derived_from(ref: str) -> bool:
     return ref.startswith(_DERIVED_FROM)
+
+
+def resource_of(ref: str) -> str:
+    """The reference to the resource that holds what ``ref`` names, such as a contained resource."""
+    return ref.partition("#")[0]
 
 
 class _Common:
@@ -93,15 +104,13 @@ class ObservationMaker:
         self._device = OutReference(f"Device/{DEVICE_ID}")
         self._common: dict[tuple[str, str, str], _Common] = {}
         self._values: dict[tuple[str, str], OutConcept] = {}
-        self._component_codes = {
-            part: OutConcept([OutCoding(f"{base}/CodeSystem/component", part.value)])
-            for part in ComponentKey
-        }
+        self._component_codes: dict[str, OutConcept] = {}
         self._yes_no = {
             True: OutConcept([OutCoding(YES_NO, "Y", "Yes")]),
             False: OutConcept([OutCoding(YES_NO, "N", "No")]),
         }
-        self._constants: dict[tuple[ComponentKey, bool | str], OutComponent] = {}
+        self._constants: dict[tuple[str, bool | str], OutComponent] = {}
+        self._instruments = {one.key: one.words for one in mappings.instruments}
         self._absent: dict[tuple[Absent, Reason], OutConcept] = {}
 
     def make(
@@ -144,9 +153,11 @@ class ObservationMaker:
             if result.components:
                 observation.component = [self._component(part) for part in result.components]
             if result.evidence:
-                refs = {
-                    source.ref: None for source in result.evidence if _is_derived_from(source.ref)
-                }
+                refs = dict.fromkeys(
+                    resource_of(source.ref)
+                    for source in result.evidence
+                    if _is_derived_from(source.ref)
+                )
                 if refs:
                     observation.derived_from = [OutReference(ref) for ref in refs]
             made.append(observation)
@@ -159,13 +170,19 @@ class ObservationMaker:
         except KeyError:
             coding = OutCoding(f"{self._base}/CodeSystem/endpoint", result.code)
             common = self._common[key] = _Common(
-                OutConcept([coding], result.endpoint.words),
+                OutConcept([coding], self._text(result)),
                 self._survey_category if result.instrument else self._category,
                 f"\x1e{result.code}\x1f{result.time_point}".encode(),
                 result.endpoint.value_type.form,
                 result.endpoint.value_type.unit,
             )
             return common
+
+    def _text(self, result: Result) -> str:
+        """The endpoint's name for people, with its instrument where it has one."""
+        words = label(result.endpoint, self._protocol)
+        instrument = self._instruments.get(result.instrument, result.instrument)
+        return f"{words}: {instrument}" if instrument else words
 
     def _set_value(self, observation: OutObservation, result: Result, common: _Common) -> None:
         value = result.value
@@ -177,7 +194,12 @@ class ObservationMaker:
         elif isinstance(value, str):
             observation.value_codeable_concept = self._grade(result.endpoint.scale, value)
         elif common.form is ValueForm.QUANTITY:
-            observation.value_quantity = _quantity(value, common.unit)
+            quantity = _quantity(value, common.unit, result.comparator)
+            if result.high is None:
+                observation.value_quantity = quantity
+            else:
+                high = _quantity(result.high, common.unit)
+                observation.value_range = OutRange(quantity, high)
         else:
             observation.value_integer = int(value)
 
@@ -207,22 +229,32 @@ class ObservationMaker:
         part = component.part
         if isinstance(value, bool | str):
             return self._constant(part, value)
-        made = OutComponent(self._component_codes[part])
+        made = OutComponent(self._component_code(part))
+        unit = _UNITS.get(part)
         if isinstance(value, Span):
             _set_days(made, value)
-        elif part in PART_UNITS:
-            made.value_quantity = _quantity(value, PART_UNITS[part])
+        elif unit is not None:
+            made.value_quantity = _quantity(value, unit, component.comparator)
         else:
             made.value_integer = int(value)
         return made
 
-    def _constant(self, part: ComponentKey, value: bool | str) -> OutComponent:
+    def _component_code(self, part: str) -> OutConcept:
+        """The code of a component: a ``ComponentKey``, or an instrument's mark."""
+        try:
+            return self._component_codes[part]
+        except KeyError:
+            made = OutConcept([OutCoding(f"{self._base}/CodeSystem/component", str(part))])
+            self._component_codes[part] = made
+            return made
+
+    def _constant(self, part: str, value: bool | str) -> OutComponent:
         """A component that many Observations share."""
         key = (part, value)
         try:
             return self._constants[key]
         except KeyError:
-            made = OutComponent(self._component_codes[part])
+            made = OutComponent(self._component_code(part))
             if isinstance(value, bool):
                 made.value_codeable_concept = self._yes_no[value]
             else:
@@ -253,10 +285,13 @@ def _period(start: date, end: date | None) -> OutPeriod:
     return OutPeriod(start.isoformat(), end.isoformat() if end is not None else None)
 
 
-def _quantity(value: int | Decimal | Fraction, unit: str) -> OutQuantity:
-    return OutQuantity(value if type(value) is int else number(value), unit, UCUM, unit)
+def _quantity(value: int | Decimal | Fraction, unit: str, comparator: str = "") -> OutQuantity:
+    plain = value if type(value) is int else number(value)
+    return OutQuantity(plain, unit, UCUM, unit, comparator or None)
 
 
 def references(result: Result) -> list[str]:
     """The evidence that the Provenance names because an Observation cannot derive from it."""
-    return [source.ref for source in result.evidence if not _is_derived_from(source.ref)]
+    return [
+        resource_of(source.ref) for source in result.evidence if not _is_derived_from(source.ref)
+    ]

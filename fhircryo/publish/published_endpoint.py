@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from fhircryo.fhir.search import Params, Searcher
-from fhircryo.publish.as_on_server import digest, name_of, subject_id, value_of
+from fhircryo.publish.as_on_server import answer_of, digest, name_of, subject_id, value_of
 from fhircryo.publish.origin import Origin
 from fhircryo.publish.shapes import DECODER, Json
 
@@ -20,7 +20,8 @@ class PublishedEndpoint(msgspec.Struct, frozen=True):
     """An endpoint that a target holds: its id, version and status, and a hash of its content.
 
     ``patient``: the id of the patient that its subject names. ``ours``: whether it is of the run's
-    own source and protocol. ``name``, ``value``: for people.
+    own source and protocol. ``name``, ``value``: for people. ``answer``: the value alone, or why it
+    is absent.
     """
 
     identifier: str
@@ -32,6 +33,7 @@ class PublishedEndpoint(msgspec.Struct, frozen=True):
     ours: bool
     name: str
     value: str
+    answer: str = ""
 
 
 #: The endpoints of a target by identifier; where there is more than one, they are duplicates.
@@ -102,6 +104,7 @@ def _endpoint(resource: Json, origin: Origin, base: str) -> PublishedEndpoint | 
         ours=_is_of(resource, meta, origin),
         name=name_of(resource),
         value=value_of(resource),
+        answer=answer_of(resource),
     )
 
 

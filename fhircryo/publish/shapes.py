@@ -50,6 +50,12 @@ class OutQuantity(_Element):
     unit: str
     system: str = ""
     code: str = ""
+    comparator: str | None = None
+
+
+class OutRange(_Element):
+    low: OutQuantity
+    high: OutQuantity
 
 
 class OutCoding(_Element):
@@ -90,6 +96,7 @@ class OutObservation(_Element, tag_field="resourceType", tag="Observation"):
     effective_date_time: str | None = None
     effective_period: OutPeriod | None = None
     value_quantity: OutQuantity | None = None
+    value_range: OutRange | None = None
     value_codeable_concept: OutConcept | None = None
     value_integer: int | None = None
     data_absent_reason: OutConcept | None = None

@@ -86,7 +86,7 @@ def read_opened(
     lacking = lacking_of(
         collected,
         config.settings.complete_types,
-        medications_matter=config.medications_matter,
+        deaths_complete=config.settings.vital_status_complete,
     )
     return ReadResult(source.name, source.server, collected, records, lacking)
 

@@ -101,14 +101,6 @@ class RunConfig:
             progress=progress,
         )
 
-    @property
-    def medications_matter(self) -> bool:
-        """Whether an endpoint rests on there being no salvage therapy by medication.
-
-        Where the protocol only reports salvage therapy, none does.
-        """
-        return self.protocol.salvage_therapy != "report"
-
     @cached_property
     def origin(self) -> Origin:
         """The source, protocol and cut-off date that all published resources have in common."""

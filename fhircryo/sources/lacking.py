@@ -8,20 +8,22 @@ from fhircryo.sources.source import Collected
 
 
 def lacking_of(
-    collected: Collected, complete_types: Iterable[str], *, medications_matter: bool
+    collected: Collected, complete_types: Iterable[str], *, deaths_complete: bool
 ) -> Lacking:
     """What the whole source does not hold and the site does not declare complete either.
 
     ``complete_types``: the types that a site keeps completely, though there is no such resource.
-    ``medications_matter``: whether an endpoint rests on there being no salvage therapy.
+    ``deaths_complete``: the source knows of every death, as the site declares; otherwise a patient
+    without a recorded death may have died.
     """
     present = collected.present.union(complete_types)
     absent = {evidence for evidence, kinds in lacked_types().items() if present.isdisjoint(kinds)}
     return Lacking(
         conditions=LackedEvidence.CONDITIONS in absent,
         adverse_events=LackedEvidence.ADVERSE_EVENTS in absent,
-        medications=medications_matter and LackedEvidence.MEDICATIONS in absent,
+        medications=LackedEvidence.MEDICATIONS in absent,
         graded=collected.graded,
+        deaths=not deaths_complete,
     )
 
 

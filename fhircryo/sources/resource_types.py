@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from fhircryo.mapping.concepts import GRADINGS, SCORE
+from fhircryo.record.items import CharacteristicKind
 
 
 class LackedEvidence(StrEnum):
@@ -75,7 +76,18 @@ RESOURCE_TYPES = (
     ResourceType(
         "Observation",
         _BY_PATIENT,
-        concepts=("psa", "psa-not-convertible", "disease-status", *GRADINGS, SCORE),
+        concepts=(
+            "psa",
+            "psa-not-convertible",
+            "metastasis-finding",
+            "nodal-recurrence-finding",
+            "local-recurrence-finding",
+            "progression-finding",
+            "cause-of-death",
+            *CharacteristicKind,
+            *GRADINGS,
+            SCORE,
+        ),
         without="PSA results cannot be read",
         code_elements=("code",),
         date_elements=("effective_date_time", "effective_instant", "effective_period"),
@@ -111,7 +123,7 @@ RESOURCE_TYPES = (
             _BY_PATIENT,
             optional=True,
             lacked=LackedEvidence.MEDICATIONS,
-            without="hormone therapy is not read, and " + _LACKING,
+            without="salvage therapy by medication is not read, and " + _LACKING,
             code_elements=("medication_codeable_concept",),
             date_elements=_MEDICATION_DATES[name],
         )

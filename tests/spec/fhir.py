@@ -22,14 +22,31 @@ LOINC = "http://loinc.org"
 CPT = "http://www.ama-assn.org/go/cpt"
 UCUM = "http://unitsofmeasure.org"
 ATC = "http://www.whocc.no/atc"
+ICD = "http://hl7.org/fhir/sid/icd-10"
+NCIT = "http://ncicb.nci.nih.gov/xml/owl/EVS/Thesaurus.owl"
+CAUSALITY = "http://terminology.hl7.org/CodeSystem/adverse-event-causality-assess"
 ORDINAL = "http://hl7.org/fhir/StructureDefinition/ordinalValue"
+ITEM_WEIGHT = "http://hl7.org/fhir/StructureDefinition/itemWeight"
+#: The primary cancer of a Condition: mCODE STU2 and later, and mCODE STU1.
+RELATED = {
+    "primary": "http://hl7.org/fhir/StructureDefinition/condition-related",
+    "primary-stu": (
+        "http://hl7.org/fhir/us/mcode/StructureDefinition/mcode-related-primary-cancer-condition"
+    ),
+}
+DATA_ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 AE_GRADE = "http://hl7.org/fhir/uv/ae-research-ig/StructureDefinition/ae-grade"
 
-#: Names of codes: system and code.
+#: Names of codes: system and code. A code of ICD-10 needs no name: ``C79.5``.
 CODES = {
     "cpt": (CPT, "55873"),
     "cryotherapy": (SNOMED, "26782000"),
     "metastasis": (SNOMED, "314994000"),
+    "bone-metastasis": (SNOMED, "94222008"),
+    "nodal-recurrence": (ICD, "C77.5"),
+    "unclear-site": (ICD, "C77.9"),
+    "prostate-cancer": (ICD, "C61"),
+    "other-malignancy": (ICD, "C18.7"),
     "local-recurrence": (f"{BASE}/CodeSystem/concept", "local-recurrence"),
     "worsened": (SNOMED, "271299001"),
     "stable": (SNOMED, "359746009"),
@@ -38,6 +55,15 @@ CODES = {
     "partially-successful": (SNOMED, "385670004"),
     "unsuccessful": (SNOMED, "385671000"),
     "prostate": (SNOMED, "41216001"),
+    "unknown-cause": ("http://terminology.hl7.org/CodeSystem/v3-NullFlavor", "UNK"),
+    "unknown": (SNOMED, "261665006"),
+    "not-related": (NCIT, "C53256"),
+    "unlikely-related": (NCIT, "C53257"),
+    "unlikely": (CAUSALITY, "unlikely"),
+    "possible": (CAUSALITY, "possible"),
+    "hormone": (ATC, "L02AE02"),
+    "systemic": (ATC, "L01CD02"),
+    "local": (SNOMED, "26294005"),
     "leuprorelin": (ATC, "L02AE02"),
     "antiandrogen": (ATC, "L02BB"),
     "paracetamol": (ATC, "N02BE01"),
@@ -49,6 +75,11 @@ CODES = {
     "ipss-qol": (LOINC, "81090-3"),
     "eq-vas": (SNOMED, "736535009"),
     "clavien-grading": (SNOMED, "789279006"),
+    "disease-status": (LOINC, "97509-4"),
+    "distant-metastasis": (SNOMED, "385421009"),
+    "cm-category": (LOINC, "21907-1"),
+    "pm-category": (LOINC, "21901-4"),
+    "course": (SNOMED, "396432002"),
 }
 SCALES = {
     "clavien": f"{BASE}/CodeSystem/clavien-dindo",
@@ -102,7 +133,23 @@ def named(table: Mapping[str, Any], name: str, what: str, add: str) -> Any:
         raise TableError(f"{name!r}: no such {what}; add it to {add}. Known: {known}") from None
 
 
-INSTRUMENTS = Path(__file__).parents[2] / "mappings" / "instruments"
+MAPPINGS = Path(__file__).parents[2] / "mappings"
+INSTRUMENTS = MAPPINGS / "instruments"
+
+
+@cache
+def shipped_code(name: str) -> str:
+    """The first shipped code of a concept, as ``system|code``."""
+    content = yaml.safe_load((MAPPINGS / "concepts.yaml").read_text("utf-8"))["concepts"]
+    first = named(content, name, "concept", "mappings/concepts.yaml")["codes"][0]
+    return f"{first['system'].replace('{base}', BASE)}|{first['code']}"
+
+
+@cache
+def shipped_marks() -> frozenset[str]:
+    """The keys of the marks of all shipped instruments."""
+    read = [yaml.safe_load(path.read_text("utf-8")) for path in INSTRUMENTS.glob("*.yaml")]
+    return frozenset(mark["key"] for one in read for mark in one["instrument"].get("marks", ()))
 
 
 @cache
@@ -191,10 +238,28 @@ def concept(name: str, *more: str) -> dict[str, Any]:
     codings = []
     for one in (name, *more):
         system, bar, code = one.rpartition("|")
-        if not bar:
+        if re.fullmatch(r"[A-Z]\d\d(\.\w+)?", one):
+            system = ICD
+        elif not bar:
             system, code = named(CODES, one, "code", "CODES in tests/spec/fhir.py")
         codings.append({"system": system, "code": code} if system else {"code": code})
     return {"coding": codings}
+
+
+def concepts(names: str) -> dict[str, Any]:
+    """A CodeableConcept of one code or several, ``a,b``; see ``concept``."""
+    return concept(names) if names.startswith("text:") else concept(*names.split(","))
+
+
+def absent_reason(code: str) -> dict[str, Any]:
+    """A dataAbsentReason."""
+    system = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
+    return {"coding": [{"system": system, "code": code}]}
+
+
+def referred(type_: str, names: Iterable[str]) -> list[dict[str, str]]:
+    """References to resources, by ``Type/id`` or by the id of one of the usual type."""
+    return [{"reference": one if "/" in one else f"{type_}/{one}"} for one in names]
 
 
 def subject(line: Line) -> dict[str, str]:
@@ -241,14 +306,15 @@ def psa(text: str, number: int) -> Resource:
     VALUE: a number with its comparator, ``str:...`` for a valueString, ``int:...`` for a
     valueInteger, ``-`` for none. ``at=instant|period``: the element that holds the date.
     ``specimen=``: as shown; ``contained=``: the type of one that is contained; ``method=``,
-    ``category=``, ``site=``: codes.
+    ``category=``, ``site=``: codes. ``inside=CODE``: the result is a component of an Observation of
+    that code.
     """
     line = Line(text)
     resource: Resource = {"resourceType": "Observation", "id": line.get("id", chr(97 + number))}
     set_conditions(line, resource)
     updated(line, resource)
     resource["status"] = line.flag(OBSERVATION_STATUSES, "final")
-    resource["code"] = concept(*(line.get("code", f"{LOINC}|2857-1") or "").split(","))
+    resource["code"] = concepts(line.get("code", f"{LOINC}|2857-1") or "")
     resource["subject"] = subject(line)
     when, value = line.next(), line.next()
     dated(resource, when, line.get("at", "dateTime"))
@@ -265,10 +331,23 @@ def psa(text: str, number: int) -> Resource:
         resource["valueQuantity"] = quantity("" if value == "?" else value, unit, system)
     absent = line.get("absent")
     if absent:
-        system = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
-        resource["dataAbsentReason"] = {"coding": [{"system": system, "code": absent}]}
+        resource["dataAbsentReason"] = absent_reason(absent)
+    inside = line.get("inside")
+    if inside:
+        _move_into_component(resource, inside)
     line.done()
     return resource
+
+
+def _move_into_component(resource: Resource, code: str) -> None:
+    """Make the code and value of an Observation a component; its own code becomes ``code``."""
+    component = {
+        name: resource.pop(name)
+        for name in ("code", "valueQuantity", "valueString", "valueInteger", "dataAbsentReason")
+        if name in resource
+    }
+    resource["code"] = concept(code)
+    resource["component"] = [component]
 
 
 def set_conditions(line: Line, resource: Resource) -> None:
@@ -303,11 +382,22 @@ def score(text: str, number: int) -> Resource:
     return resource
 
 
+def period(text: str) -> dict[str, str]:
+    """A Period: ``a..b``, ``a..``, ``..b``."""
+    start, _, end = text.partition("..")
+    return {name: moment(when) for name, when in (("start", start), ("end", end)) if when}
+
+
 def dated(resource: Resource, when: str, at: str | None) -> None:
-    """Put the effective date into the element named by ``at``; ``-`` is no date."""
+    """Put the effective date into the element named by ``at``; ``-`` is no date.
+
+    ``a..b`` is a period, ``a..`` one without an end.
+    """
     if when == "-":
         return
-    if at == "dateTime":
+    if ".." in when:
+        resource["effectivePeriod"] = period(when)
+    elif at == "dateTime":
         resource["effectiveDateTime"] = moment(when)
     elif at == "instant":
         resource["effectiveInstant"] = moment(when)
@@ -323,19 +413,27 @@ def dated(resource: Resource, when: str, at: str | None) -> None:
 
 
 def condition(text: str, number: int) -> Resource:
-    """``CODE [onset=] [onset-start=] [recorded=] [status=] [clinical=]``; ids c1, c2 ..."""
+    """``CODE [onset=] [onset-start=] [recorded=] [status=] [clinical=]``; ids c1, c2 ...
+
+    CODE: one or several, ``a,b``. ``status=text:...``: words; ``status=absent``: only the reason
+    for which there is none; ``status=SYSTEM|CODE``: as shown. ``primary=ID``: the Condition that it
+    names as its primary cancer (``primary-stu``: as mCODE STU1 did).
+    """
     line = Line(text)
     resource: Resource = {"resourceType": "Condition", "id": line.get("id", f"c{number + 1}")}
     updated(line, resource)
+    for name, url in RELATED.items():
+        for one in referred("Condition", line.all(name)):
+            extension = {"url": url, "valueReference": one}
+            resource.setdefault("extension", []).append(extension)
     status = line.get("status")
     if status:
-        system = "http://terminology.hl7.org/CodeSystem/condition-ver-status"
-        resource["verificationStatus"] = {"coding": [{"system": system, "code": status}]}
+        resource["verificationStatus"] = verification(status)
     clinical = line.get("clinical")
     if clinical:
         system = "http://terminology.hl7.org/CodeSystem/condition-clinical"
         resource["clinicalStatus"] = {"coding": [{"system": system, "code": clinical}]}
-    resource["code"] = concept(line.next())
+    resource["code"] = concepts(line.next())
     resource["subject"] = subject(line)
     onset, start, words = line.get("onset"), line.get("onset-start"), line.get("onset-words")
     if onset:
@@ -351,19 +449,84 @@ def condition(text: str, number: int) -> Resource:
     return resource
 
 
-def progression(text: str, number: int) -> Resource:
-    """``DATE [VALUE] [STATUS]``: a disease status, worsened by default; ids s1, s2 ..."""
+def verification(status: str) -> dict[str, Any]:
+    """A verificationStatus: a code, ``text:...``, ``system|code``, or ``absent``."""
+    if status == "absent":
+        return {"extension": [{"url": DATA_ABSENT, "valueCode": "unknown"}]}
+    if status.startswith("text:") or "|" in status:
+        return concept(status)
+    return concept(f"http://terminology.hl7.org/CodeSystem/condition-ver-status|{status}")
+
+
+def finding(text: str, number: int) -> Resource:
+    """``DATE CODE [VALUE] [STATUS]``: an Observation that may state an event; ids f1, f2 ...
+
+    VALUE: a code, ``text:...``, ``string:...``, or none. ``component=CODE,VALUE``: any number of
+    them, VALUE as before or ``none``. ``focus=ID``: a Condition. ``absent=``: a dataAbsentReason.
+    ``site=``: the body site. ``at=``: as of a PSA.
+    """
     line = Line(text)
-    resource: Resource = {"resourceType": "Observation", "id": line.get("id", f"s{number + 1}")}
+    resource: Resource = {"resourceType": "Observation", "id": line.get("id", f"f{number + 1}")}
+    updated(line, resource)
     resource["status"] = line.flag(OBSERVATION_STATUSES, "final")
-    resource["code"] = concept(f"{LOINC}|97509-4")
     resource["subject"] = subject(line)
     dated(resource, line.next(), line.get("at", "dateTime"))
-    value = line.next("worsened")
+    resource["code"] = concepts(line.next())
+    value = line.next("none")
     if value != "none":
-        resource["valueCodeableConcept"] = concept(value)
+        resource.update(stated(value))
+    put_components(line, resource)
+    focus, site, absent = line.all("focus"), line.get("site"), line.get("absent")
+    if focus:
+        resource["focus"] = referred("Condition", focus)
+    if site:
+        resource["bodySite"] = concept(site)
+    if absent:
+        resource["dataAbsentReason"] = absent_reason(absent)
     line.done()
     return resource
+
+
+def put_components(line: Line, resource: Resource) -> None:
+    """Put the components of a line, ``component=CODE,VALUE``, into an Observation."""
+    for given in line.all("component"):
+        code, _, value = given.partition(",")
+        component = {"code": concept(code), **({} if value == "none" else stated(value))}
+        resource.setdefault("component", []).append(component)
+
+
+def progression(text: str, number: int) -> Resource:
+    """``DATE [VALUE] [STATUS] [focus=]``: a disease status, worsened by default; ids s1, s2 ..."""
+    when, _, rest = text.partition(" ")
+    statuses = OBSERVATION_STATUSES
+    if not rest or rest.split()[0] in statuses or "=" in rest.split()[0]:
+        rest = f"worsened {rest}"
+    made = finding(f"{when} disease-status {rest}", number)
+    return made if "id=" in rest else made | {"id": f"s{number + 1}"}
+
+
+def cause(text: str, number: int) -> Resource:
+    """``DATE VALUE [STATUS]``: a cause of death as an Observation; ids d1, d2 ...
+
+    VALUE: as that of a finding.
+    """
+    when, _, rest = text.partition(" ")
+    made = finding(f"{when} {LOINC}|69453-9 {rest}", number)
+    return made if "id=" in rest else made | {"id": f"d{number + 1}"}
+
+
+def characteristic(text: str, number: int) -> Resource:
+    """``DATE CONCEPT VALUE [STATUS]``: an Observation of a baseline characteristic; ids m1, m2 ...
+
+    CONCEPT: its first shipped code is used (``isup-grade-group``, ``gleason-score``,
+    ``clinical-t-category``, ``prostate-volume``), or ``system|code``. VALUE: as that of a finding,
+    or ``quantity:NUMBER:UNIT``, ``integer:NUMBER``.
+    """
+    when, _, rest = text.partition(" ")
+    name, _, more = rest.partition(" ")
+    code = name if "|" in name else shipped_code(name)
+    made = finding(f"{when} {code} {more}", number)
+    return made if "id=" in rest else made | {"id": f"m{number + 1}"}
 
 
 # --- complications -------------------------------------------------------------------------------
@@ -379,11 +542,14 @@ def grade_coding(scale: str, grade: str) -> dict[str, str]:
 
 
 def adverse_event(text: str, number: int) -> Resource:
-    """``[DATE] [clavien=GRADE@PLACE] [sir=] [ctcae=] [sct=] [suspect=ID]``; ids ae1, ae2 ...
+    """``[DATE] [clavien=GRADE@PLACE] [sir=] [ctcae=] [sct=] [suspect=]``; ids ae1, ae2 ...
 
     PLACE: ``grade`` (the extension, default), ``severity``, ``event``, ``seriousness``,
     ``category``. ``actuality=none`` leaves that element out. ``event=``: the event's code, or
     ``text:...``. ``extension=URL,integer:3``: another extension; ``string:``, ``code:`` as well.
+    ``suspect=ID``: a Procedure, or ``Type/id``; ``suspect=ID@CODE@CODE``: with its assessments of
+    causality (``not-related``, ``unlikely-related``, ``unlikely``, ``possible``). ``detected=``,
+    ``recorded=``: other dates. ``outcome=fatal``: a code of the outcome.
     """
     line = Line(text)
     resource: Resource = {"resourceType": "AdverseEvent", "id": line.get("id", f"ae{number + 1}")}
@@ -391,11 +557,16 @@ def adverse_event(text: str, number: int) -> Resource:
     if actuality != "none":
         resource["actuality"] = actuality
     resource["subject"] = subject(line)
-    when, detected = line.next("-"), line.get("detected")
+    when, outcome = line.next("-"), line.get("outcome")
     if when != "-":
         resource["date"] = moment(when)
-    if detected:
-        resource["detected"] = moment(detected)
+    for name, element in (("detected", "detected"), ("recorded", "recordedDate")):
+        given_date = line.get(name)
+        if given_date:
+            resource[element] = moment(given_date)
+    if outcome:
+        system = "http://terminology.hl7.org/CodeSystem/adverse-event-outcome"
+        resource["outcome"] = {"coding": [{"system": system, "code": outcome}]}
     for scale in SCALES:
         for given in line.all(scale):
             grade, _, place = given.partition("@")
@@ -408,23 +579,30 @@ def adverse_event(text: str, number: int) -> Resource:
         resource.setdefault("extension", []).append({"url": url, **stated(value)})
     suspects = line.all("suspect")
     if suspects:
-        resource["suspectEntity"] = [
-            {"instance": {"reference": one if "/" in one else f"Procedure/{one}"}}
-            for one in suspects
-        ]
+        resource["suspectEntity"] = [suspected(*one.split("@")) for one in suspects]
     line.done()
     return resource
 
 
+def suspected(name: str, *assessments: str) -> Resource:
+    """A suspectEntity with its assessments of causality."""
+    entity: Resource = {"instance": referred("Procedure", [name])[0]}
+    if assessments:
+        entity["causality"] = [{"assessment": concept(one)} for one in assessments]
+    return entity
+
+
 def stated(value: str) -> Resource:
-    """A value that states a grade: ``integer:3``, ``string:3b``, ``code:3``; else a concept."""
+    """A value: ``integer:3``, ``string:3b``, ``code:3``, ``quantity:3[:UNIT]``; else a concept."""
     kind, colon, word = value.partition(":")
     if colon and kind == "integer":
         return {"valueInteger": int(word)}
     if colon and kind in ("string", "code"):
         return {f"value{kind.capitalize()}": word}
     if colon and kind == "quantity":
-        return {"valueQuantity": {"value": Decimal(word)}}
+        amount, _, unit = word.partition(":")
+        known = {"unit": unit, "system": UCUM, "code": unit} if unit else {}
+        return {"valueQuantity": {"value": Decimal(amount)} | known}
     return {"valueCodeableConcept": concept(value)}
 
 
@@ -460,10 +638,7 @@ def grading(text: str, number: int) -> Resource:
     dated(resource, line.next(), "dateTime")
     given = line.next()
     own, colon, grade = given.rpartition(":")
-    for one in line.all("component"):
-        code, _, value = one.partition(",")
-        component = {"code": concept(code), **stated(value)}
-        resource.setdefault("component", []).append(component)
+    put_components(line, resource)
     if given.startswith("as:"):
         resource.update(stated(given[3:]))
     elif grade != "none":
@@ -495,11 +670,16 @@ def answer_as(kind: str, value: str) -> dict[str, Any]:
     if kind == "code":
         return {"valueCoding": {"code": value}}
     coding: dict[str, Any] = {"system": "http://example.org/answers", "code": f"answer-{value}"}
-    if kind == "ordinal":
-        coding["extension"] = [{"url": ORDINAL, "valueDecimal": int(value)}]
+    answer: dict[str, Any] = {"valueCoding": coding}
+    if kind in ("ordinal", "weight"):
+        url = ORDINAL if kind == "ordinal" else ITEM_WEIGHT
+        coding["extension"] = [{"url": url, "valueDecimal": int(value)}]
+    elif kind in ("answer-ordinal", "answer-weight"):
+        url = ORDINAL if kind == "answer-ordinal" else ITEM_WEIGHT
+        answer["extension"] = [{"url": url, "valueDecimal": int(value)}]
     elif kind != "coding":
         raise TableError(f"no such answer: {kind}")
-    return {"valueCoding": coding}
+    return answer
 
 
 def answers(text: str, links: list[str], kind: str) -> list[dict[str, Any]]:
@@ -522,7 +702,8 @@ def response(text: str, number: int) -> Resource:
 
     ``total=``: the instrument's total item. ``twice=LINK:VALUE``: that item once more.
     ``nest=item|answer``: items below another item, or below its answer. ``as=``: kind of answer.
-    ``canonical=``: the whole canonical. ``links=``: other linkIds than ours; ``sum=``: that of the
+    ``canonical=``: the whole canonical; ``contained=URL``: ``#q``, a contained Questionnaire of
+    that canonical. ``links=``: other linkIds than ours; ``sum=``: that of the
     total. An answer ``code:X`` is a coding without system.
     """
     line = Line(text)
@@ -531,6 +712,10 @@ def response(text: str, number: int) -> Resource:
     updated(line, resource)
     when, instrument = line.next(), line.next()
     canonical = line.get("canonical", f"{BASE}/Questionnaire/{instrument}")
+    inside = line.get("contained")
+    if inside:
+        contained = {"resourceType": "Questionnaire", "id": "q", "url": inside, "status": "active"}
+        resource["contained"], canonical = [contained], "#q"
     if canonical:
         resource["questionnaire"] = canonical
     statuses = ("in-progress", "completed", "amended", "entered-in-error", "stopped")
@@ -566,11 +751,13 @@ def response(text: str, number: int) -> Resource:
 
 
 def procedure(text: str, number: int) -> Resource:
-    """``DATE [CODE] [STATUS] [outcome=] [site=] [end=]``; ids x1, x2 ...
+    """``DATE [CODE] [STATUS] [outcome=] [site=] [part-of=ID]``; ids x1, x2 ...
 
     CODE: ``cpt`` (default), ``cryotherapy`` (give ``site=prostate``), ``system|code`` or
     ``text:...``.
-    ``at=period``: performedPeriod.start; ``at=string``: words. ``text=``: text beside the code.
+    ``a..b``, ``a..``: performedPeriod; ``at=period``: its start, ``at=end``: its end;
+    ``at=string``: words. ``text=``: text beside the code. ``part-of=``: the session. ``modality=``:
+    mCODE's radiotherapy modality.
     """
     line = Line(text)
     resource: Resource = {"resourceType": "Procedure", "id": line.get("id", f"x{number + 1}")}
@@ -579,14 +766,20 @@ def procedure(text: str, number: int) -> Resource:
     resource["subject"] = subject(line)
     when, at = line.next(), line.get("at", "dateTime")
     resource["code"] = concept(line.next("cpt"))
-    if when != "-" and at == "dateTime":
+    if ".." in when:
+        resource["performedPeriod"] = period(when)
+    elif when != "-" and at == "dateTime":
         resource["performedDateTime"] = moment(when)
     elif when != "-" and at in ("period", "end"):
         resource["performedPeriod"] = {"start" if at == "period" else "end": moment(when)}
     elif when != "-":
         resource["performedString"] = when
     outcome, site, category = line.get("outcome"), line.get("site"), line.get("category")
-    beside = line.get("text")
+    beside, session, modality = line.get("text"), line.all("part-of"), line.get("modality")
+    if session:
+        resource["partOf"] = referred("Procedure", session)
+    if modality:
+        resource["extension"] = [modality_extension(modality)]
     if beside:
         resource["code"]["text"] = beside
     if category:
@@ -597,6 +790,13 @@ def procedure(text: str, number: int) -> Resource:
         resource["bodySite"] = [concept(site)]
     line.done()
     return resource
+
+
+def modality_extension(code: str) -> Resource:
+    """mCODE's extension of a course of radiotherapy with its modality."""
+    base = "http://hl7.org/fhir/us/mcode/StructureDefinition/mcode-radiotherapy-modality"
+    modality = {"url": base, "valueCodeableConcept": concept(code)}
+    return {"url": f"{base}-and-technique", "extension": [modality]}
 
 
 # --- salvage therapy -----------------------------------------------------------------------------
@@ -623,7 +823,10 @@ _TYPES = {
 
 
 def therapy(text: str, number: int) -> Resource:
-    """``TYPE DATE CODE [STATUS] [intent=] [at=period]``; ids t1, t2 ...
+    """``TYPE DATE CODE [STATUS] [intent=] [at=period] [bounds=]``; ids t1, t2 ...
+
+    DATE: ``a..b`` is a period; of a request, the date and its boundsPeriod. ``bounds=a..b``: the
+    boundsPeriod of a request, or ``..b``.
 
     TYPE: ``request``, ``statement``, ``administration``, or ``procedure`` with what that takes.
     CODE: a name or ``system|code``; ``ref:Type/id`` a reference; ``in:NAME`` a contained
@@ -645,8 +848,13 @@ def therapy(text: str, number: int) -> Resource:
         resource["intent"] = line.get("intent", "order")
         if line.flag({"not-to-be-given"}, ""):
             resource["doNotPerform"] = True
-        if when != "-":
-            resource["authoredOn"] = moment(when)
+        start, dots, _ = when.partition("..")
+        if start != "-":
+            resource["authoredOn"] = moment(start)
+        bounds = line.get("bounds", when if dots else None)
+        if bounds:
+            timing = {"repeat": {"boundsPeriod": period(bounds)}}
+            resource["dosageInstruction"] = [{"timing": timing}]
     else:
         dated(resource, when, at)
     line.done()
@@ -677,6 +885,9 @@ SHORTHANDS: dict[str, Callable[[str, int], Resource]] = {
     "psa": psa,
     "conditions": condition,
     "progression": progression,
+    "findings": finding,
+    "causes": cause,
+    "measures": characteristic,
     "adverse_events": adverse_event,
     "gradings": grading,
     "responses": response,

@@ -1,10 +1,10 @@
 """Compares what was published with a row of the tables, in the short words of the tables.
 
-A result is a value (``Y``, ``N``, ``0.4``, ``IIIb``, ``none``, ``305 event``, or ``absent CODE
-REASON``), and after it, in any order, what else is to be checked: a date, a period ``a..b``
-(``a..`` without an end), ``[final]``, ``name=value`` for a component (``-``: there is none),
-``index=ID`` for the procedure that the result is part of, ``protocol=ID``. ``-`` alone: nothing was
-published.
+A result is a value (``Y``, ``N``, ``0.4``, ``<1``, ``IIIb``, ``none``, ``305 event``,
+``143..235 d event`` for an interval, or ``absent CODE REASON``), and after it, in any order, what
+else is to be checked: a date, a period ``a..b`` (``a..`` without an end), ``[final]``,
+``name=value`` for a component (``-``: there is none), ``index=ID`` for the procedure that the
+result is part of, ``protocol=ID``. ``-`` alone: nothing was published.
 """
 
 import re
@@ -16,13 +16,13 @@ from fhircryo.endpoints.result import ComponentKey
 from fhircryo.record.items import Reason
 from fhircryo.runs.in_memory import Outcome
 
-from .fhir import BASE, CLAVIEN_SNOMED, SNOMED, UCUM
+from .fhir import BASE, CLAVIEN_SNOMED, SNOMED, UCUM, shipped_marks
 
 YES_NO = "http://terminology.hl7.org/CodeSystem/v2-0136"
 ABSENT = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 ABSENT_CODES = ("unknown", "temp-unknown", "not-applicable")
 SCALES = {"clavien-dindo", "sir-2003", "ctcae-grade"}
-COMPONENTS = {str(part) for part in ComponentKey}
+COMPONENTS = {str(part) for part in ComponentKey} | shipped_marks() | {"no-intercourse"}
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(\.\.(\d{4}-\d\d-\d\d)?)?")
 _STATUS = re.compile(r"\[(final|preliminary)]")
 
@@ -56,10 +56,20 @@ def grade(concept: dict[str, Any]) -> str | None:
     return None
 
 
+def range_words(given: dict[str, Any]) -> str:
+    """A range of whole days, ``143..235 d``."""
+    for bound in (given["low"], given["high"]):
+        assert (bound["system"], bound["code"]) == (UCUM, "d"), f"a range in {bound}"
+    return f"{number(given['low']['value'])}..{number(given['high']['value'])} d"
+
+
 def value_of(element: dict[str, Any]) -> str | None:
     """The value of an Observation or of a component, in words; None if it has none."""
     if "valueQuantity" in element:
-        return number(element["valueQuantity"]["value"])
+        quantity = element["valueQuantity"]
+        return quantity.get("comparator", "") + number(quantity["value"])
+    if "valueRange" in element:
+        return range_words(element["valueRange"])
     if "valueInteger" in element:
         return number(element["valueInteger"])
     if "valueDateTime" in element:
@@ -136,7 +146,8 @@ def main_words(observation: dict[str, Any]) -> str:
     if "event" in components(observation):
         words = {"Y": "event", "N": "censored"}
         value = f"{value} {words[components(observation)['event'] or '']}"
-    assert unit_of(observation) == unit, f"{key}: unit {unit_of(observation)}, not {unit}"
+    if "valueRange" not in observation:
+        assert unit_of(observation) == unit, f"{key}: unit {unit_of(observation)}, not {unit}"
     return value
 
 
@@ -147,6 +158,8 @@ def _split(expected: str) -> tuple[str, list[str]]:
         if len(words) < 3 or words[1] not in ABSENT_CODES:
             raise MeaningError(f"{expected!r}: absent CODE REASON")
         Reason(words[2])
+        main, rest = words[:3], words[3:]
+    elif words[1:3] == ["d", "event"]:
         main, rest = words[:3], words[3:]
     elif len(words) > 1 and words[1] in ("event", "censored"):
         main, rest = words[:2], words[2:]

@@ -50,6 +50,9 @@ Resources are named in the order in which the row gives them:
 | a, b, c ... | PSA results |
 | c1, c2 ... | Conditions |
 | s1 ... | disease status |
+| f1 ... | findings: other Observations that state an event |
+| d1 ... | causes of death |
+| m1 ... | measures: Observations of baseline characteristics |
 | ae1 ... | AdverseEvents |
 | g1 ... | gradings |
 | q1 ... | QuestionnaireResponses |
@@ -62,6 +65,8 @@ The last column gives the expected results and reasons:
 |---|---|
 | `a..b` | a period |
 | `-` | The endpoint is not published, the resource is not reported, or the component is absent. |
+| `<1` | The value is only known as a limit. |
+| `143..235 d event` | The time of the event is only known as an interval. |
 | `[final]`, `[preliminary]` | the status of the result |
 | a reason with `(used)` | The reason is only a note; the resource is used. |
 
@@ -101,6 +106,9 @@ _NAMES = {
     "psa": "PSA",
     "conditions": "condition",
     "progression": "disease status",
+    "findings": "finding",
+    "causes": "cause of death",
+    "measures": "measure",
     "adverse_events": "adverse event",
     "gradings": "grading",
     "responses": "response",
@@ -170,6 +178,8 @@ def _source(row: Row) -> Iterator[str]:
 def _outcome(row: Row) -> Iterator[str]:
     for key, words in row.expect.items():
         yield f"`{key}` {_escaped(words)}"
+    for name, words in row.characteristics.items():
+        yield f"{_escaped(name)} {_escaped(words)}"
     for name, words in row.reasons.items():
         yield f"{_escaped(name)}: {_escaped(words)}"
 

@@ -15,6 +15,7 @@ import yaml
 from fhircryo.mapping.load import Mappings, load_mappings, load_protocol
 from fhircryo.record.patients import Selection
 from fhircryo.runs.in_memory import Outcome, compute_resources
+from fhircryo.runs.run_config import RunConfig
 from fhircryo.settings import Settings
 
 from .fhir import SHORTHANDS, Resource, TableError
@@ -69,6 +70,7 @@ class Row:
     ``resources``: FHIR as it is; ``lines``: raw lines, read before everything else. ``lacking``:
     types of which the source has nothing else. ``exclude``: patients who objected. ``protocol``:
     a shipped one by its name, or what is changed in the default one. ``mappings``: a site overlay.
+    ``characteristics``: the baseline characteristics that come out, by name.
     """
 
     id: str
@@ -79,6 +81,9 @@ class Row:
     psa: list[str] = field(default_factory=list)
     conditions: list[str] = field(default_factory=list)
     progression: list[str] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
+    causes: list[str] = field(default_factory=list)
+    measures: list[str] = field(default_factory=list)
     death: str | bool | None = None
     adverse_events: list[str] = field(default_factory=list)
     gradings: list[str] = field(default_factory=list)
@@ -95,6 +100,7 @@ class Row:
     lacking: list[str] = field(default_factory=list)
     exclude: list[str] = field(default_factory=list)
     expect: dict[str, str] = field(default_factory=dict)
+    characteristics: dict[str, str] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
 
     def shorthand(self) -> dict[str, list[str]]:
@@ -144,16 +150,31 @@ class Row:
                 "subject": subject,
             }
 
+    def input(self) -> list[Resource | bytes]:
+        """All that the source holds, in the order of reading."""
+        return [*(line.encode() for line in self.lines), *self.made(), *self.resources]
+
+    def config(self) -> RunConfig:
+        """The mappings, protocol, data cut-off date, settings and patients of the row."""
+        settings = Settings(**self.settings)
+        return RunConfig(
+            _laid_over(self.mappings) if self.mappings else load_mappings(),
+            load_protocol(_overridden(self.protocol)) if self.protocol else load_protocol(),
+            date.fromisoformat(self.as_of),
+            settings,
+            Selection(exclude=frozenset(self.exclude)),
+        )
+
     def compute(self) -> Outcome:
         """Run the row through the program."""
-        lines: list[Resource | bytes] = [line.encode() for line in self.lines]
+        config = self.config()
         return compute_resources(
-            [*lines, *self.made(), *self.resources],
-            as_of=date.fromisoformat(self.as_of),
-            protocol=load_protocol(_overridden(self.protocol)) if self.protocol else None,
-            mappings=_laid_over(self.mappings) if self.mappings else None,
-            settings=Settings(**self.settings) if self.settings else None,
-            selection=Selection(exclude=frozenset(self.exclude)),
+            self.input(),
+            as_of=config.as_of,
+            protocol=config.protocol,
+            mappings=config.mappings,
+            settings=config.settings,
+            selection=config.selection,
         )
 
 
@@ -171,16 +192,14 @@ def _overridden(changes: dict[str, Any] | str) -> dict[str, Any] | str:
     if isinstance(changes, str):
         return changes
     content = yaml.load(PROTOCOL.read_text("utf-8"), _SafeLoader)
-    _merge(content, changes, "protocol")
+    _merge(content, changes)
     return content
 
 
-def _merge(content: dict[str, Any], changes: dict[str, Any], path: str) -> None:
+def _merge(content: dict[str, Any], changes: dict[str, Any]) -> None:
     for key, value in changes.items():
-        if key not in content:
-            raise TableError(f"{path}.{key}: no such field")
-        if isinstance(value, dict) and isinstance(content[key], dict):
-            _merge(content[key], value, f"{path}.{key}")
+        if isinstance(value, dict) and isinstance(content.get(key), dict):
+            _merge(content[key], value)
         else:
             content[key] = value
 
@@ -218,10 +237,10 @@ def read_row(content: dict[str, Any], where: str) -> Row:
     _check_types(content, where)
     texts = {
         key: {str(name): str(value) for name, value in (content.get(key) or {}).items()}
-        for key in ("expect", "reasons")
+        for key in ("expect", "characteristics", "reasons")
     }
     row = Row(**(content | texts))
-    if not row.expect and not row.reasons:
+    if not (row.expect or row.characteristics or row.reasons):
         raise TableError(f"{where}: nothing is expected")
     return row
 

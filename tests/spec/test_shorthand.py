@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from fhir.resources.R4B import get_fhir_model_class
 
+from fhircryo.errors import UsageError
+
 from .fhir import SHORTHANDS, TableError, moment
 from .published import MeaningError, shown
 from .rows import ROWS_FIELDS, Row, all_rows, read_row
@@ -44,6 +46,10 @@ def test_resources_are_valid_fhir() -> None:
         ("procedures", "2016-02-10 cpt complete"),
         ("responses", "2016-02-10 iief-6 1,2"),
         ("therapies", "requset 2016-02-10 leuprorelin"),
+        ("therapies", "statement 2016-02-10 leuprorelin bounds=..2016-03-10"),
+        ("findings", "2016-02-10 distant-metastases"),
+        ("causes", "2016-02-10 C61 finale"),
+        ("measures", "2016-02-10 gleason integer:7"),
     ],
 )
 def test_a_slip_in_the_shorthand_is_an_error(key: str, line: str) -> None:
@@ -80,8 +86,14 @@ def test_a_slip_in_a_row_is_an_error(content: dict[str, Any]) -> None:
 
 def test_a_protocol_field_that_does_not_exist_is_an_error() -> None:
     row = Row("a", "b", protocol={"psa": {"baseline_day": 3}})
-    with pytest.raises(TableError):
+    with pytest.raises(UsageError, match="baseline_day"):
         row.compute()
+
+
+def test_an_optional_field_of_the_protocol_may_be_set() -> None:
+    row = Row("a", "b", protocol={"biochemical_failure": {"confirm_days": 28}})
+    assert row.config().protocol.biochemical_failure.confirm_days == 28
+    assert row.config().protocol.biochemical_failure.rise == 2
 
 
 @pytest.mark.parametrize("words", ["Y finall", "absent unknown", "Y ungradedd=1"])
@@ -101,6 +113,25 @@ def test_times_are_completed() -> None:
     assert moment("2016-02-10") == "2016-02-10"
     assert moment("2016-02-10T08:00") == "2016-02-10T08:00:00+01:00"
     assert moment("2016-02-10T08:00Z") == "2016-02-10T08:00:00Z"
+
+
+def test_a_period_of_a_request_is_its_date_and_bounds() -> None:
+    made = SHORTHANDS["therapies"]("request 2015-01-01..2015-06-30 hormone", 0)
+    assert made["authoredOn"] == "2015-01-01"
+    [dosage] = made["dosageInstruction"]
+    assert dosage["timing"]["repeat"]["boundsPeriod"] == {
+        "start": "2015-01-01",
+        "end": "2015-06-30",
+    }
+
+
+def test_a_result_inside_an_observation_keeps_its_date() -> None:
+    made = SHORTHANDS["psa"]("2016-02-10 <0.8 inside=http://loinc.org|53764-7", 0)
+    assert made["effectiveDateTime"] == "2016-02-10"
+    assert "valueQuantity" not in made
+    [component] = made["component"]
+    assert component["code"]["coding"][0]["code"] == "2857-1"
+    assert component["valueQuantity"]["comparator"] == "<"
 
 
 def test_every_shorthand_is_a_field_of_a_row() -> None:

@@ -8,6 +8,7 @@ import pytest
 from fhircryo.endpoints.catalogue import CATALOGUE
 from fhircryo.record.items import Reason
 
+from .baseline import compare_characteristics
 from .published import compare_reasons, compare_results
 from .rows import Row, all_rows, tables
 
@@ -20,6 +21,9 @@ def test_row(row: Row) -> None:
     wanted, got = compare_results(outcome, row.expect)
     wanted_reasons, got_reasons = compare_reasons(outcome, row.reasons)
     assert got | got_reasons == wanted | wanted_reasons, row.say
+    if row.characteristics:
+        wanted, got = compare_characteristics(row)
+        assert got == wanted, row.say
 
 
 def _reasons_of(row: Row) -> set[str]:
@@ -51,10 +55,10 @@ def test_every_endpoint_has_three_rows() -> None:
         assert rows >= 3, endpoint.key
 
 
-@pytest.mark.parametrize("topic", ["phoenix", "disease-free"])
-def test_worked_examples_are_there(topic: str) -> None:
+@pytest.mark.parametrize(("topic", "examples"), [("phoenix", 20), ("disease-free", 18)])
+def test_worked_examples_are_there(topic: str, examples: int) -> None:
     ids = {row.id for row in ROWS}
-    assert {f"{topic}-{number:02}" for number in range(1, 15)} <= ids
+    assert {f"{topic}-{number:02}" for number in range(1, examples + 1)} <= ids
 
 
 def test_every_table_has_rows() -> None:

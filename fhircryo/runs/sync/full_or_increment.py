@@ -47,7 +47,15 @@ def _fingerprint(config: RunConfig) -> str:
     """A digest of everything that endpoints depend on, except the record and the as-of date."""
     settings = config.settings.model_dump(
         mode="json",
-        include={"base", "source_name", "timezone", "complete_types", "test_data", "write"},
+        include={
+            "base",
+            "source_name",
+            "timezone",
+            "complete_types",
+            "vital_status_complete",
+            "test_data",
+            "write",
+        },
     )
     protocol = config.protocol.model_dump_json(by_alias=True)
     content = ENCODER.encode([__version__, config.mappings.sha256, protocol, settings])

@@ -43,7 +43,7 @@ def remember_patients(
         patient_state.published = set(identifiers.get(patient, ()))
         record = read.records.records.get(patient)
         if record is not None:
-            patient_state.due = next_due(record, config.protocol, config.as_of)
+            patient_state.due = next_due(record, config.protocol, config.as_of, read.lacking)
         state.save_patient(patient_state)
         refs |= patient_state.refs
     # Versions are saved last. Replacing or removing a patient deletes the versions of the

@@ -93,10 +93,7 @@ class _TrialSearches:
 
     def _medications(self) -> CheckResult:
         """Check whether medications are kept: one of the types is enough, as for a run."""
-        kinds = tuple(lacked_types()[LackedEvidence.MEDICATIONS])
-        if self._config.medications_matter:
-            return self._holds(kinds)
-        return ok(_PART, _kept(kinds), "not needed: the protocol only reports salvage therapy")
+        return self._holds(tuple(lacked_types()[LackedEvidence.MEDICATIONS]))
 
     def _cohort(self) -> CheckResult:
         searches = code_searches(self._config.mappings, INDEX_CONCEPTS)
