@@ -178,7 +178,7 @@ def test_taking_any_psa_for_disease_free(cohort):
 
 
 def test_taking_any_complication(cohort):
-    naive = table(compute(cohort, {"complications": {"window_months": 1200}}))
+    naive = table(compute(cohort, {"complications": {"window_days": 36500}}))
     assert naive.major_clavien > PAPER.major_clavien
     assert naive.major_sir > PAPER.major_sir
 
