@@ -202,7 +202,7 @@ STRAYS = (
 COARSE = (
     (43, 11, 0, "quantity", 230),
     (44, 10, 15, "text", 230),
-    (45, 20, 6, "quantity", 300),
+    (45, 14, 6, "quantity", 300),
 )
 #: (man, months of the visit): hundredths that are neither a failure nor none.
 UNCERTAIN = {(14, 6): 230}
