@@ -98,7 +98,13 @@ ROLES: dict[int, Role] = {
     9: Role("a second ablation after eleven months", "N"),
     10: Role("failure by exactly 2.0 ng/mL", "N", fails_at=9, nadir=14, nadir_at=3, rise=200),
     11: Role("failure on the landmark itself", "N", fails_at=12, nadir_at=6),
-    12: Role("failure, nadir in another unit; a grade of the session", "N", fails_at=9, nadir=40, nadir_at=3),
+    12: Role(
+        "failure, nadir in another unit; a grade of the session",
+        "N",
+        fails_at=9,
+        nadir=40,
+        nadir_at=3,
+    ),
     13: Role("failure that was first reported as low", "N", fails_at=12, nadir_at=6),
     14: Role(
         "failure above the assay's range, perhaps earlier",
@@ -139,7 +145,9 @@ ROLES: dict[int, Role] = {
     42: Role("a result in ng/L; high and rising in the first days"),
     43: Role("a coarse assay: below 2.3, exactly the nadir and 2.0", nadir=30, nadir_at=3),
     44: Role("a coarse assay, as text: below 2.3", nadir=30, nadir_at=3),
-    45: Role("an uncertain result after the landmark: below 3", nadir=20, failure="inconclusive-psa"),
+    45: Role(
+        "an uncertain result after the landmark: below 3", nadir=20, failure="inconclusive-psa"
+    ),
     46: Role("a decimal point corrected at the same moment; hormone therapy again after years"),
     47: Role("a decimal point corrected at the same moment"),
     48: Role("a decimal point corrected in a later version"),
@@ -1430,18 +1438,21 @@ def write_history(cohort: Cohort, man: Man) -> None:
     day = after(man.d0, -chance.whole(20, 100))
     group, score = _GRADE_GROUPS[chance.one_of((1, 2, 2, 3, 3, 4, 5))]
     if chance.happens(80):
-        code = concept(SNOMED, "1812491000004107")
-        code["coding"].append(coding(LOINC, "94734-1"))
+        code = chance.one_of((concept(LOINC, "94734-1"), concept(SNOMED, "385377005")))
         value = {"valueCodeableConcept": concept(SNOMED, group)}
         cohort.add(man, finding(man, day, code, value))
     if chance.happens(75):
-        code = concept(SNOMED, "372278000", "Gleason score")
+        code = concept(LOINC, "35266-6", "Gleason score in Specimen Qualitative")
         cohort.add(man, finding(man, day, code, {"valueInteger": score}))
     if chance.happens(80):
         code = concept(LOINC, "21905-5", "Primary tumor.clinical [Class] Cancer")
         category = chance.one_of(("cT1c", "cT2a", "cT2b", "cT2c", "cT3a", "cT3b"))
         value = {"valueCodeableConcept": concept("http://cancerstaging.org", category)}
         cohort.add(man, finding(man, day, code, value))
+    if chance.happens(80):
+        volume = {"value": chance.whole(14, 52), "unit": "mL", "system": UCUM, "code": "mL"}
+        code = concept(SNOMED, "1297142007", "Volume of prostate")
+        cohort.add(man, finding(man, day, code, {"valueQuantity": volume}))
 
 
 def write_radiotherapy(cohort: Cohort, man: Man) -> None:
