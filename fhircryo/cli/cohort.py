@@ -237,7 +237,9 @@ def print_flow(found: "Cohort", flow: "Flow", source: str, *, narrowed: bool) ->
     from fhircryo.research.flow import flow_words
 
     advice = "fhircryo compute lists them"
-    lines = source_warnings(flow.unreadable, advice, flow.lacking, found.unknown_patients)
+    lines = source_warnings(
+        flow.unreadable, advice, flow.lacking, flow.never_stated, found.unknown_patients
+    )
     lines += flow_words(flow)
     if not flow.cohort:
         lines.append("The cohort is empty: all patients were lost as shown above.")

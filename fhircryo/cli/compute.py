@@ -154,7 +154,13 @@ def print_summary(summary: "Summary", *, narrowed: bool = False, listed: bool = 
     from fhircryo.cli.source_warnings import source_warnings
 
     advice = "see issues.ndjson" if listed else "compute to a folder, which lists them"
-    lines = source_warnings(summary.unreadable, advice, summary.lacking, summary.unknown_patients)
+    lines = source_warnings(
+        summary.unreadable,
+        advice,
+        summary.lacking,
+        summary.never_stated,
+        summary.unknown_patients,
+    )
     for name in summary.overlays_unmet:
         lines.append(
             f"UNMET: nothing that {name} maps is in the source; is it the overlay of this source?"

@@ -75,7 +75,12 @@ def print_table(found: "Cohort") -> bool:
     from fhircryo.research.results_table import results_table
 
     config = found.config
-    rows = results_table(found["patients"], config.protocol, config.mappings.instruments)
+    rows = results_table(
+        found["patients"],
+        found["adverse_events"],
+        config.protocol,
+        config.mappings.instruments,
+    )
     typer.echo(f"{config.protocol.title}, as of {config.as_of}")
     table = Table()
     for heading in ("", "fhircryo", "published", ""):

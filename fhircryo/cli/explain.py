@@ -32,7 +32,7 @@ def explain(
     exclude: Exclude = None,
     as_json: Json = False,
 ) -> None:
-    """Show a patient's time line, the reasoning of each endpoint, and what was not used.
+    """Show a patient's baseline, time line, the reasoning of each endpoint, and what was not used.
 
     \b
     Example:
@@ -68,20 +68,34 @@ def explain(
 
 
 def _lines(story: "Story") -> list[str]:
+    from fhircryo.publish.outcome import WORDS
+    from fhircryo.record.items import Reason
+
     lines = [f"Patient/{story.patient}  protocol {story.protocol}, as of {story.as_of}", ""]
     if story.index is None:
         lines.append("No index procedure: the patient is outside the cohort and has no endpoints.")
     else:
+        lines += ["BASELINE", *_baseline(story), ""]
         lines += ["TIME LINE", *_moments(story), "", "ENDPOINTS", *_endpoints(story)]
     lines += ["", "NOT USED"]
     for unused in story.not_used:
         mark = "used, but " if unused.used else ""
-        detail = f"  {unused.detail}" if unused.detail else ""
+        detail = unused.detail or WORDS.get(Reason(unused.reason), "")
+        detail = f"  {detail}" if detail else ""
         lines.append(f"  {unused.resource:<40} {mark}{unused.reason}{detail}")
     if not story.not_used:
         lines.append(
             "  nothing: all of the patient's resources of the types that are read are used"
         )
+    return lines
+
+
+def _baseline(story: "Story") -> list[str]:
+    lines = []
+    for one in story.baseline:
+        when = f", {one.date}" if one.date else ""
+        refs = f"  [{', '.join(one.resources)}]" if one.resources else ""
+        lines.append(f"  {one.name:<28} {one.value}{when}{refs}")
     return lines
 
 

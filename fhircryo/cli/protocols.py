@@ -33,14 +33,27 @@ def show(
         str,
         typer.Argument(metavar="NAME", help="The name of a shipped protocol, or a protocol file."),
     ],
+    with_published: Annotated[
+        bool,
+        typer.Option("--with-published", help="Keep the source and the published figures."),
+    ] = False,
 ) -> None:
     """Check a protocol and print it as YAML, for example to start a protocol of your own.
+
+    Give the copy its own id, and say in your own words where its numbers come from. The source and
+    the published figures of a shipped protocol are left out, because they belong to its numbers.
 
     \b
     Example:
       fhircryo protocols show bomers-2020 > ours.yaml
+      fhircryo protocols show bomers-2020 --with-published
     """
-    from fhircryo.mapping.load import find_protocol, load_protocol
+    from fhircryo.mapping.load import find_protocol, load_protocol, protocol_files
+    from fhircryo.mapping.protocol_copy import text_for_copy
 
-    load_protocol(name)
-    typer.echo(find_protocol(name).read_text(encoding="utf-8"), nl=False)
+    protocol = load_protocol(name)
+    path = find_protocol(name)
+    text = path.read_text(encoding="utf-8")
+    if path in protocol_files() and not with_published:
+        text = text_for_copy(text, protocol)
+    typer.echo(text, nl=False)

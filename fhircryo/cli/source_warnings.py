@@ -1,15 +1,20 @@
 """The warnings about a source with which the summary of a run begins."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def source_warnings(
-    unreadable: int, advice: str, lacking: Iterable[str], unknown_patients: Iterable[str]
+    unreadable: int,
+    advice: str,
+    lacking: Iterable[str],
+    never_stated: Sequence[str],
+    unknown_patients: Iterable[str],
 ) -> list[str]:
     """Return a line for each thing that is wrong with a source.
 
     ``unreadable``: the number of lines or files that could not be read; ``advice``: where they are
-    listed; ``lacking``: the resource types of which the source holds nothing;
+    listed; ``lacking``: the resource types of which the source holds nothing; ``never_stated``: the
+    kinds of events that no resource is mapped to;
     ``unknown_patients``: those who were requested and are not in the source.
     """
     lines = []
@@ -22,6 +27,11 @@ def source_warnings(
         lines.append(
             f"LACKING: no {kind} in the whole source; endpoints that depend on this type are"
             " absent (source-lacks-type)"
+        )
+    if never_stated:
+        lines.append(
+            f"NEVER SEEN: no resource is mapped to {', '.join(never_stated)}; that there was none"
+            " may mean that it is not recorded"
         )
     for patient in unknown_patients:
         lines.append(f"UNKNOWN: Patient/{patient} was requested but is not in the source")

@@ -12,6 +12,7 @@ import msgspec
 
 from fhircryo.calendar import Span, add_days
 from fhircryo.endpoints.moments import by_moment
+from fhircryo.endpoints.patient_course import PatientCourse
 from fhircryo.endpoints.psa import PsaCourse
 from fhircryo.endpoints.timeline import Timeline
 from fhircryo.mapping.protocol import DoublingTimeRules
@@ -32,6 +33,8 @@ _SMALLEST_SLOPE = Decimal("1e-20")
 #: Times in months and years are given to this precision.
 _TIME_STEP = Decimal("0.01")
 _MONTHS_OF_YEAR = 12
+#: The modalities of radiotherapy that are told apart.
+MODALITIES = ("brachytherapy", "external-beam")
 _UNSPECIFIED = "unspecified"
 
 
@@ -91,14 +94,13 @@ class BaselineCharacteristics(msgspec.Struct, frozen=True):
     hormone_therapy_at_index: BaselineValue
 
 
-def baseline_characteristics(
-    line: Timeline, psa: PsaCourse, hormone_at_index: bool
-) -> BaselineCharacteristics:
-    """The baseline characteristics of a patient; ``hormone_at_index``: hormone therapy at index."""
+def baseline_characteristics(course: PatientCourse) -> BaselineCharacteristics:
+    """The baseline characteristics of a patient."""
+    line = course.line
     radiotherapy, interval = _prior_radiotherapy(line)
     return BaselineCharacteristics(
         age=_age(line),
-        psa=_baseline_psa(psa),
+        psa=_baseline_psa(course.psa),
         psa_doubling_time=_doubling_time(line),
         prior_radiotherapy=radiotherapy,
         radiotherapy_interval=interval,
@@ -106,7 +108,7 @@ def baseline_characteristics(
         gleason_score=_last(line, CharacteristicKind.GLEASON_SCORE),
         clinical_t_category=_last(line, CharacteristicKind.CLINICAL_T_CATEGORY),
         prostate_volume=_last(line, CharacteristicKind.PROSTATE_VOLUME),
-        hormone_therapy_at_index=_hormone_therapy(line, hormone_at_index),
+        hormone_therapy_at_index=_hormone_therapy(course),
     )
 
 
@@ -216,7 +218,7 @@ def _prior_radiotherapy(line: Timeline) -> tuple[BaselineValue, BaselineValue]:
     evidence = tuple(therapy.ref for _, therapy in ended)
     last_end, last = ended[-1]
     modalities = {therapy.modality for _, therapy in ended}
-    named = sorted(modalities - {_UNSPECIFIED}) or [_UNSPECIFIED]
+    named = [modality for modality in MODALITIES if modality in modalities] or [_UNSPECIFIED]
     days = (line.d0 - _middle(last_end)).days
     year = _EXACT.multiply(line.protocol.doubling_time.days_per_month, Decimal(_MONTHS_OF_YEAR))
     years = _rounded(_EXACT.divide(Decimal(days), year))
@@ -238,19 +240,24 @@ def _last(line: Timeline, kind: CharacteristicKind) -> BaselineValue:
     return BaselineValue(last.value, last.when, (last.ref,), approximate=not last.when.precise)
 
 
-def _hormone_therapy(line: Timeline, at_index: bool) -> BaselineValue:
-    """Hormone therapy at index; its evidence is the last that had begun by D0."""
-    if not at_index:
-        return BaselineValue(False)
-    begun = [
-        (therapy.when.order, therapy.ref, therapy.when)
-        for therapy in line.record.therapies
-        if _is_hormone(therapy) and therapy.when is not None and therapy.when.last <= line.d0
-    ]
-    if not begun:
-        return BaselineValue(True)
-    _, ref, when = max(begun)
-    return BaselineValue(True, when, (ref,))
+def _hormone_therapy(course: PatientCourse) -> BaselineValue:
+    """Hormone therapy at index: yes, no, or not recorded where the record leaves it open."""
+    line, at_index = course.line, course.hormone.at_index
+    if at_index:
+        whens = [therapy.when for therapy in at_index if therapy.when is not None]
+        last = max(whens, key=lambda when: when.order, default=None)
+        return BaselineValue(True, last, tuple(therapy.ref for therapy in at_index))
+    possible = any(_may_begin_by(line.d0, therapy) for therapy in line.record.therapies)
+    if course.lacking.medications or course.hormone.open or possible:
+        return NOT_RECORDED
+    return BaselineValue(False)
+
+
+def _may_begin_by(d0: date, therapy: Therapy) -> bool:
+    """Whether it is not known if hormone therapy began by D0."""
+    if not _is_hormone(therapy):
+        return False
+    return therapy.when is None or therapy.when.first <= d0 < therapy.when.last
 
 
 def _is_hormone(therapy: Therapy) -> bool:

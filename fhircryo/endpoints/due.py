@@ -104,9 +104,9 @@ def _gaps(record: PatientRecord, protocol: Protocol, d0: date) -> Iterator[date]
             for span in _therapy_spans(therapy):
                 yield add_days(span.last, protocol.hormone_therapy.continuation_days)
     for item in record.items():
-        span = item.span
-        if span is not None and span.last > d0:
-            yield add_months(span.first, protocol.survival.death_gap_months)
+        dated = item.span
+        if dated is not None and dated.last > d0:
+            yield add_months(dated.first, protocol.survival.death_gap_months)
 
 
 def _therapy_spans(therapy: Therapy) -> Iterator[Span]:

@@ -23,6 +23,10 @@ class Detail(StrEnum):
 
     #: Whether a time ends with the event; otherwise it is censored.
     EVENT = auto()
+    #: The upper bound of a time that is known only as an interval.
+    HIGH = auto()
+    #: Whether a number is only a limit.
+    COMPARATOR = auto()
     #: Why there is no value.
     REASON = auto()
     #: The day that the endpoint is dated by, counted from D0.
@@ -66,12 +70,16 @@ class ValueType(msgspec.Struct, frozen=True):
 
 YES_NO = ValueType("yes or no", ValueForm.YES_NO, (Detail.REASON, Detail.DAYS))
 PSA = ValueType(
-    "ng/mL", ValueForm.QUANTITY, (Detail.REASON, Detail.DAYS), unit="ng/mL", unit_words="ng/mL"
+    "ng/mL",
+    ValueForm.QUANTITY,
+    (Detail.COMPARATOR, Detail.REASON, Detail.DAYS),
+    unit="ng/mL",
+    unit_words="ng/mL",
 )
 TIME_TO_EVENT = ValueType(
     "days, event or censored",
     ValueForm.QUANTITY,
-    (Detail.EVENT, Detail.REASON),
+    (Detail.HIGH, Detail.EVENT, Detail.REASON),
     unit="d",
     unit_words="days",
     whole=True,

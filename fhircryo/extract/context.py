@@ -1,23 +1,22 @@
 """What every extractor needs: the mappings, and reading of dates, references and codes."""
 
+import re
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
 from fhircryo.calendar import Span
-from fhircryo.errors import UnreadableResource
 from fhircryo.extract.code_conditions import conditions_hold
 from fhircryo.extract.scoring import InstrumentFinder
 from fhircryo.fhir.dates import DateReader
 from fhircryo.fhir.wire import (
     CodeableConcept,
-    Coding,
     Identifier,
     Meta,
     Period,
     Reference,
 )
-from fhircryo.mapping.code_index import CodeEntry
+from fhircryo.mapping.code_index import CodeEntry, Token
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.normalise import folded, normal_unit
 from fhircryo.record.items import Dropped, NotUsed, Reason
@@ -25,6 +24,9 @@ from fhircryo.record.items import Dropped, NotUsed, Reason
 #: Security label of test data: https://terminology.hl7.org/CodeSystem-v3-ActReason.html
 TEST_LABEL = ("http://terminology.hl7.org/CodeSystem/v3-ActReason", "HTEST")
 NO_CODE = "(no code)"
+
+#: UCUM: what stands in braces has no meaning (https://ucum.org/ucum, section 12).
+_ANNOTATION = re.compile(r"\{[^{}]*\}")
 
 
 class Named:
@@ -96,7 +98,11 @@ class Context:
         self._texts = mappings.texts
         self._marks = mappings.overlay_keys
         self.overlays_met: set[int] = set()
-        self._prefixed = frozenset(prefix.system for prefix in mappings.prefixes)
+        index = mappings.index
+        # Of other systems a code that is not in ``_codes`` has no meaning.
+        self._looked_up = frozenset(index.systems.undotted) | index.prefixed
+        self._contradictions: dict[tuple[tuple[str | None, str | None], ...], str] = {}
+        self._meanings: dict[tuple[str | None, str | None], tuple[CodeEntry, ...]] = {}
         self.instruments = InstrumentFinder(mappings, self.overlays_met)
         self.observation_ranks: dict[str | None, int] = {
             status: rank for rank, status in enumerate(mappings.statuses.observation)
@@ -136,9 +142,9 @@ class Context:
         for coding in concept.coding or ():
             entries = self._codes.get((coding.system, coding.code))
             if entries is None:
-                if coding.system not in self._prefixed:
+                if coding.system not in self._looked_up:
                     continue
-                entries = self._by_prefix(coding)
+                entries = self._looked(coding.system, coding.code)
             self._add(entries, resource, found)
         if self._texts and concept.text and not _is_coded(concept):
             self._add(self._texts.get(folded(concept.text), ()), resource, found)
@@ -154,13 +160,35 @@ class Context:
                 self.overlays_met.add(entry.layer)
             found.append(entry)
 
-    def _by_prefix(self, coding: Coding) -> tuple[CodeEntry, ...]:
-        """Return the entries of the longest prefix that covers the coding."""
-        for prefix in self.mappings.prefixes:
-            if prefix.system == coding.system and (coding.code or "").startswith(prefix.code):
-                label = f"{coding.system}|{coding.code}"
-                return tuple([entry._replace(label=label) for entry in prefix.entries])
-        return ()
+    def _looked(self, system: str | None, code: str | None) -> tuple[CodeEntry, ...]:
+        """Return the meanings of a code that is compared in a normal form, or by its prefix."""
+        pair = system, code
+        entries = self._meanings.get(pair)
+        if entries is None:
+            entries = self._meanings[pair] = self.mappings.meanings(system, code)
+        return entries
+
+    def contradiction(self, name: str, concept: CodeableConcept) -> str:
+        """Return the coding that says that a CodeableConcept is not of the concept ``name``.
+
+        Returns:
+            ``system|code``; empty where no coding contradicts.
+        """
+        codings = tuple([(coding.system, coding.code) for coding in concept.coding or ()])
+        found = self._contradictions.get(codings)
+        if found is None:
+            found = self._contradictions[codings] = self.mappings.contradicting(name, codings)
+        return found
+
+    def complication_kinds(self, concepts: Iterable[CodeableConcept | None]) -> tuple[str, ...]:
+        """Return the kinds of complication that any of the concepts states, sorted."""
+        found: set[str] = set()
+        for concept in concepts:
+            if concept is None:
+                continue
+            pairs = [(coding.system, coding.code) for coding in concept.coding or ()]
+            found.update(self.mappings.complication_kinds_of(pairs, concept.text or ""))
+        return tuple(sorted(found))
 
     def meet(self, kind: str, name: str) -> None:
         """Record that a unit, extension or canonical has occurred in the source.
@@ -180,7 +208,7 @@ class Context:
         try:
             return self._units[unit]
         except KeyError:
-            normal = normal_unit(unit)
+            normal = normal_unit(_ANNOTATION.sub("", unit))
             factor = self._units[unit] = self.mappings.units.get(normal)
             self.meet("unit", normal)
             return factor
@@ -231,6 +259,25 @@ def _is_coded(concept: CodeableConcept) -> bool:
     return any(coding.code for coding in concept.coding or ())
 
 
+def is_present(concept: CodeableConcept | None) -> bool:
+    """Return whether a concept states anything; one that holds only an extension is absent."""
+    if concept is None:
+        return False
+    return bool(concept.text) or any(
+        one.code or one.display or one.system for one in concept.coding or ()
+    )
+
+
+def tokens_of(concept: CodeableConcept | None) -> set[Token]:
+    """Return the codes and the folded text of a concept, as conditions on values name them."""
+    if concept is None:
+        return set()
+    found: set[Token] = {(one.system or "", one.code or "") for one in concept.coding or ()}
+    if concept.text:
+        found.add(folded(concept.text))
+    return found
+
+
 def only_counted(resource: Any, ref: str, context: Context, label: str, *, own: bool) -> Dropped:
     """Return the item of a resource that is our own output, or has no mapped code.
 
@@ -248,21 +295,12 @@ def label_of(concept: CodeableConcept | None) -> str:
     return NO_CODE
 
 
-def resolved(context: Context, references: Iterable[Reference] | None, kind: str) -> list[str]:
+def resolved(
+    context: Context, references: Iterable[Reference | None] | None, kind: str
+) -> list[str]:
     """Return the references to resources of type ``kind``, as ``Type/id``."""
     found = (context.resolve(reference) for reference in references or ())
     return [reference for reference in found if reference.startswith(f"{kind}/")]
-
-
-def number(value: Any, element: str) -> Decimal | int:
-    """Return ``value`` if it is a JSON number.
-
-    Raises:
-        UnreadableResource: it is not a number.
-    """
-    if type(value) is int or type(value) is Decimal:
-        return value
-    raise UnreadableResource(f"{element}: a number is needed")
 
 
 def date_problem(named: Named, written: str | None) -> NotUsed:

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from fhircryo.extract.context import Context, number
+from fhircryo.extract.context import Context, is_present
+from fhircryo.extract.numbers import is_sized, number
 from fhircryo.fhir.decode import decode_element
 from fhircryo.fhir.wire import COMPONENTS, CodeableConcept, Component, Extension, Observation
 from fhircryo.mapping.concepts import GRADINGS
@@ -56,7 +57,7 @@ def _of_text(text: str, scale: str, context: Context) -> GradeEntry | None:
 
 def by_value(element: Observation | Component, scale: str) -> Iterator[GradeStatement]:
     """Yield what the value of an Observation or component may state."""
-    if element.data_absent_reason is not None:
+    if is_present(element.data_absent_reason):
         return
     yield GradeStatement(element.value_codeable_concept, element.value_string or "", scale)
     if element.value_integer is not None:
@@ -93,6 +94,11 @@ def by_extensions(
 
 
 def _plain(value: Any, element: str) -> str:
-    """Return a number as the text of a grade, without trailing zeros (3.0 is "3")."""
+    """Return a number as the text of a grade, without trailing zeros (3.0 is "3").
+
+    A number that is too large or too long to be a grade gives no text.
+    """
     found = number(value, element)
+    if not is_sized(found):
+        return ""
     return str(int(found)) if found == int(found) else str(found)

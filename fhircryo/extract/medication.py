@@ -1,30 +1,31 @@
 """Extracts medications that were ordered, taken or administered as salvage therapy."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
+from fhircryo.calendar import Span
 from fhircryo.extract.context import NO_CODE, Context, Named, label_of, only_counted
+from fhircryo.extract.therapy import SALVAGE_THERAPY, Course, end_of, therapy
+from fhircryo.fhir.decode import decode_element
 from fhircryo.fhir.wire import (
+    DOSAGES,
     HEAD,
     CodeableConcept,
     Medication,
     MedicationAdministration,
     MedicationRequest,
     MedicationStatement,
-    Period,
+    Reference,
 )
 from fhircryo.mapping.code_index import CodeEntry
-from fhircryo.record.items import Drug, Item, Reason, Therapy
-
-SALVAGE_THERAPY = "salvage-therapy"
+from fhircryo.record.items import Drug, Item, Reason, TherapyKind
 
 #: The label of a medication that is identified only by a reference to a Medication.
 BY_REFERENCE = "(by reference)"
 
 _MEDICATION = msgspec.json.Decoder(Medication)
 
-Dates = tuple[str | Period | None, ...]
 Medicated = MedicationRequest | MedicationStatement | MedicationAdministration
 
 
@@ -34,7 +35,8 @@ def medication(resource: Medication, ref: str, context: Context) -> Item:
     if entry is None:
         label = next(_labels(_concepts(resource)), NO_CODE)
         return Named(ref, resource.meta, "", label).dropped(Reason.UNMAPPED_CODE)
-    return Drug(**Named(ref, resource.meta, "", entry.label).fields())
+    named = Named(ref, resource.meta, "", entry.label)
+    return Drug(kind=TherapyKind(entry.kind), **named.fields())
 
 
 def medication_request(resource: MedicationRequest, ref: str, context: Context) -> Item:
@@ -44,15 +46,27 @@ def medication_request(resource: MedicationRequest, ref: str, context: Context) 
     detail = detail or _not_among(resource.intent, statuses.medication_request_intent, "intent")
     if resource.do_not_perform:
         detail = "not to be given"
-    return _therapy(resource, ref, context, detail, (resource.authored_on,))
+
+    def course() -> Course:
+        end = _end_of_dosages(resource, context)
+        return Course(resource.status, (resource.authored_on,), end, detail)
+
+    return _therapy(resource, ref, context, course)
 
 
 def medication_statement(resource: MedicationStatement, ref: str, context: Context) -> Item:
     """Return the item of a MedicationStatement: what the patient takes."""
     known = context.mappings.statuses.medication_statement
-    status_problem = _not_among(resource.status, known, "status")
-    dates = (resource.effective_date_time, resource.effective_period)
-    return _therapy(resource, ref, context, status_problem, dates)
+
+    def course() -> Course:
+        return Course(
+            resource.status,
+            (resource.effective_date_time, resource.effective_period),
+            end_of(context, resource.effective_period),
+            _not_among(resource.status, known, "status"),
+        )
+
+    return _therapy(resource, ref, context, course)
 
 
 def medication_administration(
@@ -60,9 +74,28 @@ def medication_administration(
 ) -> Item:
     """Return the item of a MedicationAdministration: what the patient was given."""
     known = context.mappings.statuses.medication_administration
-    status_problem = _not_among(resource.status, known, "status")
-    dates = (resource.effective_date_time, resource.effective_period)
-    return _therapy(resource, ref, context, status_problem, dates)
+
+    def course() -> Course:
+        return Course(
+            resource.status,
+            (
+                resource.effective_date_time,
+                resource.effective_period,
+                resource.occurence_date_time,
+                resource.occurence_period,
+            ),
+            end_of(context, resource.effective_period, resource.occurence_period),
+            _not_among(resource.status, known, "status"),
+        )
+
+    return _therapy(resource, ref, context, course)
+
+
+def _end_of_dosages(resource: MedicationRequest, context: Context) -> Span | None:
+    """Return the end of the period in which an order is to be taken."""
+    timings = [one.timing for one in decode_element(DOSAGES, resource.dosage_instruction)]
+    repeats = [timing.repeat for timing in timings if timing is not None]
+    return end_of(context, *[repeat.bounds_period for repeat in repeats if repeat is not None])
 
 
 def _not_among(status: str | None, known: tuple[str, ...], element: str) -> str:
@@ -72,42 +105,33 @@ def _not_among(status: str | None, known: tuple[str, ...], element: str) -> str:
     return f"{element} {status}" if status else f"no {element}"
 
 
-def _therapy(
-    resource: Medicated, ref: str, context: Context, status_problem: str, dates: Dates
-) -> Item:
-    """Return a salvage therapy, or for another medication an item that is only counted."""
+def _therapy(resource: Medicated, ref: str, context: Context, course: Callable[[], Course]) -> Item:
+    """Return a salvage therapy, or for another medication an item that is only counted.
+
+    ``course`` is called for a therapy only.
+    """
     own = resource.identifier is not None and context.is_own(resource.identifier)
     concepts = _of_resource(resource)
     entry = _entry(concepts, context)
     referenced = ""
     if entry is None:
-        referenced = context.resolve(resource.medication_reference)
+        referenced = context.resolve(_reference(resource))
     if own or (entry is None and not referenced.startswith("Medication/")):
         label = next(_labels(concepts), NO_CODE)
         return only_counted(resource, ref, context, label, own=own)
     label = entry.label if entry is not None else BY_REFERENCE
     named = Named(ref, resource.meta, context.patient(resource.subject), label)
-    salvage = therapy(named, context, status_problem, dates)
+    salvage = therapy(named, context, course(), entry.kind if entry is not None else "")
     salvage.medication = referenced
+    salvage.order = isinstance(resource, MedicationRequest)
     return salvage
 
 
-def therapy(named: Named, context: Context, status_problem: str, dates: Dates) -> Therapy:
-    """Return a salvage therapy, with the reason why it does not count, if any.
-
-    ``status_problem``: why its status does not count (empty: it does).
-    """
-    written, when = context.first_date(*dates)
-    problem, detail = None, ""
-    if context.is_test(named.meta):
-        problem = Reason.TEST_DATA
-    elif not named.patient:
-        problem = Reason.NO_SUBJECT
-    elif status_problem:
-        problem, detail = Reason.STATUS, status_problem
-    elif when is None:
-        detail = "no date" if written is None else "the date is not a FHIR date"
-    return Therapy(when=when, problem=problem, detail=detail, **named.fields())
+def _reference(resource: Medicated) -> Reference | None:
+    """Return the reference to a Medication, of R4 or of R5."""
+    if resource.medication_reference is not None or resource.medication is None:
+        return resource.medication_reference
+    return resource.medication.reference
 
 
 def _entry(concepts: Iterable[CodeableConcept | None], context: Context) -> CodeEntry | None:
@@ -127,7 +151,9 @@ def _labels(concepts: Iterable[CodeableConcept | None]) -> Iterator[str]:
 def _of_resource(resource: Medicated) -> list[CodeableConcept | None]:
     """Return the codes of the medication in the resource, including contained Medications."""
     concepts: list[CodeableConcept | None] = [resource.medication_codeable_concept]
-    reference = resource.medication_reference
+    if resource.medication is not None:
+        concepts.append(resource.medication.concept)
+    reference = _reference(resource)
     text = reference.reference if reference is not None else None
     if text and text.startswith("#"):
         for raw in resource.contained or ():
@@ -146,4 +172,9 @@ def _contained(raw: msgspec.Raw, name: str) -> list[CodeableConcept | None]:
 
 
 def _concepts(resource: Medication) -> list[CodeableConcept | None]:
-    return [resource.code, *(one.item_codeable_concept for one in resource.ingredient or ())]
+    concepts = [resource.code]
+    for one in resource.ingredient or ():
+        concepts.append(one.item_codeable_concept)
+        if one.item is not None:
+            concepts.append(one.item.concept)
+    return concepts

@@ -1,64 +1,98 @@
-"""Extracts Observations: PSA results, disease status, gradings, scores of questionnaires."""
-
-import re
-from decimal import Context as DecimalContext
-from decimal import Decimal, Inexact, InvalidOperation
+"""Extracts Observations: PSA results, findings, gradings, scores, and what else they state."""
 
 from fhircryo.calendar import Span
+from fhircryo.extract.characteristic import CAUSE_OF_DEATH, cause_of_death, characteristic
 from fhircryo.extract.context import (
     Context,
     Named,
     date_problem,
+    is_present,
     label_of,
-    number,
     only_counted,
     resolved,
 )
+from fhircryo.extract.finding import FINDING_KINDS, Coded, finding
 from fhircryo.extract.grades import by_components, by_value, grades_of
-from fhircryo.fhir.wire import Observation, Quantity
+from fhircryo.extract.numbers import number
+from fhircryo.extract.psa import PsaStatement, psa_result
+from fhircryo.fhir.decode import decode_element
+from fhircryo.fhir.wire import COMPONENTS, CodeableConcept, Observation
 from fhircryo.mapping.code_index import CodeEntry
 from fhircryo.mapping.concepts import GRADINGS, SCORE
 from fhircryo.record.items import (
-    EventKind,
-    Finding,
+    CharacteristicKind,
     Grading,
     Item,
     NotUsed,
-    PsaResult,
     Reason,
     Response,
     Score,
 )
 
-UCUM = "http://unitsofmeasure.org"
+_EXCLUDED, _NOT_CONVERTIBLE, _PSA = "psa-excluded", "psa-not-convertible", "psa"
+_OF_PSA = frozenset({_EXCLUDED, _NOT_CONVERTIBLE, _PSA})
 
 # If an Observation has several of these meanings, the first decides.
 _PRECEDENCE = (
-    "psa-excluded",
-    "psa-not-convertible",
-    "psa",
-    "disease-status",
+    *(_EXCLUDED, _NOT_CONVERTIBLE, _PSA),
+    *FINDING_KINDS,
+    CAUSE_OF_DEATH,
     *GRADINGS,
     SCORE,
+    *CharacteristicKind,
 )
-_RANK = {concept: rank for rank, concept in enumerate(_PRECEDENCE)}
+_RANK = {str(concept): rank for rank, concept in enumerate(_PRECEDENCE)}
+#: The concepts that a component can state for its Observation.
+_BY_COMPONENT = frozenset({_NOT_CONVERTIBLE, _PSA, *FINDING_KINDS})
+_KINDS = {str(kind): kind for kind in CharacteristicKind}
 
-# FHIR requires 18 significant digits at most (R4, decimal); a longer number is not a measurement.
-_ARITHMETIC = DecimalContext(prec=36, traps=[Inexact, InvalidOperation])
-_LARGEST_EXPONENT = 18
 
-#: A result as text: comparator, number and unit.
-TEXT_RESULT = re.compile(
-    r"\s*(<=|>=|<|>)?\s*([0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)\s*(\D.*?)?\s*", re.DOTALL
-)
-_COMPARATORS = {None: "", "": "", "<": "<", "<=": "<", ">": ">", ">=": ">"}
+class _Meaning:
+    """What an Observation is, by its own code and those of its components.
+
+    ``entry``: the entry that decides (None: it is unmapped). ``conflict``: the code that says that
+    it is not the PSA that another of its codes says. ``psa``: what states a PSA result. ``places``:
+    the Observation and its components with the meanings of their codes.
+    """
+
+    __slots__ = ("conflict", "entry", "places", "psa")
+
+    def __init__(self, resource: Observation, entries: list[CodeEntry], context: Context) -> None:
+        self.entry, self.conflict = _decided(resource.code, entries, context)
+        self.places = [Coded(resource, entries)]
+        self.psa: list[PsaStatement] = []
+        if self.entry is not None and self.entry.concept == _PSA and not self.conflict:
+            self.psa.append(PsaStatement(resource, self.entry))
+        if resource.component:
+            self._add_components(resource, context)
+
+    def _add_components(self, resource: Observation, context: Context) -> None:
+        for component in decode_element(COMPONENTS, resource.component):
+            entries = context.entries(component.code, resource)
+            entry, conflict = _decided(component.code, entries, context)
+            if entry is None:
+                continue
+            self.places.append(Coded(component, entries))
+            if entry.concept == _PSA and not conflict:
+                self.psa.append(PsaStatement(component, entry))
+            elif (conflict or entry.concept in _BY_COMPONENT) and (
+                self.entry is None or _RANK[entry.concept] < _RANK[self.entry.concept]
+            ):
+                self.entry, self.conflict = entry, conflict
+        if self.psa:
+            # Where there is a PSA result, the Observation's own code does not matter.
+            self.entry, self.conflict = self.psa[0].entry, ""
 
 
 def observation(resource: Observation, ref: str, context: Context) -> Item:
     """Return the item of an Observation."""
-    entry = _meaning(resource, context)
     own = resource.identifier is not None and context.is_own(resource.identifier)
-    if own or entry is None or entry.concept == "psa-excluded":
+    entries = context.entries(resource.code, resource)
+    if not entries and not resource.component:
+        return only_counted(resource, ref, context, label_of(resource.code), own=own)
+    meaning = _Meaning(resource, entries, context)
+    entry = meaning.entry
+    if own or entry is None or (entry.concept == _EXCLUDED and not meaning.conflict):
         label = entry.label if entry else label_of(resource.code)
         return only_counted(resource, ref, context, label, own=own)
     patient = context.patient(resource.subject)
@@ -67,28 +101,52 @@ def observation(resource: Observation, ref: str, context: Context) -> Item:
         return named.not_used(Reason.TEST_DATA)
     if not patient:
         return named.not_used(Reason.NO_SUBJECT)
-    if entry.concept == "psa-not-convertible":
+    if meaning.conflict:
+        return named.not_used(Reason.CONFLICTING_CODE, meaning.conflict)
+    if entry.concept == _NOT_CONVERTIBLE:
         return named.not_used(Reason.PSA_NOT_CONVERTIBLE, entry.label)
-    rank = context.observation_ranks.get(resource.status)
-    if rank is None:
+    if resource.status not in context.observation_ranks:
         return named.not_used(Reason.STATUS, resource.status or "no status")
-    if entry.concept == "psa":
-        return _psa(resource, named, rank, context, entry.unit)
-    if entry.concept == "disease-status":
-        return _disease_status(resource, named, context)
+    if entry.concept == _PSA:
+        when = _day(resource, named, context)
+        if isinstance(when, NotUsed):
+            return when
+        return psa_result(resource, meaning.psa, when, named, context)
+    return _other(resource, meaning.places, entry, named, context)
+
+
+def _other(
+    resource: Observation, places: list[Coded], entry: CodeEntry, named: Named, context: Context
+) -> Item:
+    """Return the item of an Observation of a used status that is no PSA result."""
+    if entry.concept in FINDING_KINDS:
+        return finding(resource, places, named, context)
+    if entry.concept == CAUSE_OF_DEATH:
+        return cause_of_death(resource, named, context)
     if entry.concept == SCORE:
+        rank = context.observation_ranks[resource.status]
         return _score(resource, named, rank, context, entry.of)
-    return _grading(resource, named, context, entry.of)
+    if entry.concept in GRADINGS:
+        return _grading(resource, named, context, entry.of)
+    return characteristic(resource, named, context, _KINDS[entry.concept])
 
 
-def _meaning(resource: Observation, context: Context) -> CodeEntry | None:
-    """Return the entry that decides what the Observation is; None if it is unmapped."""
+def _decided(
+    concept: CodeableConcept | None, entries: list[CodeEntry], context: Context
+) -> tuple[CodeEntry | None, str]:
+    """Return the entry that decides what a code means, and the code that contradicts PSA."""
     best = None
-    for entry in context.entries(resource.code, resource):
+    for entry in entries:
         rank = _RANK.get(entry.concept)
         if rank is not None and (best is None or rank < _RANK[best.concept]):
             best = entry
-    return best
+    if best is None or concept is None or best.concept not in _OF_PSA:
+        return best, ""
+    if len(concept.coding or ()) < 2 or all(entry.concept != _PSA for entry in entries):
+        return best, ""
+    if best.concept == _EXCLUDED:
+        return best, best.label
+    return best, context.contradiction(_PSA, concept)
 
 
 def _day(resource: Observation, named: Named, context: Context) -> Span | NotUsed:
@@ -104,124 +162,6 @@ def _day(resource: Observation, named: Named, context: Context) -> Span | NotUse
     if when.first != when.last:
         return named.not_used(Reason.IMPRECISE_DATE, str(written))
     return when
-
-
-def _psa(resource: Observation, named: Named, rank: int, context: Context, unit: str) -> Item:
-    when = _day(resource, named, context)
-    if isinstance(when, NotUsed):
-        return when
-    result = PsaResult(
-        ref=named.ref,
-        patient=named.patient,
-        code=named.code,
-        updated=named.updated,
-        version=named.version,
-        when=when,
-        rank=rank,
-        value=None,
-        comparator="",
-        issued=resource.issued,
-    )
-    quantity = resource.value_quantity
-    if resource.data_absent_reason is not None:
-        result.problem = Reason.VALUE
-    elif quantity is not None and quantity.value is not None:
-        _set_measured(result, quantity, context, unit)
-    elif resource.value_string is not None:
-        result.text = resource.value_string
-        result.value, result.comparator, result.problem = _from_text(result.text, context, unit)
-    else:
-        result.problem = Reason.VALUE
-    return result
-
-
-def _set_measured(result: PsaResult, quantity: Quantity, context: Context, unit: str) -> None:
-    """Set value, comparator and problem of a numeric result.
-
-    ``unit``: the unit of results that state none.
-    """
-    measured = number(quantity.value, "valueQuantity.value")
-    result.measured = measured
-    result.unit = quantity.unit or quantity.code or ""
-    comparator = _COMPARATORS.get(quantity.comparator)
-    if comparator is None:
-        result.problem = Reason.VALUE
-        return
-    result.comparator = comparator
-    result.value, result.problem = _convert(measured, _factor(quantity, context, unit))
-
-
-def _convert(
-    measured: Decimal | int, factor: Decimal | None
-) -> tuple[Decimal | None, Reason | None]:
-    """Return the exact value in ng/mL, or the reason why there is none.
-
-    ``factor``: ng/mL per unit (None: unknown unit).
-    """
-    if measured < 0:
-        return None, Reason.VALUE
-    if factor is None:
-        return None, Reason.UNIT
-    try:
-        # Decimal(int) is exact for any size; multiply raises if digits would be lost.
-        value = _ARITHMETIC.multiply(Decimal(measured), factor)
-    except (Inexact, InvalidOperation):
-        return None, Reason.VALUE
-    if value and abs(value.adjusted()) > _LARGEST_EXPONENT:
-        return None, Reason.VALUE
-    return value, None
-
-
-def _factor(quantity: Quantity, context: Context, unit: str) -> Decimal | None:
-    """Return the factor to ng/mL: by the UCUM code, else by the text.
-
-    A code of another system is treated as text.
-    """
-    code = quantity.code
-    if code and (not quantity.system or quantity.system == UCUM):
-        return context.factor(code)
-    if not quantity.unit:
-        stated = code or unit
-        return context.factor(stated) if stated else None
-    factor = context.factor(quantity.unit)
-    if code and factor is not None:
-        other = context.factor(code)
-        if other is not None and other != factor:
-            return None  # code and text contradict each other
-    return factor
-
-
-def _from_text(
-    text: str, context: Context, default: str
-) -> tuple[Decimal | None, str, Reason | None]:
-    """Return value, comparator and problem of a result as text.
-
-    The text must consist of an optional comparator, a number with a point or comma, and an optional
-    unit. ``default``: the unit of results that state none.
-    """
-    match = TEXT_RESULT.fullmatch(text)
-    if match is None:
-        return None, "", Reason.VALUE
-    sign, digits, unit = match.groups()
-    if unit and context.factor(unit) is None and re.match(r"[.,0-9<>=+\-]", unit):
-        return None, "", Reason.VALUE  # not one number: a range, a date, grouped thousands
-    unit = unit or default
-    factor = context.factor(unit) if unit else None
-    value, problem = _convert(Decimal(digits.replace(",", ".")), factor)
-    return value, _COMPARATORS[sign], problem
-
-
-def _disease_status(resource: Observation, named: Named, context: Context) -> Item:
-    if resource.data_absent_reason is not None or resource.value_codeable_concept is None:
-        return named.not_used(Reason.VALUE, "no disease status")
-    if not context.means(resource.value_codeable_concept, "disease-worsened"):
-        return named.dropped(Reason.UNMAPPED_CODE)
-    _, when = context.first_date(
-        resource.effective_date_time,
-        resource.effective_instant,
-        resource.effective_period,
-    )
-    return Finding(kind=EventKind.PROGRESSION, when=when, **named.fields())
 
 
 def _score(
@@ -244,7 +184,7 @@ def _score(
 def _scored(resource: Observation, context: Context, instrument: str) -> Score:
     quantity = resource.value_quantity
     value = None
-    if resource.data_absent_reason is not None or (quantity is not None and quantity.comparator):
+    if is_present(resource.data_absent_reason) or (quantity is not None and quantity.comparator):
         return Score(instrument, problem=Reason.VALUE, detail="no score")
     if quantity is not None and quantity.value is not None:
         value = number(quantity.value, "valueQuantity.value")

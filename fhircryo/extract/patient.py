@@ -1,6 +1,7 @@
 """Extracts Patients: birth, death, and the record that replaces a merged record."""
 
 from fhircryo.extract.context import Context, Named
+from fhircryo.fhir.decode import is_there
 from fhircryo.fhir.wire import Patient
 from fhircryo.record.items import Item, PatientFacts, Reason
 
@@ -13,7 +14,8 @@ def patient(resource: Patient, ref: str, context: Context) -> Item:
     if context.is_own(resource.identifier):
         return named.dropped(Reason.OWN_OUTPUT)
     died = None
-    undated = resource.deceased_boolean is True
+    # Extensions alone say why the day of a death is not stated.
+    undated = resource.deceased_boolean is True or is_there(resource.deceased_date_time_extensions)
     if resource.deceased_date_time:
         died = context.dates.read(resource.deceased_date_time)
         undated = died is None

@@ -3,22 +3,40 @@
 import re
 from decimal import Decimal
 
-from fhircryo.extract.context import Context, Named, date_problem, number
+import msgspec
+
+from fhircryo.extract.context import Context, Named, date_problem
+from fhircryo.extract.numbers import number
 from fhircryo.extract.scoring import Answers, AnswerScores, InstrumentScorer, Number
-from fhircryo.fhir.wire import Answer, Coding, QuestionnaireResponse, ResponseItem
+from fhircryo.fhir.decode import decode_element
+from fhircryo.fhir.wire import (
+    QUESTIONNAIRES,
+    Answer,
+    Coding,
+    QuestionnaireResponse,
+    ResponseItem,
+)
 from fhircryo.record.items import Item, Reason, Response, Score
 
-#: https://hl7.org/fhir/R4/extension-ordinalvalue.html
-ORDINAL_VALUE = "http://hl7.org/fhir/StructureDefinition/ordinalValue"
+#: The extensions that state the number of an answer; the second has succeeded the first:
+#: https://hl7.org/fhir/R4/extension-ordinalvalue.html and
+#: https://hl7.org/fhir/extensions/StructureDefinition-itemWeight.html
+WEIGHTS = frozenset(
+    {
+        "http://hl7.org/fhir/StructureDefinition/ordinalValue",
+        "http://hl7.org/fhir/StructureDefinition/itemWeight",
+    }
+)
 _PLAIN_NUMBER = re.compile(r"\s*[+-]?[0-9]+(?:[.,][0-9]+)?\s*")
 _NO_QUESTIONNAIRE = "(no questionnaire)"
 
 _NO_CODES: AnswerScores = {}
+_VALUE_FIELDS = tuple(name for name in Answer.__struct_fields__ if name.startswith("value_"))
 
 
 def questionnaire_response(resource: QuestionnaireResponse, ref: str, context: Context) -> Item:
     """Return the item of a QuestionnaireResponse."""
-    canonical = (resource.questionnaire or "").split("|", 1)[0]
+    canonical = _canonical(resource)
     label = canonical or _NO_QUESTIONNAIRE
     named = Named(ref, resource.meta, context.patient(resource.subject), label)
     if context.is_own(resource.identifier):
@@ -45,6 +63,16 @@ def questionnaire_response(resource: QuestionnaireResponse, ref: str, context: C
     return Response(when=when, rank=rank, scores=scores, **named.fields())
 
 
+def _canonical(resource: QuestionnaireResponse) -> str:
+    """Return the canonical URL without version; of a contained Questionnaire, the URL it states."""
+    canonical = (resource.questionnaire or "").partition("|")[0]
+    if canonical.startswith("#"):
+        for one in decode_element(QUESTIONNAIRES, resource.contained):
+            if one.resource_type == "Questionnaire" and one.id in (canonical, canonical[1:]):
+                return (one.url or canonical).partition("|")[0]
+    return canonical
+
+
 def _collect(items: list[ResponseItem] | None, answers: Answers) -> None:
     """Collect all answers by linkId, at any depth (item.item and answer.item)."""
     for item in items or ():
@@ -62,14 +90,13 @@ def _collect(items: list[ResponseItem] | None, answers: Answers) -> None:
 
 
 def _is_answered(answer: Answer) -> bool:
-    return any(
-        getattr(answer, field) is not None for field in answer.__struct_fields__ if field != "item"
-    )
+    return any(getattr(answer, field) is not None for field in _VALUE_FIELDS)
 
 
 def _score(instrument: InstrumentScorer, answers: Answers) -> Score:
     """Return the exact score of the instrument, or the reason why there is none."""
     values: list[Number] = []
+    answered: dict[str, Number] = {}
     for item in instrument.items:
         given = answers.get(item.link) if item.link else None
         if given is not None and len(given) == 1:
@@ -77,6 +104,8 @@ def _score(instrument: InstrumentScorer, answers: Answers) -> Score:
             plain = given[0].value_integer
             if type(plain) is int and plain in item.allowed:
                 values.append(item.recode[plain] if item.recode else plain)
+                if instrument.marks:
+                    answered[item.key] = plain
                 continue
         numbers = _numbers(item.links, answers, item.codes)
         if not numbers:
@@ -85,12 +114,16 @@ def _score(instrument: InstrumentScorer, answers: Answers) -> Score:
         if len(numbers) > 1 or value is None or value not in item.allowed:
             return Score(instrument.key, problem=Reason.INVALID_ITEM, detail=item.key)
         values.append(item.recode[value] if item.recode else value)
+        answered[item.key] = value
     total = _numbers(instrument.total_links, answers, _NO_CODES)
     if not values and total:
         return instrument.from_total(total)
     score = instrument.score(tuple(values))
-    if score.problem is None and total and total != {score.value}:
-        return Score(score.instrument, score.numerator, score.denominator, mismatch=True)
+    marks = instrument.marks_of(answered) if instrument.marks and score.problem is None else ()
+    mismatch = score.problem is None and bool(total) and total != {score.value}
+    if marks or mismatch:
+        # The score itself is shared by all responses with these answers.
+        score = msgspec.structs.replace(score, marks=marks, mismatch=mismatch)
     return score
 
 
@@ -113,17 +146,19 @@ def _number(answer: Answer, codes: AnswerScores) -> Number | None:
         value = answer.value_quantity.value
         return None if value is None else number(value, "valueQuantity.value")
     if answer.value_coding is not None:
-        return _of_coding(answer.value_coding, codes)
+        return _of_coding(answer, answer.value_coding, codes)
     if answer.value_string is not None and _PLAIN_NUMBER.fullmatch(answer.value_string):
         return Decimal(answer.value_string.strip().replace(",", "."))
     return None
 
 
-def _of_coding(coding: Coding, codes: AnswerScores) -> Number | None:
+def _of_coding(answer: Answer, coding: Coding, codes: AnswerScores) -> Number | None:
     score = codes.get((coding.system, coding.code))
     if score is not None:
         return score
-    for extension in coding.extension or ():
-        if extension.url == ORDINAL_VALUE and extension.value_decimal is not None:
-            return number(extension.value_decimal, "ordinalValue")
-    return None
+    weights = {
+        number(extension.value_decimal, "ordinalValue")
+        for extension in (*(coding.extension or ()), *(answer.extension or ()))
+        if extension.url in WEIGHTS and extension.value_decimal is not None
+    }
+    return weights.pop() if len(weights) == 1 else None

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
+from typing import NamedTuple
 
+from fhircryo.extract.numbers import is_sized
 from fhircryo.fhir.wire import Answer
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.schema import Instrument, QuestionnaireItem
@@ -17,6 +19,18 @@ AnswerScores = Mapping[tuple[str | None, str | None], Number]
 
 # The same combinations of answers recur; the score of each is cached, up to this number.
 _CACHED_SCORES = 20_000
+
+
+#: A score is sent between processes as two integers of this size.
+_BITS = 63
+
+
+class _Mark(NamedTuple):
+    """A mark of scores for which one of the items has the value."""
+
+    key: str
+    items: frozenset[str]
+    value: Number
 
 
 class ItemScorer:
@@ -42,6 +56,9 @@ class InstrumentScorer:
         self.key = instrument.key
         self.items = tuple(ItemScorer(item) for item in instrument.items)
         self.total_links = instrument.total.link_ids if instrument.total else ()
+        self.marks = tuple(
+            _Mark(mark.key, frozenset(mark.items), mark.value) for mark in instrument.marks
+        )
         self._instrument = instrument
         self._known: dict[tuple[Number, ...], Score] = {}
 
@@ -67,6 +84,14 @@ class InstrumentScorer:
         score = (score - Fraction(rule.subtract)) / Fraction(rule.divide) * Fraction(rule.multiply)
         return Score(self.key, score.numerator, score.denominator)
 
+    def marks_of(self, answered: Mapping[str, Number]) -> tuple[str, ...]:
+        """Return the marks of the answers: the number of each item by its key."""
+        return tuple(
+            mark.key
+            for mark in self.marks
+            if any(answered.get(item) == mark.value for item in mark.items)
+        )
+
     def from_total(self, total: set[Number | None]) -> Score:
         """Return the score that is recorded as a total; ``total``: its distinct values."""
         value = next(iter(total))
@@ -75,11 +100,14 @@ class InstrumentScorer:
             len(total) > 1
             or value is None
             or rule is None
-            or (rule.whole and value % 1)
+            or not is_sized(value)
             or not rule.minimum <= value <= rule.maximum
+            or (rule.whole and value % 1)
         ):
             return Score(self.key, problem=Reason.INVALID_ITEM, detail="total")
         exact = Fraction(value)
+        if exact.numerator.bit_length() > _BITS:
+            return Score(self.key, problem=Reason.INVALID_ITEM, detail="total")
         return Score(self.key, exact.numerator, exact.denominator)
 
 

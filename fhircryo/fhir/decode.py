@@ -82,6 +82,11 @@ def decode(line: bytes) -> tuple[str, Any]:
         raise UnreadableResource("not UTF-8") from None
 
 
+def is_there(element: msgspec.Raw) -> bool:
+    """Return whether an element that the struct of its resource leaves undecoded is present."""
+    return bytes(element) not in _NOTHING
+
+
 def decode_element(decoder: "msgspec.json.Decoder[list[T] | T]", element: msgspec.Raw) -> list[T]:
     """Decode an element that the struct of its resource leaves undecoded.
 

@@ -24,11 +24,12 @@ class CodeSystems:
         return undotted(code) if system in self.undotted else code
 
     def expanded(self, codes: Iterable[Located[ConceptCode]]) -> Iterator[Located[ConceptCode]]:
-        """Yield an entry for each system of a group, and for each category of a range."""
+        """Yield an entry for each system of a group, and for each code that an entry lists."""
         for code, location in codes:
             for system in self.of(code.system):
-                for category in code.categories():
-                    update = {"system": system, "code": category, "to": None}
+                for listed, display in code.listed():
+                    update: dict[str, object] = {"system": system, "code": listed}
+                    update |= {"display": display, "to": None, "more": {}}
                     yield Located(code.model_copy(update=update), location)
 
     def withdraws(self, withdrawn: WithdrawnCode, system: str, code: str) -> bool:

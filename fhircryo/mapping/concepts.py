@@ -78,7 +78,7 @@ CONCEPTS = {
     "progression-finding": _FINDING,
     "cause-of-death": ConceptElement("Observation"),
     "cause-of-death-unspecified": ConceptElement("Observation", "value"),
-    "causality-unrelated": ConceptElement("AdverseEvent", "suspectEntity.causality.assessment"),
+    "causality-unrelated": ConceptElement("AdverseEvent", "suspectEntity.causality"),
     "outcome-fatal": ConceptElement("AdverseEvent", "outcome"),
     "clavien-dindo-grading": ConceptElement("Observation"),
     "sir-grading": ConceptElement("Observation"),
@@ -105,6 +105,14 @@ FINDINGS = frozenset(
         "progression-finding",
     }
 )
+
+#: The concepts whose codes may be limited to some values.
+WITH_VALUE = FINDINGS | {
+    "isup-grade-group",
+    "gleason-score",
+    "clinical-t-category",
+    "prostate-volume",
+}
 
 #: The concepts of which a code may name the prostate as the primary.
 WITH_PRIMARY = frozenset({"metastasis", "metastasis-unclear-site", "nodal-recurrence"})

@@ -23,6 +23,7 @@ from fhircryo.mapping.overlay_keys import (
 )
 from fhircryo.mapping.overlay_merge import MergedMappings
 from fhircryo.mapping.protocol import Protocol
+from fhircryo.mapping.protocol_copy import check_own_id
 from fhircryo.mapping.questionnaire_index import Signature, index_questionnaires
 from fhircryo.mapping.schema import (
     CodeRef,
@@ -215,12 +216,17 @@ def load_protocol(name: str | Path | dict[str, Any] = DEFAULT_PROTOCOL) -> Proto
     """Return a protocol, given its shipped name, a YAML file, or its content.
 
     Raises:
-        UsageError: there is no such protocol, or it is not valid (with file, line and path).
+        UsageError: there is no such protocol, it is not valid, or it has the id of a shipped
+            protocol from which it differs (with file, line and path).
     """
     if isinstance(name, dict):
         return validate(Protocol, name, "protocol")
     document = read_document(find_protocol(name))
-    return validate(Protocol, document.content, document)
+    protocol = validate(Protocol, document.content, document)
+    for path in protocol_files():
+        if path.stem == protocol.id and path != document.path:
+            check_own_id(protocol, document, load_protocol(path))
+    return protocol
 
 
 def find_protocol(name: str | Path) -> Path:

@@ -7,6 +7,7 @@ from fhircryo.mapping.concepts import (
     STATUSES_OF,
     WITH_PRIMARY,
     WITH_UNIT,
+    WITH_VALUE,
 )
 from fhircryo.mapping.locations import Layer
 from fhircryo.mapping.schema import CONDITION_FIELDS, Meaning
@@ -54,11 +55,13 @@ def _check_kind(layer: Layer, key: str, loc: Loc, entry: Meaning) -> None:
 
 
 def _check_value(layer: Layer, key: str, loc: Loc, entry: Meaning) -> None:
-    """Raise a UsageError unless a finding, and nothing else, states which values count."""
-    stated = bool(entry.value) or entry.any_value is not None
-    if key in FINDINGS and not stated:
+    """Raise a UsageError unless a finding states which values count, or if the concept has none."""
+    if key in FINDINGS and not entry.value and not entry.any_value:
         words = "value is required: the list of values that state the event"
         raise layer.error(loc, f"{words}; or any_value: true, if the code alone states it")
-    if key not in FINDINGS and stated:
-        name = "value" if entry.value else "any_value"
-        raise layer.error((*loc, name), f"this applies only to {', '.join(sorted(FINDINGS))}")
+    if entry.value and key not in WITH_VALUE:
+        raise layer.error((*loc, "value"), f"this applies only to {', '.join(sorted(WITH_VALUE))}")
+    if entry.any_value and key not in FINDINGS:
+        raise layer.error(
+            (*loc, "any_value"), f"this applies only to {', '.join(sorted(FINDINGS))}"
+        )

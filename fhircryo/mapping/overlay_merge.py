@@ -215,6 +215,8 @@ class MergedMappings:
             known = [one.value.code for one in kept if one.value.system == code.system]
             words = f"{code.system}|{code.code}: {key} has no such code to withdraw"
             raise layer.error(loc, f"{words}{nearest(code.code, known)}")
+        if any(one.value.descendants for one in concept.codes if one not in kept):
+            code = code.model_copy(update={"descendants": "prefix"})
         concept.codes[:] = kept
         places = CONCEPTS[key].places
         others = [one for one in self.concepts if CONCEPTS[one].places & places]

@@ -1,6 +1,7 @@
 """The format of the mapping files, as pydantic models."""
 
 import re
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
@@ -111,13 +112,17 @@ class ConceptCode(CodeRef, Meaning):
     """A code of a concept.
 
     ``system`` may be the name of a group of systems, and then stands for all of them. ``to``: the
-    last of a range of ICD-10 categories that begins with ``code``.
+    last of a range of ICD-10 categories that begins with ``code``. ``more``: further codes to which
+    the same applies, each with its name.
     """
 
     descendants: Descendants = None
     to: Annotated[
         Text | None, Field(description="Last category of a range (C00 to C43); needs descendants")
     ] = None
+    more: Annotated[
+        dict[Text, Text], Field(description="Further codes like this one, each with its name")
+    ] = {}
 
     @model_validator(mode="after")
     def _a_range(self) -> Self:
@@ -138,12 +143,13 @@ class ConceptCode(CodeRef, Meaning):
             raise ValueError("a range is of categories of one letter, such as C00 to C43")
         return self
 
-    def categories(self) -> tuple[str, ...]:
-        """Return the codes of the range; of an entry without a range, its only code."""
-        if self.to is None:
-            return (self.code,)
-        numbers = range(int(self.code[1:]), int(self.to[1:]) + 1)
-        return tuple(f"{self.code[0]}{number:02}" for number in numbers)
+    def listed(self) -> Iterator[tuple[str, str | None]]:
+        """Yield each code that the entry lists, with its name."""
+        yield self.code, self.display
+        yield from self.more.items()
+        if self.to is not None:
+            for number in range(int(self.code[1:]) + 1, int(self.to[1:]) + 1):
+                yield f"{self.code[0]}{number:02}", self.display
 
 
 class ConceptText(TextRef, Meaning):

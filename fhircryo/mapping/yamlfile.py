@@ -22,7 +22,14 @@ class StrictModel(BaseModel):
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
-class _Loader(yaml.SafeLoader):
+# libyaml reads a file several times faster; not every build of PyYAML contains it.
+_SafeLoader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+#: A file has fewer parts than this, those that aliases repeat included.
+_MOST_PARTS = 200_000
+
+
+class _Loader(_SafeLoader):  # type: ignore[misc,valid-type]
     """A safe loader that reads numbers as Decimal and rejects duplicate keys."""
 
 
@@ -54,7 +61,18 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     return loader.construct_mapping(node, deep=True)
 
 
+def _date(loader: _Loader, node: yaml.ScalarNode) -> Any:
+    try:
+        return loader.construct_yaml_timestamp(node)
+    except ValueError:
+        raise yaml.MarkedYAMLError(
+            problem=f"{node.value!r} is not a date; in quotes it is text",
+            problem_mark=node.start_mark,
+        ) from None
+
+
 _Loader.add_constructor("tag:yaml.org,2002:float", _decimal)
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", _date)
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 
 
@@ -110,6 +128,7 @@ def read_document(path: Path) -> Document:
         # The loader is a SafeLoader: a tag never creates a Python object.
         loader = _Loader(text)
         node = loader.get_single_node()
+        _check_size(node)
         content = None if node is None else loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
@@ -118,6 +137,29 @@ def read_document(path: Path) -> Document:
     except yaml.YAMLError as error:
         raise UsageError(f"{path}: not valid YAML: {error}") from error
     return Document(path, content, {} if node is None else dict(_lines(node, ())))
+
+
+def _check_size(root: yaml.Node | None) -> None:
+    """Raise a MarkedYAMLError if aliases make the content endless, or larger than any real file."""
+    sizes: dict[int, int] = {}
+
+    def size(node: yaml.Node) -> int:
+        if id(node) not in sizes:
+            sizes[id(node)] = _MOST_PARTS  # until it is known: a part that contains itself
+            inner = [
+                part
+                for child in (node.value if isinstance(node, yaml.CollectionNode) else ())
+                for part in (child if isinstance(child, tuple) else (child,))
+            ]
+            sizes[id(node)] = 1 + sum(map(size, inner))
+        if sizes[id(node)] >= _MOST_PARTS:
+            raise yaml.MarkedYAMLError(
+                problem="aliases repeat too much of the file", problem_mark=node.start_mark
+            )
+        return sizes[id(node)]
+
+    if root is not None:
+        size(root)
 
 
 def _lines(node: yaml.Node, loc: Loc) -> Iterator[tuple[Loc, int]]:

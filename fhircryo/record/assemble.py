@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from fhircryo.record.collector import Counted, Facts, Older, is_listed, problem_of, type_of
 from fhircryo.record.items import (
     AdverseEvent,
+    Diagnosis,
     Dropped,
     Drug,
+    Finding,
     Issue,
     Item,
+    Malignancy,
     NotUsed,
     PatientFacts,
     PatientRecord,
@@ -42,7 +45,8 @@ class Records:
 def assemble(items: Items, facts: Facts, patients: Patients) -> Records:
     """One record for each patient with a candidate index procedure who may be computed.
 
-    ``items``, by reference, is changed: therapies take over the drug of their Medication.
+    ``items``, by reference, is changed: therapies take over the drug of their Medication, and
+    findings learn whether the prostate cancer is their primary.
     """
     test_patients = {
         patients.current(item.patient)
@@ -63,6 +67,7 @@ def assemble(items: Items, facts: Facts, patients: Patients) -> Records:
             _place(item, found, items, patients, test_patients)
     for record in records.values():
         _find_foreign_events(record, items, facts)
+        _find_primaries(record, items, facts)
     found.drugs = _count_drugs(items, records.values(), found.counted)
     return found
 
@@ -96,6 +101,7 @@ def _resolved(item: Therapy, items: Items) -> Therapy | Dropped:
     drug = items.get(item.medication)
     if type(drug) is Drug:
         item.code = drug.code
+        item.kind = drug.kind
         return item
     dropped = Dropped(
         reason=Reason.UNMAPPED_CODE, ref=item.ref, patient=item.patient, code=item.code
@@ -142,9 +148,14 @@ def _add_facts(record: PatientRecord, facts: PatientFacts, current: str) -> None
         record.former.append(facts)
 
 
-def _precedence(facts: PatientFacts, current: str) -> tuple[bool, bool, bool, str]:
-    """The Patient resource that states a death counts, else that of the remaining patient."""
-    return (facts.died is not None, facts.died_undated, facts.patient == current, facts.ref)
+def _precedence(facts: PatientFacts, current: str) -> tuple[bool, bool, bool, bool, str]:
+    """The Patient resource that states a death counts, else that of the remaining patient.
+
+    A death with a date counts before one without, a day before a month or year.
+    """
+    died = facts.died
+    precise = died is not None and died.precise
+    return (died is not None, precise, facts.died_undated, facts.patient == current, facts.ref)
 
 
 def _find_foreign_events(record: PatientRecord, items: Items, facts: Facts) -> None:
@@ -161,3 +172,27 @@ def _find_foreign_events(record: PatientRecord, items: Items, facts: Facts) -> N
                 record.foreign_events[ref] = item.when
             elif ref in facts.events:
                 record.foreign_events[ref] = facts.events[ref]
+
+
+def _find_primaries(record: PatientRecord, items: Items, facts: Facts) -> None:
+    """Note of each finding that names its primary cancer whether it is the prostate cancer."""
+    for finding in record.findings:
+        if finding.of_prostate is None and finding.primaries:
+            stated = {
+                _is_prostate(ref, items, facts) for ref in finding.primaries if ref != finding.ref
+            }
+            finding.of_prostate = True if True in stated else False if False in stated else None
+
+
+def _is_prostate(ref: str, items: Items, facts: Facts) -> bool | None:
+    """Whether a Condition is the prostate cancer or an event of it; None: the source lacks it."""
+    item = items.get(ref)
+    if item is None:
+        return False if ref in facts.unmapped_primaries else None
+    if type(item) is Dropped:
+        return False
+    if problem_of(item) is Reason.TEST_DATA:
+        return None
+    if type(item) is Diagnosis:
+        return item.malignancy is Malignancy.PROSTATE_CANCER
+    return True if type(item) is Finding else None

@@ -16,7 +16,10 @@ import msgspec
 from fhircryo.calendar import Span, moment
 from fhircryo.record.items import (
     AdverseEvent,
+    CauseOfDeath,
+    Diagnosis,
     Dropped,
+    Finding,
     Grading,
     Item,
     NotUsed,
@@ -27,9 +30,14 @@ from fhircryo.record.items import (
     Treatment,
     item_kinds,
 )
+from fhircryo.record.stated import stated_by
+
+_WITH_PROBLEM = (AdverseEvent, Therapy, Finding, Diagnosis)
 
 #: What is counted and not listed: (reason, type, code).
 Counted = tuple[Reason, str, str]
+#: The kinds of items that state a clinical event.
+_STATING = frozenset({CauseOfDeath, Finding, Therapy})
 
 
 class Unreadable(msgspec.Struct, order=True):
@@ -60,8 +68,10 @@ class Facts(msgspec.Struct):
     were discarded. ``seen``: all resources by type. ``links``: for each replaced patient id, the id
     that replaces it. ``candidates``: patients with a candidate for the index procedure. ``events``:
     adverse events that were discarded, with their dates. ``graded``: the scales of which there are
-    Observations that grade. ``overlays_met``: the numbers of the overlays of which something was
-    found.
+    Observations that grade. ``stated``: the kinds of events that any resource states, as
+    ``record.stated`` names them. ``overlays_met``: the numbers of the overlays of which something
+    was found. ``unmapped_primaries``: the Conditions that findings name as their primary cancer and
+    that were discarded because their codes are not mapped.
     ``lines`` and ``filled``: by part of the input, its lines, and how many of them hold something.
     """
 
@@ -74,7 +84,9 @@ class Facts(msgspec.Struct):
     candidates: set[str] = msgspec.field(default_factory=set)
     events: dict[str, Span | None] = msgspec.field(default_factory=dict)
     graded: set[str] = msgspec.field(default_factory=set)
+    stated: set[str] = msgspec.field(default_factory=set)
     overlays_met: set[int] = msgspec.field(default_factory=set)
+    unmapped_primaries: set[str] = msgspec.field(default_factory=set)
     lines: dict[int, int] = msgspec.field(default_factory=dict)
     filled: dict[int, int] = msgspec.field(default_factory=dict)
 
@@ -87,7 +99,9 @@ class Facts(msgspec.Struct):
         self.met |= other.met
         self.candidates |= other.candidates
         self.graded |= other.graded
+        self.stated |= other.stated
         self.overlays_met |= other.overlays_met
+        self.unmapped_primaries |= other.unmapped_primaries
         self.links.update(other.links)
         self.events.update(other.events)
         self.lines.update(other.lines)
@@ -133,7 +147,10 @@ class RecordCollector:
         self.items: dict[str, Item] = {}
         self.facts = Facts()
         self.sequence = 0
-        self._discarded: array[int] = array("q")
+        # Hashes of the references that were discarded: of resources without a mapped code, and of
+        # patients outside the cohort.
+        self._unmapped: array[int] = array("q")
+        self._outside: array[int] = array("q")
 
     def empty_copy(self) -> "RecordCollector":
         """A collector of the same retention that has read nothing."""
@@ -150,6 +167,8 @@ class RecordCollector:
                 self.facts.links[item.patient] = item.replaced_by
         elif kind is Treatment:
             self.facts.candidates.add(item.patient)
+        elif kind in _STATING:
+            self.facts.stated.update(stated_by(item))
         elif (
             kind is not PsaResult and item.code in retention.grading_labels and kind is not Dropped
         ):
@@ -194,7 +213,7 @@ class RecordCollector:
         counted[key] = counted.get(key, 0) + 1
         if type(item) is AdverseEvent:
             self.facts.events[item.ref] = item.when
-        self._discarded.append(hash(item.ref))
+        (self._unmapped if type(item) is Dropped else self._outside).append(hash(item.ref))
 
     def _replace(self, retained: Item, item: Item) -> None:
         newer, older = (item, retained) if _is_newer(item, retained) else (retained, item)
@@ -204,17 +223,41 @@ class RecordCollector:
     def doubtful(self) -> set[str]:
         """References of which one version was retained and another discarded."""
         hashes = {hash(ref): ref for ref in self.items if ref not in self.retention.watched}
-        return {hashes[found] for found in set(hashes).intersection(self._discarded)}
+        retained = set(hashes)
+        discarded = retained.intersection(self._unmapped) | retained.intersection(self._outside)
+        return {hashes[found] for found in discarded}
+
+    def note_unmapped_primaries(self) -> None:
+        """Add to the facts the named primary cancers that were discarded as unmapped.
+
+        To be called when everything has been read and merged: which Conditions are named is known
+        only then.
+        """
+        named = {
+            hash(ref): ref
+            for item in self.items.values()
+            if type(item) is Finding
+            for ref in item.primaries
+            if ref not in self.items
+        }
+        if named:
+            found = set(named).intersection(self._unmapped)
+            self.facts.unmapped_primaries.update(named[one] for one in found)
 
     def encode(self) -> bytes:
         """What was collected, to send it to another process of the same program."""
         return msgspec.msgpack.encode(
-            (list(self.items.values()), self.facts, self._discarded.tobytes())
+            (
+                list(self.items.values()),
+                self.facts,
+                self._unmapped.tobytes(),
+                self._outside.tobytes(),
+            )
         )
 
     def merge(self, encoded: bytes) -> None:
         """Add what another collector of the same retention holds, as if this one had read it."""
-        items, facts, discarded = _decoder().decode(encoded)
+        items, facts, unmapped, outside = _decoder().decode(encoded)
         for item in items:
             retained = self.items.get(item.ref)
             if retained is None:
@@ -222,13 +265,14 @@ class RecordCollector:
             else:
                 self._replace(retained, item)
         self.facts.merge(facts)
-        self._discarded.frombytes(discarded)
+        self._unmapped.frombytes(unmapped)
+        self._outside.frombytes(outside)
 
 
 @cache
-def _decoder() -> "msgspec.msgpack.Decoder[tuple[list[Item], Facts, bytes]]":
+def _decoder() -> "msgspec.msgpack.Decoder[tuple[list[Item], Facts, bytes, bytes]]":
     kinds: Any = Union[item_kinds()]  # noqa: UP007  the kinds are known at run time only
-    return msgspec.msgpack.Decoder(tuple[list[kinds], Facts, bytes])
+    return msgspec.msgpack.Decoder(tuple[list[kinds], Facts, bytes, bytes])
 
 
 def type_of(ref: str) -> str:
@@ -248,8 +292,11 @@ def is_listed(item: Item) -> bool:
 
 
 def problem_of(item: Item) -> Reason | None:
-    """The reason for which an adverse event or therapy does not count; None for other items."""
-    return item.problem if isinstance(item, AdverseEvent | Therapy) else None
+    """The reason for which an item that is retained all the same does not count.
+
+    Adverse events, therapies, findings and diagnoses have one; it is None for all other items.
+    """
+    return item.problem if isinstance(item, _WITH_PROBLEM) else None
 
 
 def _is_newer(item: Item, other: Item) -> bool:

@@ -299,16 +299,22 @@ class CauseOfDeath(Item, tag="cd"):
 
 
 class Characteristic(Item, tag="ch"):
-    """An Observation of a baseline characteristic, with its value as coded or as a number.
+    """An Observation of a baseline characteristic: ``number`` (a volume in mL), else ``text``.
 
-    ``value``: a decimal (prostate volume in mL) or a text.
+    ``text``: the value as coded.
     """
 
     part: ClassVar[str] = "characteristics"
 
     kind: CharacteristicKind
     when: Span
-    value: Decimal | int | str
+    number: Decimal | int | None = None
+    text: str = ""
+
+    @property
+    def value(self) -> Decimal | int | str:
+        """The value: a number, or as coded."""
+        return self.text if self.number is None else self.number
 
 
 class AdverseEvent(Item, tag="ae"):

@@ -17,16 +17,18 @@ from msgspec.structs import replace
 
 from fhircryo.mapping.protocol import BASELINE
 from fhircryo.research.analysis import (
-    Absence,
     Analysis,
-    Evaluable,
     Grades,
     NotUsedCount,
     Prom,
     PromChange,
     PromPoint,
-    Survival,
+    Unmarked,
 )
+from fhircryo.research.baseline_summary import BaselineRow, Level
+from fhircryo.research.complication_summary import ComplicationSummary, GradedShare, KindCount
+from fhircryo.research.disease_free_rates import DiseaseFreeRate
+from fhircryo.research.evaluable import Absence, Evaluable
 from fhircryo.research.flow import Exclusion, Flow
 from fhircryo.research.results_table import ResultsRow
 from fhircryo.research.statistics.distribution import Distribution
@@ -35,6 +37,7 @@ from fhircryo.research.statistics.paired import Paired
 from fhircryo.research.statistics.proportions import Proportion
 from fhircryo.research.statistics.responders import Responders
 from fhircryo.research.statistics.suppress import hides_table, is_small, pool_small
+from fhircryo.research.survival import Survival
 
 NOT_SHOWN = "not shown"
 
@@ -58,11 +61,14 @@ class _Aggregator:
         proms = tuple(self._prom(prom) for prom in found.proms)
         return Analysis(
             flow=self._flow(found.flow),
+            baseline=tuple(self._baseline(row) for row in found.baseline),
             table=tuple(self._row(row) for row in found.table),
+            disease_free=self._disease_free(found.disease_free),
             survival=tuple(self._survival(survival) for survival in found.survival),
             nadir=self._distribution(found.nadir),
             nadir_days=self._distribution(found.nadir_days),
             proms=proms,
+            complications=self._complications(found.complications),
             grades=self._grades(found.grades),
             evaluable=tuple(self._evaluable(endpoint) for endpoint in found.evaluable),
             not_used=tuple(self._not_used(counted) for counted in found.not_used),
@@ -105,13 +111,18 @@ class _Aggregator:
     def _survival(self, survival: Survival) -> Survival:
         curve = survival.curve
         if curve is None or not curve.n or self._any_small(curve.n, self._cohort - curve.n):
-            return Survival(survival.endpoint, None, None, ())
+            return Survival(survival.endpoint, survival.words, None, None, (), intervals=None)
         small = self._any_small(curve.n_events, curve.n - curve.n_events)
+        intervals = survival.intervals or 0
+        hidden = small or self._any_small(intervals, curve.n_events - intervals)
+        # Beside the readings, those at the bounds would tell how few events lie between them.
         return Survival(
             survival.endpoint,
+            survival.words,
             curve.n,
             None if small else curve.n_events,
             () if small else tuple(self._readings(curve, survival.landmarks)),
+            intervals=None if hidden else intervals,
         )
 
     def _readings(self, curve: Curve, landmarks: Iterable[Estimate]) -> Iterator[Estimate]:
@@ -174,7 +185,14 @@ class _Aggregator:
             else:
                 self._changes.append(change.paired)
         responded = None if paired is None else self._responders(change.responders)
-        return PromChange(change.time_point, paired, responded)
+        shown = paired is not None
+        unmarked = tuple(self._unmarked(one, change_shown=shown) for one in change.unmarked)
+        return PromChange(change.time_point, paired, responded, unmarked)
+
+    def _unmarked(self, unmarked: Unmarked, *, change_shown: bool) -> Unmarked:
+        if not change_shown or self._any_small(unmarked.marked or 0):
+            return replace(unmarked, marked=None, paired=None)
+        return replace(unmarked, paired=self._paired(unmarked.paired))
 
     def _responders(self, responded: Responders | None) -> Responders | None:
         if responded is None:
@@ -182,6 +200,63 @@ class _Aggregator:
         better, worse = responded.better.successes, responded.worse.successes
         same = responded.better.n - better - worse
         return None if self._any_small(better, worse, same) else responded
+
+    def _baseline(self, row: BaselineRow) -> BaselineRow:
+        """A characteristic if neither its missing values nor one of its levels is a small group."""
+        known, missing = row.known or 0, row.missing or 0
+        if self._any_small(known, missing):
+            return BaselineRow(row.words, None, None)
+        values = row.values if row.levels else self._distribution(row.values)
+        levels = [level.counted for level in row.levels if level.counted is not None]
+        if any(self._any_small(one.successes, one.n - one.successes) for one in levels):
+            return replace(row, values=values, levels=tuple(_hidden(row.levels)))
+        return replace(row, values=values)
+
+    def _disease_free(self, rates: tuple[DiseaseFreeRate, ...]) -> tuple[DiseaseFreeRate, ...]:
+        """The rates without those that differ from another, which is shown, by a small group.
+
+        The protocol's own rate goes first, because the results show it as well.
+        """
+        shown: list[Proportion] = []
+        hidden: dict[str, DiseaseFreeRate] = {}
+        for rate in sorted(rates, key=lambda rate: not rate.in_protocol):
+            reasons = {absence.reason: absence.patients or 0 for absence in rate.absent}
+            pooled = pool_small(reasons, self._threshold) if rate.in_protocol else {}
+            hidden[rate.rule] = replace(
+                rate,
+                rate=self._unlike(rate.rate, shown),
+                with_no_response=self._unlike(rate.with_no_response, shown),
+                absent=tuple(Absence(reason, count) for reason, count in pooled.items()),
+            )
+        return tuple(hidden[rate.rule] for rate in rates)
+
+    def _unlike(self, counted: Proportion | None, shown: list[Proportion]) -> Proportion | None:
+        """A proportion if it may be shown beside others, to which it is then added."""
+        if counted is None or self._proportion(counted) is None:
+            return None
+        for other in shown:
+            yes, known = counted.successes - other.successes, counted.n - other.n
+            if self._any_small(abs(yes), abs(known), abs(known - yes)):
+                return None
+        shown.append(counted)
+        return counted
+
+    def _complications(self, found: ComplicationSummary) -> ComplicationSummary:
+        return replace(
+            found,
+            kinds=tuple(self._kind(kind) for kind in found.kinds),
+            shares=tuple(self._graded(share) for share in found.shares),
+        )
+
+    def _kind(self, kind: KindCount) -> KindCount:
+        small = self._any_small(kind.events or 0, kind.patients or 0)
+        return KindCount(kind.kind, None, None) if small else kind
+
+    def _graded(self, share: GradedShare) -> GradedShare:
+        left_out = share.left_out or 0
+        absent = sum(absence.patients or 0 for absence in share.absent)
+        shown = None if self._any_small(left_out, absent - left_out) else left_out
+        return replace(share, counted=self._proportion(share.counted), left_out=shown, absent=())
 
     def _grades(self, grades: Grades) -> Grades:
         cells = grades.cells or ()
@@ -201,3 +276,7 @@ class _Aggregator:
 
     def _not_used(self, counted: NotUsedCount) -> NotUsedCount:
         return replace(counted, count=None) if self._any_small(counted.count or 0) else counted
+
+
+def _hidden(levels: Iterable[Level]) -> Iterator[Level]:
+    return (replace(level, counted=None) for level in levels)

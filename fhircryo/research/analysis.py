@@ -4,74 +4,36 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fhircryo.endpoints.catalogue import (
-    PROM_SCORE,
-    PSA_NADIR,
-    WORST_CLAVIEN,
-    WORST_SIR,
-    Endpoint,
-)
+from fhircryo.endpoints.catalogue import PSA_NADIR, WORST_CLAVIEN, WORST_SIR
 from fhircryo.endpoints.value_types import Detail
 from fhircryo.mapping.protocol import BASELINE
 from fhircryo.mapping.schema import ImportantDifference, Instrument
-from fhircryo.research.columns import (
+from fhircryo.research.baseline_summary import BaselineRow, baseline_summary
+from fhircryo.research.complication_summary import ComplicationSummary, complication_summary
+from fhircryo.research.disease_free_rates import DiseaseFreeRate, disease_free_rates
+from fhircryo.research.endpoint_columns import TIMES_TO_EVENT, detail_column, grade_levels
+from fhircryo.research.evaluable import Evaluable, evaluable
+from fhircryo.research.flow import Flow
+from fhircryo.research.patient_columns import (
     expected_column,
     instruments,
+    mark_column,
     score_column,
     time_points,
 )
-from fhircryo.research.endpoint_columns import (
-    OF_PATIENTS,
-    TIMES_TO_EVENT,
-    detail_column,
-    grade_levels,
-)
-from fhircryo.research.flow import Flow
 from fhircryo.research.results_table import ResultsRow, results_table
 from fhircryo.research.statistics.distribution import Distribution, distribution
-from fhircryo.research.statistics.kaplan_meier import Curve, Estimate, kaplan_meier
 from fhircryo.research.statistics.paired import Paired, wilcoxon_paired
 from fhircryo.research.statistics.proportions import Proportion, proportion
 from fhircryo.research.statistics.responders import Responders, responders
+from fhircryo.research.survival import Survival, survival
 from fhircryo.research.table import PATIENT, snake
 from fhircryo.runs.run_config import RunConfig
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: The mean number of days of a month: 365.25 / 12.
-MONTH = 30.4375
-#: The months at which the survival curves are read off.
-LANDMARKS = (6, 12, 24, 36, 48, 60)
-_NO_REASON = "no response"
 _NOT_KNOWN = "not known"
-
-
-class Absence(msgspec.Struct, frozen=True):
-    """How many patients lack an endpoint for a reason; None if too few to be shown."""
-
-    reason: str
-    patients: int | None
-
-
-class Evaluable(msgspec.Struct, frozen=True):
-    """How many patients have a value of an endpoint, and why the others have none."""
-
-    code: str
-    time_point: str
-    patients: int | None
-    absent: tuple[Absence, ...]
-
-
-class Survival(msgspec.Struct, frozen=True):
-    """A time to event. ``curve``: None if it would disclose individual patients."""
-
-    endpoint: Endpoint
-    patients: int | None
-    events: int | None
-    landmarks: tuple[Estimate, ...]
-    median: int | None = None
-    curve: Curve | None = None
 
 
 class PromPoint(msgspec.Struct, frozen=True):
@@ -85,12 +47,24 @@ class PromPoint(msgspec.Struct, frozen=True):
     scores: Distribution | None
 
 
+class Unmarked(msgspec.Struct, frozen=True):
+    """A change without the pairs of which a score carries a mark.
+
+    ``mark``: its words. ``marked``: how many pairs are left out; None if too few to be shown.
+    """
+
+    mark: str
+    marked: int | None
+    paired: Paired | None
+
+
 class PromChange(msgspec.Struct, frozen=True):
-    """An instrument's change since baseline at a time point."""
+    """An instrument's change since baseline at a time point; ``unmarked``: one for each mark."""
 
     time_point: str
     paired: Paired | None
     responders: Responders | None
+    unmarked: tuple[Unmarked, ...] = ()
 
 
 class Prom(msgspec.Struct, frozen=True):
@@ -134,11 +108,14 @@ class Analysis(msgspec.Struct, frozen=True):
     """The numbers of a cohort. ``salvage``: None if no individual patient may be shown."""
 
     flow: Flow
+    baseline: tuple[BaselineRow, ...]
     table: tuple[ResultsRow, ...]
+    disease_free: tuple[DiseaseFreeRate, ...]
     survival: tuple[Survival, ...]
     nadir: Distribution | None
     nadir_days: Distribution | None
     proms: tuple[Prom, ...]
+    complications: ComplicationSummary
     grades: Grades
     evaluable: tuple[Evaluable, ...]
     not_used: tuple[NotUsedCount, ...]
@@ -148,23 +125,27 @@ class Analysis(msgspec.Struct, frozen=True):
 
 def analyse(tables: "dict[str, pd.DataFrame]", config: RunConfig, flow: Flow) -> Analysis:
     """All numbers of a cohort from its tables."""
-    patients = tables["patients"]
+    patients, adverse_events = tables["patients"], tables["adverse_events"]
+    found_instruments = instruments(config.mappings)
     salvaged = patients[patients["salvage_therapy"]]
     nadir = patients[snake(PSA_NADIR.key)]
     nadir_days = patients[detail_column(PSA_NADIR, Detail.DAYS)]
     return Analysis(
         flow=flow,
-        table=tuple(results_table(patients, config.protocol, config.mappings.instruments)),
-        survival=tuple(_survival(patients, endpoint) for endpoint in TIMES_TO_EVENT),
+        baseline=baseline_summary(patients),
+        table=tuple(results_table(patients, adverse_events, config.protocol, found_instruments)),
+        disease_free=disease_free_rates(patients, config.protocol),
+        survival=tuple(survival(patients, one, config.protocol) for one in TIMES_TO_EVENT),
         nadir=distribution(nadir.dropna()),
         nadir_days=distribution(nadir_days.dropna()),
         proms=tuple(
             _prom(patients, instrument, time_points(config.protocol))
-            for instrument in instruments(config.mappings)
+            for instrument in found_instruments
             if score_column(instrument.key, BASELINE) in patients
         ),
+        complications=complication_summary(patients, adverse_events, config.protocol),
         grades=_grades(patients, config),
-        evaluable=tuple(_evaluable(patients, config)),
+        evaluable=tuple(evaluable(patients, config)),
         not_used=_not_used(tables["not_used"]),
         salvaged=proportion(len(salvaged), len(patients)),
         salvage=_salvage(salvaged),
@@ -179,17 +160,6 @@ def _salvage(salvaged: "pd.DataFrame") -> tuple[Salvage, ...]:
     )
 
 
-def _survival(patients: "pd.DataFrame", endpoint: Endpoint) -> Survival:
-    time, event = snake(endpoint.key), detail_column(endpoint, Detail.EVENT)
-    known = patients[[time, event]].dropna()
-    curve = kaplan_meier(known[time], known[event])
-    last = curve.days[-1] if curve.days else 0
-    landmarks = tuple(
-        curve.at(round(months * MONTH)) for months in LANDMARKS if months * MONTH <= last
-    )
-    return Survival(endpoint, curve.n, curve.n_events, landmarks, curve.median, curve)
-
-
 def _prom(patients: "pd.DataFrame", instrument: Instrument, points: list[str]) -> Prom:
     at_points, changes = [], []
     for point in points:
@@ -200,11 +170,12 @@ def _prom(patients: "pd.DataFrame", instrument: Instrument, points: list[str]) -
         if point == BASELINE:
             continue
         differences = patients[score_column(instrument.key, point, change=True)].dropna()
+        unmarked = _unmarked(patients, instrument, point)
         responded = None
         important = instrument.minimal_important_difference
         if important is not None:
             responded = responders(differences, important.points, instrument.worse)
-        changes.append(PromChange(point, wilcoxon_paired(differences), responded))
+        changes.append(PromChange(point, wilcoxon_paired(differences), responded, unmarked))
     return Prom(
         instrument.key,
         instrument.words,
@@ -213,6 +184,19 @@ def _prom(patients: "pd.DataFrame", instrument: Instrument, points: list[str]) -
         tuple(at_points),
         tuple(changes),
     )
+
+
+def _unmarked(patients: "pd.DataFrame", instrument: Instrument, point: str) -> tuple[Unmarked, ...]:
+    """The change without the marked pairs, for each mark that any pair carries."""
+    differences = patients[score_column(instrument.key, point, change=True)].dropna()
+    found = []
+    for mark in instrument.marks:
+        column = mark_column(instrument.key, point, mark.key, change=True)
+        marked = patients.loc[differences.index, column].fillna(False).astype(bool)
+        if marked.any():
+            paired = wilcoxon_paired(differences[~marked])
+            found.append(Unmarked(mark.words, int(marked.sum()), paired))
+    return tuple(found)
 
 
 def _grades(patients: "pd.DataFrame", config: RunConfig) -> Grades:
@@ -235,32 +219,6 @@ def _grades(patients: "pd.DataFrame", config: RunConfig) -> Grades:
         for row in levels[0]
     )
     return Grades(tuple(levels[0]), tuple(levels[1]), cells)
-
-
-def _evaluable(patients: "pd.DataFrame", config: RunConfig) -> list[Evaluable]:
-    """In catalogue order; only the instruments that the table of patients has."""
-    found = []
-    for endpoint in OF_PATIENTS:
-        found.append(_known(patients, snake(endpoint.key), endpoint.key, ""))
-    for instrument in instruments(config.mappings):
-        for point in time_points(config.protocol):
-            column = score_column(instrument.key, point)
-            if column in patients:
-                code = PROM_SCORE.code(instrument.key)
-                found.append(_known(patients, column, code, point))
-    return found
-
-
-def _known(patients: "pd.DataFrame", column: str, code: str, point: str) -> Evaluable:
-    absent = patients[patients[column].isna()]
-    reasons = absent[f"{column}_{Detail.REASON}"].astype(object)
-    counts = reasons.where(reasons.notna(), _NO_REASON).value_counts()
-    return Evaluable(
-        code,
-        point,
-        len(patients) - len(absent),
-        tuple(Absence(str(reason), int(counts[reason])) for reason in sorted(counts.index)),
-    )
 
 
 def _not_used(table: "pd.DataFrame") -> tuple[NotUsedCount, ...]:

@@ -13,8 +13,10 @@ from fhircryo.record.collector import type_of
 from fhircryo.record.items import NotUsed, PatientRecord, Reason
 from fhircryo.research.arrow import decode, encode, joined, to_arrow
 from fhircryo.research.cells import Row
-from fhircryo.research.columns import optional_columns, score_column, tables, time_points
+from fhircryo.research.columns import tables
+from fhircryo.research.intervals import without_calendar
 from fhircryo.research.not_used_table import NotUsedKey, not_used_rows
+from fhircryo.research.patient_columns import optional_columns, score_column, time_points
 from fhircryo.research.patient_row import patient_row
 from fhircryo.research.rows import (
     adverse_event_rows,
@@ -117,6 +119,10 @@ class _Builder:
 
     def _add_rows(self, computed: PatientEndpoints) -> None:
         identified = self.options.identified
+        if not identified:
+            d0 = computed.line.d0
+            shown = [without_calendar(result, d0) for result in computed.results]
+            computed = msgspec.structs.replace(computed, results=shown)
         rows_by_table = {
             "patients": iter([patient_row(computed, self.config.protocol, identified=identified)]),
             "endpoints": endpoint_rows(computed, identified=identified),

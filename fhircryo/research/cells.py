@@ -7,6 +7,8 @@ from typing import Any
 from fhircryo.calendar import Span
 from fhircryo.endpoints.result import ComponentKey, Result, Value
 
+_COMPONENTS = frozenset(str(key) for key in ComponentKey)
+
 #: A row by column name; a column that is not in it is empty.
 Row = dict[str, Any]
 
@@ -28,6 +30,15 @@ def as_float(value: Value | None) -> float | None:
     if isinstance(value, Fraction):
         return value.numerator / value.denominator
     return float(value)
+
+
+def marks_of(result: Result) -> list[str]:
+    """The marks of an instrument that a result carries: its components of other keys."""
+    return sorted(
+        component.part
+        for component in result.components
+        if component.part not in _COMPONENTS and component.value is True
+    )
 
 
 def component_value(result: Result, part: ComponentKey) -> Value | Span | None:

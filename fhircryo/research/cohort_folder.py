@@ -149,6 +149,7 @@ def _flow(shown: Analysis) -> dict[str, Any]:
             for reason, number in flow.procedures.items()
         ],
         "source_lacks": flow.lacking,
+        "never_stated": flow.never_stated,
         "unreadable": flow.unreadable,
         "evaluable": [
             {

@@ -1,16 +1,21 @@
 """The tables of a cohort with all columns that they can have."""
 
 from enum import StrEnum
-from functools import cache
 
 from fhircryo.endpoints.catalogue import published_codes
 from fhircryo.endpoints.psa import Judgement
 from fhircryo.endpoints.result import Absent
 from fhircryo.mapping.load import Mappings
-from fhircryo.mapping.protocol import BASELINE, Protocol
-from fhircryo.mapping.schema import Instrument
+from fhircryo.mapping.protocol import Protocol
 from fhircryo.record.items import EventKind, Reason
-from fhircryo.research.endpoint_columns import OF_PATIENTS, endpoint_columns, units
+from fhircryo.research.endpoint_columns import COMPARATORS, units
+from fhircryo.research.patient_columns import (
+    instruments,
+    patient_key,
+    patients_table,
+    resource_column,
+    time_points,
+)
 from fhircryo.research.table import (
     DAYS_UNIT,
     PATIENT,
@@ -21,8 +26,6 @@ from fhircryo.research.table import (
     snake,
 )
 
-#: Patients of this age and older are one group: HIPAA, 45 CFR 164.514(b)(2)(i)(C).
-OLDEST = 90
 #: The time point of an endpoint that is about the whole follow-up.
 FOLLOW_UP = "follow-up"
 
@@ -33,6 +36,10 @@ class Attribution(StrEnum):
     ATTRIBUTED = "attributed"
     POSSIBLE = "possible"
     NOT_ATTRIBUTED = "not-attributed"
+
+
+#: The kind of a complication whose code is not mapped to any.
+OTHER_KIND = "other"
 
 
 class Certainty(StrEnum):
@@ -46,7 +53,6 @@ class Certainty(StrEnum):
 
 #: The judgement of the baseline PSA, which is not judged.
 BASELINE_PSA = "baseline"
-COMPARATORS = ("<", ">")
 #: The code of resources that are not counted by code.
 NO_CODE = "-"
 YES, NO = "Y", "N"
@@ -55,27 +61,10 @@ FINAL, PRELIMINARY = "final", "preliminary"
 _REASONS = tuple(str(reason) for reason in Reason)
 
 
-@cache
-def score_column(instrument: str, time_point: str, *, change: bool = False) -> str:
-    """The column of a score, or of its change since baseline, in the table of patients."""
-    middle = "change_" if change else ""
-    return f"{snake(instrument)}_{middle}{snake(time_point)}"
-
-
-def expected_column(time_point: str) -> str:
-    """The column that says whether a patient was expected to answer at a time point."""
-    return f"expected_{snake(time_point)}"
-
-
-def within_column(months: int) -> str:
-    """The column that says whether a metastasis is dated within these months of index."""
-    return f"metastasis_within_{months}_months"
-
-
 def tables(mappings: Mappings, protocol: Protocol) -> dict[str, Table]:
     """All tables by name, with all columns that they can have."""
     found = (
-        _patients(mappings, protocol),
+        patients_table(mappings, protocol),
         _endpoints(mappings, protocol),
         _psa(),
         _events(),
@@ -86,38 +75,8 @@ def tables(mappings: Mappings, protocol: Protocol) -> dict[str, Table]:
     return {table.name: table for table in found}
 
 
-def time_points(protocol: Protocol) -> list[str]:
-    """The time points in order of time, the baseline first."""
-    points = protocol.time_points
-    return sorted(points, key=lambda name: (name != BASELINE, points[name].target or 0))
-
-
-def instruments(mappings: Mappings) -> list[Instrument]:
-    """The instruments, sorted by key."""
-    return sorted(mappings.instruments, key=lambda instrument: instrument.key)
-
-
-def optional_columns(mappings: Mappings, protocol: Protocol) -> dict[str, list[str]]:
-    """The columns of the instruments that the publication does not name, by instrument."""
-    named = {row.instrument for row in protocol.published}
-    return {
-        instrument.key: [column.name for column in _instrument_columns(instrument, protocol)]
-        for instrument in instruments(mappings)
-        if instrument.key not in named
-    }
-
-
-def _key() -> Column:
-    words = "The patient: a pseudonym; the source's id where the tables are identified"
-    return Column(PATIENT, ColumnType.TEXT, words, required=True)
-
-
 def _number(words: str) -> Column:
     return Column("number", ColumnType.INTEGER, f"{words}, from 1 in order of time", required=True)
-
-
-def _resource(words: str) -> Column:
-    return Column("resource", ColumnType.TEXT, words, identifying=True)
 
 
 def _dates(what: str) -> tuple[Column, Column]:
@@ -134,90 +93,10 @@ def _days(what: str) -> Column:
     return Column("days", ColumnType.INTEGER, words, DAYS_UNIT)
 
 
-def _characteristics(protocol: Protocol) -> tuple[Column, ...]:
-    """The columns of a patient that are not endpoints."""
-    window = protocol.psa.baseline_days
-    return (
-        _key(),
-        Column(
-            "index_date", ColumnType.DATE, "Day of the index procedure (day 0)", identifying=True
-        ),
-        _resource("The index procedure"),
-        Column(
-            "age_years",
-            ColumnType.INTEGER,
-            f"Age at the index procedure; {OLDEST} stands for {OLDEST} and older unless"
-            " identified; empty where the date of birth leaves it open",
-            "a",
-        ),
-        Column(
-            "baseline_psa", ColumnType.NUMBER, f"Last PSA of the {window} days to index", "ng/mL"
-        ),
-        Column(
-            "baseline_psa_comparator",
-            ColumnType.CATEGORY,
-            "Whether the baseline PSA lies below or above its value",
-            levels=COMPARATORS,
-        ),
-        Column(
-            "baseline_psa_days", ColumnType.INTEGER, "Day of the baseline PSA from index", DAYS_UNIT
-        ),
-        Column(
-            "salvage_therapy",
-            ColumnType.BOOLEAN,
-            "Hormone therapy or a second local treatment after index is recorded",
-            required=True,
-        ),
-        Column(
-            "salvage_therapy_days",
-            ColumnType.INTEGER,
-            "Day of the first salvage therapy from index, where its day is known",
-            DAYS_UNIT,
-        ),
-    )
-
-
-def _patients(mappings: Mappings, protocol: Protocol) -> Table:
-    columns = list(_characteristics(protocol))
-    for endpoint in OF_PATIENTS:
-        columns += endpoint_columns(endpoint, mappings)
-    months = sorted({row.months for row in protocol.published if row.months is not None})
-    for number in months:
-        words = f"A metastasis dated no later than {number} months after index"
-        columns.append(Column(within_column(number), ColumnType.BOOLEAN, words))
-    for point in time_points(protocol):
-        words = f"Alive at {point} and its window past by the data cut-off, or answered"
-        columns.append(Column(expected_column(point), ColumnType.BOOLEAN, words, required=True))
-    for instrument in instruments(mappings):
-        columns += _instrument_columns(instrument, protocol)
-    return Table("patients", "One row per patient", tuple(columns), (PATIENT,))
-
-
-def _instrument_columns(instrument: Instrument, protocol: Protocol) -> list[Column]:
-    columns = []
-    worse = f"({instrument.worse} is worse)"
-    for point in time_points(protocol):
-        name = score_column(instrument.key, point)
-        words = f"{instrument.words} at {point} {worse}"
-        columns += [
-            Column(name, ColumnType.NUMBER, words, "{score}"),
-            reason_column(f"{name}_reason", f"Why a response of {point} gives no {instrument.key}"),
-            Column(
-                f"{name}_days", ColumnType.INTEGER, f"Day of {instrument.key} at {point}", DAYS_UNIT
-            ),
-        ]
-    for point in time_points(protocol):
-        if point != BASELINE:
-            name = score_column(instrument.key, point, change=True)
-            words = f"{instrument.words} at {point} less baseline {worse}"
-            columns.append(Column(name, ColumnType.NUMBER, words, "{score}"))
-    return columns
-
-
 def _endpoints(mappings: Mappings, protocol: Protocol) -> Table:
     codes = published_codes(instrument.key for instrument in instruments(mappings))
     columns = (
-        _key(),
+        patient_key(),
         Column("endpoint", ColumnType.CATEGORY, "The endpoint", levels=codes, required=True),
         Column(
             "time_point",
@@ -228,6 +107,17 @@ def _endpoints(mappings: Mappings, protocol: Protocol) -> Table:
         ),
         Column("value", ColumnType.TEXT, f"The value: {YES} or {NO}, a grade, or a number as text"),
         Column("number", ColumnType.NUMBER, "The value where it is a number"),
+        Column(
+            "high",
+            ColumnType.NUMBER,
+            "Of a time that is known only as an interval: its upper bound; number is the lower one",
+        ),
+        Column(
+            "comparator",
+            ColumnType.CATEGORY,
+            "Whether the number is only a limit",
+            levels=COMPARATORS,
+        ),
         Column("unit", ColumnType.CATEGORY, "Unit of the number", levels=units()),
         Column("event", ColumnType.BOOLEAN, "Of a time: the event happened (false: censored)"),
         _days("The day that the endpoint is dated by"),
@@ -245,17 +135,41 @@ def _endpoints(mappings: Mappings, protocol: Protocol) -> Table:
             levels=tuple(str(kind) for kind in Absent),
         ),
         reason_column("reason", "Why there is no value"),
+        *_component_columns(),
         *_dates("what the endpoint is dated by"),
-        _resource("What the endpoint stands on"),
+        resource_column("What the endpoint stands on"),
     )
     key = (PATIENT, "endpoint", "time_point")
     return Table("endpoints", "One row per patient, endpoint and time point", columns, key)
 
 
+def _component_columns() -> tuple[Column, ...]:
+    """The columns of the components that say how far a value can be relied on."""
+    return (
+        Column(
+            "hormone_therapy_at_index",
+            ColumnType.BOOLEAN,
+            "The endpoint rests on PSA, and hormone therapy was given at index",
+            required=True,
+        ),
+        Column(
+            "after_salvage_therapy",
+            ColumnType.BOOLEAN,
+            "The endpoint rests on PSA that is dated after a salvage therapy",
+            required=True,
+        ),
+        Column(
+            "marks",
+            ColumnType.TEXT,
+            "The marks that a questionnaire's score carries, such as no-intercourse",
+        ),
+    )
+
+
 def _psa() -> Table:
     judgements = (BASELINE_PSA, *(str(judgement) for judgement in Judgement))
     columns = (
-        _key(),
+        patient_key(),
         _number("The PSA result"),
         Column(
             "days", ColumnType.INTEGER, "Day of the result from index", DAYS_UNIT, required=True
@@ -286,7 +200,7 @@ def _psa() -> Table:
             required=True,
         ),
         Column("date", ColumnType.DATE, "Day of the result", identifying=True),
-        _resource("The result"),
+        resource_column("The result"),
     )
     words = "The PSA results that are used: the baseline and all after index"
     return Table("psa", words, columns, (PATIENT, "number"))
@@ -294,7 +208,7 @@ def _psa() -> Table:
 
 def _events() -> Table:
     columns = (
-        _key(),
+        patient_key(),
         _number("The event"),
         Column(
             "kind",
@@ -313,7 +227,7 @@ def _events() -> Table:
         ),
         _days("The event"),
         *_dates("the event's date"),
-        _resource("The event"),
+        resource_column("The event"),
     )
     return Table("events", "Failures, recurrences, deaths, therapies", columns, (PATIENT, "number"))
 
@@ -330,7 +244,7 @@ def _adverse_events(mappings: Mappings) -> Table:
         for name, scale in sorted(mappings.scales.items())
     )
     columns = (
-        _key(),
+        patient_key(),
         _number("The adverse event"),
         Column(
             "attribution",
@@ -346,16 +260,22 @@ def _adverse_events(mappings: Mappings) -> Table:
             required=True,
         ),
         _days("The adverse event"),
+        Column(
+            "kinds",
+            ColumnType.TEXT,
+            f"What kind of complication it is, several joined by a comma; else {OTHER_KIND}",
+            required=True,
+        ),
         *grades,
         *_dates("the adverse event's date"),
-        _resource("The adverse event, or what grades it"),
+        resource_column("The adverse event, or what grades it"),
     )
     return Table("adverse_events", "Adverse events, graded", columns, (PATIENT, "number"))
 
 
 def _questionnaires(mappings: Mappings, protocol: Protocol) -> Table:
     columns = (
-        _key(),
+        patient_key(),
         _number("The score"),
         Column(
             "instrument",
@@ -375,6 +295,7 @@ def _questionnaires(mappings: Mappings, protocol: Protocol) -> Table:
             levels=tuple(time_points(protocol)),
         ),
         reason_column("reason", "Why there is no score, or no time point"),
+        Column("marks", ColumnType.TEXT, "The marks of the score, such as no-intercourse"),
         Column(
             "score_mismatch",
             ColumnType.BOOLEAN,
@@ -382,7 +303,7 @@ def _questionnaires(mappings: Mappings, protocol: Protocol) -> Table:
             required=True,
         ),
         Column("date", ColumnType.DATE, "Day of the answer", identifying=True),
-        _resource("The response"),
+        resource_column("The response"),
     )
     words = "Scores of answered questionnaires, also of those that no time point takes"
     return Table("questionnaires", words, columns, (PATIENT, "number"))

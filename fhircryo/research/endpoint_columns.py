@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable
 from datetime import date
 from typing import Any, NamedTuple
 
-from fhircryo.endpoints.catalogue import CATALOGUE, Endpoint
+from fhircryo.endpoints.catalogue import CATALOGUE, DISEASE_FREE, Endpoint
 from fhircryo.endpoints.complications import NO_COMPLICATION
 from fhircryo.endpoints.result import ComponentKey, Result
 from fhircryo.endpoints.value_types import Detail, ValueForm, ValueType
 from fhircryo.mapping.load import Mappings
+from fhircryo.mapping.protocol import SalvageRule
 from fhircryo.research.cells import Row, as_float, component_value, days_of
 from fhircryo.research.table import DAYS_UNIT, Column, ColumnType, reason_column, snake
 
@@ -20,6 +21,9 @@ from fhircryo.research.table import DAYS_UNIT, Column, ColumnType, reason_column
 OF_PATIENTS = tuple(endpoint for endpoint in CATALOGUE if not endpoint.per_instrument)
 #: The endpoints that survival curves are drawn of.
 TIMES_TO_EVENT = tuple(endpoint for endpoint in OF_PATIENTS if endpoint.value_type.is_time_to_event)
+
+#: How a number that is only a limit compares with it.
+COMPARATORS = ("<", "<=", ">", ">=")
 
 _TYPES = {
     ValueForm.YES_NO: ColumnType.BOOLEAN,
@@ -42,6 +46,25 @@ _DETAILS = {
             name, ColumnType.BOOLEAN, f"{endpoint.key}: the event happened (false: censored)"
         ),
         lambda result, _: component_value(result, ComponentKey.EVENT),
+    ),
+    Detail.HIGH: _DetailColumn(
+        lambda endpoint, name: Column(
+            name,
+            ColumnType.INTEGER,
+            f"Upper bound of {endpoint.key}, which is then the lower one; empty where the time is"
+            " known to the day",
+            DAYS_UNIT,
+        ),
+        lambda result, _: result.high,
+    ),
+    Detail.COMPARATOR: _DetailColumn(
+        lambda endpoint, name: Column(
+            name,
+            ColumnType.CATEGORY,
+            f"Whether {endpoint.key} is only a limit",
+            levels=COMPARATORS,
+        ),
+        lambda result, _: result.comparator or None,
     ),
     Detail.REASON: _DetailColumn(
         lambda endpoint, name: reason_column(name, f"Why {endpoint.key} is absent"),
@@ -83,6 +106,11 @@ def grade_levels(mappings: Mappings, scale: str) -> tuple[str, ...]:
 def detail_column(endpoint: Endpoint, detail: Detail) -> str:
     """The name of the column of an endpoint's detail."""
     return f"{snake(endpoint.key)}_{detail}"
+
+
+def rule_column(rule: SalvageRule) -> str:
+    """The column of disease-free at the landmark under a rule for salvage therapy."""
+    return f"{snake(DISEASE_FREE.key)}_salvage_{rule}"
 
 
 def endpoint_columns(endpoint: Endpoint, mappings: Mappings) -> Iterable[Column]:

@@ -4,6 +4,7 @@ import msgspec
 
 from fhircryo.record.collector import type_of
 from fhircryo.record.items import NotUsed, Treatment
+from fhircryo.record.stated import never_stated
 from fhircryo.research.build import BuiltTables
 from fhircryo.runs.read_source import ReadResult
 from fhircryo.runs.run_config import RunConfig
@@ -23,7 +24,8 @@ class Flow(msgspec.Struct, frozen=True):
     ``patients_read``: Patient resources. ``candidates``: patients with a procedure that can be the
     index procedure; ``lost``: the candidates who are not in the cohort. ``procedures``: by reason,
     the other patients whose cryoablation cannot be the index procedure. ``lacking``: the resource
-    types that the source does not hold. ``unreadable``: how many lines and files.
+    types that the source does not hold. ``never_stated``: the kinds of events that no resource of
+    the source is mapped to. ``unreadable``: how many lines and files.
     """
 
     resources_read: int
@@ -33,6 +35,7 @@ class Flow(msgspec.Struct, frozen=True):
     cohort: int
     procedures: dict[str, int | None]
     lacking: list[str]
+    never_stated: list[str]
     unreadable: int
 
 
@@ -61,6 +64,7 @@ def flow_of(read: ReadResult, config: RunConfig, built: BuiltTables) -> Flow:
         cohort=len(built.tables["patients"]),
         procedures=_procedures(read, candidates),
         lacking=lacking_types(read.lacking),
+        never_stated=never_stated(facts.stated),
         unreadable=len(facts.unreadable),
     )
 

@@ -4,10 +4,10 @@ from fhircryo import __version__
 from fhircryo.endpoints.catalogue import MAJOR_CLAVIEN, MAJOR_SIR
 from fhircryo.mapping.protocol import BASELINE
 from fhircryo.research.build import Between
-from fhircryo.research.columns import (
+from fhircryo.research.flow import Flow
+from fhircryo.research.patient_columns import (
     time_points,
 )
-from fhircryo.research.flow import Flow
 from fhircryo.runs.run_config import RunConfig
 
 _PHOENIX = "Phoenix (Roach et al., Int J Radiat Oncol Biol Phys 2006;65(4):965-74)"
@@ -19,8 +19,8 @@ _DETECTION = {
 }
 _SALVAGE = {
     "report": "was reported and changed no endpoint",
-    "event": "counted as a failure on its date",
-    "censor": "ended the PSA series",
+    "event": "ended the PSA series and freedom from disease on its day",
+    "censor": "ended the PSA series and was no event",
 }
 
 
@@ -31,8 +31,10 @@ def methods(config: RunConfig, flow: Flow, between: Between, kind: str) -> str:
             (
                 "# Methods (draft)",
                 _patients(config, flow, between),
+                _baseline(config),
                 _failure(config),
                 _disease(config),
+                _times(config),
                 _complications(config),
                 _questionnaires(config),
                 _statistics(),
@@ -64,32 +66,70 @@ def _patients(config: RunConfig, flow: Flow, between: Between) -> str:
     return text
 
 
+def _baseline(config: RunConfig) -> str:
+    rules = config.protocol.doubling_time
+    return (
+        f"Baseline PSA was the last of the {config.protocol.psa.baseline_days} days to D0. PSA"
+        f" doubling time was ln 2 divided by the slope of ln(PSA) over time by least squares, from"
+        f" at least {rules.minimum_results} results of the {rules.days_before} days to D0, the"
+        f" first and the last at least {rules.minimum_days} days apart, in patients without hormone"
+        " therapy in that time (PSA Working Group, Arlen et al., J Urol 2008). Other"
+        " characteristics were the last recorded up to D0."
+    )
+
+
 def _failure(config: RunConfig) -> str:
     rules = config.protocol.biochemical_failure
     psa = config.protocol.psa
     name = _PHOENIX if rules.definition == "phoenix" else _STUTTGART
+    confirmed = ""
+    if rules.confirm_days is not None:
+        confirmed = (
+            f" A failure counted only if a result at least {rules.confirm_days} days later"
+            " confirmed it."
+        )
+    detection = _DETECTION[psa.detection_limit]
+    gap = config.protocol.hormone_therapy.continuation_days
     return (
         f"Biochemical failure was defined by {name}: a serum PSA of the running nadir +"
-        f" {rules.rise} ng/mL or more after D0, dated at call. One result alone was no failure."
-        f" Results below detection were {_DETECTION[psa.detection_limit]} and could be the nadir"
-        f" if the limit was {psa.nadir_limit_max} ng/mL or lower. Baseline PSA was the last of the"
-        f" {psa.baseline_days} days to D0. Salvage therapy (hormone therapy or a second local"
-        f" treatment) {_SALVAGE[config.protocol.salvage_therapy]}."
+        f" {rules.rise} ng/mL or more, dated at call. Results of the first {psa.first_days} days"
+        f" were not used. One result alone was no failure.{confirmed} Results below a limit of"
+        f" {psa.nadir_limit_max} ng/mL or lower were undetectable and {detection};"
+        " other results below or above a limit counted only where every value that they allow"
+        " gives the same answer, and were otherwise taken as inconclusive. Salvage therapy (hormone"
+        " therapy, a second local treatment or chemotherapy)"
+        f" {_SALVAGE[config.protocol.salvage_therapy]}. Hormone therapy at index and its"
+        f" continuation, without a gap of more than {gap} days, was not salvage therapy."
     )
 
 
 def _disease(config: RunConfig) -> str:
     rules = config.protocol.disease_free
+    response = (
+        " Patients whose PSA never fell below the baseline were not evaluable."
+        if rules.no_response == "absent"
+        else ""
+    )
     return (
-        f"Disease-free at {rules.landmark_months} months meant no biochemical failure, local"
-        f" recurrence, metastasis or progression up to D0 + {rules.landmark_months} months, and a"
-        f" PSA that showed no failure from {rules.psa_months_before} months before that day on."
-        " Patients without such a PSA, with events of unknown date, who died before, or whose"
-        " landmark lay after the data cut-off were not evaluable and left out of the denominator."
-        " A local recurrence recorded without an onset up to D0 +"
-        f" {config.protocol.recurrence.indication_days} days was taken as the indication. Times to"
-        " event were censored at the last PSA that showed no failure (metastasis-free survival: at"
-        " the last PSA)."
+        f"Disease-free at {rules.landmark_months} months meant no biochemical failure, local or"
+        " nodal recurrence, metastasis, progression or death of prostate cancer up to D0 +"
+        f" {rules.landmark_months} months, and a PSA that showed no failure from"
+        f" {rules.psa_months_before} months before that day on. Patients without such a PSA, with"
+        " events of unknown date, who died before, or whose landmark lay after the data cut-off"
+        f" were not evaluable and left out of the denominator.{response} A local recurrence"
+        " recorded without an onset up to D0 +"
+        f" {config.protocol.recurrence.indication_days} days was taken as the indication."
+    )
+
+
+def _times(config: RunConfig) -> str:
+    gap = config.protocol.survival.death_gap_months
+    return (
+        "Time to biochemical failure and disease-free survival were censored at the last PSA that"
+        " showed no failure, the other times at the last contact. Events known only as an interval"
+        " counted on its middle day; the estimates with all of them on their first, and on their"
+        " last possible day are given beside. In disease-free and metastasis-free survival a death"
+        f" more than {gap} months after the day of censoring was no event."
     )
 
 
@@ -102,9 +142,10 @@ def _complications(config: RunConfig) -> str:
     )
     ungraded = "were taken as minor" if rules.ungraded_means_minor else "were never taken as minor"
     return (
-        "Adverse events that named the index procedure as a suspect, or named none and were dated"
-        f" from D0 to D0 + {rules.window_months} months, were attributed to it. The worst grade"
-        f" counted, by {named}. Major were {major} or worse; ungraded events {ungraded}."
+        "Adverse events that named the index procedure as a suspect and were not assessed as"
+        " unrelated, or named none and were dated from D0 to D0 +"
+        f" {rules.window_days} days, were attributed to it. The worst grade counted, by {named}."
+        f" Major were {major} or worse; ungraded events {ungraded}."
     )
 
 

@@ -3,16 +3,25 @@
 from datetime import date
 
 from fhircryo.calendar import add_months
-from fhircryo.endpoints.catalogue import METASTASIS, PROM_CHANGE, PROM_SCORE
+from fhircryo.endpoints.by_salvage_rule import disease_free_by_rule
+from fhircryo.endpoints.catalogue import METASTASIS, PROM_CHANGE, PROM_SCORE, PSA_NADIR
 from fhircryo.endpoints.patient_endpoints import PatientEndpoints
 from fhircryo.endpoints.prom import Window, windows
+from fhircryo.endpoints.result import ComponentKey, Result
 from fhircryo.endpoints.salvage import first_therapy
 from fhircryo.endpoints.timeline import Timeline
 from fhircryo.mapping.protocol import BASELINE, Protocol
-from fhircryo.record.items import PatientRecord, Reason
-from fhircryo.research.cells import Row, as_float, days_of
-from fhircryo.research.columns import OLDEST, expected_column, score_column, within_column
-from fhircryo.research.endpoint_columns import endpoint_cells
+from fhircryo.record.items import Reason
+from fhircryo.research.baseline_columns import baseline_cells
+from fhircryo.research.cells import Row, as_float, component_value, days_of, marks_of
+from fhircryo.research.endpoint_columns import endpoint_cells, rule_column
+from fhircryo.research.patient_columns import (
+    PSA_RESPONSE,
+    expected_column,
+    mark_column,
+    score_column,
+    within_column,
+)
 from fhircryo.research.table import PATIENT
 
 
@@ -23,21 +32,19 @@ def patient_row(computed: PatientEndpoints, protocol: Protocol, *, identified: b
         PATIENT: line.record.patient,
         "index_date": line.d0,
         "resource": line.index.ref,
-        "age_years": _age(line.record, line.d0, oldest=None if identified else OLDEST),
     }
-    row |= _baseline_psa(computed) | _salvage_therapy(computed)
+    row |= baseline_cells(computed, identified=identified) | _salvage_therapy(computed)
+    row |= _disease_free_by_rule(computed)
     answered: set[str] = set()
     for result in computed.results:
-        if result.endpoint is PROM_SCORE:
-            name = score_column(result.instrument, result.time_point)
-            row[name] = as_float(result.value)
-            row[f"{name}_days"] = days_of(result, line.d0)
-            answered.add(result.time_point)
-        elif result.endpoint is PROM_CHANGE:
-            name = score_column(result.instrument, result.time_point, change=True)
-            row[name] = as_float(result.value)
+        if result.endpoint in (PROM_SCORE, PROM_CHANGE):
+            row |= _score(result, line)
+            if result.endpoint is PROM_SCORE:
+                answered.add(result.time_point)
         else:
             row |= endpoint_cells(result, line.d0)
+            if result.endpoint is PSA_NADIR:
+                row[PSA_RESPONSE] = component_value(result, ComponentKey.PSA_RESPONSE)
     row |= _metastases_within(computed, protocol)
     points = windows(protocol, line.d0)
     for window in points:
@@ -47,15 +54,25 @@ def patient_row(computed: PatientEndpoints, protocol: Protocol, *, identified: b
     return row
 
 
-def _baseline_psa(computed: PatientEndpoints) -> Row:
-    baseline = computed.course.psa.baseline
-    if baseline is None or baseline.value is None:
-        return {}
-    return {
-        "baseline_psa": float(baseline.value),
-        "baseline_psa_comparator": baseline.comparator or None,
-        "baseline_psa_days": (baseline.when.first - computed.line.d0).days,
-    }
+def _score(result: Result, line: Timeline) -> Row:
+    """The cells of a score, or of its change since baseline."""
+    change = result.endpoint is PROM_CHANGE
+    name = score_column(result.instrument, result.time_point, change=change)
+    row: Row = {name: as_float(result.value)}
+    if not change:
+        row[f"{name}_days"] = days_of(result, line.d0)
+    for mark in marks_of(result):
+        row[mark_column(result.instrument, result.time_point, mark, change=change)] = True
+    return row
+
+
+def _disease_free_by_rule(computed: PatientEndpoints) -> Row:
+    row: Row = {}
+    for rule, result in disease_free_by_rule(computed).items():
+        name = rule_column(rule)
+        row[name] = result.value
+        row[f"{name}_reason"] = result.reason
+    return row
 
 
 def _salvage_therapy(computed: PatientEndpoints) -> Row:
@@ -78,26 +95,6 @@ def _metastases_within(computed: PatientEndpoints, protocol: Protocol) -> Row:
                 within = result.value is True and (result.end or result.start) <= limit
                 row[within_column(published.months)] = within
     return row
-
-
-def _age(record: PatientRecord, d0: date, *, oldest: int | None) -> int | None:
-    """Age at D0 in whole years; None if the date of birth is missing or allows two ages.
-
-    ``oldest``: the age that stands for itself and every greater one.
-    """
-    everyone = [record.facts, *record.former]
-    births = (facts.born for facts in everyone if facts is not None and facts.born is not None)
-    born = next(births, None)
-    if born is None or born.last > d0:
-        return None
-    youngest, eldest = _years(born.last, d0), _years(born.first, d0)
-    if oldest is not None:
-        youngest, eldest = min(youngest, oldest), min(eldest, oldest)
-    return youngest if youngest == eldest else None
-
-
-def _years(born: date, day: date) -> int:
-    return day.year - born.year - ((day.month, day.day) < (born.month, born.day))
 
 
 def _is_expected(line: Timeline, window: Window) -> bool:

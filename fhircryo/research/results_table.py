@@ -18,9 +18,11 @@ from fhircryo.endpoints.catalogue import (
     TECHNICAL_SUCCESS,
     Endpoint,
 )
+from fhircryo.endpoints.labels import label
 from fhircryo.mapping.protocol import Protocol, PublishedFigure
 from fhircryo.mapping.schema import Instrument
-from fhircryo.research.columns import score_column, within_column
+from fhircryo.research.complication_summary import NOT_RECORDED, scales_not_recorded
+from fhircryo.research.patient_columns import score_column, within_column
 from fhircryo.research.statistics.paired import Paired, wilcoxon_paired
 from fhircryo.research.statistics.proportions import Proportion, proportion
 from fhircryo.research.table import snake
@@ -50,29 +52,28 @@ class ResultsRow(msgspec.Struct):
         return self.ours == self.published
 
 
-#: Makes a row from its label, the published figure and the table of patients.
-RowMaker = Callable[[str, PublishedFigure, "pd.DataFrame"], ResultsRow]
-
-
 def results_table(
-    patients: "pd.DataFrame", protocol: Protocol, instruments: Iterable[Instrument]
+    patients: "pd.DataFrame",
+    adverse_events: "pd.DataFrame",
+    protocol: Protocol,
+    instruments: Iterable[Instrument],
 ) -> list[ResultsRow]:
-    """The rows that the publication reports, computed from the table of patients."""
+    """The rows that the publication reports, computed from the tables of a cohort."""
     by_key = {instrument.key: instrument for instrument in instruments}
-    return [_row(published, patients, by_key) for published in protocol.published]
-
-
-def _row(
-    published: PublishedFigure, patients: "pd.DataFrame", instruments: dict[str, Instrument]
-) -> ResultsRow:
-    if published.row == "prom-change":
-        return _prom_row(published, patients, instruments)
-    if published.row == "metastasis-within":
-        words = f"{METASTASIS.key.capitalize()} within {published.months} months"
-        within = _counted(patients, within_column(published.months or 0))
-        return ResultsRow(words, str(within.successes), published.figure, within)
-    words, make_row = _ROWS[published.row]
-    return make_row(words, published, patients)
+    not_recorded = scales_not_recorded(adverse_events)
+    rows = []
+    for published in protocol.published:
+        endpoint = _SHARES.get(published.row)
+        if published.row == "prom-change":
+            row = _prom_row(published, patients, by_key)
+        elif endpoint is None:
+            row = _COUNTS[published.row](published, patients, protocol)
+        elif endpoint.scale in not_recorded:
+            row = ResultsRow(label(endpoint, protocol), NOT_RECORDED, published.figure)
+        else:
+            row = _share(endpoint, published, patients, protocol)
+        rows.append(row)
+    return rows
 
 
 def _counted(patients: "pd.DataFrame", column: str) -> Proportion:
@@ -81,14 +82,13 @@ def _counted(patients: "pd.DataFrame", column: str) -> Proportion:
     return proportion(int(known.sum()), len(known))
 
 
-def _share(endpoint: Endpoint) -> RowMaker:
-    """A row with the number of patients with yes, of those whose value is known."""
-
-    def row(words: str, published: PublishedFigure, patients: "pd.DataFrame") -> ResultsRow:
-        counted = _counted(patients, snake(endpoint.key))
-        return ResultsRow(words, share(counted, published.decimals), published.figure, counted)
-
-    return row
+def _share(
+    endpoint: Endpoint, published: PublishedFigure, patients: "pd.DataFrame", protocol: Protocol
+) -> ResultsRow:
+    """The number of patients with yes, of those whose value is known."""
+    counted = _counted(patients, snake(endpoint.key))
+    ours = share(counted, published.decimals)
+    return ResultsRow(label(endpoint, protocol), ours, published.figure, counted)
 
 
 def share(counted: Proportion, decimals: int) -> str:
@@ -107,14 +107,24 @@ def _half_up(value: Fraction, decimals: int) -> str:
     return f"{whole // 10**decimals}.{whole % 10**decimals:0{decimals}d}"
 
 
-def _patients(words: str, published: PublishedFigure, patients: "pd.DataFrame") -> ResultsRow:
-    return ResultsRow(words, str(len(patients)), published.figure)
+def _patients(published: PublishedFigure, patients: "pd.DataFrame", _: Protocol) -> ResultsRow:
+    return ResultsRow("Patients", str(len(patients)), published.figure)
 
 
-def _not_evaluable(words: str, published: PublishedFigure, patients: "pd.DataFrame") -> ResultsRow:
+def _metastasis_within(
+    published: PublishedFigure, patients: "pd.DataFrame", protocol: Protocol
+) -> ResultsRow:
+    words = f"{label(METASTASIS, protocol)} within {published.months} months"
+    within = _counted(patients, within_column(published.months or 0))
+    return ResultsRow(words, str(within.successes), published.figure, within)
+
+
+def _not_evaluable(
+    published: PublishedFigure, patients: "pd.DataFrame", protocol: Protocol
+) -> ResultsRow:
     absent = int(patients[snake(DISEASE_FREE.key)].isna().sum())
-    counted = proportion(absent, len(patients))
-    return ResultsRow(words, str(absent), published.figure, counted)
+    words = f"Not evaluable at {protocol.disease_free.landmark_months} months"
+    return ResultsRow(words, str(absent), published.figure, proportion(absent, len(patients)))
 
 
 def _prom_row(
@@ -146,12 +156,16 @@ def p_words(p: float) -> str:
     return f"P {shown}"
 
 
-#: By row of the protocol, its label and what makes it.
-_ROWS: dict[str, tuple[str, RowMaker]] = {
-    "patients": ("Patients", _patients),
-    "technical-success": ("Technical success", _share(TECHNICAL_SUCCESS)),
-    "major-clavien": ("Major complication, Clavien-Dindo", _share(MAJOR_CLAVIEN)),
-    "major-sir": ("Major complication, SIR", _share(MAJOR_SIR)),
-    "disease-free": ("Disease-free at 12 months", _share(DISEASE_FREE)),
-    "not-evaluable": ("Not evaluable at 12 months", _not_evaluable),
+#: By row of the protocol, the endpoint of which it is the share of patients with yes.
+_SHARES = {
+    "technical-success": TECHNICAL_SUCCESS,
+    "major-clavien": MAJOR_CLAVIEN,
+    "major-sir": MAJOR_SIR,
+    "disease-free": DISEASE_FREE,
+}
+#: By row of the protocol, what makes it from the table of patients.
+_COUNTS: dict[str, Callable[[PublishedFigure, "pd.DataFrame", Protocol], ResultsRow]] = {
+    "patients": _patients,
+    "metastasis-within": _metastasis_within,
+    "not-evaluable": _not_evaluable,
 }

@@ -8,21 +8,22 @@ from typing import NamedTuple
 
 from fhircryo.calendar import Span
 from fhircryo.endpoints.complications import Complication
+from fhircryo.endpoints.events import Event
 from fhircryo.endpoints.patient_endpoints import PatientEndpoints
 from fhircryo.endpoints.prom import windows
 from fhircryo.endpoints.psa import SeriesPoint
-from fhircryo.endpoints.recurrence import Event
 from fhircryo.endpoints.result import ComponentKey, Result, Role
 from fhircryo.endpoints.salvage import first_therapy
 from fhircryo.endpoints.timeline import Timeline
 from fhircryo.mapping.schema import Scale
 from fhircryo.record.items import EventKind, PsaResult, Reason, Score
-from fhircryo.research.cells import Row, as_float, component_value, days_of
+from fhircryo.research.cells import Row, as_float, component_value, days_of, marks_of
 from fhircryo.research.columns import (
     BASELINE_PSA,
     FINAL,
     FOLLOW_UP,
     NO,
+    OTHER_KIND,
     PRELIMINARY,
     YES,
     Attribution,
@@ -43,6 +44,8 @@ def endpoint_rows(computed: PatientEndpoints, *, identified: bool) -> Iterator[R
             "time_point": result.time_point or FOLLOW_UP,
             "value": _text(result),
             "number": number,
+            "high": result.high,
+            "comparator": result.comparator or None,
             "unit": None if number is None else value_type.unit or None,
             "event": component_value(result, ComponentKey.EVENT)
             if value_type.is_time_to_event
@@ -51,11 +54,18 @@ def endpoint_rows(computed: PatientEndpoints, *, identified: bool) -> Iterator[R
             "status": FINAL if result.final else PRELIMINARY,
             "absent": result.absent,
             "reason": result.reason,
+            "hormone_therapy_at_index": _has(result, ComponentKey.HORMONE_THERAPY_AT_INDEX),
+            "after_salvage_therapy": _has(result, ComponentKey.SALVAGE_THERAPY),
+            "marks": ", ".join(marks_of(result)) or None,
         }
         if identified:
             row["date_first"], row["date_last"] = result.start, result.end
             row["resource"] = " ".join(evidence.ref for evidence in result.evidence) or None
         yield row
+
+
+def _has(result: Result, part: ComponentKey) -> bool:
+    return component_value(result, part) is not None
 
 
 def _text(result: Result) -> str | None:
@@ -210,6 +220,7 @@ def adverse_event_rows(computed: PatientEndpoints, scales: dict[str, Scale]) -> 
             "number": number,
             "attribution": attribution,
             "only_graded": event.ref not in recorded,
+            "kinds": ", ".join(event.kinds) or OTHER_KIND,
             "resource": event.ref,
         }
         yield row | _dated(event.when, line.d0) | _worst_grades(event, scales)
@@ -259,6 +270,7 @@ def questionnaire_rows(computed: PatientEndpoints) -> Iterator[Row]:
                 "score": None if score.problem is not None else as_float(score.value),
                 "time_point": time_point,
                 "reason": why,
+                "marks": ", ".join(score.marks) or None,
                 "score_mismatch": score.mismatch,
                 "date": day,
                 "resource": response.ref,

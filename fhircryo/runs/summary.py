@@ -18,6 +18,7 @@ from fhircryo.record.assemble import Records
 from fhircryo.record.collector import Counted, Facts
 from fhircryo.record.items import Issue, Reason
 from fhircryo.record.patients import Selection
+from fhircryo.record.stated import never_stated
 from fhircryo.runs.publish_patients import PublishCounts
 from fhircryo.runs.read_source import ReadResult
 from fhircryo.runs.run_config import RunConfig
@@ -36,7 +37,8 @@ class Summary(msgspec.Struct):
     ``resources``: all resources that were read as FHIR. ``used`` and ``not_used`` (by reason,
     without the unreadable ones) add up to those of the types that are read. ``unreadable``: lines,
     entries and files. ``notes``: resources that were used with a remark, by reason.
-    ``overlays_unmet``: overlays that name nothing that the source holds.
+    ``never_stated``: the kinds of events that no resource states, so that "none" may mean "not
+    recorded". ``overlays_unmet``: overlays that name nothing that the source holds.
     """
 
     patients: int = 0
@@ -51,6 +53,7 @@ class Summary(msgspec.Struct):
     notes: dict[str, int] = {}
     unreadable: int = 0
     lacking: list[str] = []
+    never_stated: list[str] = []
     unknown_patients: list[str] = []
     passed_over: list[str] = []
     overlays_unmet: list[str] = []
@@ -119,6 +122,7 @@ def sum_up(read: ReadResult, config: RunConfig, total: PublishCounts) -> Summary
         notes={str(reason): total.notes[reason] for reason in Reason if reason in total.notes},
         unreadable=len(facts.unreadable),
         lacking=lacking_types(read.lacking),
+        never_stated=never_stated(facts.stated),
         unknown_patients=_unknown(config.selection, facts),
         passed_over=list(read.collected.passed_over),
         overlays_unmet=[

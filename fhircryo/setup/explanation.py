@@ -12,6 +12,7 @@ from fhircryo.record.collector import type_of
 from fhircryo.record.items import Dropped, Issue, Item, PatientRecord, Reason
 from fhircryo.runs.read_source import ReadOptions, ReadResult, read_source
 from fhircryo.runs.run_config import RunConfig
+from fhircryo.setup.explanation_baseline import BaselineExplanation, baseline_explanations
 from fhircryo.setup.explanation_timeline import Moment, moments
 from fhircryo.setup.explanation_words import EndpointExplanation, endpoint_explanation
 from fhircryo.sources.places import server_of
@@ -29,13 +30,17 @@ class Unused:
 
 @dataclass
 class Story:
-    """The explanation of a patient; ``index``: the index procedure, None outside the cohort."""
+    """The explanation of a patient; ``index``: the index procedure, None outside the cohort.
+
+    ``baseline``: the baseline characteristics.
+    """
 
     patient: str
     protocol: str
     as_of: str
     index: str | None
     unreadable: int = 0
+    baseline: list[BaselineExplanation] = field(default_factory=list)
     moments: list[Moment] = field(default_factory=list)
     endpoints: list[EndpointExplanation] = field(default_factory=list)
     not_used: list[Unused] = field(default_factory=list)
@@ -114,9 +119,8 @@ def _no_candidate(read: ReadResult, patient: str, current: str, config: RunConfi
     items = [item for item in _items_of(read, current) if type(item) is not Dropped]
     if not items and not _dropped(read, current):
         raise UsageError(
-            f"Patient/{patient}: this source holds no index procedure of the patient, and nothing"
-            " else that can be explained without one. Check the id, and whether the site's codes"
-            " are mapped (--mappings)"
+            f"Patient/{patient} is not in this source: it holds no Patient with this id, no index"
+            " procedure, and no other resource that refers to this patient. Check the id"
         )
     listed = {issue.ref: issue.reason for issue, _ in read.records.listed}
     story = Story(current, config.protocol.name, config.as_of.isoformat(), None)
@@ -148,6 +152,7 @@ def _computed_story(
         config.protocol.name,
         config.as_of.isoformat(),
         line.index.ref,
+        baseline=baseline_explanations(computed.course),
         moments=moments(computed),
         endpoints=[
             endpoint_explanation(result, computed)

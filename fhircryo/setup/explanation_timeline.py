@@ -3,15 +3,18 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
 from typing import NamedTuple
 
 from fhircryo.calendar import Span
 from fhircryo.endpoints.catalogue import PROM_SCORE
+from fhircryo.endpoints.complications import Complication
+from fhircryo.endpoints.events import Event
+from fhircryo.endpoints.patient_course import PatientCourse
 from fhircryo.endpoints.patient_endpoints import PatientEndpoints
 from fhircryo.endpoints.prom import windows
-from fhircryo.endpoints.psa import PsaCourse, SeriesPoint
 from fhircryo.endpoints.timeline import Timeline
+from fhircryo.record.items import Cause, EventKind, Finding, Malignancy, Therapy
+from fhircryo.setup.explanation_psa import psa_happenings
 from fhircryo.setup.explanation_words import plain
 
 
@@ -57,13 +60,17 @@ class _Happening(NamedTuple):
 
 def moments(computed: PatientEndpoints) -> list[Moment]:
     """The time line of a patient, in order of time, the undated last."""
-    line = computed.line
+    line, course = computed.line, computed.course
     happenings = [
         *_treatment(line),
-        *_psa(computed.course.psa),
-        *_events(computed),
+        *_psa(course),
+        *_diagnoses(line),
+        *_events(course),
+        *_hormone_therapy(course),
+        *_complications(course),
         *_questionnaires(computed),
-        *_death(line),
+        *_contact(course),
+        *_death(course),
     ]
     return [happening.moment(line.d0) for happening in sorted(happenings, key=_order)]
 
@@ -77,45 +84,28 @@ def _treatment(line: Timeline) -> Iterator[_Happening]:
         words = "index procedure" if not number else "index treatment, another record of it"
         state = "completed" if treatment.completed else "stopped"
         outcome = "" if treatment.successful else ", recorded as not (fully) successful"
-        yield _Happening(treatment.when, f"{words}: {state}{outcome}", treatment.ref, 0)
+        session = f", part of {', '.join(treatment.sessions)}" if treatment.sessions else ""
+        yield _Happening(treatment.when, f"{words}: {state}{outcome}{session}", treatment.ref, 0)
 
 
-def _psa(course: PsaCourse) -> Iterator[_Happening]:
-    baseline = course.baseline
-    if baseline is not None:
-        recorded = _recorded(baseline.recorded, baseline.value)
-        yield _Happening(baseline.when, f"PSA {recorded}: baseline", baseline.ref, 1)
-    for point in course.points:
-        yield _Happening(point.result.when, _psa_words(point, course), point.result.ref)
+def _psa(course: PatientCourse) -> Iterator[_Happening]:
+    for when, words, ref, baseline in psa_happenings(course.line, course.psa):
+        yield _Happening(when, words, ref, 1 if baseline else 5)
 
 
-def _psa_words(point: SeriesPoint, course: PsaCourse) -> str:
-    words = f"PSA {_recorded(point.result.recorded, point.value)}"
-    if point.nadir is not None:
-        words += f"; nadir {plain(point.nadir)}, threshold {plain(point.threshold)}"
-    words += f": {point.judgement}"
-    failure, therapy = course.failure, course.therapy
-    if point is failure:
-        words += ", biochemical failure"
-    elif failure is not None and point.day > failure.day:
-        words += " (after the failure)"
-    elif therapy is not None and point.day > therapy.when.last:
-        words += " (after salvage therapy)"
-    return words
+def _diagnoses(line: Timeline) -> Iterator[_Happening]:
+    """The other malignancies, of which a metastasis may be."""
+    for diagnosis in line.record.diagnoses:
+        existing = diagnosis.when is None or diagnosis.when.first <= line.as_of
+        if diagnosis.malignancy is Malignancy.OTHER and diagnosis.problem is None and existing:
+            what = f"another malignancy: {diagnosis.code}"
+            yield _Happening(diagnosis.when, what, diagnosis.ref)
 
 
-def _recorded(recorded: str, value: Decimal | None) -> str:
-    """A result as recorded, followed by its value in ng/mL if it was recorded in another way."""
-    if value is None:
-        return recorded
-    shown = f"{plain(value)} ng/mL"
-    return recorded if recorded == shown else f"{recorded} (= {shown})"
-
-
-def _events(computed: PatientEndpoints) -> Iterator[_Happening]:
-    course, line = computed.course, computed.line
-    coded = (*line.record.therapies, *line.repeats)
-    codes = {item.ref: f": {item.code}" for item in coded}
+def _events(course: PatientCourse) -> Iterator[_Happening]:
+    line = course.line
+    coded = {item.ref: item for item in (*line.record.therapies, *line.repeats)}
+    findings = {finding.ref: finding for finding in line.record.findings}
     clinical = course.events.and_also(course.therapies)
     for events, words in (
         (clinical.at_baseline, "{} at baseline"),
@@ -124,12 +114,64 @@ def _events(computed: PatientEndpoints) -> Iterator[_Happening]:
         (clinical.possible, "{}, possible: neither counted nor ruled out"),
     ):
         for event in events:
-            what = words.format(event.kind) + codes.get(event.ref, "")
+            what = words.format(event.kind)
+            if events is clinical.possible:
+                what += f" ({event.reason})"
+            if event.ref in coded:
+                what += f": {coded[event.ref].code}"
+            what += _primary(event, findings.get(event.ref)) + _moved(event)
             yield _Happening(event.when if event.dated else None, what, event.ref)
-    for complication in course.complications.all:
-        grades = ", ".join(f"{scale} {grade}" for scale, grade in sorted(complication.grades))
-        what = f"complication: {grades or 'ungraded'}"
-        yield _Happening(complication.when, what, complication.ref)
+
+
+def _primary(event: Event, finding: Finding | None) -> str:
+    """Which primary cancer a metastasis or nodal recurrence names."""
+    if finding is None or event.kind not in (EventKind.METASTASIS, EventKind.NODAL_RECURRENCE):
+        return ""
+    if finding.of_prostate:
+        return "; it names the prostate cancer as its primary"
+    return "; it names no primary that the source holds"
+
+
+def _moved(event: Event) -> str:
+    """Where an event that is dated after the death was recorded."""
+    stated = event.stated
+    if stated is None or stated.last <= event.when.last:
+        return ""
+    recorded = str(stated.first) if stated.precise else f"{stated.first}..{stated.last}"
+    return f"; recorded for {recorded}, moved to the day of death"
+
+
+def _hormone_therapy(course: PatientCourse) -> Iterator[_Happening]:
+    """Hormone therapy that is no salvage therapy: at index, and what continues it."""
+    hormone = course.hormone
+    later = f"; later therapy continues it up to a gap of {hormone.days} days"
+    for therapy in hormone.at_index:
+        yield _therapy(therapy, f"hormone therapy at index{later}")
+    for therapy in hormone.continued:
+        yield _therapy(therapy, "continues the hormone therapy at index, no salvage therapy")
+    for therapy in hormone.open:
+        yield _therapy(therapy, "hormone therapy that may still have been given at D0")
+
+
+def _therapy(therapy: Therapy, words: str) -> _Happening:
+    end = f", until {therapy.end.last}" if therapy.end is not None else ""
+    return _Happening(therapy.when, f"{words}: {therapy.code}{end}", therapy.ref)
+
+
+def _complications(course: PatientCourse) -> Iterator[_Happening]:
+    found = course.complications
+    for complication in found.all:
+        yield _complication(complication, "complication")
+    for complication in found.possible:
+        reason = complication.possible_reason
+        yield _complication(complication, f"possible complication ({reason})")
+
+
+def _complication(complication: Complication, words: str) -> _Happening:
+    grades = ", ".join(f"{scale} {grade}" for scale, grade in sorted(complication.grades))
+    kinds = f" ({', '.join(complication.kinds)})" if complication.kinds else ""
+    what = f"{words}: {grades or 'ungraded'}{kinds}"
+    return _Happening(complication.when, what, complication.ref)
 
 
 def _questionnaires(computed: PatientEndpoints) -> Iterator[_Happening]:
@@ -144,10 +186,27 @@ def _questionnaires(computed: PatientEndpoints) -> Iterator[_Happening]:
             yield _Happening(day, words, result.evidence[0].ref)
 
 
-def _death(line: Timeline) -> Iterator[_Happening]:
-    facts = line.record.facts
-    ref = facts.ref if facts is not None else ""
-    if line.died is not None:
-        yield _Happening(line.died, "died", ref, 8)
-    elif line.died_undated and facts is not None:
-        yield _Happening(None, "died", ref, 8)
+def _contact(course: PatientCourse) -> Iterator[_Happening]:
+    contact = course.contact
+    if contact is not None:
+        yield _Happening(Span(contact.day, contact.day), "last contact", contact.ref, 7)
+
+
+def _death(course: PatientCourse) -> Iterator[_Happening]:
+    death = course.death
+    if death is None:
+        return
+    cause = f"; cause: {_CAUSES[death.cause]}"
+    if death.cause_ref:
+        cause += f" ({death.cause_ref})"
+    if death.when.precise:
+        yield _Happening(death.when, f"died{cause}", death.ref, 8)
+    else:
+        yield _Happening(death.when, f"died, on one of these days{cause}", death.ref, 8)
+
+
+_CAUSES = {
+    Cause.PROSTATE_CANCER: "prostate cancer",
+    Cause.OTHER: "not prostate cancer",
+    Cause.UNKNOWN: "unknown",
+}

@@ -71,6 +71,7 @@ def collect_files(
         wanted, watched = wanted | wanted_now, watched | doubtful
         known = found
     _report_empty_files(facts, all_parts)
+    collector.note_unmapped_primaries()
     facts.links = current_links(collector.items)
     return Collected(
         items=collector.items,

@@ -28,6 +28,7 @@ class MemorySource:
                 break
             watched |= doubtful
         facts = collector.facts
+        collector.note_unmapped_primaries()
         facts.links = current_links(collector.items)
         return Collected(
             items=collector.items,

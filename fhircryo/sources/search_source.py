@@ -97,6 +97,7 @@ class _CohortReader:
         present = types_held(self._searcher, present_types(facts), unavailable)
         mappings = self._request.mappings
         graded = graded_scales(self._searcher, mappings, frozenset(facts.graded))
+        self._collector.note_unmapped_primaries()
         facts.links = current_links(self._collector.items)
         LOG.info("%d requests for %d patients", self._client.requests_made, len(wanted))
         return Collected(

@@ -13,6 +13,7 @@ from fhircryo.record.items import Lacking, PatientRecord
 from fhircryo.runs.in_memory import read_resources
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.settings import Settings
+from tests.property.records import records
 from tests.property.strategies import AS_OF, D0, patients
 from tests.property.test_properties import MAPPINGS, protocols
 from tests.unit.inputs import procedure, response
@@ -32,20 +33,19 @@ def results(
     return [] if computed is None else computed.results
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(
-    patients(),
-    st.integers(-60, 1200),
-    st.integers(0, 1 << 16),
-    protocols,
-    st.sampled_from([None, 28, 90]),
-    st.builds(Lacking, st.booleans(), st.booleans(), st.booleans(), deaths=st.booleans()),
-)
-def test_nothing_changes_before_it_is_due(resources, start, later, protocol, confirm, lacking):
-    rules = protocol.biochemical_failure.model_copy(update={"confirm_days": confirm})
-    protocol = protocol.model_copy(update={"biochemical_failure": rules})
-    record = record_of(resources)
-    as_of = D0 + timedelta(days=start)
+many = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+starts = st.integers(-60, 1400)
+confirmations = st.sampled_from([None, 28, 90])
+lacks = st.builds(Lacking, st.booleans(), st.booleans(), st.booleans(), deaths=st.booleans())
+
+
+def check(
+    record: PatientRecord, protocol: Protocol, as_of: date, later: int, lacking: Lacking
+) -> None:
+    """Up to the day before the next due day, the endpoints are those of the as-of date.
+
+    ``later``: chooses a day between the two.
+    """
     due = next_due(record, protocol, as_of, lacking)
     last = D0 + timedelta(days=3000) if due is None else due - timedelta(days=1)
     assert last >= as_of
@@ -53,6 +53,27 @@ def test_nothing_changes_before_it_is_due(resources, start, later, protocol, con
     now = results(record, protocol, as_of, lacking)
     assert results(record, protocol, last, lacking) == now
     assert results(record, protocol, between, lacking) == now
+
+
+def with_confirmation(protocol: Protocol, days: int | None) -> Protocol:
+    rules = protocol.biochemical_failure.model_copy(update={"confirm_days": days})
+    return protocol.model_copy(update={"biochemical_failure": rules})
+
+
+@many
+@given(patients(), starts, st.integers(0, 1 << 16), protocols, confirmations, lacks)
+def test_nothing_changes_before_it_is_due(resources, start, later, protocol, confirm, lacking):
+    protocol = with_confirmation(protocol, confirm)
+    check(record_of(resources), protocol, D0 + timedelta(days=start), later, lacking)
+
+
+@settings(many, max_examples=1500)
+@given(records(), starts, st.integers(0, 1 << 16), protocols, confirmations, lacks)
+def test_nothing_changes_before_it_is_due_in_any_record(
+    record, start, later, protocol, confirm, lacking
+):
+    protocol = with_confirmation(protocol, confirm)
+    check(record, protocol, D0 + timedelta(days=start), later, lacking)
 
 
 def test_the_baseline_is_final_on_the_day_after_the_index_procedure():

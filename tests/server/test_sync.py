@@ -406,13 +406,14 @@ def test_no_value_stands_in_the_state_and_nobody_else_reads_it(site):
 
 @pytest.mark.parametrize("change", ["protocol", "mappings", "settings", "version"])
 def test_what_a_result_depends_on_recomputes_all(change, site, tmp_path, monkeypatch):
+    from fhircryo.mapping.load import find_protocol
+
+    ours = find_protocol("bomers-2020").read_text().replace("id: bomers-2020", "id: ours")
+    (tmp_path / "ours.yaml").write_text(ours)
+    site.settings["protocol"] = str(tmp_path / "ours.yaml")
     site.sync()
     if change == "protocol":
-        from fhircryo.mapping.load import find_protocol
-
-        text = find_protocol("bomers-2020").read_text()
-        (tmp_path / "ours.yaml").write_text(text.replace("rise: 2.0", "rise: 0.1"))
-        site.settings["protocol"] = str(tmp_path / "ours.yaml")
+        (tmp_path / "ours.yaml").write_text(ours.replace("rise: 2.0", "rise: 0.1"))
     elif change == "mappings":
         (tmp_path / "site.yaml").write_text(
             "concepts: {psa: {codes: [{system: 's', code: c, verified: v}]}}"

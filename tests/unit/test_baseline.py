@@ -12,12 +12,12 @@ from fhircryo.endpoints.baseline import (
     Missing,
     baseline_characteristics,
 )
-from fhircryo.endpoints.psa import PsaCourse
-from fhircryo.endpoints.timeline import build_timeline
+from fhircryo.endpoints.patient_course import patient_course
 from fhircryo.mapping.load import load_protocol
 from fhircryo.record.items import (
     Characteristic,
     CharacteristicKind,
+    Lacking,
     PatientFacts,
     PatientRecord,
     PsaResult,
@@ -28,6 +28,7 @@ from fhircryo.record.items import (
 )
 
 D0 = date(2016, 1, 10)
+NOTHING_LACKING = Lacking()
 
 
 def day(text: str) -> Span:
@@ -68,9 +69,7 @@ def radiation(name: str, when: Span | None, modality: str, **fields: Any) -> The
     return made
 
 
-def found(
-    *items: Any, baseline: PsaResult | None = None, hormone_at_index: bool = False
-) -> BaselineCharacteristics:
+def found(*items: Any, lacking: Lacking = NOTHING_LACKING) -> BaselineCharacteristics:
     """The baseline characteristics of a patient with these items and an index on D0."""
     record = PatientRecord("p")
     index = item(Treatment, "Procedure/index", when=Span(D0, D0), completed=True, successful=True)
@@ -79,10 +78,9 @@ def found(
             record.facts = one
         else:
             record.add(one)
-    line = build_timeline(record, load_protocol("bomers-2020"), date(2020, 1, 1))
-    assert line is not None
-    course = PsaCourse(baseline, [], None, None, [])
-    return baseline_characteristics(line, course, hormone_at_index)
+    course = patient_course(record, load_protocol("bomers-2020"), date(2020, 1, 1), lacking, {})
+    assert course is not None
+    return baseline_characteristics(course)
 
 
 def test_nothing_recorded() -> None:
@@ -114,7 +112,7 @@ def test_age(born: Span, age: int | None, approximate: bool) -> None:
 
 
 def test_baseline_psa_retains_its_comparator() -> None:
-    value = found(baseline=psa("2016-01-05", "<0.1")).psa
+    value = found(psa("2016-01-05", "<0.1")).psa
     assert (value.words, value.evidence) == ("<0.1", ("Observation/2016-01-05",))
 
 
@@ -247,7 +245,29 @@ def test_the_last_observation_up_to_the_index_counts() -> None:
     assert value.gleason_score.missing is Missing.NOT_RECORDED
 
 
-def test_hormone_therapy_at_index_names_what_had_begun() -> None:
-    value = found(hormone("2015-10-01"), hormone("2016-02-01"), hormone_at_index=True)
-    assert value.hormone_therapy_at_index.words == "Y"
-    assert value.hormone_therapy_at_index.evidence == ("MedicationRequest/2015-10-01",)
+@pytest.mark.parametrize(
+    ("therapies", "expected"),
+    [
+        ([hormone("2015-10-01")], "Y"),
+        # 270 days before D0 is 2015-04-15.
+        ([hormone("2015-04-15")], "Y"),
+        ([hormone("2015-04-14")], "N"),
+        ([hormone("2016-02-01")], "N"),
+        # Whether these were given at index is not known.
+        ([hormone("2014-01-01", ongoing=True)], "not-recorded"),
+        ([hormone(None)], "not-recorded"),
+        ([hormone(None, problem=Reason.STATUS)], "N"),
+    ],
+)
+def test_hormone_therapy_at_index(therapies: list[Therapy], expected: str) -> None:
+    assert found(*therapies).hormone_therapy_at_index.words == expected
+
+
+def test_hormone_therapy_at_index_has_evidence() -> None:
+    value = found(hormone("2015-10-01"), hormone("2016-02-01")).hormone_therapy_at_index
+    assert value.evidence == ("MedicationRequest/2015-10-01",)
+
+
+def test_a_source_without_medications_does_not_say_that_there_was_no_hormone_therapy() -> None:
+    value = found(lacking=Lacking(medications=True)).hormone_therapy_at_index
+    assert value.words == "not-recorded"

@@ -46,11 +46,11 @@ RESOURCES = [
 
 @pytest.fixture
 def protocol(tmp_path: Path) -> Path:
-    """The default protocol with salvage therapy as an event."""
+    """The default protocol under an id of its own; salvage therapy is an event."""
     text = (PROTOCOLS / "bomers-2020.yaml").read_text(encoding="utf-8")
-    assert "salvage_therapy: report" in text
+    assert "salvage_therapy: event" in text
     path = tmp_path / "protocol.yaml"
-    path.write_text(text.replace("salvage_therapy: report", "salvage_therapy: event"))
+    path.write_text(text.replace("id: bomers-2020", "id: ours"), encoding="utf-8")
     return path
 
 

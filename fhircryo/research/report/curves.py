@@ -3,10 +3,10 @@
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from fhircryo.research.analysis import MONTH, Survival
 from fhircryo.research.report.figure import BLACK, BLUE, GREY, ORANGE, Figure, as_csv, drawing
 from fhircryo.research.report.number_format import survival as survival_words
 from fhircryo.research.statistics.kaplan_meier import Curve
+from fhircryo.research.survival import MONTH, Survival
 from fhircryo.research.table import PATIENT
 
 if TYPE_CHECKING:
@@ -26,10 +26,9 @@ def survival_figure(found: Survival) -> Figure | None:
     If the curve itself may not be shown, its readings are drawn. None if there is nothing to draw.
     """
     name = f"survival-{found.endpoint.key}"
-    title = found.endpoint.key.replace("-", " ").capitalize()
     curve = found.curve
     if curve is None:
-        return _read_off(name, title, found) if found.landmarks else None
+        return _read_off(name, found.words, found) if found.landmarks else None
     if not curve.n:
         return None
     with drawing(name, 6.4, 3.9) as made:
@@ -46,7 +45,7 @@ def survival_figure(found: Survival) -> Figure | None:
         curve.censored,
         strict=True,
     )
-    return Figure(name, title, "; ".join([alt, *readings]), made.svg, as_csv(_CURVE, rows))
+    return Figure(name, found.words, "; ".join([alt, *readings]), made.svg, as_csv(_CURVE, rows))
 
 
 def _reading_words(found: Survival) -> list[str]:

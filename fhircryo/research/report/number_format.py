@@ -40,6 +40,22 @@ def percent(counted: Proportion | None) -> str:
     return f"{100 * counted.share:.1f} % ({low:.1f} to {high:.1f})"
 
 
+def share(counted: Proportion | None) -> str:
+    """A proportion as ``36 (63 %)``, or ``not shown``."""
+    if counted is None:
+        return NOT_SHOWN
+    if counted.share is None:
+        return NONE
+    return f"{counted.successes} ({100 * counted.share:.0f} %)"
+
+
+def median_time(days: int | None, *, known: bool = True) -> str:
+    """A median time in days; ``known``: whether it may be shown."""
+    if not known:
+        return NOT_SHOWN
+    return "not reached" if days is None else f"{days} days"
+
+
 def median(values: Distribution | None) -> str:
     """The median and the quartiles: ``5 (2 to 9)``."""
     if values is None:

@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fhircryo import __version__
-from fhircryo.research.analysis import MONTH, Analysis
+from fhircryo.endpoints.catalogue import CATALOGUE
+from fhircryo.endpoints.labels import label
+from fhircryo.research.analysis import Analysis
+from fhircryo.research.complication_summary import NOT_RECORDED
 from fhircryo.research.report import number_format
 from fhircryo.research.report.charts import (
     completeness_figure,
@@ -17,6 +20,7 @@ from fhircryo.research.report.charts import (
 )
 from fhircryo.research.report.curves import psa_figure, survival_figure
 from fhircryo.research.report.figure import Figure
+from fhircryo.research.survival import MONTH
 from fhircryo.runs.run_config import RunConfig
 
 if TYPE_CHECKING:
@@ -67,6 +71,7 @@ def page(found: Analysis, figures: Figures, config: RunConfig, methods: str, kin
         lstrip_blocks=True,
     )
     environment.filters["embedded"] = _embedded
+    environment.filters["scale"] = lambda name: config.mappings.scales[name].words
     environment.filters["months"] = lambda days: str(round(days / MONTH))
     template = environment.get_template("report.html.j2")
     paragraphs = [part for part in methods.split("\n\n") if not part.startswith("#")]
@@ -78,6 +83,8 @@ def page(found: Analysis, figures: Figures, config: RunConfig, methods: str, kin
         kind=kind,
         methods=[part.strip() for part in paragraphs],
         words=number_format,
+        labels={endpoint.key: label(endpoint, config.protocol) for endpoint in CATALOGUE},
+        NOT_RECORDED=NOT_RECORDED,
         version=__version__,
         style=(_HERE / "report.css").read_text(encoding="utf-8"),
     )

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
-from fhircryo.extract.observation import TEXT_RESULT, UCUM
+from fhircryo.extract.psa import TEXT_RESULT, UCUM
 from fhircryo.fhir.wire import Component, Observation
 from fhircryo.setup.survey.counts import AS_NUMBER, AS_TEXT, Number, ResultKind, shortened
 
@@ -32,7 +32,7 @@ def recorded_result(element: Observation | Component) -> tuple[ResultKind, Numbe
         if match is None:
             return ResultKind("texts"), None
         number = Decimal(match[2].replace(",", "."))
-        return ResultKind(AS_TEXT, shortened(match[3] or "")), number
+        return ResultKind(AS_TEXT, shortened((match[3] or "").rstrip())), number
     if element.value_codeable_concept is not None:
         return ResultKind("coded"), None
     if isinstance(element, Observation) and bytes(element.component):

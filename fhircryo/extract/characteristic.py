@@ -1,0 +1,107 @@
+"""Extracts baseline characteristics and causes of death from Observations."""
+
+from decimal import Decimal
+
+from fhircryo.extract.context import Context, Named, date_problem, is_present
+from fhircryo.extract.numbers import is_sized, number
+from fhircryo.fhir.wire import CodeableConcept, Observation, Quantity
+from fhircryo.mapping.normalise import normal_unit
+from fhircryo.record.items import (
+    Cause,
+    CauseOfDeath,
+    Characteristic,
+    CharacteristicKind,
+    Item,
+    NotUsed,
+    Reason,
+)
+
+CAUSE_OF_DEATH = "cause-of-death"
+
+#: The spellings of the millilitre; UCUM: cm3 is the same volume.
+_MILLILITRES = frozenset({"mL", "cm3"})
+#: A longer text is no value but a report.
+_LONGEST_TEXT = 40
+
+
+def cause_of_death(resource: Observation, named: Named, context: Context) -> Item:
+    """Return the item of an Observation of the cause of death, of a used status.
+
+    What is not coded, or is coded as unknown, is an unknown cause.
+    """
+    _, when = context.first_date(
+        resource.effective_date_time, resource.effective_instant, resource.effective_period
+    )
+    return CauseOfDeath(cause=_cause(resource, context), when=when, **named.fields())
+
+
+def _cause(resource: Observation, context: Context) -> Cause:
+    value = resource.value_codeable_concept
+    if value is None or is_present(resource.data_absent_reason):
+        return Cause.UNKNOWN
+    concepts = {entry.concept for entry in context.entries(value)}
+    if "prostate-cancer" in concepts:
+        return Cause.PROSTATE_CANCER
+    if "cause-of-death-unspecified" in concepts:
+        return Cause.UNKNOWN
+    return Cause.OTHER if any(coding.code for coding in value.coding or ()) else Cause.UNKNOWN
+
+
+def characteristic(
+    resource: Observation, named: Named, context: Context, kind: CharacteristicKind
+) -> Item:
+    """Return the item of an Observation of a baseline characteristic, of a used status."""
+    written, when = context.first_date(
+        resource.effective_date_time, resource.effective_instant, resource.effective_period
+    )
+    if when is None:
+        return date_problem(named, written)
+    value = _value(resource, kind, named)
+    if isinstance(value, NotUsed):
+        return value
+    found = Characteristic(kind=kind, when=when, **named.fields())
+    if isinstance(value, str):
+        found.text = value
+    else:
+        found.number = value
+    return found
+
+
+def _value(
+    resource: Observation, kind: CharacteristicKind, named: Named
+) -> Decimal | int | str | NotUsed:
+    """Return the value as a number, in mL for a volume, or as coded."""
+    if is_present(resource.data_absent_reason):
+        return named.not_used(Reason.VALUE, "no value")
+    quantity = resource.value_quantity
+    found: Decimal | int | str = ""
+    if quantity is not None and quantity.value is not None and not quantity.comparator:
+        found = number(quantity.value, "valueQuantity.value")
+        if kind is CharacteristicKind.PROSTATE_VOLUME and not _in_millilitres(quantity):
+            return named.not_used(Reason.UNIT, quantity.code or quantity.unit or "no unit")
+    elif kind is CharacteristicKind.PROSTATE_VOLUME:
+        found = ""
+    elif resource.value_integer is not None:
+        found = number(resource.value_integer, "valueInteger")
+    elif resource.value_codeable_concept is not None:
+        found = _as_coded(resource.value_codeable_concept)
+    else:
+        found = (resource.value_string or "").strip()
+    if isinstance(found, str):
+        usable = 0 < len(found) <= _LONGEST_TEXT
+    else:
+        usable = is_sized(found) and found >= 0
+    return found if usable else named.not_used(Reason.VALUE, "no value that can be read")
+
+
+def _in_millilitres(quantity: Quantity) -> bool:
+    stated = quantity.code or quantity.unit or ""
+    return normal_unit(stated) in _MILLILITRES
+
+
+def _as_coded(concept: CodeableConcept) -> str:
+    """Return the display or code of the first coding, else the text."""
+    for coding in concept.coding or ():
+        if coding.display or coding.code:
+            return (coding.display or coding.code or "").strip()
+    return (concept.text or "").strip()

@@ -1,0 +1,115 @@
+"""The complications of a cohort: their kinds, and what the grading scales can and cannot tell."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from fhircryo.endpoints.catalogue import CATALOGUE, Endpoint
+from fhircryo.endpoints.labels import label
+from fhircryo.endpoints.value_types import ValueForm
+from fhircryo.mapping.protocol import Protocol
+from fhircryo.research.columns import Attribution
+from fhircryo.research.evaluable import Absence, absences
+from fhircryo.research.statistics.proportions import Proportion, proportion
+from fhircryo.research.table import PATIENT, snake
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: What stands for a share of a scale that no attributed event of the cohort carries.
+NOT_RECORDED = "not recorded"
+
+
+class KindCount(msgspec.Struct, frozen=True):
+    """A kind of complication: attributed events, and the patients with any; None: not shown."""
+
+    kind: str
+    events: int | None
+    patients: int | None
+
+
+class GradedShare(msgspec.Struct, frozen=True):
+    """The patients with a complication of a grade, of those in whom it is known.
+
+    ``recorded``: whether any attributed event of the cohort carries the scale; if not, there is no
+    share. ``left_out``: the patients with attributed events who are not in the denominator, which
+    makes the share too low; None if too few to be shown. ``all_with_events``: whether everybody who
+    is not in the denominator has attributed events. ``absent``: why they are not in it.
+    """
+
+    words: str
+    recorded: bool
+    counted: Proportion | None
+    left_out: int | None
+    all_with_events: bool
+    absent: tuple[Absence, ...]
+
+
+class ComplicationSummary(msgspec.Struct, frozen=True):
+    """The complications of a cohort; ``not_recorded``: the scales that no event carries."""
+
+    kinds: tuple[KindCount, ...]
+    shares: tuple[GradedShare, ...]
+    not_recorded: tuple[str, ...]
+
+
+def complication_summary(
+    patients: "pd.DataFrame", adverse_events: "pd.DataFrame", protocol: Protocol
+) -> ComplicationSummary:
+    """The complications from the tables of patients and of adverse events."""
+    attributed = _attributed(adverse_events)
+    with_events = patients[PATIENT].isin(attributed[PATIENT])
+    missing = scales_not_recorded(adverse_events)
+    shares = tuple(
+        _share(patients, with_events, endpoint, protocol, recorded=endpoint.scale not in missing)
+        for endpoint in CATALOGUE
+        if endpoint.scale and endpoint.value_type.form is ValueForm.YES_NO
+    )
+    return ComplicationSummary(_kinds(attributed), shares, tuple(sorted(missing)))
+
+
+def scales_not_recorded(adverse_events: "pd.DataFrame") -> frozenset[str]:
+    """The scales that no attributed event of the cohort carries."""
+    attributed = _attributed(adverse_events)
+    scales = {endpoint.scale for endpoint in CATALOGUE if endpoint.scale}
+    return frozenset(scale for scale in scales if not attributed[snake(scale)].notna().any())
+
+
+def _attributed(adverse_events: "pd.DataFrame") -> "pd.DataFrame":
+    return adverse_events[adverse_events["attribution"] == str(Attribution.ATTRIBUTED)]
+
+
+def _kinds(attributed: "pd.DataFrame") -> tuple[KindCount, ...]:
+    events: Counter[str] = Counter()
+    patients: dict[str, set[str]] = defaultdict(set)
+    rows: Iterable[tuple[str, str]] = zip(attributed[PATIENT], attributed["kinds"], strict=True)
+    for patient, kinds in rows:
+        for kind in kinds.split(", "):
+            events[kind] += 1
+            patients[kind].add(patient)
+    order = sorted(events, key=lambda kind: (-events[kind], kind))
+    return tuple(KindCount(kind, events[kind], len(patients[kind])) for kind in order)
+
+
+def _share(
+    patients: "pd.DataFrame",
+    with_events: "pd.Series[bool]",
+    endpoint: Endpoint,
+    protocol: Protocol,
+    *,
+    recorded: bool,
+) -> GradedShare:
+    column = snake(endpoint.key)
+    known = patients[column].dropna()
+    unknown = patients[column].isna()
+    left_out = int((unknown & with_events).sum())
+    return GradedShare(
+        label(endpoint, protocol),
+        recorded,
+        proportion(int(known.sum()), len(known)) if recorded else None,
+        left_out,
+        left_out == int(unknown.sum()) > 0,
+        absences(patients, column),
+    )

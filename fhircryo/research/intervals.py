@@ -1,0 +1,33 @@
+"""Times that are known only as an interval, with their lower and upper bound in days from D0."""
+
+from datetime import date, timedelta
+
+from msgspec.structs import replace
+
+from fhircryo.endpoints.result import Result
+
+#: Bounds that would disclose D0 are widened to a multiple of so many days.
+_STEP = 30
+
+
+def midpoint(low: int, high: int) -> int:
+    """The day that estimates use for an interval: its middle, rounded down."""
+    return (low + high) // 2
+
+
+def without_calendar(result: Result, d0: date) -> Result:
+    """The result with bounds that do not disclose D0.
+
+    Where only a month or a year is recorded, the bounds are its first and last day, and their
+    distance from D0 would disclose the date of D0. They are moved outwards to the next multiple of
+    30 days. A bound that is the day of evidence, such as a PSA result, stays as it is.
+    """
+    low, high = result.value, result.high
+    if high is None or not isinstance(low, int):
+        return result
+    exact = {evidence.day for evidence in result.evidence}
+    if d0 + timedelta(days=low) not in exact:
+        low = low // _STEP * _STEP
+    if d0 + timedelta(days=high) not in exact:
+        high = -(-high // _STEP) * _STEP
+    return replace(result, value=low, high=high)

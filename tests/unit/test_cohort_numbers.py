@@ -1,0 +1,308 @@
+"""The numbers of a report from hand-made tables: what is shown, and what an aggregate hides."""
+
+from datetime import date
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from fhircryo.endpoints.catalogue import DISEASE_FREE_SURVIVAL
+from fhircryo.endpoints.result import Evidence, Result, Role
+from fhircryo.research.aggregate import aggregated
+from fhircryo.research.analysis import Analysis, analyse
+from fhircryo.research.arrow import to_arrow, to_frame
+from fhircryo.research.baseline_columns import without_free_text
+from fhircryo.research.build import ALL_DATES
+from fhircryo.research.columns import tables
+from fhircryo.research.flow import Flow
+from fhircryo.research.intervals import midpoint, without_calendar
+from fhircryo.research.methods import methods
+from fhircryo.research.report.page import figures_of, page
+from fhircryo.runs.run_config import RunConfig
+from fhircryo.settings import Settings
+from tests.unit.inputs import AS_OF
+
+CONFIG = RunConfig.of(Settings(), AS_OF)
+Rows = list[dict[str, Any]]
+
+
+def frames(patients: Rows, adverse_events: Rows | None = None) -> dict[str, pd.DataFrame]:
+    """The tables of these rows; what a row does not say is what nobody reported."""
+    schemas = tables(CONFIG.mappings, CONFIG.protocol)
+    rows = {"patients": patients, "adverse_events": adverse_events or []}
+    for number, row in enumerate(patients):
+        row.setdefault("patient", f"p{number}")
+        row.setdefault("salvage_therapy", False)
+        for name in schemas["patients"].names():
+            if name.startswith("expected_"):
+                row.setdefault(name, False)
+    for row in adverse_events or []:
+        row.setdefault("attribution", "attributed")
+        row.setdefault("kinds", "other")
+    return {name: to_frame(to_arrow(table, rows.get(name, []))) for name, table in schemas.items()}
+
+
+def analysed(patients: Rows, adverse_events: Rows | None = None) -> Analysis:
+    found = frames(patients, adverse_events)
+    flow = Flow(
+        resources_read=0,
+        patients_read=len(patients),
+        candidates=len(patients),
+        lost=[],
+        cohort=len(patients),
+        procedures={},
+        lacking=[],
+        never_stated=["local-recurrence"],
+        unreadable=0,
+    )
+    return analyse(found, CONFIG, flow)
+
+
+def report_of(found: Analysis, kind: str = "pseudonymised") -> str:
+    text = methods(CONFIG, found.flow, ALL_DATES, kind)
+    return page(found, figures_of(found, None), CONFIG, text, kind)
+
+
+# --------------------------------------------------------------------------- times
+
+
+def survival_of(rows: list[tuple[int, int | None, bool]]) -> Any:
+    name = "disease_free_survival"
+    patients = [
+        {name: low, f"{name}_high": high, f"{name}_event": event} for low, high, event in rows
+    ]
+    found = analysed(patients)
+    return next(one for one in found.survival if one.endpoint is DISEASE_FREE_SURVIVAL)
+
+
+def test_an_interval_counts_on_its_middle_day_and_is_told():
+    """Four patients; the event of one lies between day 100 and day 301: 200, rounded down."""
+    found = survival_of(
+        [(100, 301, True), (250, None, True), (400, None, False), (400, None, False)]
+    )
+    assert found.intervals == 1
+    assert found.curve.days == (0, 200, 250, 400)
+    # Month 6 is day 183: the event is before it on its first day, and not before it otherwise.
+    curves = (found.landmarks, found.bounds.first, found.bounds.last)
+    shares = [[at.survival for at in readings] for readings in curves]
+    assert shares == [
+        pytest.approx([1.0, 0.5]),
+        pytest.approx([0.75, 0.5]),
+        pytest.approx([1.0, 0.5]),
+    ]
+    assert (found.bounds.median_first, found.median, found.bounds.median_last) == (250, 250, 301)
+
+
+def test_without_an_interval_there_are_no_bounds():
+    found = survival_of([(250, None, True), (400, None, False)])
+    assert (found.intervals, found.bounds) == (0, None)
+
+
+def test_the_middle_is_rounded_down():
+    assert [midpoint(10, 13), midpoint(10, 12), midpoint(-3, 0)] == [11, 11, -2]
+
+
+D0 = date(2016, 1, 10)
+
+
+def interval(low: int, high: int, *evidence: Evidence) -> Result:
+    return Result(
+        DISEASE_FREE_SURVIVAL, D0, D0, final=False, value=low, high=high, evidence=evidence
+    )
+
+
+def test_bounds_that_would_disclose_day_0_are_widened():
+    """2017 is day 357 to day 721 from 2016-01-10."""
+    shown = without_calendar(interval(357, 721), D0)
+    assert (shown.value, shown.high) == (330, 750)
+    # Day 143 and day 235 are 2016-06-01 and 2016-09-01, on which PSA was measured.
+    psa = [
+        Evidence(Role.INCONCLUSIVE_PSA, "Observation/a", day=date(2016, 6, 1)),
+        Evidence(Role.FAILING_PSA, "Observation/b", day=date(2016, 9, 1)),
+    ]
+    shown = without_calendar(interval(143, 235, *psa), D0)
+    assert (shown.value, shown.high) == (143, 235)
+
+
+# --------------------------------------------------------------------------- disease-free
+
+
+def rule_cells(**values: Any) -> dict[str, Any]:
+    """The cells of disease-free under each rule: a bool, or the reason why there is no value."""
+    row: dict[str, Any] = {}
+    for rule, value in values.items():
+        name = f"disease_free_12_months_salvage_{rule}"
+        known = isinstance(value, bool)
+        row[name] = value if known else None
+        row[f"{name}_reason"] = None if known else value
+    return row
+
+
+def test_the_rate_under_each_rule_side_by_side():
+    everywhere = ("event", "censor", "report")
+    free = [rule_cells(**dict.fromkeys(everywhere, True)) for _ in range(6)]
+    failed = [rule_cells(**dict.fromkeys(everywhere, False)) for _ in range(2)]
+    salvaged = [rule_cells(event=False, censor="insufficient-psa", report=True)]
+    never_fell = [rule_cells(**dict.fromkeys(everywhere, "no-psa-response"))]
+    rates = analysed([*free, *failed, *salvaged, *never_fell]).disease_free
+    assert [(one.rule, one.in_protocol) for one in rates] == [
+        ("event", True),
+        ("censor", False),
+        ("report", False),
+    ]
+    assert [(one.rate.successes, one.rate.n) for one in rates] == [(6, 9), (6, 8), (7, 9)]
+    both = [(one.with_no_response.successes, one.with_no_response.n) for one in rates]
+    assert both == [(6, 10), (6, 9), (7, 10)]
+    reasons = [[(one.reason, one.patients) for one in rate.absent] for rate in rates]
+    assert reasons[0] == [("no-psa-response", 1)]
+    assert reasons[1] == [("insufficient-psa", 1), ("no-psa-response", 1)]
+
+
+def test_an_aggregate_hides_a_rate_that_differs_by_few_patients():
+    everywhere = ("event", "censor", "report")
+    free = [rule_cells(**dict.fromkeys(everywhere, True)) for _ in range(20)]
+    failed = [rule_cells(**dict.fromkeys(everywhere, False)) for _ in range(10)]
+    salvaged = [rule_cells(event=False, censor="insufficient-psa", report=True)]
+    found = aggregated(analysed([*free, *failed, *salvaged]), 5)
+    assert [one.rate is None for one in found.disease_free] == [False, True, True]
+
+
+# --------------------------------------------------------------------------- complications
+
+
+def graded(patient: str, **cells: Any) -> dict[str, Any]:
+    return {"patient": patient, "number": 1, **cells}
+
+
+def test_a_scale_that_no_event_carries_is_not_recorded():
+    """One of three patients has an event, and it has a Clavien-Dindo grade only."""
+    patients = [
+        {"major_complication_clavien": True, "major_complication_sir_reason": "ungraded"},
+        {"major_complication_clavien": False, "major_complication_sir": False},
+        {"major_complication_clavien": False, "major_complication_sir": False},
+    ]
+    found = analysed(patients, [graded("p0", clavien_dindo="IIIb", kinds="fistula")])
+    clavien, sir = found.complications.shares
+    assert (clavien.words, clavien.recorded) == (
+        "Complication of Clavien-Dindo IIIb or worse",
+        True,
+    )
+    assert (clavien.counted.successes, clavien.counted.n) == (1, 3)
+    assert (sir.words, sir.recorded, sir.counted) == ("Complication of SIR D or worse", False, None)
+    assert found.complications.not_recorded == ("ctcae-grade", "sir-2003")
+    table = {row.words: row.ours for row in found.table}
+    assert table["Complication of SIR D or worse"] == "not recorded"
+    assert table["Complication of Clavien-Dindo IIIb or worse"] == "1/3 (33.3 %)"
+    shown = report_of(found)
+    assert "<td>not recorded</td>" in shown
+    assert "fistula" in shown
+
+
+def test_patients_with_events_who_are_left_out_are_told():
+    patients = [
+        {"major_complication_clavien_reason": "ungraded"},
+        {"major_complication_clavien_reason": "partly-graded"},
+        {"major_complication_clavien": False},
+        {"major_complication_clavien": True},
+    ]
+    events = [
+        graded("p0"),
+        graded("p1", clavien_dindo="I"),
+        graded("p3", clavien_dindo="IIIb"),
+    ]
+    found = analysed(patients, events)
+    clavien = found.complications.shares[0]
+    assert (clavien.left_out, clavien.all_with_events) == (2, True)
+    assert "2 patients with complications are not in the denominator" in report_of(found)
+
+
+def test_events_that_are_not_attributed_say_nothing_of_a_scale():
+    events = [graded("p0", clavien_dindo="IIIb", attribution="not-attributed")]
+    found = analysed([{"major_complication_clavien": False}], events)
+    assert "clavien-dindo" in found.complications.not_recorded
+    assert found.complications.kinds == ()
+
+
+def test_kinds_are_counted_by_event_and_by_patient():
+    events = [
+        graded("p0", kinds="fistula"),
+        {**graded("p0", kinds="fistula, retention"), "number": 2},
+        graded("p1"),
+    ]
+    found = analysed([{}, {}], events).complications
+    assert [(one.kind, one.events, one.patients) for one in found.kinds] == [
+        ("fistula", 2, 1),
+        ("other", 1, 1),
+        ("retention", 1, 1),
+    ]
+
+
+# --------------------------------------------------------------------------- baseline
+
+
+def test_the_first_table_of_a_paper():
+    patients = [
+        {"age_years": 70, "isup_grade_group": "3", "hormone_therapy_at_index": True},
+        {"age_years": 72, "isup_grade_group": "2", "hormone_therapy_at_index": False},
+        {"age_years": 74, "psa_doubling_time_missing": "not-rising"},
+        {"psa_doubling_time": 8.5, "prior_radiotherapy": "brachytherapy"},
+    ]
+    for row in patients:
+        row.setdefault(
+            "psa_doubling_time_missing", None if "psa_doubling_time" in row else "not-recorded"
+        )
+    rows = {row.words: row for row in analysed(patients).baseline}
+    age = rows["Age, years"]
+    assert (age.known, age.missing, age.values.median) == (3, 1, 72)
+    isup = rows["ISUP grade group"]
+    assert [(one.words, one.counted.successes, one.counted.n) for one in isup.levels] == [
+        ("2", 1, 2),
+        ("3", 1, 2),
+    ]
+    rising = rows["PSA not rising"]
+    assert (rising.known, rising.missing, rising.levels[0].counted.successes) == (2, 2, 1)
+    hormone = rows["Hormone therapy at index"]
+    assert (hormone.known, hormone.missing, hormone.levels[0].counted.successes) == (2, 2, 1)
+    assert rows["Clinical T category"].known == 0
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["3", "Gleason 3+4=7", "Gleason grade group 2", "cT2a", "T3", "ISUP 10"],
+)
+def test_grades_and_categories_are_shown_as_coded(value):
+    assert without_free_text(value) == value
+
+
+@pytest.mark.parametrize(
+    "value", ["Zwartendijk", "grade 3, see J. Smith", "1950-04-23", "123456782", "04-23", "+"]
+)
+def test_what_may_be_free_text_is_not_in_pseudonymised_tables(value):
+    assert without_free_text(value) == "other"
+
+
+def test_an_aggregate_hides_small_groups_of_the_baseline():
+    patients: Rows = [{"age_years": 60 + number} for number in range(20)]
+    patients[0]["isup_grade_group"] = "5"
+    for row in patients:
+        row["gleason_score"] = "7"
+    patients[1]["gleason_score"] = "9"
+    found = {row.words: row for row in aggregated(analysed(patients), 5).baseline}
+    assert found["Age, years"].values is not None
+    assert found["Age, years"].values.minimum is None
+    assert (found["ISUP grade group"].known, found["ISUP grade group"].levels) == (None, ())
+    assert [one.counted for one in found["Gleason score"].levels] == [None, None]
+
+
+# --------------------------------------------------------------------------- the report
+
+
+@pytest.mark.parametrize("kind", ["pseudonymised", "aggregate-only"])
+def test_the_report_of_hardly_anything_is_whole(kind):
+    for patients in ([], [{}]):
+        found = analysed(patients)
+        if kind == "aggregate-only":
+            found = aggregated(found, 5)
+        shown = report_of(found, kind)
+        assert "mapped to local-recurrence" in shown
+        assert "Baseline characteristics" in shown
