@@ -87,7 +87,7 @@ class Complications(msgspec.Struct):
         return self.events + self.gradings
 
 
-#: Adverse events by reference: the complication, or None if the event is not attributed.
+#: Adverse events by reference: the complication, or None if the event is certainly not one.
 _EventsByRef = dict[str, Complication | None]
 
 
@@ -134,6 +134,7 @@ def _add_event(
         found.events.append(complication)
         return
     if possible_reason is not None:
+        by_ref[event.ref] = complication
         found.possible_events.append(possible_reason)
     _add_unattributed(complication, timeline, found)
 
@@ -163,12 +164,13 @@ def _add_grading(
             return
     known = [ref for ref in grading.events if ref in by_ref]
     if known:
-        attributed_events = [event for ref in known if (event := by_ref[ref]) is not None]
-        for event in attributed_events:
+        graded = [event for ref in known if (event := by_ref[ref]) is not None]
+        for event in graded:
             event.grades += grading.grades
-        if not attributed_events:
+        if all(event.possible_reason is not None for event in graded):
+            reason = graded[0].possible_reason if graded else None
             detail = "like the adverse event that it grades"
-            timeline.report(grading.ref, Reason.NOT_ATTRIBUTED, detail)
+            timeline.report(grading.ref, reason or Reason.NOT_ATTRIBUTED, detail)
         return
     if grading.procedures:
         attributed, possible_reason = _suspects_index(grading.procedures, when, timeline), None

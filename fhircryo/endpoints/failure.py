@@ -62,16 +62,17 @@ def biochemical_failure(course: PatientCourse) -> Result:
     def unknown(reason: Reason, *evidence: Evidence) -> Result:
         return absent(BIOCHEMICAL_FAILURE, (d0, None), Absent.UNKNOWN, reason, evidence)
 
-    possible = course.failures.possible
-    if possible:
+    possible, therapies = course.failures.possible, course.doubtful_therapies
+    if psa.inconclusive or (possible and not psa.clear):
         found = (event.evidence(Role.INCONCLUSIVE_PSA) for event in possible)
         return unknown(first_reason(possible), *found)
     if not psa.clear or psa.nadir is None:
         return unknown(Reason.TOO_FEW_PSA)
-    therapies = course.doubtful_therapies
-    if therapies:
-        vague = (event.evidence(Role.VAGUE_EVENT) for event in therapies)
-        return unknown(first_reason(therapies), *vague)
+    # A clear result would make it a no, were it not for unconfirmed failures and possible therapy.
+    doubts = [*possible, *therapies]
+    if doubts:
+        vague = (event.evidence(Role.VAGUE_EVENT) for event in doubts)
+        return unknown(first_reason(doubts), *vague)
     last = psa.clear[-1]
     return Result(
         BIOCHEMICAL_FAILURE,

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from fhircryo.errors import UsageError
 from fhircryo.mapping.code_systems import CodeSystems
-from fhircryo.mapping.concepts import CONCEPTS, GRADINGS, SCORE
+from fhircryo.mapping.concepts import CONCEPTS, CONDITION_EVENTS, GRADINGS, SCORE
 from fhircryo.mapping.locations import Location
 from fhircryo.mapping.normalise import folded
 from fhircryo.mapping.overlay_merge import MergedMappings
@@ -85,7 +85,7 @@ class CodeIndex(NamedTuple):
         return ()
 
 
-_SCORE_PLACES = frozenset({("Observation", "code")})
+_SCORE_ELEMENTS = frozenset({"code"})
 
 
 class _Claim(NamedTuple):
@@ -132,9 +132,9 @@ class _Layers:
         self._written: dict[tuple[str, str], str] = {}
         self._whole: dict[tuple[str, str], list[CodeEntry]] = {}
         self._prefix: dict[tuple[str, str], list[CodeEntry]] = {}
-        #: The places where a withdrawn code, or prefix, has lost its meaning.
-        self._lost: dict[tuple[str, str], set[tuple[str, str]]] = {}
-        self._lost_prefix: dict[tuple[str, str], set[tuple[str, str]]] = {}
+        #: The elements in which a withdrawn code, or prefix, has lost its meaning.
+        self._lost: dict[tuple[str, str], set[str]] = {}
+        self._lost_prefix: dict[tuple[str, str], set[str]] = {}
         for claim in claims:
             if isinstance(claim.key, tuple):
                 entries = self._prefix if claim.prefix else self._whole
@@ -144,7 +144,7 @@ class _Layers:
             for code, _ in concept.withdrawn:
                 key = (code.system, merged.systems.normal_code(code.system, code.code))
                 lost = self._lost_prefix if code.descendants else self._lost
-                lost.setdefault(key, set()).update(CONCEPTS[name].places)
+                lost.setdefault(key, set()).update(CONCEPTS[name].elements)
 
     def whole_keys(self) -> set[tuple[str, str]]:
         """Return all codes and prefixes."""
@@ -155,14 +155,14 @@ class _Layers:
         return {*self._prefix, *self._lost_prefix}
 
     def resolved(self, key: tuple[str, str], *, whole: bool) -> tuple[CodeEntry, ...]:
-        """Return the entries of a code or prefix: for each place those of the longest that covers.
+        """Return the entries of a code or prefix: for each element those of the longest part.
 
         ``whole``: the entries for exactly this code count, too.
         """
         system, code = key
         label = self._written.get(key, f"{system}|{code}")
         found: list[CodeEntry] = []
-        decided: set[tuple[str, str]] = set()
+        decided: set[str] = set()
         for end in range(len(code), 0, -1):
             part = (system, code[:end])
             entries = list(self._prefix.get(part, ()))
@@ -170,14 +170,14 @@ class _Layers:
             if whole and part == key:
                 entries = [*self._whole.get(key, ()), *entries]
                 lost |= self._lost.get(key, set())
-            new = [entry for entry in entries if not decided & _places(entry)]
+            new = [entry for entry in entries if not decided & _elements(entry)]
             found += [entry._replace(label=label) for entry in new]
-            decided |= lost.union(*map(_places, entries))
+            decided |= lost.union(*map(_elements, entries))
         return tuple(found)
 
 
-def _places(entry: CodeEntry) -> frozenset[tuple[str, str]]:
-    return _SCORE_PLACES if entry.concept == SCORE else CONCEPTS[entry.concept].places
+def _elements(entry: CodeEntry) -> frozenset[str]:
+    return _SCORE_ELEMENTS if entry.concept == SCORE else CONCEPTS[entry.concept].elements
 
 
 def _claims(merged: MergedMappings) -> Iterator[_Claim]:
@@ -259,7 +259,7 @@ def _check_descendants(claims: list[_Claim], merged: MergedMappings) -> None:
 
 
 def _longest_covering(claim: _Claim, prefixes: dict[tuple[str, str], list[_Claim]]) -> list[_Claim]:
-    """Return the claims of the longest prefix that covers the claim and is read where it is."""
+    """Return the claims of the longest prefix that covers the claim, in an element of it."""
     if isinstance(claim.key, str):
         return []
     system, code = claim.key
@@ -267,7 +267,7 @@ def _longest_covering(claim: _Claim, prefixes: dict[tuple[str, str], list[_Claim
         found = [
             other
             for other in prefixes.get((system, code[:end]), ())
-            if other is not claim and _places(other.entry) & _places(claim.entry)
+            if other is not claim and _elements(other.entry) & _elements(claim.entry)
         ]
         if found:
             return found
@@ -285,12 +285,14 @@ def _contradicts_prefix(claim: _Claim, prefix: _Claim) -> bool:
     if one.concept == other.concept:
         return bool(one.conditions) and not other.conditions
     nested = one.layer == other.layer and claim.key != prefix.key
-    return not nested and not _exclusive(one, other)
+    return not nested and not _compatible(one, other) and not _exclusive(one, other)
 
 
 def _contradict(one: CodeEntry, other: CodeEntry) -> bool:
     """Return whether two entries for one code contradict or duplicate each other."""
-    if _exclusive(one, other) or not _places(one) & _places(other):
+    if _compatible(one, other) or not _elements(one) & _elements(other):
+        return False
+    if _exclusive(one, other):
         return False
     if (one.concept, one.of, one.unit, one.kind) != (
         other.concept,
@@ -300,6 +302,16 @@ def _contradict(one: CodeEntry, other: CodeEntry) -> bool:
     ):
         return True
     return not (one.conditions and other.conditions) or one.conditions == other.conditions
+
+
+def _compatible(one: CodeEntry, other: CodeEntry) -> bool:
+    """Return whether one is the cancer itself, and the other an event under conditions."""
+    return any(
+        cancer.concept == "prostate-cancer"
+        and event.concept in CONDITION_EVENTS
+        and bool(event.conditions)
+        for cancer, event in ((one, other), (other, one))
+    )
 
 
 def _exclusive(one: CodeEntry, other: CodeEntry) -> bool:

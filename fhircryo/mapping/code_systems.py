@@ -1,11 +1,14 @@
 """Groups of code systems that are editions of one classification, such as those of ICD-10."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
 
 from fhircryo.mapping.locations import Located
 from fhircryo.mapping.normalise import undotted
 from fhircryo.mapping.overlay import WithdrawnCode
-from fhircryo.mapping.schema import ConceptCode
+from fhircryo.mapping.schema import ListedCode
+
+ListedT = TypeVar("ListedT", bound=ListedCode)
 
 
 class CodeSystems:
@@ -23,7 +26,7 @@ class CodeSystems:
         """Return a code in the form in which codes of its system are compared."""
         return undotted(code) if system in self.undotted else code
 
-    def expanded(self, codes: Iterable[Located[ConceptCode]]) -> Iterator[Located[ConceptCode]]:
+    def expanded(self, codes: Iterable[Located[ListedT]]) -> Iterator[Located[ListedT]]:
         """Yield an entry for each system of a group, and for each code that an entry lists."""
         for code, location in codes:
             for system in self.of(code.system):
@@ -40,7 +43,7 @@ class CodeSystems:
         target = self.normal_code(system, withdrawn.code)
         return normal.startswith(target) if withdrawn.descendants else normal == target
 
-    def covers(self, code: ConceptCode, withdrawn: WithdrawnCode) -> bool:
+    def covers(self, code: ListedCode, withdrawn: WithdrawnCode) -> bool:
         """Return whether a code is a prefix of the withdrawn code."""
         return (
             code.descendants is not None

@@ -43,6 +43,15 @@ class ConceptElement(NamedTuple):
         types = {self.resource, *self.also}
         return frozenset((resource, self.element) for resource in types) | self.further
 
+    @property
+    def elements(self) -> frozenset[str]:
+        """The elements from which the concept is read, of whatever resource type.
+
+        A code has one meaning per element: a code of a diagnosis may have another one as a cause of
+        death.
+        """
+        return frozenset(element for _, element in self.places)
+
     def is_read_from(self, resource: str, element: str) -> bool:
         """Return whether the concept is read from this element of this resource type."""
         return (resource, element) in self.places
@@ -89,6 +98,12 @@ CONCEPTS = {
     "clinical-t-category": ConceptElement("Observation"),
     "prostate-volume": ConceptElement("Observation"),
 }
+
+#: The concepts of events that Conditions state. A code of ``prostate-cancer`` may state one of them
+#: as well, under conditions: C61 with the clinical status ``recurrence``.
+CONDITION_EVENTS = frozenset(
+    {"metastasis", "metastasis-unclear-site", "nodal-recurrence", "local-recurrence"}
+)
 
 #: The kinds that each code of a concept must state one of.
 KINDS_OF = {

@@ -11,8 +11,9 @@ from pydantic import BaseModel
 
 from fhircryo.errors import UsageError
 from fhircryo.mapping.code_index import CodeEntry, CodeIndex, SystemAndCode, index_codes
+from fhircryo.mapping.complication_kinds import ComplicationKinds, index_kinds
 from fhircryo.mapping.concepts import SCORE
-from fhircryo.mapping.grade_index import GradeEntry, index_grades
+from fhircryo.mapping.grade_index import GradeEntry, GradeIndex, index_grades
 from fhircryo.mapping.locations import Layer
 from fhircryo.mapping.overlay import OverlayFile
 from fhircryo.mapping.overlay_keys import (
@@ -33,6 +34,7 @@ from fhircryo.mapping.schema import (
     GradesFile,
     Instrument,
     InstrumentFile,
+    KindsFile,
     Scale,
     Statuses,
     StatusesFile,
@@ -56,11 +58,12 @@ class Overlay(NamedTuple):
 class Mappings:
     """The merged mappings of one run, indexed for reading.
 
-    ``index``: the entries by code, prefix and folded text. ``grades``, ``grade_texts``: the grades
-    by (system, code), and by folded text. ``extensions``: the scale by the URL of an extension that
-    states a grade (empty: any scale). ``units``: the factor to ng/mL by normalised spelling.
-    ``canonicals``, ``signatures``: the instruments by questionnaire. ``overlay_keys``,
-    ``questionnaire_keys``: what overlays define, see :mod:`fhircryo.mapping.overlay_keys`.
+    ``index``: the entries by code, prefix and folded text. ``grade_index``: the grades by code,
+    text and name. ``complication_kinds``: the kinds of complications. ``extensions``: the scale by
+    the URL of an extension that states a grade (empty: any scale). ``units``: the factor to ng/mL
+    by normalised spelling. ``canonicals``, ``signatures``: the instruments by questionnaire.
+    ``overlay_keys``, ``questionnaire_keys``: what overlays define, see
+    :mod:`fhircryo.mapping.overlay_keys`.
     ``sha256``: the digest of all files read. ``merged``: the entries with their locations.
     """
 
@@ -70,8 +73,8 @@ class Mappings:
     statuses: Statuses
     units: dict[str, Decimal]
     scales: dict[str, Scale]
-    grades: dict[SystemAndCode, GradeEntry]
-    grade_texts: dict[str, GradeEntry]
+    grade_index: GradeIndex
+    complication_kinds: ComplicationKinds
     extensions: dict[str, str]
     instruments: tuple[Instrument, ...]
     canonicals: dict[str, tuple[Instrument, ...]]
@@ -93,6 +96,16 @@ class Mappings:
     def texts(self) -> dict[str, tuple[CodeEntry, ...]]:
         """The entries by folded text."""
         return self.index.texts
+
+    @property
+    def grades(self) -> dict[SystemAndCode, GradeEntry]:
+        """The grades by system and code."""
+        return self.grade_index.codes
+
+    @property
+    def grade_texts(self) -> dict[str, GradeEntry]:
+        """The grades by folded text."""
+        return self.grade_index.texts
 
     def normal_code(self, system: str | None, code: str) -> str:
         """Return a code in the form in which codes of its system are compared."""
@@ -172,6 +185,8 @@ def load_mappings(overlays: Iterable[Path] = (), base: str = DEFAULT_BASE) -> Ma
     merged.add_statuses(*reader.read(StatusesFile, folder / "statuses.yaml"))
     merged.add_units(*reader.read(UnitsFile, folder / "units.yaml"))
     merged.add_grades(*reader.read(GradesFile, folder / "grades.yaml"))
+    kinds = reader.read(KindsFile, folder / "complication-kinds.yaml")
+    merged.kinds.add(*kinds, merged.systems)
     for path in sorted((folder / "instruments").glob("*.yaml")):
         layer, file = reader.read(InstrumentFile, path)
         merged.questionnaires.add(layer, file.instrument, ("instrument",))
@@ -187,7 +202,6 @@ def _indexed(
     merged: MergedMappings, base: str, reader: _Reader, overlays: tuple[Overlay, ...]
 ) -> Mappings:
     merged.check_units()
-    grades, grade_texts = index_grades(merged)
     forms = index_questionnaires(merged)
     return Mappings(
         base=base,
@@ -196,8 +210,8 @@ def _indexed(
         statuses=merged.chosen_statuses(),
         units={unit: located.value[1] for unit, located in merged.units.items()},
         scales={name: scale.scale for name, scale in merged.scales.items()},
-        grades=grades,
-        grade_texts=grade_texts,
+        grade_index=index_grades(merged),
+        complication_kinds=index_kinds(merged.kinds, merged.systems),
         extensions={url: scale for url, (scale, _) in merged.all_extensions().items()},
         instruments=forms.instruments,
         canonicals=forms.canonicals,

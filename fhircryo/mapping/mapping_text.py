@@ -1,18 +1,19 @@
 """Describes the merged mappings as text, each entry with the file and line that defines it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from fhircryo.errors import UsageError
 from fhircryo.mapping.concepts import CONCEPTS
-from fhircryo.mapping.locations import Location
+from fhircryo.mapping.locations import Located, Location
 from fhircryo.mapping.overlay_merge import MergedMappings
 from fhircryo.mapping.questionnaire_merge import Declaration, MergedQuestionnaire, shown
 from fhircryo.mapping.schema import (
     CONDITION_FIELDS,
     CodeRef,
-    ConceptCode,
+    ListedCode,
     Meaning,
     TextRef,
     WholeNumbers,
@@ -21,16 +22,21 @@ from fhircryo.mapping.yamlfile import nearest
 from fhircryo.storage.shipped_files import shipped
 
 _WIDTH = 78
+#: The number of values of a condition that are shown.
+_FEW = 3
 Lines = Iterator[str]
+ListedT = TypeVar("ListedT", bound=ListedCode)
 
 
 def sections(merged: MergedMappings) -> dict[str, Callable[[], Lines]]:
-    """Return the sections by name: concepts, scales, instruments, units, statuses, protocol."""
+    """Return the sections by name: concepts, scales, kinds, instruments, units and so on."""
     found: dict[str, Callable[[], Lines]] = {}
     for key in merged.concepts:
         found[key] = partial(_concept, key, merged)
     for key in merged.scales:
         found[key] = partial(_scale, key, merged)
+    for key in merged.kinds.kinds:
+        found[key] = partial(_kind, key, merged)
     for key, form in merged.questionnaires.by_key.items():
         found[key] = partial(_form, form)
     found["extensions"] = partial(_extensions, merged)
@@ -68,8 +74,7 @@ def _concept(key: str, merged: MergedMappings) -> Lines:
     concept = merged.concepts[key]
     known = CONCEPTS[key]
     yield f"{key}: {concept.words} ({known.resource}.{known.element})"
-    for code, location in concept.codes:
-        yield _line(_meaning(f"{code.system}|{code.code}", code), location)
+    yield from _codes(concept.codes)
     for text, location in concept.texts:
         yield _line(_meaning(f"text {text.text!r}", text), location)
     for withdrawn, location in concept.withdrawn:
@@ -77,14 +82,49 @@ def _concept(key: str, merged: MergedMappings) -> Lines:
         yield _line(f"not {withdrawn.system}|{withdrawn.code}{star}", location)
 
 
+def _codes(codes: Iterable[Located[ListedT]]) -> Lines:
+    """Yield a line per code; the same code in several editions of a classification is one line."""
+    editions: dict[tuple[Location, str], list[ListedT]] = {}
+    for code, location in codes:
+        editions.setdefault((location, code.code), []).append(code)
+    for (location, _), listed in editions.items():
+        first = listed[0]
+        words = f"{first.system}|{first.code}{'*' if first.descendants else ''}"
+        if isinstance(first, Meaning):
+            words = _meaning(words, first)
+        if len(listed) > 1:
+            words += f" and in {len(listed) - 1} other systems"
+        yield _line(words, location)
+
+
 def _meaning(words: str, meaning: Meaning) -> str:
-    if isinstance(meaning, ConceptCode) and meaning.descendants:
-        words += "*"
-    for element in CONDITION_FIELDS:
+    for element in (*CONDITION_FIELDS, "value"):
         values = getattr(meaning, element)
         if values:
-            words += f" with {element} {' or '.join(map(_value, values))}"
+            words += f" with {element} {_listed(values)}"
+    if meaning.any_value:
+        words += " with any value"
+    if meaning.kind:
+        words += f" ({meaning.kind})"
+    if meaning.names_prostate:
+        words += ", names the prostate"
+    if meaning.beside:
+        words += f", also beside {_listed(meaning.beside)}"
     return f"{words} in {meaning.unit}" if meaning.unit else words
+
+
+def _kind(key: str, merged: MergedMappings) -> Lines:
+    kind = merged.kinds.kinds[key]
+    yield f"{key}: {kind.words} (kind of complication)"
+    yield from _codes(kind.codes)
+    for text, location in kind.texts:
+        yield _line(f"text {text.text!r}", location)
+
+
+def _listed(values: Sequence[CodeRef | TextRef | str]) -> str:
+    """Return the first values of a list, and the number of the others."""
+    words = " or ".join(map(_value, values[:_FEW]))
+    return f"{words} or {len(values) - _FEW} others" if len(values) > _FEW else words
 
 
 def _value(value: CodeRef | TextRef | str) -> str:
@@ -130,6 +170,8 @@ def _form(form: MergedQuestionnaire) -> Lines:
             f"  {score.key}: {score.score.method} of {', '.join(score.items)};"
             f" at least {score.minimum_answered} answered; worse is {score.worse}"
         )
+    for mark in questionnaire.marks:
+        yield f"  {mark.key}: {mark.words}: {mark.value} for {' or '.join(mark.items)}"
 
 
 def _fact(declaration: Declaration, form: MergedQuestionnaire) -> str:

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from fhircryo.mapping.schema import (
     Actualities,
+    AdministrationStatuses,
     AnswerCode,
     Canonical,
     CodeRef,
@@ -19,12 +20,18 @@ from fhircryo.mapping.schema import (
     Factors,
     GradeCode,
     GradeText,
+    Intents,
     Key,
+    KindText,
+    ListedCode,
     ObservationStatuses,
+    OngoingStatuses,
     ProcedureStatuses,
     Questionnaire,
+    RequestStatuses,
     ResponseStatuses,
     ScoreCode,
+    StatementStatuses,
     Text,
     Verifications,
 )
@@ -68,6 +75,16 @@ class StatusChoices(StrictModel):
     ] = None
     condition_verification: Verifications | None = None
     adverse_event_actuality: Actualities | None = None
+    salvage_procedure: Annotated[
+        ProcedureStatuses | None, Field(description="Of Procedures that are salvage therapy")
+    ] = None
+    medication_request: RequestStatuses | None = None
+    medication_request_intent: Intents | None = None
+    medication_statement: StatementStatuses | None = None
+    medication_administration: AdministrationStatuses | None = None
+    therapy_ongoing: Annotated[
+        OngoingStatuses | None, Field(description="Of therapies that may still be given")
+    ] = None
 
 
 class UnitAddition(StrictModel):
@@ -109,6 +126,19 @@ class GradeAdditions(StrictModel):
         Field(description="URLs of AdverseEvent extensions that state a grade of any scale"),
     ] = ()
     scales: dict[Key, ScaleAddition] = {}
+
+
+class KindAddition(StrictModel):
+    """How a site records one kind of complication, or a kind of its own."""
+
+    words: Annotated[Text | None, Field(description="What a kind of the site's own is")] = None
+    withdraw: Annotated[
+        tuple[WithdrawnCode, ...], Field(description="Codes of earlier layers that no longer count")
+    ] = ()
+    codes: Annotated[tuple[ListedCode, ...], Field(description="Additional codes")] = ()
+    texts: Annotated[
+        tuple[KindText, ...], Field(description="Texts that count where nothing is coded")
+    ] = ()
 
 
 class ItemAddition(StrictModel):
@@ -184,6 +214,9 @@ class OverlayFile(StrictModel):
     statuses: Annotated[StatusChoices | None, Field(description="Which statuses count")] = None
     units: Annotated[UnitAdditions | None, Field(description="Spellings of units")] = None
     grades: Annotated[GradeAdditions | None, Field(description="Grades of complications")] = None
+    complication_kinds: Annotated[
+        dict[Key, KindAddition], Field(description="Kinds of complications")
+    ] = {}
     instruments: Annotated[
         dict[Key, InstrumentAddition],
         Field(description="Changes to questionnaires that are already known"),
@@ -209,6 +242,8 @@ class OverlayFile(StrictModel):
         parts: list[object] = [self.instruments, self.new_instruments]
         for concept in self.concepts.values():
             parts += [concept.codes, concept.texts]
+        for kind in self.complication_kinds.values():
+            parts += [kind.codes, kind.texts]
         if self.units is not None:
             parts.append(self.units.psa.factors)
         if self.grades is not None:

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from fhircryo.errors import UsageError
 from fhircryo.mapping.code_systems import CodeSystems
+from fhircryo.mapping.complication_kinds import MergedKinds
 from fhircryo.mapping.concepts import CONCEPTS, SCALES, WITH_UNIT
 from fhircryo.mapping.locations import Layer, Located, Location
 from fhircryo.mapping.meaning_checks import check_meaning
@@ -76,6 +77,7 @@ class MergedMappings:
     extensions: list[Located[str]] = field(default_factory=list)
     scales: dict[str, MergedScale] = field(default_factory=dict)
     questionnaires: MergedQuestionnaires = field(default_factory=MergedQuestionnaires)
+    kinds: MergedKinds = field(default_factory=MergedKinds)
     detection_limit: Located[str] | None = None
 
     # ------------------------------------------------------------------ shipped
@@ -138,6 +140,8 @@ class MergedMappings:
             self._add_factors(layer, overlay.units.psa.factors)
         if overlay.grades is not None:
             self._apply_grades(layer, overlay.grades)
+        for key, kind in overlay.complication_kinds.items():
+            self.kinds.change(layer, key, kind, self.systems)
         for key, addition in overlay.instruments.items():
             self.questionnaires.change(layer, key, addition)
         for number, questionnaire in enumerate(overlay.new_instruments):
@@ -218,8 +222,8 @@ class MergedMappings:
         if any(one.value.descendants for one in concept.codes if one not in kept):
             code = code.model_copy(update={"descendants": "prefix"})
         concept.codes[:] = kept
-        places = CONCEPTS[key].places
-        others = [one for one in self.concepts if CONCEPTS[one].places & places]
+        elements = CONCEPTS[key].elements
+        others = [one for one in self.concepts if CONCEPTS[one].elements & elements]
         # A prefix, also of another concept, must not give the withdrawn code its own meaning.
         if self._covered(code, others):
             concept.withdrawn.append(Located(code, layer.location(*loc)))

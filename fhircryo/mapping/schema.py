@@ -47,13 +47,18 @@ CodeOrText = Annotated[
 ]
 
 
-class Meaning(StrictModel):
-    """The conditions under which a code or text counts, and the source of its meaning."""
+class Verified(StrictModel):
+    """The name and the source of the meaning of a code or text."""
 
     display: Annotated[Text | None, Field(description="For human readers")] = None
     verified: Annotated[
         Text, Field(description="The source that confirms the meaning, or who checked it and where")
     ]
+
+
+class Meaning(Verified):
+    """The conditions under which a code or text counts, and the source of its meaning."""
+
     body_site: Annotated[
         tuple[CodeOrText, ...], Field(description="Counts only with one of these body sites")
     ] = ()
@@ -108,8 +113,8 @@ Descendants = Annotated[
 _CATEGORY = re.compile(r"[A-Z][0-9]{2}")
 
 
-class ConceptCode(CodeRef, Meaning):
-    """A code of a concept.
+class ListedCode(CodeRef, Verified):
+    """One or more codes with the same meaning.
 
     ``system`` may be the name of a group of systems, and then stands for all of them. ``to``: the
     last of a range of ICD-10 categories that begins with ``code``. ``more``: further codes to which
@@ -152,6 +157,10 @@ class ConceptCode(CodeRef, Meaning):
                 yield f"{self.code[0]}{number:02}", self.display
 
 
+class ConceptCode(ListedCode, Meaning):
+    """A code of a concept."""
+
+
 class ConceptText(TextRef, Meaning):
     """A text of a concept; counts only where nothing is coded."""
 
@@ -179,6 +188,23 @@ class ConceptsFile(StrictModel):
     concepts: dict[Key, Concept]
 
 
+class KindText(TextRef):
+    """A text of a kind of complication; counts only where nothing is coded."""
+
+    verified: Text
+
+
+class ComplicationKind(StrictModel):
+    """A kind of complication and its codes."""
+
+    words: Text
+    codes: tuple[ListedCode, ...]
+
+
+class KindsFile(StrictModel):
+    complication_kinds: dict[Key, ComplicationKind]
+
+
 def _each_once(values: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(values)) != len(values):
         raise ValueError("a status occurs twice")
@@ -190,7 +216,7 @@ _Some = Field(min_length=1)
 # The statuses of FHIR R4: https://hl7.org/fhir/R4/valueset-observation-status.html and, likewise,
 # event-status, questionnaire-answers-status, condition-ver-status, condition-clinical,
 # adverse-event-actuality, medicationrequest-status, medicationrequest-intent,
-# medication-statement-status, medication-admin-status.
+# medication-statement-status (with ``recorded`` of R5), medication-admin-status.
 ObservationStatus = Literal[
     "registered",
     "preliminary",
@@ -246,10 +272,13 @@ StatementStatus = Literal[
     "on-hold",
     "unknown",
     "not-taken",
+    "recorded",
 ]
 AdministrationStatus = Literal[
     "in-progress", "not-done", "on-hold", "completed", "entered-in-error", "stopped", "unknown"
 ]
+
+OngoingStatus = Literal["active", "on-hold", "in-progress"]
 
 ObservationStatuses = Annotated[tuple[ObservationStatus, ...], _Some, _Once]
 ProcedureStatuses = Annotated[tuple[ProcedureStatus, ...], _Some, _Once]
@@ -260,6 +289,7 @@ RequestStatuses = Annotated[tuple[RequestStatus, ...], _Some, _Once]
 Intents = Annotated[tuple[Intent, ...], _Some, _Once]
 StatementStatuses = Annotated[tuple[StatementStatus, ...], _Some, _Once]
 AdministrationStatuses = Annotated[tuple[AdministrationStatus, ...], _Some, _Once]
+OngoingStatuses = Annotated[tuple[OngoingStatus, ...], _Some, _Once]
 
 
 class Statuses(StrictModel):
@@ -279,6 +309,7 @@ class Statuses(StrictModel):
     medication_request_intent: Intents
     medication_statement: StatementStatuses
     medication_administration: AdministrationStatuses
+    therapy_ongoing: OngoingStatuses
 
 
 class StatusesFile(StrictModel):
@@ -315,7 +346,8 @@ class Scale(StrictModel):
     """A grading scale.
 
     ``order``: its grades, mildest first. ``unspecified``: for a grade without subgrade (III) the
-    worst grade that it may mean (IIIb).
+    worst grade that it may mean (IIIb). ``suffixes``: additions to a grade that are left out when
+    it is read (IIIb-d). ``fatal``: the grade of a complication of which the patient died.
     """
 
     words: Text
@@ -323,6 +355,8 @@ class Scale(StrictModel):
     system: Text
     order: tuple[Text, ...]
     unspecified: dict[Text, Text] = {}
+    suffixes: tuple[Text, ...] = ()
+    fatal: Text
     codes: tuple[GradeCode, ...] = ()
 
     @model_validator(mode="after")
@@ -332,6 +366,7 @@ class Scale(StrictModel):
         named = [
             *self.unspecified,
             *self.unspecified.values(),
+            self.fatal,
             *(c.grade for c in self.codes),
         ]
         for grade in named:
@@ -452,6 +487,15 @@ class ImportantDifference(StrictModel):
     source: Text
 
 
+class Mark(StrictModel):
+    """What it means if one of these items has this value, so that the score is read with care."""
+
+    key: Key
+    words: Text
+    items: tuple[Text, ...] = Field(min_length=1)
+    value: Decimal
+
+
 class Domain(StrictModel):
     """A score of some items of a questionnaire; published as an instrument of its own."""
 
@@ -497,6 +541,9 @@ class Questionnaire(StrictModel):
     observations: tuple[ScoreCode, ...] = ()
     minimal_important_difference: ImportantDifference | None = None
     domains: tuple[Domain, ...] = ()
+    marks: Annotated[
+        tuple[Mark, ...], Field(description="Answers with which a score is read with care")
+    ] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -511,7 +558,17 @@ class Questionnaire(StrictModel):
         for link in links:
             if links.count(link) > 1:
                 raise ValueError(f"the linkId {link} occurs twice")
+        self._check_marks()
         return self
+
+    def _check_marks(self) -> None:
+        items = {item.key: item for item in self.items}
+        for mark in self.marks:
+            for key in mark.items:
+                if key not in items:
+                    raise ValueError(f"mark {mark.key}: there is no item {key}")
+                if mark.value not in items[key].numbers:
+                    raise ValueError(f"mark {mark.key}: {mark.value} is no answer of item {key}")
 
     def _check_domains(self) -> None:
         keys = [item.key for item in self.items]
@@ -573,13 +630,22 @@ class Questionnaire(StrictModel):
                 score=score.score,
                 total=score.total,
                 minimal_important_difference=score.minimal_important_difference,
+                marks=tuple(
+                    mark.model_copy(update={"items": concerned})
+                    for mark in self.marks
+                    if (concerned := tuple(key for key in mark.items if key in score.items))
+                ),
             )
             for score in self.scores
         )
 
 
 class Instrument(StrictModel):
-    """One score with its items: of a whole questionnaire, or of one of its domains."""
+    """One score with its items: of a whole questionnaire, or of one of its domains.
+
+    ``marks``: the score carries the key of a mark if one of the mark's items is answered with its
+    value, before the item is recoded.
+    """
 
     key: Key
     words: Text
@@ -589,6 +655,7 @@ class Instrument(StrictModel):
     score: ScoringRule
     total: Total | None = None
     minimal_important_difference: ImportantDifference | None = None
+    marks: tuple[Mark, ...] = ()
 
 
 class InstrumentFile(StrictModel):

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -22,14 +22,17 @@ class StrictModel(BaseModel):
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
-# libyaml reads a file several times faster; not every build of PyYAML contains it.
-_SafeLoader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+if TYPE_CHECKING:
+    from yaml import SafeLoader
+else:
+    # libyaml reads a file several times faster; not every build of PyYAML contains it.
+    SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 #: A file has fewer parts than this, those that aliases repeat included.
 _MOST_PARTS = 200_000
 
 
-class _Loader(_SafeLoader):  # type: ignore[misc,valid-type]
+class _Loader(SafeLoader):
     """A safe loader that reads numbers as Decimal and rejects duplicate keys."""
 
 

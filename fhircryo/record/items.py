@@ -225,8 +225,8 @@ class PsaResult(Item, tag="psa"):
     """A PSA result with a precise date; ``problem`` is the reason its value cannot be used.
 
     ``value`` is in ng/mL: the measured value, or the limit that ``comparator`` (``<``, ``<=``,
-    ``>``, ``>=``, empty) refers to. ``rank`` orders results of the same moment by status; 0 wins. ``measured``,
-    ``unit`` and ``text`` are the result as recorded: a number with its unit, or text.
+    ``>``, ``>=``, empty) refers to. ``rank`` orders results of the same moment by status; 0 wins.
+    ``measured``, ``unit`` and ``text`` are the result as recorded: a number with its unit, or text.
     """
 
     part: ClassVar[str] = "psa"
