@@ -352,8 +352,9 @@ class Complication:
     dated: str = "date"
 
 
+#: What happened, in SNOMED CT or in words.
 RETENTION, INFECTION, HAEMATURIA = "267064002", "68566005", "34436003"
-FISTULA, STRICTURE, PAIN = "Rectourethral fistula", "Urethral stricture", "Perineal pain"
+FISTULA, STRICTURE, PAIN = "14981000", "76618002", "Perineal pain"
 # Two men have a major complication by Clavien-Dindo (30, 12), one of them by SIR (30). The grade
 # that makes it major in 12 refers to the session of which the ablation is part. All that count
 # carry both scales: a complication without a grade would leave "major" unknown.
@@ -1232,6 +1233,8 @@ _DISPLAY = {
     RETENTION: "Retention of urine",
     INFECTION: "Urinary tract infection",
     HAEMATURIA: "Blood in urine",
+    FISTULA: "Urethral fistula",
+    STRICTURE: "Urethral stricture",
 }
 
 
