@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from decimal import Decimal
@@ -198,6 +199,13 @@ def test_each_man_has_the_score_that_was_meant(instrument, time_point, computed,
 def test_memory_and_command_line_agree(computed):
     in_memory = compute(read_cohort())
     assert table(in_memory) == table(computed)
+
+
+def test_the_readme_tells_of_men_of_the_cohort(truth):
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| (\d{7}) \|", text, re.MULTILINE)
+    assert len(told) > 20
+    assert set(told) <= truth.keys()
 
 
 def test_every_resource_is_fhir():
