@@ -377,10 +377,11 @@ def _settings(text: str) -> None:
 
 @pytest.mark.parametrize("by", ["file", "environment", "both"])
 def test_the_time_zone_changes_the_date(by, tmp_path, monkeypatch):
-    results = [psa("a", "2016-01-10T23:30:00Z", 1)]
+    # D0 + 27 days in UTC, which is too early; a day later in Amsterdam.
+    results = [psa("a", "2016-02-06T23:30:00Z", 1)]
     source = folder(tmp_path / "in", {"a.ndjson": [procedure(), *results]})
     assert cli("compute", source, "out", *AS_OF).code == 0
-    assert value(_observations("out"), "psa-nadir") == "absent too-few-psa"  # on D0: baseline
+    assert value(_observations("out"), "psa-nadir") == "absent too-few-psa"
     if by in ("file", "both"):
         _settings(f'timezone = "{"Europe/Amsterdam" if by == "file" else "America/New_York"}"\n')
     if by in ("environment", "both"):
