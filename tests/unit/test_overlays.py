@@ -196,6 +196,7 @@ WRONG = {
         ["codes.0.verfied", "did you mean verified?"],
     ),
     "a section misspelt": ("instrument: {}\n", 1, ["instrument", "did you mean instruments?"]),
+    "a concept of version 1": (_code("disease-worsened"), 2, ["it is now progression-finding"]),
     "a concept misspelt": (_code("metastases"), 2, ["did you mean metastasis?"]),
     "a section without anything": ("concepts:\n", 1, ["concepts"]),
     "a condition that the resource cannot have": (
