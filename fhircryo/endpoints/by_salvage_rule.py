@@ -1,7 +1,7 @@
 """Freedom from disease at the landmark under each rule for salvage therapy, side by side."""
 
-from fhircryo.endpoints.catalogue import DISEASE_FREE
-from fhircryo.endpoints.patient_endpoints import PatientEndpoints, compute
+from fhircryo.endpoints.disease_free import disease_free
+from fhircryo.endpoints.patient_course import PatientCourse, patient_course
 from fhircryo.endpoints.result import Result
 from fhircryo.mapping.protocol import SalvageRule
 
@@ -9,24 +9,17 @@ from fhircryo.mapping.protocol import SalvageRule
 SALVAGE_RULES: tuple[SalvageRule, ...] = ("event", "censor", "report")
 
 
-def disease_free_by_rule(computed: PatientEndpoints) -> dict[SalvageRule, Result]:
+def disease_free_by_rule(course: PatientCourse) -> dict[SalvageRule, Result]:
     """``disease-free-12-months`` of a patient under each rule, all else as in the protocol."""
-    return {rule: _disease_free(_under(computed, rule)) for rule in SALVAGE_RULES}
+    return {rule: disease_free(_under(course, rule)) for rule in SALVAGE_RULES}
 
 
-def _under(computed: PatientEndpoints, rule: SalvageRule) -> PatientEndpoints:
-    """The endpoints under a rule; as computed where the rule makes no difference."""
-    course, line = computed.course, computed.line
-    therapies = course.therapies
-    any_therapy = therapies.precise or therapies.intervals or therapies.possible
-    if rule == line.protocol.salvage_therapy or not (any_therapy or course.lacking.medications):
-        return computed
+def _under(course: PatientCourse, rule: SalvageRule) -> PatientCourse:
+    """The course under a rule; as it is where the rule makes no difference."""
+    line, therapies = course.line, course.therapies
+    any_therapy = therapies.known or therapies.possible or course.lacking.medications
+    if rule == line.protocol.salvage_therapy or not any_therapy:
+        return course
     protocol = line.protocol.model_copy(update={"salvage_therapy": rule})
-    other = compute(line.record, protocol, line.as_of, course.lacking, course.scales)
-    if other is None:
-        raise AssertionError("the index procedure does not depend on the rule")
-    return other
-
-
-def _disease_free(computed: PatientEndpoints) -> Result:
-    return next(result for result in computed.results if result.endpoint is DISEASE_FREE)
+    other = patient_course(line.record, protocol, line.as_of, course.lacking, course.scales)
+    return other or course

@@ -17,6 +17,7 @@ from fhircryo.fhir.wire import (
     Reference,
 )
 from fhircryo.mapping.code_index import CodeEntry, Token
+from fhircryo.mapping.complication_kinds import KindEntry
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.normalise import folded, normal_unit
 from fhircryo.record.items import Dropped, NotUsed, Reason
@@ -181,14 +182,21 @@ class Context:
         return found
 
     def complication_kinds(self, concepts: Iterable[CodeableConcept | None]) -> tuple[str, ...]:
-        """Return the kinds of complication that any of the concepts states, sorted."""
-        found: set[str] = set()
+        """Return the kinds of complication that any of the concepts states, sorted.
+
+        As in ``entries``, a text is used only if it has no code.
+        """
+        known = self.mappings.complication_kinds
+        found: list[KindEntry | None] = []
         for concept in concepts:
             if concept is None:
                 continue
-            pairs = [(coding.system, coding.code) for coding in concept.coding or ()]
-            found.update(self.mappings.complication_kinds_of(pairs, concept.text or ""))
-        return tuple(sorted(found))
+            found += [known.find(one.system, one.code) for one in concept.coding or ()]
+            if concept.text and not _is_coded(concept):
+                found.append(known.find_text(concept.text))
+        stated = [entry for entry in found if entry is not None]
+        self.overlays_met.update(entry.layer for entry in stated if entry.layer)
+        return tuple(sorted({entry.kind for entry in stated}))
 
     def meet(self, kind: str, name: str) -> None:
         """Record that a unit, extension or canonical has occurred in the source.

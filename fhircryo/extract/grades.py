@@ -9,7 +9,6 @@ from fhircryo.fhir.decode import decode_element
 from fhircryo.fhir.wire import COMPONENTS, CodeableConcept, Component, Extension, Observation
 from fhircryo.mapping.concepts import GRADINGS
 from fhircryo.mapping.grade_index import GradeEntry
-from fhircryo.mapping.normalise import folded
 
 
 class GradeStatement(NamedTuple):
@@ -27,32 +26,21 @@ def grades_of(
     context: Context, statements: Iterable[GradeStatement]
 ) -> tuple[tuple[str, str], ...]:
     """Return the distinct stated grades, each as (scale, grade), sorted."""
-    known = context.mappings.grades
+    known = context.mappings.grade_index
     found: set[tuple[str, str]] = set()
     for concept, text, scale in statements:
-        entries: list[GradeEntry | None] = [_of_text(text, scale, context)] if text else []
+        entries: list[GradeEntry | None] = [known.of_text(text, scale)] if text else []
         if concept is not None:
             # A coding identifies its scale by itself.
-            entries += (known.get((one.system, one.code)) for one in concept.coding or ())
+            entries += (known.codes.get((one.system, one.code)) for one in concept.coding or ())
             if concept.text:
-                entries.append(_of_text(concept.text, scale, context))
+                entries.append(known.of_text(concept.text, scale))
         for entry in entries:
             if entry is not None:
                 found.add((entry.scale, entry.grade))
                 if entry.layer:
                     context.overlays_met.add(entry.layer)
     return tuple(sorted(found))
-
-
-def _of_text(text: str, scale: str, context: Context) -> GradeEntry | None:
-    """Return the grade that a text states; if the scale is known, the name of a grade suffices."""
-    words = folded(text)
-    if scale:
-        for grade in context.mappings.scales[scale].order:
-            if folded(grade) == words:
-                return GradeEntry(scale, grade, 0)
-    entry = context.mappings.grade_texts.get(words)
-    return entry if entry is None or scale in ("", entry.scale) else None
 
 
 def by_value(element: Observation | Component, scale: str) -> Iterator[GradeStatement]:

@@ -7,6 +7,7 @@ from fhircryo.errors import UnreadableResource
 
 #: A number of this power of ten and more, or with more decimal places, is no measurement.
 LARGEST_EXPONENT = 18
+_LIMIT: int = 10**LARGEST_EXPONENT
 
 
 def is_sized(value: Decimal | int) -> bool:
@@ -15,7 +16,7 @@ def is_sized(value: Decimal | int) -> bool:
     FHIR requires 18 significant digits at most (R4, decimal).
     """
     if type(value) is int:
-        return -(10**LARGEST_EXPONENT) < value < 10**LARGEST_EXPONENT
+        return -_LIMIT < value < _LIMIT
     exact = Decimal(value)
     exponent = exact.as_tuple().exponent
     in_places = isinstance(exponent, int) and exponent >= -LARGEST_EXPONENT

@@ -1,5 +1,7 @@
 """Extracts Observations: PSA results, findings, gradings, scores, and what else they state."""
 
+from typing import NamedTuple
+
 from fhircryo.calendar import Span
 from fhircryo.extract.characteristic import CAUSE_OF_DEATH, cause_of_death, characteristic
 from fhircryo.extract.context import (
@@ -14,9 +16,9 @@ from fhircryo.extract.context import (
 from fhircryo.extract.finding import FINDING_KINDS, Coded, finding
 from fhircryo.extract.grades import by_components, by_value, grades_of
 from fhircryo.extract.numbers import number
-from fhircryo.extract.psa import PsaStatement, psa_result
+from fhircryo.extract.psa import PsaStatement, agreed_result, empty_result, set_result
 from fhircryo.fhir.decode import decode_element
-from fhircryo.fhir.wire import COMPONENTS, CodeableConcept, Observation
+from fhircryo.fhir.wire import COMPONENT_CODES, COMPONENTS, CodeableConcept, Observation
 from fhircryo.mapping.code_index import CodeEntry
 from fhircryo.mapping.concepts import GRADINGS, SCORE
 from fhircryo.record.items import (
@@ -47,52 +49,30 @@ _BY_COMPONENT = frozenset({_NOT_CONVERTIBLE, _PSA, *FINDING_KINDS})
 _KINDS = {str(kind): kind for kind in CharacteristicKind}
 
 
-class _Meaning:
+class _Meaning(NamedTuple):
     """What an Observation is, by its own code and those of its components.
 
-    ``entry``: the entry that decides (None: it is unmapped). ``conflict``: the code that says that
-    it is not the PSA that another of its codes says. ``psa``: what states a PSA result. ``places``:
-    the Observation and its components with the meanings of their codes.
+    ``entry``: the entry that decides. ``conflict``: the code that says that it is not the PSA that
+    another of its codes says. ``psa``: what states a PSA result. ``places``: the Observation and
+    its components with the meanings of their codes.
     """
 
-    __slots__ = ("conflict", "entry", "places", "psa")
-
-    def __init__(self, resource: Observation, entries: list[CodeEntry], context: Context) -> None:
-        self.entry, self.conflict = _decided(resource.code, entries, context)
-        self.places = [Coded(resource, entries)]
-        self.psa: list[PsaStatement] = []
-        if self.entry is not None and self.entry.concept == _PSA and not self.conflict:
-            self.psa.append(PsaStatement(resource, self.entry))
-        if resource.component:
-            self._add_components(resource, context)
-
-    def _add_components(self, resource: Observation, context: Context) -> None:
-        for component in decode_element(COMPONENTS, resource.component):
-            entries = context.entries(component.code, resource)
-            entry, conflict = _decided(component.code, entries, context)
-            if entry is None:
-                continue
-            self.places.append(Coded(component, entries))
-            if entry.concept == _PSA and not conflict:
-                self.psa.append(PsaStatement(component, entry))
-            elif (conflict or entry.concept in _BY_COMPONENT) and (
-                self.entry is None or _RANK[entry.concept] < _RANK[self.entry.concept]
-            ):
-                self.entry, self.conflict = entry, conflict
-        if self.psa:
-            # Where there is a PSA result, the Observation's own code does not matter.
-            self.entry, self.conflict = self.psa[0].entry, ""
+    entry: CodeEntry | None
+    conflict: str
+    psa: list[PsaStatement]
+    places: list[Coded]
 
 
 def observation(resource: Observation, ref: str, context: Context) -> Item:
     """Return the item of an Observation."""
     own = resource.identifier is not None and context.is_own(resource.identifier)
     entries = context.entries(resource.code, resource)
-    if not entries and not resource.component:
-        return only_counted(resource, ref, context, label_of(resource.code), own=own)
-    meaning = _Meaning(resource, entries, context)
-    entry = meaning.entry
-    if own or entry is None or (entry.concept == _EXCLUDED and not meaning.conflict):
+    entry, conflict = _decided(resource.code, entries, context) if entries else (None, "")
+    whole = None
+    if resource.component:
+        whole = _with_components(resource, Coded(resource, entries), context)
+        entry, conflict = whole.entry, whole.conflict
+    if own or entry is None or (entry.concept == _EXCLUDED and not conflict):
         label = entry.label if entry else label_of(resource.code)
         return only_counted(resource, ref, context, label, own=own)
     patient = context.patient(resource.subject)
@@ -101,18 +81,54 @@ def observation(resource: Observation, ref: str, context: Context) -> Item:
         return named.not_used(Reason.TEST_DATA)
     if not patient:
         return named.not_used(Reason.NO_SUBJECT)
-    if meaning.conflict:
-        return named.not_used(Reason.CONFLICTING_CODE, meaning.conflict)
+    if conflict:
+        return named.not_used(Reason.CONFLICTING_CODE, conflict)
     if entry.concept == _NOT_CONVERTIBLE:
         return named.not_used(Reason.PSA_NOT_CONVERTIBLE, entry.label)
-    if resource.status not in context.observation_ranks:
+    rank = context.observation_ranks.get(resource.status)
+    if rank is None:
         return named.not_used(Reason.STATUS, resource.status or "no status")
     if entry.concept == _PSA:
         when = _day(resource, named, context)
         if isinstance(when, NotUsed):
             return when
-        return psa_result(resource, meaning.psa, when, named, context)
-    return _other(resource, meaning.places, entry, named, context)
+        result = empty_result(resource, named, when, rank)
+        if whole is None:
+            return set_result(result, resource, entry.unit, context)
+        return agreed_result(result, whole.psa, context)
+    places = [Coded(resource, entries)] if whole is None else whole.places
+    return _other(resource, places, entry, named, context)
+
+
+def _with_components(resource: Observation, own: Coded, context: Context) -> _Meaning:
+    """Return the meaning of an Observation with its components."""
+    decisive, conflict = _decided(resource.code, own.entries, context)
+    places: list[Coded] = [own]
+    psa: list[PsaStatement] = []
+    first: CodeEntry | None = None
+    if decisive is not None and decisive.concept == _PSA and not conflict:
+        psa.append((resource, decisive.unit))
+        first = decisive
+    # Most components are of no use, so only their codes are decoded at first.
+    codes = [one.code for one in decode_element(COMPONENT_CODES, resource.component)]
+    meanings = [context.entries(code, resource) for code in codes]
+    components = decode_element(COMPONENTS, resource.component) if any(meanings) else []
+    for component, entries in zip(components, meanings, strict=False):
+        entry, contradiction = _decided(component.code, entries, context)
+        if entry is None:
+            continue
+        places.append(Coded(component, entries))
+        if entry.concept == _PSA and not contradiction:
+            psa.append((component, entry.unit))
+            first = first or entry
+        elif (contradiction or entry.concept in _BY_COMPONENT) and (
+            decisive is None or _RANK[entry.concept] < _RANK[decisive.concept]
+        ):
+            decisive, conflict = entry, contradiction
+    if first is not None:
+        # Where there is a PSA result, the Observation's own code does not matter.
+        decisive, conflict = first, ""
+    return _Meaning(decisive, conflict, psa, places)
 
 
 def _other(
@@ -135,7 +151,10 @@ def _decided(
     concept: CodeableConcept | None, entries: list[CodeEntry], context: Context
 ) -> tuple[CodeEntry | None, str]:
     """Return the entry that decides what a code means, and the code that contradicts PSA."""
-    best = None
+    if len(entries) == 1 and concept is not None and len(concept.coding or ()) == 1:
+        # The most frequent case, handled first for speed.
+        return (entries[0] if entries[0].concept in _RANK else None), ""
+    best: CodeEntry | None = None
     for entry in entries:
         rank = _RANK.get(entry.concept)
         if rank is not None and (best is None or rank < _RANK[best.concept]):

@@ -4,13 +4,13 @@ import re
 from collections.abc import Sequence
 from decimal import Context as DecimalContext
 from decimal import Decimal, Inexact, InvalidOperation
-from typing import NamedTuple
+
+import msgspec
 
 from fhircryo.calendar import Span
 from fhircryo.extract.context import Context, Named, is_present
 from fhircryo.extract.numbers import LARGEST_EXPONENT, is_sized, number
 from fhircryo.fhir.wire import Component, Observation, Quantity
-from fhircryo.mapping.code_index import CodeEntry
 from fhircryo.record.items import PsaResult, Reason
 
 UCUM = "http://unitsofmeasure.org"
@@ -30,49 +30,12 @@ _THOUSANDS = re.compile(r"[1-9][0-9]*,[0-9]{3}")
 _COMPARATORS = {None: "", "": "", "=": "", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 
 
-class PsaStatement(NamedTuple):
-    """An Observation or component whose code is PSA, and the entry of the code."""
-
-    element: Observation | Component
-    entry: CodeEntry
+#: An Observation or component whose code is PSA, and the unit of its results that state none.
+PsaStatement = tuple[Observation | Component, str]
 
 
-class _Measured(NamedTuple):
-    """What decides whether two results of one Observation are the same."""
-
-    value: Decimal | None
-    comparator: str
-    problem: Reason | None
-
-
-def psa_result(
-    resource: Observation,
-    statements: Sequence[PsaStatement],
-    when: Span,
-    named: Named,
-    context: Context,
-) -> PsaResult:
-    """Return the PSA result of an Observation of a used status.
-
-    ``statements``: the Observation and its components whose code is PSA, at least one. Several that
-    state different results leave none.
-    """
-    rank = context.observation_ranks[resource.status]
-    found = [
-        _stated(one, _without_value(resource, when, rank, named), context) for one in statements
-    ]
-    if len(found) == 1:
-        return found[0]
-    stated = [one for one in found if one.measured is not None or one.text] or found
-    chosen = stated[0]
-    if len({_Measured(one.value, one.comparator, one.problem) for one in stated}) > 1:
-        chosen.value, chosen.problem = None, Reason.VALUE
-        chosen.text = "; ".join(one.recorded for one in stated)
-        chosen.measured = None
-    return chosen
-
-
-def _without_value(resource: Observation, when: Span, rank: int, named: Named) -> PsaResult:
+def empty_result(resource: Observation, named: Named, when: Span, rank: int) -> PsaResult:
+    """Return the PSA result of an Observation of a used status, without a value yet."""
     return PsaResult(
         ref=named.ref,
         patient=named.patient,
@@ -87,9 +50,33 @@ def _without_value(resource: Observation, when: Span, rank: int, named: Named) -
     )
 
 
-def _stated(statement: PsaStatement, result: PsaResult, context: Context) -> PsaResult:
-    """Set what the element states: value, comparator and problem, and the result as recorded."""
-    element, unit = statement.element, statement.entry.unit
+def agreed_result(
+    result: PsaResult, statements: Sequence[PsaStatement], context: Context
+) -> PsaResult:
+    """Set what several elements of one Observation state; different results leave no value.
+
+    ``statements``: the Observation and its components whose code is PSA, at least one.
+    """
+    found = [
+        set_result(msgspec.structs.replace(result), element, unit, context)
+        for element, unit in statements
+    ]
+    stated = [one for one in found if one.measured is not None or one.text] or found
+    chosen = stated[0]
+    if len({(one.value, one.comparator, one.problem) for one in stated}) > 1:
+        chosen.value, chosen.problem = None, Reason.VALUE
+        chosen.text = "; ".join(one.recorded for one in stated)
+        chosen.measured = None
+    return chosen
+
+
+def set_result(
+    result: PsaResult, element: Observation | Component, unit: str, context: Context
+) -> PsaResult:
+    """Set what an element states: value, comparator and problem, and the result as recorded.
+
+    ``unit``: the unit of results that state none.
+    """
     quantity = element.value_quantity
     if element.data_absent_reason is not None and is_present(element.data_absent_reason):
         result.problem = Reason.VALUE
@@ -109,7 +96,9 @@ def _set_measured(result: PsaResult, quantity: Quantity, context: Context, unit:
     ``unit``: the unit of results that state none.
     """
     measured = number(quantity.value, "valueQuantity.value")
-    result.measured = measured if is_sized(measured) else Decimal(measured)
+    # An integer that is too large could not be sent to another process.
+    is_large = type(measured) is int and not is_sized(measured)
+    result.measured = Decimal(measured) if is_large else measured
     result.unit = quantity.unit or quantity.code or ""
     comparator = _COMPARATORS.get(quantity.comparator)
     if comparator is None:

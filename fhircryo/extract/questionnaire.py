@@ -95,35 +95,33 @@ def _is_answered(answer: Answer) -> bool:
 
 def _score(instrument: InstrumentScorer, answers: Answers) -> Score:
     """Return the exact score of the instrument, or the reason why there is none."""
-    values: list[Number] = []
-    answered: dict[str, Number] = {}
+    values: list[Number | None] = []
+    answered = False
     for item in instrument.items:
         given = answers.get(item.link) if item.link else None
         if given is not None and len(given) == 1:
             # The most frequent case, handled first for speed: one linkId with one integer.
             plain = given[0].value_integer
             if type(plain) is int and plain in item.allowed:
-                values.append(item.recode[plain] if item.recode else plain)
-                if instrument.marks:
-                    answered[item.key] = plain
+                values.append(plain)
+                answered = True
                 continue
         numbers = _numbers(item.links, answers, item.codes)
         if not numbers:
+            values.append(None)
             continue
         value = next(iter(numbers))
         if len(numbers) > 1 or value is None or value not in item.allowed:
             return Score(instrument.key, problem=Reason.INVALID_ITEM, detail=item.key)
-        values.append(item.recode[value] if item.recode else value)
-        answered[item.key] = value
+        values.append(value)
+        answered = True
     total = _numbers(instrument.total_links, answers, _NO_CODES)
-    if not values and total:
+    if not answered and total:
         return instrument.from_total(total)
     score = instrument.score(tuple(values))
-    marks = instrument.marks_of(answered) if instrument.marks and score.problem is None else ()
-    mismatch = score.problem is None and bool(total) and total != {score.value}
-    if marks or mismatch:
+    if score.problem is None and total and total != {score.value}:
         # The score itself is shared by all responses with these answers.
-        score = msgspec.structs.replace(score, marks=marks, mismatch=mismatch)
+        return msgspec.structs.replace(score, mismatch=True)
     return score
 
 

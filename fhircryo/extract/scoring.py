@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
-from typing import NamedTuple
 
 from fhircryo.extract.numbers import is_sized
 from fhircryo.fhir.wire import Answer
@@ -23,14 +22,6 @@ _CACHED_SCORES = 20_000
 
 #: A score is sent between processes as two integers of this size.
 _BITS = 63
-
-
-class _Mark(NamedTuple):
-    """A mark of scores for which one of the items has the value."""
-
-    key: str
-    items: frozenset[str]
-    value: Number
 
 
 class ItemScorer:
@@ -56,41 +47,43 @@ class InstrumentScorer:
         self.key = instrument.key
         self.items = tuple(ItemScorer(item) for item in instrument.items)
         self.total_links = instrument.total.link_ids if instrument.total else ()
-        self.marks = tuple(
-            _Mark(mark.key, frozenset(mark.items), mark.value) for mark in instrument.marks
-        )
         self._instrument = instrument
-        self._known: dict[tuple[Number, ...], Score] = {}
+        self._known: dict[tuple[Number | None, ...], Score] = {}
 
-    def score(self, values: tuple[Number, ...]) -> Score:
-        """Return the exact score of the answered items, or that too few are answered."""
-        score = self._known.get(values)
+    def score(self, numbers: tuple[Number | None, ...]) -> Score:
+        """Return the exact score with its marks, or that too few items are answered.
+
+        ``numbers``: the allowed number of each item, in order (None: it is not answered).
+        """
+        score = self._known.get(numbers)
         if score is None:
-            score = self._compute(values)
+            score = self._compute(numbers)
             if len(self._known) < _CACHED_SCORES:
-                self._known[values] = score
+                self._known[numbers] = score
         return score
 
-    def _compute(self, values: tuple[Number, ...]) -> Score:
+    def _compute(self, numbers: tuple[Number | None, ...]) -> Score:
         instrument = self._instrument
-        if len(values) < instrument.minimum_answered:
+        answered = [
+            (item, number)
+            for item, number in zip(self.items, numbers, strict=True)
+            if number is not None
+        ]
+        if len(answered) < instrument.minimum_answered:
             # No item answered gives no detail: the questionnaire may contain other instruments.
-            detail = f"{len(values)} of {len(self.items)} items answered" if values else ""
+            detail = f"{len(answered)} of {len(self.items)} items answered" if answered else ""
             return Score(self.key, problem=Reason.INCOMPLETE, detail=detail)
         rule = instrument.score
-        score = sum((Fraction(value) for value in values), Fraction(0))
+        score = sum((Fraction(item.recode.get(one, one)) for item, one in answered), Fraction(0))
         if rule.method == "mean":
-            score /= len(values)
+            score /= len(answered)
         score = (score - Fraction(rule.subtract)) / Fraction(rule.divide) * Fraction(rule.multiply)
-        return Score(self.key, score.numerator, score.denominator)
-
-    def marks_of(self, answered: Mapping[str, Number]) -> tuple[str, ...]:
-        """Return the marks of the answers: the number of each item by its key."""
-        return tuple(
+        marks = tuple(
             mark.key
-            for mark in self.marks
-            if any(answered.get(item) == mark.value for item in mark.items)
+            for mark in instrument.marks
+            if any(item.key in mark.items and one == mark.value for item, one in answered)
         )
+        return Score(self.key, score.numerator, score.denominator, marks=marks)
 
     def from_total(self, total: set[Number | None]) -> Score:
         """Return the score that is recorded as a total; ``total``: its distinct values."""

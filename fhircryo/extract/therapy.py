@@ -46,7 +46,7 @@ def therapy(named: Named, context: Context, course: Course, kind: str) -> Therap
         when=when,
         kind=TherapyKind(kind) if kind else TherapyKind.HORMONE,
         end=course.end,
-        ongoing=course.end is None and course.status in context.mappings.statuses.ongoing,
+        ongoing=course.end is None and course.status in context.mappings.statuses.therapy_ongoing,
         problem=problem,
         detail=detail,
         **named.fields(),

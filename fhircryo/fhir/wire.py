@@ -200,10 +200,15 @@ class AdverseEvent(Resource):
     extension: list[Extension] | None = None
 
 
-class Component(_Element):
-    """A component of an Observation, with its own code and value."""
+class ComponentCode(_Element):
+    """The code of a component, which says whether its other elements are needed."""
 
     code: CodeableConcept | None = None
+
+
+class Component(ComponentCode):
+    """A component of an Observation, with its own code and value."""
+
     value_quantity: Quantity | None = None
     value_string: str | None = None
     value_integer: Any = None
@@ -368,6 +373,7 @@ DECODERS: dict[str, msgspec.json.Decoder[Resource]] = {
     )
 }
 CONCEPTS = msgspec.json.Decoder(list[CodeableConcept] | CodeableConcept, float_hook=Decimal)
+COMPONENT_CODES = msgspec.json.Decoder(list[ComponentCode] | ComponentCode)
 COMPONENTS = msgspec.json.Decoder(list[Component] | Component, float_hook=Decimal)
 REFERENCES = msgspec.json.Decoder(list[ShownReference] | ShownReference)
 CONTAINED = msgspec.json.Decoder(list[Contained] | Contained, float_hook=Decimal)

@@ -114,15 +114,21 @@ def index_kinds(merged: MergedKinds, systems: CodeSystems) -> ComplicationKinds:
     prefixes: dict[tuple[str, str], KindEntry] = {}
     texts: dict[str, KindEntry] = {}
     seen: dict[tuple[str, ...], Location] = {}
+    # In order of the layers: the later one of two places that contradict each other is at fault.
+    found: list[tuple[Located[ListedCode] | Located[KindText], str]] = []
     for key, kind in merged.kinds.items():
-        for code, location in kind.codes:
-            pair = (code.system, systems.normal_code(code.system, code.code))
-            _once(seen, pair, f"{code.system}|{code.code}", location)
-            (prefixes if code.descendants else codes)[pair] = KindEntry(key, location.layer)
-        for text, location in kind.texts:
-            words = folded(text.text)
-            _once(seen, (words,), repr(text.text), location)
-            texts[words] = KindEntry(key, location.layer)
+        found += [(one, key) for one in kind.codes]
+        found += [(one, key) for one in kind.texts]
+    for (value, location), key in sorted(found, key=lambda one: one[0].location.layer):
+        entry = KindEntry(key, location.layer)
+        if isinstance(value, KindText):
+            words = folded(value.text)
+            _once(seen, (words,), repr(value.text), location)
+            texts[words] = entry
+        else:
+            pair = (value.system, systems.normal_code(value.system, value.code))
+            _once(seen, pair, f"{value.system}|{value.code}", location)
+            (prefixes if value.descendants else codes)[pair] = entry
     names = {key: kind.words for key, kind in merged.kinds.items()}
     return ComplicationKinds(names, codes, prefixes, texts, systems)
 

@@ -61,9 +61,9 @@ class Mappings:
     ``index``: the entries by code, prefix and folded text. ``grade_index``: the grades by code,
     text and name. ``complication_kinds``: the kinds of complications. ``extensions``: the scale by
     the URL of an extension that states a grade (empty: any scale). ``units``: the factor to ng/mL
-    by normalised spelling. ``canonicals``, ``signatures``: the instruments by questionnaire.
-    ``overlay_keys``, ``questionnaire_keys``: what overlays define, see
-    :mod:`fhircryo.mapping.overlay_keys`.
+    by normalised spelling. ``volume_units``: likewise, to mL. ``canonicals``, ``signatures``: the
+    instruments by questionnaire. ``overlay_keys``, ``questionnaire_keys``: what overlays define,
+    see :mod:`fhircryo.mapping.overlay_keys`.
     ``sha256``: the digest of all files read. ``merged``: the entries with their locations.
     """
 
@@ -72,6 +72,7 @@ class Mappings:
     index: CodeIndex
     statuses: Statuses
     units: dict[str, Decimal]
+    volume_units: dict[str, Decimal]
     scales: dict[str, Scale]
     grade_index: GradeIndex
     complication_kinds: ComplicationKinds
@@ -209,6 +210,7 @@ def _indexed(
         index=index_codes(merged),
         statuses=merged.chosen_statuses(),
         units={unit: located.value[1] for unit, located in merged.units.items()},
+        volume_units=merged.volume_units,
         scales={name: scale.scale for name, scale in merged.scales.items()},
         grade_index=index_grades(merged),
         complication_kinds=index_kinds(merged.kinds, merged.systems),

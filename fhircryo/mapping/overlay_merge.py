@@ -74,6 +74,8 @@ class MergedMappings:
     status_locations: dict[str, Location] = field(default_factory=dict)
     #: By normalised spelling: the spelling as written, and its factor to ng/mL.
     units: dict[str, Located[tuple[str, Decimal]]] = field(default_factory=dict)
+    #: The factor to mL by normalised spelling.
+    volume_units: dict[str, Decimal] = field(default_factory=dict)
     extensions: list[Located[str]] = field(default_factory=list)
     scales: dict[str, MergedScale] = field(default_factory=dict)
     questionnaires: MergedQuestionnaires = field(default_factory=MergedQuestionnaires)
@@ -100,9 +102,12 @@ class MergedMappings:
 
     def add_units(self, layer: Layer, file: UnitsFile) -> None:
         """Add the shipped units."""
-        if "psa" not in file.units:
-            raise layer.error(("units", "psa"), "this key is required")
+        for key in ("psa", "prostate-volume"):
+            if key not in file.units:
+                raise layer.error(("units", key), "this key is required")
         self._add_factors(layer, file.units["psa"].factors)
+        volumes = file.units["prostate-volume"].factors
+        self.volume_units = {normal_unit(unit): factor for unit, factor in volumes.items()}
 
     def add_grades(self, layer: Layer, file: GradesFile) -> None:
         """Add the shipped grading scales."""

@@ -109,6 +109,8 @@ class _Aggregator:
         return row if not self._any_small(self._cohort) else hidden
 
     def _survival(self, survival: Survival) -> Survival:
+        if not survival.estimable:
+            return replace(survival, patients=None, events=None)
         curve = survival.curve
         if curve is None or not curve.n or self._any_small(curve.n, self._cohort - curve.n):
             return Survival(survival.endpoint, survival.words, None, None, (), intervals=None)
@@ -250,7 +252,7 @@ class _Aggregator:
 
     def _kind(self, kind: KindCount) -> KindCount:
         small = self._any_small(kind.events or 0, kind.patients or 0)
-        return KindCount(kind.kind, None, None) if small else kind
+        return KindCount(kind.kind, kind.words, None, None) if small else kind
 
     def _graded(self, share: GradedShare) -> GradedShare:
         left_out = share.left_out or 0

@@ -143,7 +143,7 @@ def analyse(tables: "dict[str, pd.DataFrame]", config: RunConfig, flow: Flow) ->
             for instrument in found_instruments
             if score_column(instrument.key, BASELINE) in patients
         ),
-        complications=complication_summary(patients, adverse_events, config.protocol),
+        complications=complication_summary(patients, adverse_events, config),
         grades=_grades(patients, config),
         evaluable=tuple(evaluable(patients, config)),
         not_used=_not_used(tables["not_used"]),

@@ -167,7 +167,8 @@ def _coded(found: BaselineCharacteristics, *, identified: bool) -> Row:
     for name in CODED:
         value = getattr(found, name).value
         if value is not None:
-            row[name] = str(value) if identified else without_free_text(str(value))
+            text = f"{value.normalize():f}" if isinstance(value, Decimal) else str(value)
+            row[name] = text if identified else without_free_text(text)
     return row
 
 

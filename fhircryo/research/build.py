@@ -120,9 +120,7 @@ class _Builder:
     def _add_rows(self, computed: PatientEndpoints) -> None:
         identified = self.options.identified
         if not identified:
-            d0 = computed.line.d0
-            shown = [without_calendar(result, d0) for result in computed.results]
-            computed = msgspec.structs.replace(computed, results=shown)
+            computed = _without_calendar(computed)
         rows_by_table = {
             "patients": iter([patient_row(computed, self.config.protocol, identified=identified)]),
             "endpoints": endpoint_rows(computed, identified=identified),
@@ -183,6 +181,16 @@ class _Builder:
                 out_of_range=self.out_of_range,
             )
         )
+
+
+def _without_calendar(computed: PatientEndpoints) -> PatientEndpoints:
+    """The endpoints with bounds of intervals that do not disclose D0."""
+    course = computed.course
+    visits = {point.day for point in course.psa.points}
+    if course.contact is not None:
+        visits.add(course.contact.day)
+    results = [without_calendar(result, course.line.d0, visits) for result in computed.results]
+    return msgspec.structs.replace(computed, results=results)
 
 
 def build(

@@ -220,11 +220,12 @@ def _events() -> Table:
         Column(
             "certainty",
             ColumnType.CATEGORY,
-            "day: its day is known; interval: wholly after index; possible: neither counted nor"
-            " ruled out; at-baseline: on or before index",
+            "day: its day is known; interval: its first and last possible day are after index;"
+            " possible: neither counted nor ruled out; at-baseline: on or before index",
             levels=tuple(str(certainty) for certainty in Certainty),
             required=True,
         ),
+        reason_column("reason", "Why the event is neither counted nor ruled out"),
         _days("The event"),
         *_dates("the event's date"),
         resource_column("The event"),

@@ -10,10 +10,11 @@ from fhircryo.endpoints.catalogue import CATALOGUE, Endpoint
 from fhircryo.endpoints.labels import label
 from fhircryo.endpoints.value_types import ValueForm
 from fhircryo.mapping.protocol import Protocol
-from fhircryo.research.columns import Attribution
-from fhircryo.research.evaluable import Absence, absences
+from fhircryo.research.columns import OTHER_KIND, Attribution
+from fhircryo.research.evaluable import Absence, absences, lacks_type
 from fhircryo.research.statistics.proportions import Proportion, proportion
 from fhircryo.research.table import PATIENT, snake
+from fhircryo.runs.run_config import RunConfig
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,9 +24,13 @@ NOT_RECORDED = "not recorded"
 
 
 class KindCount(msgspec.Struct, frozen=True):
-    """A kind of complication: attributed events, and the patients with any; None: not shown."""
+    """A kind of complication: attributed events, and the patients with any; None: not shown.
+
+    ``words``: the kind for people.
+    """
 
     kind: str
+    words: str
     events: int | None
     patients: int | None
 
@@ -37,6 +42,7 @@ class GradedShare(msgspec.Struct, frozen=True):
     share. ``left_out``: the patients with attributed events who are not in the denominator, which
     makes the share too low; None if too few to be shown. ``all_with_events``: whether everybody who
     is not in the denominator has attributed events. ``absent``: why they are not in it.
+    ``estimable``: not where the source lacks adverse events.
     """
 
     words: str
@@ -45,6 +51,7 @@ class GradedShare(msgspec.Struct, frozen=True):
     left_out: int | None
     all_with_events: bool
     absent: tuple[Absence, ...]
+    estimable: bool = True
 
 
 class ComplicationSummary(msgspec.Struct, frozen=True):
@@ -56,18 +63,25 @@ class ComplicationSummary(msgspec.Struct, frozen=True):
 
 
 def complication_summary(
-    patients: "pd.DataFrame", adverse_events: "pd.DataFrame", protocol: Protocol
+    patients: "pd.DataFrame", adverse_events: "pd.DataFrame", config: RunConfig
 ) -> ComplicationSummary:
     """The complications from the tables of patients and of adverse events."""
     attributed = _attributed(adverse_events)
     with_events = patients[PATIENT].isin(attributed[PATIENT])
     missing = scales_not_recorded(adverse_events)
     shares = tuple(
-        _share(patients, with_events, endpoint, protocol, recorded=endpoint.scale not in missing)
+        _share(
+            patients,
+            with_events,
+            endpoint,
+            config.protocol,
+            recorded=endpoint.scale not in missing,
+        )
         for endpoint in CATALOGUE
         if endpoint.scale and endpoint.value_type.form is ValueForm.YES_NO
     )
-    return ComplicationSummary(_kinds(attributed), shares, tuple(sorted(missing)))
+    kinds = _kinds(attributed, config.mappings.complication_kinds.words)
+    return ComplicationSummary(kinds, shares, tuple(sorted(missing)))
 
 
 def scales_not_recorded(adverse_events: "pd.DataFrame") -> frozenset[str]:
@@ -81,7 +95,8 @@ def _attributed(adverse_events: "pd.DataFrame") -> "pd.DataFrame":
     return adverse_events[adverse_events["attribution"] == str(Attribution.ATTRIBUTED)]
 
 
-def _kinds(attributed: "pd.DataFrame") -> tuple[KindCount, ...]:
+def _kinds(attributed: "pd.DataFrame", words: dict[str, str]) -> tuple[KindCount, ...]:
+    """The kinds in the order of the mappings; ``words``: of each kind."""
     events: Counter[str] = Counter()
     patients: dict[str, set[str]] = defaultdict(set)
     rows: Iterable[tuple[str, str]] = zip(attributed[PATIENT], attributed["kinds"], strict=True)
@@ -89,8 +104,12 @@ def _kinds(attributed: "pd.DataFrame") -> tuple[KindCount, ...]:
         for kind in kinds.split(", "):
             events[kind] += 1
             patients[kind].add(patient)
-    order = sorted(events, key=lambda kind: (-events[kind], kind))
-    return tuple(KindCount(kind, events[kind], len(patients[kind])) for kind in order)
+    shown = words | {OTHER_KIND: OTHER_KIND.capitalize()}
+    return tuple(
+        KindCount(kind, shown[kind], events[kind], len(patients[kind]))
+        for kind in shown
+        if kind in events
+    )
 
 
 def _share(
@@ -104,12 +123,14 @@ def _share(
     column = snake(endpoint.key)
     known = patients[column].dropna()
     unknown = patients[column].isna()
+    estimable = not lacks_type(patients, column)
     left_out = int((unknown & with_events).sum())
     return GradedShare(
         label(endpoint, protocol),
         recorded,
-        proportion(int(known.sum()), len(known)) if recorded else None,
+        proportion(int(known.sum()), len(known)) if recorded and estimable else None,
         left_out,
         left_out == int(unknown.sum()) > 0,
         absences(patients, column),
+        estimable,
     )

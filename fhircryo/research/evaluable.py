@@ -6,6 +6,7 @@ import msgspec
 
 from fhircryo.endpoints.catalogue import PROM_SCORE
 from fhircryo.endpoints.value_types import Detail
+from fhircryo.record.items import Reason
 from fhircryo.research.endpoint_columns import OF_PATIENTS
 from fhircryo.research.patient_columns import instruments, score_column, time_points
 from fhircryo.research.table import snake
@@ -14,6 +15,8 @@ from fhircryo.runs.run_config import RunConfig
 if TYPE_CHECKING:
     import pandas as pd
 
+#: What stands for a share of which the source lacks a type.
+NOT_ESTIMABLE = "not estimable"
 _NO_REASON = "no response"
 
 
@@ -31,6 +34,15 @@ class Evaluable(msgspec.Struct, frozen=True):
     time_point: str
     patients: int | None
     absent: tuple[Absence, ...]
+
+
+def lacks_type(patients: "pd.DataFrame", column: str) -> bool:
+    """Whether an endpoint is unknown in patients because the source lacks a type of resource.
+
+    Those are just the patients without an event: a share or a curve of the others would be wrong.
+    """
+    reasons = patients[f"{column}_{Detail.REASON}"]
+    return bool((reasons == str(Reason.SOURCE_LACKS_TYPE)).any())
 
 
 def evaluable(patients: "pd.DataFrame", config: RunConfig) -> list[Evaluable]:

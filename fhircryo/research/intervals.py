@@ -1,5 +1,6 @@
 """Times that are known only as an interval, with their lower and upper bound in days from D0."""
 
+from collections.abc import Collection
 from datetime import date, timedelta
 
 from msgspec.structs import replace
@@ -15,19 +16,18 @@ def midpoint(low: int, high: int) -> int:
     return (low + high) // 2
 
 
-def without_calendar(result: Result, d0: date) -> Result:
-    """The result with bounds that do not disclose D0.
+def without_calendar(result: Result, d0: date, visits: Collection[date]) -> Result:
+    """The result with bounds that do not disclose D0; ``visits``: days on which he was seen.
 
     Where only a month or a year is recorded, the bounds are its first and last day, and their
     distance from D0 would disclose the date of D0. They are moved outwards to the next multiple of
-    30 days. A bound that is the day of evidence, such as a PSA result, stays as it is.
+    30 days. A bound that is the day of a visit, such as that of a PSA result, stays as it is.
     """
     low, high = result.value, result.high
     if high is None or not isinstance(low, int):
         return result
-    exact = {evidence.day for evidence in result.evidence}
-    if d0 + timedelta(days=low) not in exact:
+    if d0 + timedelta(days=low) not in visits:
         low = low // _STEP * _STEP
-    if d0 + timedelta(days=high) not in exact:
+    if d0 + timedelta(days=high) not in visits:
         high = -(-high // _STEP) * _STEP
     return replace(result, value=low, high=high)

@@ -105,6 +105,7 @@ def _failure(config: RunConfig) -> str:
 
 def _disease(config: RunConfig) -> str:
     rules = config.protocol.disease_free
+    salvage = ", salvage therapy" if config.protocol.salvage_therapy == "event" else ""
     response = (
         " Patients whose PSA never fell below the baseline were not evaluable."
         if rules.no_response == "absent"
@@ -112,8 +113,8 @@ def _disease(config: RunConfig) -> str:
     )
     return (
         f"Disease-free at {rules.landmark_months} months meant no biochemical failure, local or"
-        " nodal recurrence, metastasis, progression or death of prostate cancer up to D0 +"
-        f" {rules.landmark_months} months, and a PSA that showed no failure from"
+        f" nodal recurrence, metastasis, progression{salvage} or death of prostate cancer up to D0"
+        f" + {rules.landmark_months} months, and a PSA that showed no failure from"
         f" {rules.psa_months_before} months before that day on. Patients without such a PSA, with"
         " events of unknown date, who died before, or whose landmark lay after the data cut-off"
         f" were not evaluable and left out of the denominator.{response} A local recurrence"
@@ -124,12 +125,15 @@ def _disease(config: RunConfig) -> str:
 
 def _times(config: RunConfig) -> str:
     gap = config.protocol.survival.death_gap_months
+    alive = ""
+    if config.settings.vital_status_complete:
+        alive = ", overall and cancer-specific survival at the data cut-off"
     return (
         "Time to biochemical failure and disease-free survival were censored at the last PSA that"
-        " showed no failure, the other times at the last contact. Events known only as an interval"
-        " counted on its middle day; the estimates with all of them on their first, and on their"
-        " last possible day are given beside. In disease-free and metastasis-free survival a death"
-        f" more than {gap} months after the day of censoring was no event."
+        f" showed no failure, the other times at the last contact{alive}. Events known only as an"
+        " interval counted on its middle day; the estimates with all of them on their first, and on"
+        " their last possible day are given beside. In disease-free and metastasis-free survival a"
+        f" death more than {gap} months after the day of censoring was no event."
     )
 
 

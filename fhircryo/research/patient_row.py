@@ -68,7 +68,7 @@ def _score(result: Result, line: Timeline) -> Row:
 
 def _disease_free_by_rule(computed: PatientEndpoints) -> Row:
     row: Row = {}
-    for rule, result in disease_free_by_rule(computed).items():
+    for rule, result in disease_free_by_rule(computed.course).items():
         name = rule_column(rule)
         row[name] = result.value
         row[f"{name}_reason"] = result.reason

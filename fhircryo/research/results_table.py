@@ -22,6 +22,7 @@ from fhircryo.endpoints.labels import label
 from fhircryo.mapping.protocol import Protocol, PublishedFigure
 from fhircryo.mapping.schema import Instrument
 from fhircryo.research.complication_summary import NOT_RECORDED, scales_not_recorded
+from fhircryo.research.evaluable import NOT_ESTIMABLE, lacks_type
 from fhircryo.research.patient_columns import score_column, within_column
 from fhircryo.research.statistics.paired import Paired, wilcoxon_paired
 from fhircryo.research.statistics.proportions import Proportion, proportion
@@ -86,7 +87,10 @@ def _share(
     endpoint: Endpoint, published: PublishedFigure, patients: "pd.DataFrame", protocol: Protocol
 ) -> ResultsRow:
     """The number of patients with yes, of those whose value is known."""
-    counted = _counted(patients, snake(endpoint.key))
+    column = snake(endpoint.key)
+    if lacks_type(patients, column):
+        return ResultsRow(label(endpoint, protocol), NOT_ESTIMABLE, published.figure)
+    counted = _counted(patients, column)
     ours = share(counted, published.decimals)
     return ResultsRow(label(endpoint, protocol), ours, published.figure, counted)
 
@@ -115,6 +119,8 @@ def _metastasis_within(
     published: PublishedFigure, patients: "pd.DataFrame", protocol: Protocol
 ) -> ResultsRow:
     words = f"{label(METASTASIS, protocol)} within {published.months} months"
+    if lacks_type(patients, snake(METASTASIS.key)):
+        return ResultsRow(words, NOT_ESTIMABLE, published.figure)
     within = _counted(patients, within_column(published.months or 0))
     return ResultsRow(words, str(within.successes), published.figure, within)
 

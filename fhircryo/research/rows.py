@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from fhircryo.calendar import Span
 from fhircryo.endpoints.complications import Complication
-from fhircryo.endpoints.events import Event
+from fhircryo.endpoints.events import ClinicalEvents, Event
 from fhircryo.endpoints.patient_endpoints import PatientEndpoints
 from fhircryo.endpoints.prom import windows
 from fhircryo.endpoints.psa import SeriesPoint
@@ -16,7 +16,7 @@ from fhircryo.endpoints.result import ComponentKey, Result, Role
 from fhircryo.endpoints.salvage import first_therapy
 from fhircryo.endpoints.timeline import Timeline
 from fhircryo.mapping.schema import Scale
-from fhircryo.record.items import EventKind, PsaResult, Reason, Score
+from fhircryo.record.items import PsaResult, Reason, Score
 from fhircryo.research.cells import Row, as_float, component_value, days_of, marks_of
 from fhircryo.research.columns import (
     BASELINE_PSA,
@@ -133,59 +133,41 @@ class _DatedEvent(NamedTuple):
     """An event of the table; ``when`` is None if nothing is known of its date."""
 
     when: Span | None
-    kind: EventKind
+    event: Event
     certainty: Certainty
-    ref: str
 
 
 def event_rows(computed: PatientEndpoints) -> Iterator[Row]:
-    """A row per event: recurrences, therapies, the failure and the death, in order of time."""
+    """A row per event: recurrences, therapies, failures and the death, in order of time."""
     line = computed.line
-    found = [*_clinical_events(computed), *_failure(computed), *_death(line)]
-    found.sort(key=lambda event: (*_in_time(event.when), event.kind, event.ref))
-    for number, event in enumerate(found, 1):
+    found = list(_events(computed))
+    found.sort(key=lambda one: (*_in_time(one.when), one.event.kind, one.event.ref))
+    for number, (when, event, certainty) in enumerate(found, 1):
         yield {
             PATIENT: line.record.patient,
             "number": number,
             "kind": event.kind,
             "resource": event.ref,
-            "certainty": event.certainty,
-        } | _dated(event.when, line.d0)
+            "certainty": certainty,
+            "reason": event.reason if certainty is Certainty.POSSIBLE else None,
+        } | _dated(when, line.d0)
 
 
-def _clinical_events(computed: PatientEndpoints) -> Iterator[_DatedEvent]:
+def _events(computed: PatientEndpoints) -> Iterator[_DatedEvent]:
+    course = computed.course
+    deaths = ClinicalEvents([], [], [], [])
+    if course.death is not None:
+        deaths.add(course.death.event())
+
     def dated(events: list[Event], certainty: Certainty) -> Iterator[_DatedEvent]:
         for event in events:
-            when = event.when if event.dated else None
-            yield _DatedEvent(when, event.kind, certainty, event.ref)
+            yield _DatedEvent(event.when if event.dated else None, event, certainty)
 
-    for events in (computed.course.events, computed.course.therapies):
+    for events in (course.events, course.failures, course.therapies, deaths):
         yield from dated(events.precise, Certainty.DAY)
         yield from dated(events.intervals, Certainty.INTERVAL)
         yield from dated(events.possible, Certainty.POSSIBLE)
         yield from dated(events.at_baseline, Certainty.AT_BASELINE)
-
-
-def _failure(computed: PatientEndpoints) -> Iterator[_DatedEvent]:
-    failure = computed.course.psa.failure
-    if failure is not None:
-        day = Span(failure.day, failure.day)
-        ref = failure.result.ref
-        yield _DatedEvent(day, EventKind.BIOCHEMICAL_FAILURE, Certainty.DAY, ref)
-
-
-def _death(line: Timeline) -> Iterator[_DatedEvent]:
-    facts = line.record.facts
-    if facts is None:
-        return
-    if line.died is not None:
-        certainty = Certainty.DAY
-        if not line.died.precise:
-            after = line.died.first > line.d0
-            certainty = Certainty.INTERVAL if after else Certainty.POSSIBLE
-        yield _DatedEvent(line.died, EventKind.DEATH, certainty, facts.ref)
-    elif line.died_undated:
-        yield _DatedEvent(None, EventKind.DEATH, Certainty.POSSIBLE, facts.ref)
 
 
 def _in_time(when: Span | None) -> tuple[date, date]:

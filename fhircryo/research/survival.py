@@ -9,6 +9,7 @@ from fhircryo.endpoints.labels import label
 from fhircryo.endpoints.value_types import Detail
 from fhircryo.mapping.protocol import Protocol
 from fhircryo.research.endpoint_columns import detail_column
+from fhircryo.research.evaluable import lacks_type
 from fhircryo.research.intervals import midpoint
 from fhircryo.research.statistics.kaplan_meier import Curve, Estimate, kaplan_meier
 from fhircryo.research.table import snake
@@ -40,7 +41,8 @@ class Survival(msgspec.Struct, frozen=True):
     ``landmarks``: readings of the curve, in which an event that is known only as an interval counts
     on the middle day of it. ``intervals``: how many there are; None if too few to be shown.
     ``bounds``: None if there are none, or if they may not be shown. ``curve``: None if it would
-    disclose individual patients.
+    disclose individual patients. ``estimable``: not where the source lacks a type of resource, so
+    that only patients with an event are known; there are no estimates then.
     """
 
     endpoint: Endpoint
@@ -52,6 +54,7 @@ class Survival(msgspec.Struct, frozen=True):
     curve: Curve | None = None
     intervals: int | None = 0
     bounds: Bounds | None = None
+    estimable: bool = True
 
 
 def survival(patients: "pd.DataFrame", endpoint: Endpoint, protocol: Protocol) -> Survival:
@@ -63,6 +66,9 @@ def survival(patients: "pd.DataFrame", endpoint: Endpoint, protocol: Protocol) -
     high = [int(day) for day in known[upper].fillna(known[time])]
     events = [bool(happened) for happened in known[event]]
     intervals = int(known[upper].notna().sum())
+    if lacks_type(patients, time):
+        words = label(endpoint, protocol)
+        return Survival(endpoint, words, len(known), sum(events), (), estimable=False)
     curve = kaplan_meier(map(midpoint, low, high), events)
     last = curve.days[-1] if curve.days else 0
     days = [round(months * MONTH) for months in LANDMARKS if months * MONTH <= last]

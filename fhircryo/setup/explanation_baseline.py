@@ -33,7 +33,7 @@ class BaselineExplanation:
 
 def baseline_explanations(course: PatientCourse) -> list[BaselineExplanation]:
     """The baseline characteristics of a patient, each with its date and evidence."""
-    found = baseline_characteristics(course.line, course.psa, bool(course.hormone.at_index))
+    found = baseline_characteristics(course)
     return [_explained(name, unit, getattr(found, field)) for field, (name, unit) in _NAMES.items()]
 
 

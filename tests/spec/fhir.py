@@ -27,13 +27,12 @@ NCIT = "http://ncicb.nci.nih.gov/xml/owl/EVS/Thesaurus.owl"
 CAUSALITY = "http://terminology.hl7.org/CodeSystem/adverse-event-causality-assess"
 ORDINAL = "http://hl7.org/fhir/StructureDefinition/ordinalValue"
 ITEM_WEIGHT = "http://hl7.org/fhir/StructureDefinition/itemWeight"
-#: The primary cancer of a Condition: mCODE STU2 and later, and mCODE STU1.
-RELATED = {
-    "primary": "http://hl7.org/fhir/StructureDefinition/condition-related",
-    "primary-stu": (
-        "http://hl7.org/fhir/us/mcode/StructureDefinition/mcode-related-primary-cancer-condition"
-    ),
-}
+MCODE = "http://hl7.org/fhir/us/mcode/StructureDefinition"
+#: The primary cancer of a Condition: mCODE STU1 and STU2; and since then, in mCODE's profile of
+#: secondary cancers.
+PRIMARY = f"{MCODE}/mcode-related-primary-cancer-condition"
+RELATED = "http://hl7.org/fhir/StructureDefinition/condition-related"
+SECONDARY_CANCER = f"{MCODE}/mcode-secondary-cancer-condition"
 DATA_ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 AE_GRADE = "http://hl7.org/fhir/uv/ae-research-ig/StructureDefinition/ae-grade"
 
@@ -417,15 +416,12 @@ def condition(text: str, number: int) -> Resource:
 
     CODE: one or several, ``a,b``. ``status=text:...``: words; ``status=absent``: only the reason
     for which there is none; ``status=SYSTEM|CODE``: as shown. ``primary=ID``: the Condition that it
-    names as its primary cancer (``primary-stu``: as mCODE STU1 did).
+    names as its primary cancer; ``related=ID``: likewise, in the way of later editions of mCODE.
     """
     line = Line(text)
     resource: Resource = {"resourceType": "Condition", "id": line.get("id", f"c{number + 1}")}
     updated(line, resource)
-    for name, url in RELATED.items():
-        for one in referred("Condition", line.all(name)):
-            extension = {"url": url, "valueReference": one}
-            resource.setdefault("extension", []).append(extension)
+    put_primaries(line, resource)
     status = line.get("status")
     if status:
         resource["verificationStatus"] = verification(status)
@@ -447,6 +443,16 @@ def condition(text: str, number: int) -> Resource:
         resource["recordedDate"] = moment(recorded)
     line.done()
     return resource
+
+
+def put_primaries(line: Line, resource: Resource) -> None:
+    """Put the primary cancers of a line, ``primary=`` and ``related=``, into a Condition."""
+    for name, url in (("primary", PRIMARY), ("related", RELATED)):
+        for one in referred("Condition", line.all(name)):
+            extension = {"url": url, "valueReference": one}
+            resource.setdefault("extension", []).append(extension)
+            if url == RELATED:
+                resource.setdefault("meta", {})["profile"] = [SECONDARY_CANCER]
 
 
 def verification(status: str) -> dict[str, Any]:
@@ -794,7 +800,7 @@ def procedure(text: str, number: int) -> Resource:
 
 def modality_extension(code: str) -> Resource:
     """mCODE's extension of a course of radiotherapy with its modality."""
-    base = "http://hl7.org/fhir/us/mcode/StructureDefinition/mcode-radiotherapy-modality"
+    base = f"{MCODE}/mcode-radiotherapy-modality"
     modality = {"url": base, "valueCodeableConcept": concept(code)}
     return {"url": f"{base}-and-technique", "extension": [modality]}
 

@@ -235,7 +235,7 @@ def test_the_last_observation_up_to_the_index_counts() -> None:
             f"Observation/{on}",
             kind=CharacteristicKind.ISUP_GRADE_GROUP,
             when=day(on),
-            value=value,
+            text=value,
         )
         return made
 

@@ -72,7 +72,9 @@ def published(one: Resource) -> tuple[Any, ...]:
         elif name == "event":
             event = part["valueCodeableConcept"]["coding"][0]["code"] == "Y"
     value = reason = None
-    if "valueQuantity" in one:
+    if "valueRange" in one:
+        value = float(one["valueRange"]["low"]["value"])
+    elif "valueQuantity" in one:
         value = float(one["valueQuantity"]["value"])
     elif "valueCodeableConcept" in one:
         value = one["valueCodeableConcept"]["coding"][0]["code"]
@@ -138,10 +140,21 @@ def test_days_are_those_between_the_dates(identified):
         ).all()
 
 
-def test_pseudonymised_and_identified_differ_in_names_and_dates_only(pseudonymised, identified):
+def without_bounds(frame: pd.DataFrame) -> pd.DataFrame:
+    """A table without the bounds of its intervals, which only an identified one has exactly."""
+    frame = frame.copy()
+    if "high" in frame:
+        frame.loc[frame["high"].notna(), ["value", "number", "high"]] = None
+    for name in frame.columns:
+        if name.endswith("_high"):
+            frame.loc[frame[name].notna(), [name.removesuffix("_high"), name]] = None
+    return frame
+
+
+def test_pseudonymised_and_identified_differ_in_names_dates_and_bounds(pseudonymised, identified):
     for name in TABLES:
-        theirs = pd.read_parquet(identified / f"{name}.parquet")
-        ours = pd.read_parquet(pseudonymised / f"{name}.parquet")
+        theirs = without_bounds(pd.read_parquet(identified / f"{name}.parquet"))
+        ours = without_bounds(pd.read_parquet(pseudonymised / f"{name}.parquet"))
         shared = [column for column in ours.columns if column != "patient"]
         assert set(theirs.columns) >= set(shared)
         if name == "not_used":
@@ -186,7 +199,7 @@ def hospital(tmp_path) -> Path:
             "AdverseEvent.ndjson": [
                 inputs.adverse_event("e1", "2016-02-01"),
                 inputs.adverse_event("e2", "2015-02-01"),
-                inputs.adverse_event("e3", "2017"),
+                inputs.adverse_event("e3", "2016"),
             ],
             "QuestionnaireResponse.ndjson": [
                 inputs.response("q1", "2016-01-02", [4, 4, 4, 4, 4]),
@@ -203,24 +216,25 @@ def tables_of(source: Path, **more: Any) -> Cohort:
 
 
 def test_ages(hospital):
-    """Of the same day, of a month and of a year of birth that leave it open or not; 90 and over."""
-    ages = {
-        one: list(
-            tables_of(hospital, identified=one)["patients"].sort_values("patient")["age_years"]
+    """Of a month, of a day and of a year of birth; 90 and over."""
+    (hospital / "Patient.ndjson").write_bytes(
+        inputs.lines(
+            inputs.patient("p1", birthDate="1921-06"),
+            inputs.patient("p2", birthDate="1950-01-11"),
+            inputs.patient("p3", birthDate="1950"),
         )
-        for one in (True, False)
-    }
-    assert ages[True] == [90, 65, pd.NA]
-    found = tables_of(hospital)["patients"]["age_years"]
-    assert sorted(found.dropna()) == [65, 90]
-    assert found.isna().sum() == 1
+    )
+    found = tables_of(hospital, identified=True)["patients"].sort_values("patient")
+    assert list(found["age_years"]) == [94, 65, 65]
+    assert list(found["age_approximate"]) == [True, False, True]
+    assert sorted(tables_of(hospital)["patients"]["age_years"]) == [65, 65, 90]
 
 
 def test_rows_of_a_patient(hospital):
     found = tables_of(hospital, identified=True)
     psa = found["psa"]
     assert list(psa["days"]) == [-40, 51, 143, 326]
-    assert list(psa["judgement"]) == ["baseline", "no nadir before it", "clear", "fails"]
+    assert list(psa["judgement"]) == ["baseline", "no result before it", "clear", "fails"]
     assert list(psa["failure"]) == [False, False, False, True]
     assert list(psa["threshold"].dropna()) == [2.4, 2.4]
     events = found["events"].query("patient == 'p1'")
@@ -234,7 +248,7 @@ def test_rows_of_a_patient(hospital):
     interval = found["events"].query("patient == 'p2'").iloc[0]
     assert (interval["certainty"], interval["days"]) == ("interval", pd.NA)
     adverse = found["adverse_events"]
-    assert list(adverse["attribution"]) == ["not-attributed", "attributed", "possible"]
+    assert list(adverse["attribution"]) == ["not-attributed", "possible", "attributed"]
     assert list(adverse["clavien_dindo"]) == ["II", "II", "II"]
     scores = found["questionnaires"]
     assert list(scores["time_point"].astype(object).where(scores["time_point"].notna(), None)) == [
@@ -662,8 +676,8 @@ def test_no_small_group_is_written(aggregate):
         ".csv", ".html", ".json", ".md", ".svg"
     }  # fmt: skip
     page = (aggregate / "report.html").read_text()
-    assert "2/62: " not in page.replace("62/62: ", "")
-    assert "1/62: " not in page
+    assert not re.search(r"\b2/62: ", page)
+    assert not re.search(r"\b1/62: ", page)
     assert "36/57" in page
     assert not re.search(r"P[a-z2-7]{16}", page)
     for file in (aggregate / "figures").glob("survival-*.csv"):
@@ -689,8 +703,8 @@ def test_a_margin_gives_nothing_away(hospital):
 def test_the_smallest_group_is_a_setting(tmp_path, monkeypatch):
     monkeypatch.setenv("FHIRCRYO_SMALLEST_GROUP", "2")
     page = (pull(tmp_path / "out", "--aggregate-only") / "report.html").read_text()
-    assert "2/62: " in page.replace("62/62: ", "")
-    assert "1/62: " not in page
+    assert re.search(r"\b2/62: ", page)
+    assert not re.search(r"\b1/62: ", page)
 
 
 # --------------------------------------------------------------------------- bad input

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from fhircryo.endpoints.catalogue import DISEASE_FREE_SURVIVAL
-from fhircryo.endpoints.result import Evidence, Result, Role
+from fhircryo.endpoints.result import Result
 from fhircryo.research.aggregate import aggregated
 from fhircryo.research.analysis import Analysis, analyse
 from fhircryo.research.arrow import to_arrow, to_frame
@@ -105,22 +105,17 @@ def test_the_middle_is_rounded_down():
 D0 = date(2016, 1, 10)
 
 
-def interval(low: int, high: int, *evidence: Evidence) -> Result:
-    return Result(
-        DISEASE_FREE_SURVIVAL, D0, D0, final=False, value=low, high=high, evidence=evidence
-    )
+def interval(low: int, high: int) -> Result:
+    return Result(DISEASE_FREE_SURVIVAL, D0, D0, final=False, value=low, high=high)
 
 
 def test_bounds_that_would_disclose_day_0_are_widened():
     """2017 is day 357 to day 721 from 2016-01-10."""
-    shown = without_calendar(interval(357, 721), D0)
+    shown = without_calendar(interval(357, 721), D0, set())
     assert (shown.value, shown.high) == (330, 750)
     # Day 143 and day 235 are 2016-06-01 and 2016-09-01, on which PSA was measured.
-    psa = [
-        Evidence(Role.INCONCLUSIVE_PSA, "Observation/a", day=date(2016, 6, 1)),
-        Evidence(Role.FAILING_PSA, "Observation/b", day=date(2016, 9, 1)),
-    ]
-    shown = without_calendar(interval(143, 235, *psa), D0)
+    visits = {date(2016, 6, 1), date(2016, 9, 1)}
+    shown = without_calendar(interval(143, 235), D0, visits)
     assert (shown.value, shown.high) == (143, 235)
 
 
@@ -167,6 +162,32 @@ def test_an_aggregate_hides_a_rate_that_differs_by_few_patients():
     assert [one.rate is None for one in found.disease_free] == [False, True, True]
 
 
+def test_where_a_type_is_lacking_only_failures_are_known_and_nothing_is_estimated():
+    lacks = "source-lacks-type"
+    failed = {
+        **rule_cells(event=False, censor=False, report=False),
+        "disease_free_12_months": False,
+        "disease_free_survival": 100,
+        "disease_free_survival_event": True,
+    }
+    others = {
+        **rule_cells(event=lacks, censor=lacks, report=True),
+        "disease_free_12_months_reason": lacks,
+        "disease_free_survival_reason": lacks,
+    }
+    found = analysed([failed, dict(others), dict(others)])
+    assert [(one.estimable, one.rate is None) for one in found.disease_free] == [
+        (False, True),
+        (False, True),
+        (True, False),
+    ]
+    survival = next(one for one in found.survival if one.endpoint is DISEASE_FREE_SURVIVAL)
+    assert (survival.estimable, survival.events, survival.curve) == (False, 1, None)
+    table = {row.words: row.ours for row in found.table}
+    assert table["Disease-free at 12 months"] == "not estimable"
+    assert "Not estimable: the source lacks" in report_of(found)
+
+
 # --------------------------------------------------------------------------- complications
 
 
@@ -195,7 +216,7 @@ def test_a_scale_that_no_event_carries_is_not_recorded():
     assert table["Complication of Clavien-Dindo IIIb or worse"] == "1/3 (33.3 %)"
     shown = report_of(found)
     assert "<td>not recorded</td>" in shown
-    assert "fistula" in shown
+    assert "Fistula" in shown
 
 
 def test_patients_with_events_who_are_left_out_are_told():
@@ -226,15 +247,17 @@ def test_events_that_are_not_attributed_say_nothing_of_a_scale():
 def test_kinds_are_counted_by_event_and_by_patient():
     events = [
         graded("p0", kinds="fistula"),
-        {**graded("p0", kinds="fistula, retention"), "number": 2},
+        {**graded("p0", kinds="fistula, stricture"), "number": 2},
         graded("p1"),
     ]
     found = analysed([{}, {}], events).complications
-    assert [(one.kind, one.events, one.patients) for one in found.kinds] == [
-        ("fistula", 2, 1),
-        ("other", 1, 1),
-        ("retention", 1, 1),
-    ]
+    kinds = {one.words: (one.events, one.patients) for one in found.kinds}
+    assert kinds == {
+        "Fistula": (2, 1),
+        "Urethral stricture or bladder neck contracture": (1, 1),
+        "Other": (1, 1),
+    }
+    assert [one.kind for one in found.kinds][-1] == "other"
 
 
 # --------------------------------------------------------------------------- baseline
@@ -292,6 +315,39 @@ def test_an_aggregate_hides_small_groups_of_the_baseline():
     assert found["Age, years"].values.minimum is None
     assert (found["ISUP grade group"].known, found["ISUP grade group"].levels) == (None, ())
     assert [one.counted for one in found["Gleason score"].levels] == [None, None]
+
+
+# --------------------------------------------------------------------------- questionnaires
+
+
+def iief(change: int, *, marked: bool = False) -> dict[str, Any]:
+    return {
+        "iief_5_baseline": 20,
+        "iief_5_12_months": 20 + change,
+        "iief_5_change_12_months": change,
+        "iief_5_change_12_months_no_intercourse": True if marked else None,
+    }
+
+
+def change_of(found: Analysis) -> Any:
+    prom = next(prom for prom in found.proms if prom.instrument == "iief-5")
+    return next(one for one in prom.changes if one.time_point == "12-months")
+
+
+def test_a_change_is_shown_with_and_without_marked_scores():
+    found = analysed([iief(-2), iief(-4), iief(-6), iief(-15, marked=True)])
+    change = change_of(found)
+    assert (change.paired.n, change.paired.change.median) == (4, -5)
+    (unmarked,) = change.unmarked
+    assert (unmarked.marked, unmarked.paired.n) == (1, 3)
+    assert unmarked.paired.change.median == -4
+    assert "the change with and without marked scores" in report_of(found)
+    hidden = change_of(aggregated(found, 5)).unmarked[0]
+    assert (hidden.marked, hidden.paired) == (None, None)
+
+
+def test_without_a_marked_score_nothing_is_added():
+    assert change_of(analysed([iief(-2), iief(-4)])).unmarked == ()
 
 
 # --------------------------------------------------------------------------- the report

@@ -118,6 +118,18 @@ OVERLAYS = {
     "python's names": ("concepts: !!python/name:os.system\n", [":1"]),
     "python's tuples": ("concepts: !!python/tuple [a]\n", [":1"]),
     "an own tag": ("concepts: !concept {}\n", [":1"]),
+    "a day that does not exist": (
+        _overlay('{system: "http://a.org", code: A1, verified: 2020-02-30}'),
+        [":4", "2020-02-30"],
+    ),
+    "aliases of aliases": (
+        "a: &a [x, x, x, x, x, x, x, x, x]\n"
+        + "".join(
+            f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n"
+            for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+        ),
+        ["aliases"],
+    ),
 }
 
 
@@ -238,6 +250,8 @@ SPOILT = {
         ('code: "1367520006", grade: II,', 'code: "1367519000", grade: II,', "1367519000"),
         ("unspecified: {III: IIIb,", "unspecified: {IIIc: IIIb,", "clavien-dindo"),
         ("grade: IVb,", "grade: IVc,", "clavien-dindo"),
+        ("fatal: V", "fatal: VI", "clavien-dindo"),
+        ("      fatal: F\n", "", "sir-2003.fatal"),
         ('{system: "http://snomed.info/sct", code: "1367520006"', '{code: "1367520006"', "system"),
     ],
     "statuses.yaml": [
@@ -257,6 +271,8 @@ SPOILT = {
         ("key: iief-5", "key: IIEF-5", "instrument.key"),
         # two instruments of one key would be two endpoints of one name
         ("key: iief-5", "key: ipss", "ipss"),
+        ("items: [q2, q3, q4, q5], value: 0", "items: [q2, q6], value: 0", "no-intercourse"),
+        ("items: [q2, q3, q4, q5], value: 0", "items: [q1, q2], value: 0", "no-intercourse"),
         # an item's key twice
         ("{key: q2,", "{key: q1,", "q1"),
     ],
@@ -428,7 +444,7 @@ def test_numbers_are_exact(tmp_path):
 
 def test_the_shipped_protocol_is_the_definitions():
     protocol = load_protocol()
-    assert protocol.name == "bomers-2020 1.0"
+    assert protocol.name == "bomers-2020 2.0"
     assert protocol.psa.baseline_days == 180
     assert protocol.psa.nadir_limit_max == Decimal("0.5")
     assert protocol.biochemical_failure.rise == Decimal("2.0")

@@ -10,6 +10,7 @@ from fhircryo.endpoints.catalogue import CATALOGUE
 from fhircryo.endpoints.labels import label
 from fhircryo.research.analysis import Analysis
 from fhircryo.research.complication_summary import NOT_RECORDED
+from fhircryo.research.evaluable import NOT_ESTIMABLE
 from fhircryo.research.report import number_format
 from fhircryo.research.report.charts import (
     completeness_figure,
@@ -85,6 +86,7 @@ def page(found: Analysis, figures: Figures, config: RunConfig, methods: str, kin
         words=number_format,
         labels={endpoint.key: label(endpoint, config.protocol) for endpoint in CATALOGUE},
         NOT_RECORDED=NOT_RECORDED,
+        NOT_ESTIMABLE=NOT_ESTIMABLE,
         version=__version__,
         style=(_HERE / "report.css").read_text(encoding="utf-8"),
     )
