@@ -36,6 +36,7 @@ MEN = 62
 BASE = "https://w3id.org/fhircryo"
 LOINC = "http://loinc.org"
 SNOMED = "http://snomed.info/sct"
+ATC = "http://www.whocc.no/atc"
 CPT = "http://www.ama-assn.org/go/cpt"
 UCUM = "http://unitsofmeasure.org"
 ICD_10 = "http://hl7.org/fhir/sid/icd-10"
@@ -60,7 +61,9 @@ class Role:
 
     ``story``: in words; ``disease_free``: Y, N or why it cannot be said; ``fails_at``: months of
     the PSA visit that is the failure; ``visits``: months of the PSA visits, where not the usual;
-    ``nadir``: hundredths of ng/mL; ``nadir_at``: months.
+    ``nadir``: hundredths of ng/mL, ``nadir_sign``: "<" where it is only a limit; ``nadir_at``:
+    months; ``rise``: of the failure above it; ``failure``: why it cannot be said whether PSA
+    failed.
     """
 
     story: str
@@ -69,64 +72,90 @@ class Role:
     visits: tuple[int, ...] = ()
     nadir: int | None = None
     nadir_at: int | None = None
+    nadir_sign: str = ""
     rise: int | None = None
+    failure: str = ""
 
 
 METASTASIS = "metastasis within six months"
 ROLES: dict[int, Role] = {
     1: Role(f"{METASTASIS}, failure before it", "N", fails_at=6, nadir_at=3),
-    2: Role(f"{METASTASIS}, failure after it", "N", fails_at=9, nadir_at=3),
-    3: Role(METASTASIS, "N"),
+    2: Role(
+        f"{METASTASIS}, failure after a nadir below 1.0",
+        "N",
+        fails_at=9,
+        nadir=100,
+        nadir_sign="<",
+        nadir_at=3,
+        rise=300,
+    ),
+    3: Role(f"{METASTASIS}, died of the cancer", "N", visits=(3, 6)),
     4: Role(f"{METASTASIS}, of which only the month is known", "N"),
     5: Role(f"{METASTASIS}, on the last day of them", "N", fails_at=9),
     6: Role(f"{METASTASIS}, dated by its recording alone", "N"),
     7: Role("failure, then metastasis at ten months", "N", fails_at=6, nadir_at=3),
-    8: Role("failure", "N", fails_at=6, nadir_at=3),
-    9: Role("failure", "N", fails_at=9),
+    8: Role("failure, a metastasis that may be of another cancer", "N", fails_at=6, nadir_at=3),
+    9: Role("a second ablation after eleven months", "N"),
     10: Role("failure by exactly 2.0 ng/mL", "N", fails_at=9, nadir=14, nadir_at=3, rise=200),
     11: Role("failure on the landmark itself", "N", fails_at=12, nadir_at=6),
-    12: Role("failure, nadir in another unit", "N", fails_at=9, nadir=40, nadir_at=3),
+    12: Role(
+        "failure, nadir in another unit; a grade of the session",
+        "N",
+        fails_at=9,
+        nadir=40,
+        nadir_at=3,
+    ),
     13: Role("failure that was first reported as low", "N", fails_at=12, nadir_at=6),
-    14: Role("failure above the assay's range", "N", fails_at=9, nadir_at=3, rise=4800),
+    14: Role(
+        "failure above the assay's range, perhaps earlier",
+        "N",
+        fails_at=9,
+        nadir=60,
+        nadir_sign="<",
+        nadir_at=3,
+        rise=4800,
+    ),
     15: Role("failure sent as text", "N", fails_at=12, nadir_at=6),
     16: Role("failure, low again under hormones", "N", fails_at=6, nadir_at=3),
     17: Role("local recurrence", "N"),
     18: Role("local recurrence, of which only the month is known", "N"),
-    19: Role("local recurrence, dated by its recording alone", "N"),
-    20: Role("progression on imaging", "N"),
-    21: Role("progression on imaging, an amended statement", "N"),
+    19: Role("hormone therapy before PSA failed", "N"),
+    20: Role("progression on imaging, an amended statement", "N"),
+    21: Role("recurrence in the pelvic lymph nodes", "N"),
     22: Role("failure after the landmark", fails_at=18),
-    23: Role("failure after the landmark", fails_at=24),
+    23: Role("failure after the landmark, a second ablation", fails_at=24),
     24: Role("failure after the landmark", fails_at=18),
     25: Role("failure after the landmark, record transferred as a Bundle", fails_at=18),
-    26: Role("failure after the landmark", fails_at=30),
+    26: Role("failure after the landmark, died, only the month is known", fails_at=30),
     27: Role("failure a month after the landmark", fails_at=13, visits=(3, 6, 9, 11, 13, 19)),
-    28: Role("metastasis after the landmark"),
+    28: Role("metastasis after the landmark, chemotherapy"),
     29: Role("metastasis after the landmark, of which only the month is known"),
     30: Role("local recurrence after the landmark"),
-    31: Role("died after the landmark, a result came later"),
+    31: Role("died of another cause after the landmark, a result came later"),
     32: Role("recurrence coded at discharge: the indication"),
     33: Role("recurrence with an onset of which only the year is known: the indication"),
     34: Role("suspected metastasis, refuted", nadir=50),
     35: Role("suspected metastasis, provisional"),
     36: Role("a bounce just below failure, a recurrence entered in error", nadir=30, nadir_at=3),
     37: Role("a high preliminary result"),
-    38: Role("a high result entered in error"),
+    38: Role("a high result entered in error; hormone therapy that went on from before treatment"),
     39: Role("a high result of a cancelled order"),
-    40: Role("a result in pg/mL"),
+    40: Role("a result in pg/mL; a metastasis of lymph nodes that are not named"),
     41: Role("a result in ng/dL", nadir=45),
-    42: Role("a result in ng/L"),
-    43: Role("a coarse assay: below 4", nadir=30),
-    44: Role("a coarse assay, as text: below 5", nadir=30),
-    45: Role("a coarse assay: below 3", nadir=20),
-    46: Role("a decimal point corrected at the same moment"),
+    42: Role("a result in ng/L; high and rising in the first days"),
+    43: Role("a coarse assay: below 2.3, exactly the nadir and 2.0", nadir=30, nadir_at=3),
+    44: Role("a coarse assay, as text: below 2.3", nadir=30, nadir_at=3),
+    45: Role(
+        "an uncertain result after the landmark: below 3", nadir=20, failure="inconclusive-psa"
+    ),
+    46: Role("a decimal point corrected at the same moment; hormone therapy again after years"),
     47: Role("a decimal point corrected at the same moment"),
     48: Role("a decimal point corrected in a later version"),
     49: Role("two records merged into one"),
     50: Role("no Patient resource"),
     51: Role("died, nobody knows when"),
     55: Role("record transferred as a Bundle"),
-    58: Role("died seven months after treatment", "died-before-landmark", visits=(3, 6)),
+    58: Role("PSA never fell", "no-psa-response", visits=(3, 6, 9, 12, 18), nadir=900),
     59: Role(
         "nobody looked around the landmark", "insufficient-psa", 16, (3, 6, 8, 16, 19), nadir_at=3
     ),
@@ -140,7 +169,13 @@ LATE = range(22, 32)
 BUNDLED = (25, 55)
 MERGED, NO_PATIENT, UNDATED_DEATH = 49, 50, 51
 #: Days after treatment on which men died.
-DEATHS = {31: 905, 58: 214}
+DEATHS = {3: 214, 31: 905}
+#: Months after treatment in which a man died: the day is not known.
+VAGUE_DEATHS = {26: 46}
+#: The recorded cause of death (ICD-10).
+CAUSES = {3: "C61", 31: "I21.9"}
+#: Months after treatment of a second ablation.
+REPEATS = {9: 11, 23: 28}
 
 #: (man, months of the visit): how the result was sent where not as his laboratory does.
 FORMS = {
@@ -170,15 +205,20 @@ STRAYS = (
     (44, 2, 5, "registered", None),
     (17, 13, 20, "unknown", 333),
 )
-#: (man, months, days, form, limit in hundredths): too coarse an assay to show anything.
+#: (man, months, days, form, limit in hundredths): a coarse assay. Below 2.3 is no failure after a
+#: nadir of 0.3; below 3 after 0.2 may be one.
 COARSE = (
-    (43, 8, 0, "quantity", 400),
-    (44, 10, 15, "text", 500),
-    (45, 7, 6, "quantity", 300),
+    (43, 11, 0, "quantity", 230),
+    (44, 10, 15, "text", 230),
+    (45, 14, 6, "quantity", 300),
 )
+#: (man, months of the visit): hundredths that are neither a failure nor none.
+UNCERTAIN = {(14, 6): 230}
+#: (man, days, hundredths): freezing releases PSA; what is measured in the first weeks is not used.
+EARLY = ((42, 3, 1180), (42, 12, 15500), (12, 9, 3110), (57, 20, 640))
 #: (man, months, what is odd): results that cannot be used, whatever their value.
 ODD = (
-    (3, 8, "no-unit"),
+    (4, 8, "no-unit"),
     (10, 2, "unknown-unit"),
     (22, 10, "no-unit"),
     (24, 10, "absent"),
@@ -198,8 +238,7 @@ ODD = (
 
 #: (man, months, days, value, status): statements of the disease's course; worsened is progression.
 DISEASE_STATUS = (
-    (20, 9, 12, "271299001", "final"),
-    (21, 7, 3, "271299001", "amended"),
+    (20, 9, 12, "271299001", "amended"),
     (37, 12, 9, "359746009", "final"),
     (39, 6, 4, "268910001", "final"),
     (40, 8, 2, "271299001", "entered-in-error"),
@@ -212,7 +251,7 @@ DISEASE_STATUS = (
 
 @dataclass(frozen=True)
 class Disease:
-    """A metastasis or local recurrence, so many months and days after treatment.
+    """A metastasis or recurrence, so many months and days after treatment.
 
     ``dated``: how its date is written, or why it is none of the confirmed.
     """
@@ -225,10 +264,12 @@ class Disease:
     dated: str = "day"
 
 
+#: Metastases of which it cannot be said whether they count, and why.
+UNKNOWN = {(8, "metastasis"): "other-primary", (40, "metastasis"): "unclear-site"}
 VERIFICATIONS = ("refuted", "provisional", "entered-in-error")
 DISEASES = (
     Disease(1, "metastasis", "spread", 4, 5),
-    Disease(2, "metastasis", "bone", 5, 3, "zoned"),
+    Disease(2, "metastasis", "bone-snomed", 5, 3, "zoned"),
     Disease(3, "metastasis", "bone-cm", 2, 8, "period"),
     Disease(4, "metastasis", "nodes", 4, 0, "month"),
     Disease(5, "metastasis", "spread", 6, 0),
@@ -236,15 +277,57 @@ DISEASES = (
     Disease(7, "metastasis", "spread", 10, 2),
     Disease(17, "local_recurrence", "local", 8, 6),
     Disease(18, "local_recurrence", "local", 7, 0, "month"),
-    Disease(19, "local_recurrence", "local", 8, -4, "recorded"),
+    Disease(8, "metastasis", "liver", 5, 6),
+    Disease(21, "nodal_recurrence", "pelvic", 5, 4),
     Disease(28, "metastasis", "spread", 20, 0, "zoned"),
     Disease(29, "metastasis", "bone", 26, 0, "month"),
     Disease(30, "local_recurrence", "local", 30, -9),
     Disease(34, "metastasis", "spread", 5, 0, "refuted"),
     Disease(35, "metastasis", "bone", 4, 0, "provisional"),
     Disease(36, "local_recurrence", "local", 8, 0, "entered-in-error"),
+    Disease(40, "metastasis", "unnamed-nodes", 20, 3),
     Disease(61, "metastasis", "nodes", 0, -25),
     Disease(62, "metastasis", "bone", 12, 0, "year"),
+)
+
+
+@dataclass(frozen=True)
+class Therapy:
+    """A drug against the cancer, so many days after treatment (negative: before).
+
+    ``kind``: the type of resource; ``code``: the drug (ATC); ``salvage``: it is salvage therapy,
+    and not the continuation of what was given before treatment; ``status``: of the resource.
+    """
+
+    man: int
+    kind: str
+    code: str
+    months: int
+    days: int = 0
+    salvage: bool = True
+    status: str = "completed"
+
+    def day(self, d0: date) -> date:
+        """The day on which it was given or ordered."""
+        return after(add_months(d0, self.months), self.days)
+
+
+#: Months after treatment at which a man had hormones before his PSA failed.
+HORMONES_AT = 10
+GOSERELIN, LEUPRORELIN, DOCETAXEL = "L02AE03", "L02AE02", "L01CD02"
+THERAPIES = (
+    Therapy(16, "MedicationRequest", LEUPRORELIN, 7, 2, status="active"),
+    Therapy(19, "MedicationRequest", GOSERELIN, HORMONES_AT, status="active"),
+    Therapy(28, "MedicationAdministration", DOCETAXEL, 22),
+    # A depot of six months before treatment, and the next ones: one course.
+    Therapy(38, "MedicationRequest", LEUPRORELIN, -3, salvage=False),
+    Therapy(38, "MedicationRequest", LEUPRORELIN, 3, salvage=False),
+    Therapy(38, "MedicationRequest", LEUPRORELIN, 9, 5, salvage=False),
+    # Before treatment, and again long after it had ended.
+    Therapy(46, "MedicationStatement", GOSERELIN, -4, salvage=False),
+    Therapy(46, "MedicationStatement", GOSERELIN, 29, status="active"),
+    # Ordered in error.
+    Therapy(33, "MedicationRequest", GOSERELIN, 8, salvage=False, status="entered-in-error"),
 )
 
 
@@ -253,7 +336,8 @@ class Complication:
     """An adverse event, or with no ``what`` a grading that stands by itself.
 
     ``clavien``, ``sir``, ``ctcae``: the grades, each with where it stands; ``due_to``: what the
-    record holds to be the cause; ``counts``: it is a complication of the treatment.
+    record holds to be the cause, and whether that is unlikely; ``counts``: it is a complication of
+    the treatment.
     """
 
     man: int
@@ -268,14 +352,16 @@ class Complication:
     dated: str = "date"
 
 
+#: What happened, in SNOMED CT or in words.
 RETENTION, INFECTION, HAEMATURIA = "267064002", "68566005", "34436003"
-FISTULA, STRICTURE, PAIN = "Rectourethral fistula", "Urethral stricture", "Perineal pain"
-# Two men have a major complication by Clavien-Dindo (30, 12), one of them by SIR (30). All that
-# count carry both scales: a complication without a grade would leave "major" unknown.
+FISTULA, STRICTURE, PAIN = "14981000", "76618002", "Perineal pain"
+# Two men have a major complication by Clavien-Dindo (30, 12), one of them by SIR (30). The grade
+# that makes it major in 12 refers to the session of which the ablation is part. All that count
+# carry both scales: a complication without a grade would leave "major" unknown.
 COMPLICATIONS = (
     Complication(30, 41, FISTULA, ("IIIb", "event"), ("D", "severity"), ctcae=("3", "extension")),
     Complication(12, 9, "Bladder clot", ("III", "severity"), ("C", "extension")),
-    Complication(12, 9, "", ("IIIb", "focus"), ("", ""), due_to="event before"),
+    Complication(12, 9, "", ("IIIb", "session"), ("C", "session"), due_to="none"),
     Complication(2, 1, RETENTION, ("I", "extension"), ("A", "extension")),
     Complication(5, 2, RETENTION, ("II", "severity"), ("B", "severity"), due_to="none"),
     Complication(8, 6, INFECTION, ("II", "event"), ("B", "event")),
@@ -290,8 +376,9 @@ COMPLICATIONS = (
     Complication(36, 30, HAEMATURIA, ("I", "extension"), ("A", "event"), due_to="billing"),
     Complication(36, 75, PAIN, ("II", "extension"), ("B", "extension")),
     Complication(40, 2, RETENTION, ("II", "focus"), ("B", "category"), ctcae=("2", "severity")),
-    Complication(45, 363, STRICTURE, ("IIIa", "event"), ("C", "severity"), due_to="none"),
-    Complication(47, 1, PAIN, ("I", "severity"), ("A", "severity"), due_to="none"),
+    Complication(
+        47, 1, PAIN, ("I", "severity"), ("A", "severity"), due_to="none", dated="recorded"
+    ),
     Complication(50, 8, INFECTION, ("II", "extension"), ("B", "category"), dated="time"),
     Complication(54, 20, RETENTION, ("I", "observation"), ("A", "extension")),
     Complication(57, 3, HAEMATURIA, ("I", "category"), ("B", "extension")),
@@ -317,6 +404,13 @@ COMPLICATIONS = (
     ),
     Complication(
         43, -3, PAIN, ("IIIb", "severity"), ("D", "severity"), "index", counts=False
+    ),
+    Complication(
+        45, 363, STRICTURE, ("IIIb", "event"), ("D", "severity"), "none", counts=False
+    ),
+    Complication(
+        27, 30, "Hip fracture", ("IVa", "extension"), ("D", "severity"), "index, unlikely",
+        counts=False,
     ),
     Complication(
         48, 402, "Bowel obstruction", ("IIIb", "severity"), ("D", "category"), "none",
@@ -390,8 +484,8 @@ INSTRUMENTS = (
         (-2, 3),
     ),
 )
-#: Too early, too late or dead: no twelve-month questionnaire.
-NO_TWELVE_MONTHS = (58, 60)
+#: Too late or dead: no twelve-month questionnaire.
+NO_TWELVE_MONTHS = (3, 60)
 
 # --------------------------------------------------------------------------------------------
 # Chance, dates, JSON
@@ -489,6 +583,9 @@ _PREFIX = {
     "AdverseEvent": "cmp-",
     "Condition": "prb-",
     "QuestionnaireResponse": "prom-",
+    "MedicationRequest": "rx-",
+    "MedicationStatement": "med-",
+    "MedicationAdministration": "adm-",
 }
 
 
@@ -512,6 +609,7 @@ class Man:
     chance: Chance
     role: Role = PLAIN
     index: str = ""
+    session: str = ""
     billing: str = ""
     old_id: str = ""
     course: list[Result] = field(default_factory=list)
@@ -519,6 +617,7 @@ class Man:
     events: int = 0
     truth: dict[str, str] = field(default_factory=dict)
     named: int = 0
+    before: tuple[date, int] = (date.min, 0)
 
     @property
     def bundled(self) -> bool:
@@ -530,6 +629,13 @@ class Man:
         """The day of his death, if it is known."""
         days = DEATHS.get(self.number)
         return after(self.d0, days) if days else None
+
+    @property
+    def salvage(self) -> date | None:
+        """The day of the first salvage therapy, which ends the PSA series."""
+        days = [add_months(self.d0, REPEATS[self.number])] if self.number in REPEATS else []
+        days += [row.day(self.d0) for row in THERAPIES if row.man == self.number and row.salvage]
+        return min(days, default=None)
 
     def exists(self, day: date) -> bool:
         """Whether what is measured on a day counts: by the cut-off, and in his lifetime."""
@@ -710,6 +816,8 @@ def plan_course(man: Man) -> None:
     for months in visits:
         value = next_value(man, months, nadir, nadir_at, value)
         sign = "<" if undetectable and value <= 10 else ""
+        if months == nadir_at and role.nadir_sign:
+            sign = role.nadir_sign
         if FORMS.get((man.number, months)) == "greater":
             sign, value = ">", 5000
         man.course.append(Result(months, days[months], value, sign))
@@ -729,11 +837,15 @@ def visit_day(man: Man, months: int) -> date:
 def next_value(man: Man, months: int, nadir: int, nadir_at: int, before: int) -> int:
     """The value of a visit, given the one before it."""
     chance, fails_at = man.chance, man.role.fails_at
+    if (man.number, months) in UNCERTAIN:
+        return UNCERTAIN[man.number, months]
     if months < nadir_at:
         return nadir + chance.whole(5, 60)
     if months == nadir_at:
         return nadir
     if fails_at is None:
+        if man.number == 19 and months >= HORMONES_AT:
+            return 4
         if man.number == 36 and months == 9:
             return nadir + 199
         drift = nadir if before == nadir + 199 else before
@@ -751,12 +863,12 @@ def note_psa_truth(man: Man, nadir: int) -> None:
     """What is intended: the nadir, and whether and when the PSA fails."""
     failure = next((one for one in man.course if one.months == man.role.fails_at), None)
     counting = [one for one in man.course if man.exists(one.day)]
-    until = failure.day if failure else AS_OF
+    until = min(failure.day if failure else AS_OF, man.salvage or AS_OF)
     lowest = min(one.value for one in counting if one.day <= until)
     if lowest != nadir or (failure is not None and not man.exists(failure.day)):
         raise ValueError(f"man {man.number}: the course is not the one meant")
-    man.truth["psa_nadir"] = ng_per_ml(nadir, short=True)
-    man.truth["biochemical_failure"] = "Y" if failure else "N"
+    man.truth["psa_nadir"] = man.role.nadir_sign + ng_per_ml(nadir, short=True)
+    man.truth["biochemical_failure"] = man.role.failure or ("Y" if failure else "N")
     man.truth["biochemical_failure_date"] = str(failure.day) if failure else ""
 
 
@@ -764,7 +876,10 @@ def write_psa(cohort: Cohort, man: Man) -> None:
     """All his PSA: before treatment, after it, and what must not be used."""
     chance = man.chance
     before = chance.whole(22, 149) * 10
+    if man.number == 58:
+        before = 450
     day = man.d0 if man.number % 7 == 0 else after(man.d0, -chance.whole(5, 120))
+    man.before = (day, before)
     sent: Json = {"valueQuantity": quantity(before, _USUAL_UNITS[man.number % 6])}
     cohort.add(man, psa(man, day, sent))
     if chance.happens(50):
@@ -889,9 +1004,12 @@ def write_patient(cohort: Cohort, man: Man) -> None:
     resource["meta"] = meta(man, after(EXPORTED, -man.chance.whole(1, 90)))
     resource["identifier"] = [{"system": f"{HOSPITAL}/mrn", "value": man.id}]
     resource["gender"] = "male"
-    resource["birthDate"] = str(man.d0.year - man.chance.whole(58, 79))
-    if man.died:
-        precise = man.number == 58
+    resource["birthDate"] = birth_date(man, man.d0.year - man.chance.whole(58, 79))
+    if man.number in VAGUE_DEATHS:
+        died = add_months(man.d0, VAGUE_DEATHS[man.number])
+        resource["deceasedDateTime"] = f"{died:%Y-%m}"
+    elif man.died:
+        precise = man.number == 3
         resource["deceasedDateTime"] = local(man.died, "04:10:00") if precise else str(man.died)
     elif man.number == UNDATED_DEATH:
         resource["deceasedBoolean"] = True
@@ -903,6 +1021,14 @@ def write_patient(cohort: Cohort, man: Man) -> None:
         link = {"other": {"reference": f"Patient/{man.id}"}, "type": "replaced-by"}
         old = {"resourceType": "Patient", "id": man.old_id, "active": False, "link": [link]}
         cohort.add(man, old)
+
+
+def birth_date(man: Man, year: int) -> str:
+    """A birth date; of some men only the year is known."""
+    chance = Chance(f"born {man.id}")
+    if chance.happens(10):
+        return str(year)
+    return str(after(date(year, 1, 1), chance.whole(0, 364)))
 
 
 def procedure(man: Man, day: date, code: Json, status: str = "completed") -> Json:
@@ -939,14 +1065,17 @@ def write_procedures(cohort: Cohort, man: Man) -> None:
     if chance.happens(60) and not broken_off:
         made["outcome"] = concept(SNOMED, "385669000", "Successful")
     man.index = made["id"]
+    if man.number == 12:
+        man.session = f"ok-session-{man.id}"
+        made["partOf"] = [{"reference": f"Procedure/{man.session}"}]
     cohort.add(man, made)
     if man.number % 6 == 0 or broken_off:
         # Theatre and billing each keep their own; a treatment broken off was finished next day.
         second = cryoablation(man, after(man.d0, 1), billed=not broken_off)
         man.billing = second["id"]
         cohort.add(man, second)
-    if man.number in (9, 23):
-        cohort.add(man, cryoablation(man, add_months(man.d0, 28)))
+    if man.number in REPEATS:
+        cohort.add(man, cryoablation(man, add_months(man.d0, REPEATS[man.number])))
     if man.number in (15, 41, 52):
         cancelled = cryoablation(man, after(man.d0, -140), "not-done")
         cohort.add(man, cancelled)
@@ -987,7 +1116,11 @@ CODES = {
     },
     "bone": concept(ICD_10, "C79.5"),
     "bone-cm": concept(ICD_10_CM, "C79.51"),
+    "bone-snomed": concept(SNOMED, "94222008", "Secondary malignant neoplasm of bone"),
+    "liver": concept(ICD_10, "C78.7"),
     "nodes": concept(ICD_10_CM, "C77.2"),
+    "pelvic": concept(ICD_10, "C77.5"),
+    "unnamed-nodes": concept(ICD_10, "C77.9"),
     "spread": concept(SNOMED, "314994000"),
 }
 
@@ -1059,6 +1192,10 @@ def disease(man: Man, row: Disease) -> Json:
             made["onsetDateTime"] = str(day)
     if last <= man.d0:
         man.truth[row.kind] = "metastatic-at-baseline"
+    elif (man.number, row.kind) in UNKNOWN:
+        man.truth[row.kind] = UNKNOWN[man.number, row.kind]
+    elif row.kind == "nodal_recurrence":
+        pass
     elif verification == "confirmed":
         interval = str(first) if first == last else f"{first}/{last}"
         man.truth |= {row.kind: "Y", f"{row.kind}_date": interval}
@@ -1096,6 +1233,8 @@ _DISPLAY = {
     RETENTION: "Retention of urine",
     INFECTION: "Urinary tract infection",
     HAEMATURIA: "Blood in urine",
+    FISTULA: "Urethral fistula",
+    STRICTURE: "Urethral stricture",
 }
 
 
@@ -1114,12 +1253,11 @@ def placed(row: Complication) -> list[tuple[str, str, str]]:
 
 def write_complications(cohort: Cohort, man: Man) -> None:
     """Adverse events and gradings, and what they are meant to come to."""
-    event = ""
     for row in (row for row in COMPLICATIONS if row.man == man.number):
         if row.what:
-            event = write_event(cohort, man, row)
+            write_event(cohort, man, row)
         else:
-            write_grading(cohort, man, row, event if row.due_to == "event before" else "")
+            write_grading(cohort, man, row)
         if row.counts:
             for scale, grade, _ in placed(row):
                 man.grades.setdefault(scale, []).append(grade)
@@ -1127,8 +1265,8 @@ def write_complications(cohort: Cohort, man: Man) -> None:
     note_complication_truth(man)
 
 
-def write_event(cohort: Cohort, man: Man, row: Complication) -> str:
-    """An AdverseEvent with its grades; its id."""
+def write_event(cohort: Cohort, man: Man, row: Complication) -> None:
+    """An AdverseEvent with its grades."""
     day = after(man.d0, row.days)
     resource = start(man, "AdverseEvent", day)
     resource |= {"actuality": row.actuality, "subject": man.subject()}
@@ -1151,13 +1289,15 @@ def write_event(cohort: Cohort, man: Man, row: Complication) -> str:
         resource["category"] = [category]
     resource |= elements
     clock = local(day, "21:05:00")
-    dated = {"date": str(day), "detected": str(day), "time": clock}
-    resource["detected" if row.dated == "detected" else "date"] = dated[row.dated]
+    if row.dated == "recorded":
+        resource["recordedDate"] = str(after(day, 6))
+    else:
+        dated = {"date": str(day), "detected": str(day), "time": clock}
+        resource["detected" if row.dated == "detected" else "date"] = dated[row.dated]
     cause = suspect(man, row)
     if cause:
-        resource["suspectEntity"] = [{"instance": cause}]
+        resource["suspectEntity"] = [cause]
     cohort.add(man, resource)
-    return str(resource["id"])
 
 
 def first_coding(place: str, row: Complication) -> Json:
@@ -1173,22 +1313,28 @@ def first_coding(place: str, row: Complication) -> Json:
 
 
 def suspect(man: Man, row: Complication) -> Json | None:
-    """What the record holds to be the cause."""
-    match row.due_to:
+    """What the record holds to be the cause, as a suspect entity."""
+    cause, _, assessed = row.due_to.partition(", ")
+    match cause:
         case "index":
-            return man.refer("Procedure", man.index)
+            instance = man.refer("Procedure", man.index)
         case "billing":
-            return man.refer("Procedure", man.billing)
+            instance = man.refer("Procedure", man.billing)
         case "medication":
-            return {"reference": "Medication/med-000412"}
+            instance = {"reference": "Medication/med-000412"}
         case "biopsy":
-            return man.refer("Procedure", "ok-118000277")
+            instance = man.refer("Procedure", "ok-118000277")
         case _:
             return None
+    entity: Json = {"instance": instance}
+    if assessed:
+        assessment = concept(f"{TERMS}/adverse-event-causality-assess", assessed)
+        entity["causality"] = [{"assessment": assessment}]
+    return entity
 
 
-def write_grading(cohort: Cohort, man: Man, row: Complication, event: str) -> None:
-    """An Observation that grades: an adverse event, the treatment, or neither."""
+def write_grading(cohort: Cohort, man: Man, row: Complication, event: str = "") -> None:
+    """An Observation that grades: an adverse event, the treatment, its session, or none."""
     day = after(man.d0, max(row.days, 1))
     place = row.clavien[1]
     status = "entered-in-error" if place.endswith("in error") else "final"
@@ -1204,6 +1350,8 @@ def write_grading(cohort: Cohort, man: Man, row: Complication, event: str) -> No
         resource["focus"] = [man.refer("AdverseEvent", event)]
     if place == "observation" or place.startswith("part"):
         resource["partOf"] = [man.refer("Procedure", man.index)]
+    if place == "session":
+        resource["partOf"] = [man.refer("Procedure", man.session)]
     cohort.add(man, resource)
 
 
@@ -1220,6 +1368,123 @@ def note_complication_truth(man: Man) -> None:
         major = any(order.index(grade) >= order.index(limit) for grade in grades)
         man.truth[f"major_{key}"] = "Y" if major else "N"
     man.truth["adverse_events"] = str(man.events)
+
+
+# --------------------------------------------------------------------------------------------
+# Before treatment and beside it: history, drugs, early PSA, causes of death
+# --------------------------------------------------------------------------------------------
+
+
+def write_more(cohort: Cohort, man: Man) -> None:
+    """History, drugs, PSA of the first weeks, the session of the treatment, the cause of death."""
+    man.chance = Chance(f"more {man.number}")
+    write_history(cohort, man)
+    write_therapies(cohort, man)
+    for number_, days, value in EARLY:
+        if number_ == man.number:
+            sent = {"valueQuantity": quantity(value, "ug/L")}
+            cohort.add(man, psa(man, after(man.d0, days), sent))
+    if man.session:
+        done = procedure(man, man.d0, concept(SNOMED, "387713003", "Surgical procedure"))
+        cohort.add(man, done | {"id": man.session})
+    if man.number == 8:
+        colon = condition(man, add_months(man.d0, -50), concept(ICD_10, "C18.7"), "confirmed")
+        cohort.add(man, colon | {"onsetDateTime": str(man.d0.year - 5)})
+    if man.number in CAUSES and man.died:
+        code = concept(LOINC, "69453-9", "Cause of death")
+        value = {"valueCodeableConcept": concept(ICD_10, CAUSES[man.number])}
+        cohort.add(man, finding(man, after(man.died, 1), code, value))
+
+
+def write_therapies(cohort: Cohort, man: Man) -> None:
+    """Drugs against the cancer, as they are ordered, stated and given."""
+    for row in THERAPIES:
+        if row.man != man.number:
+            continue
+        day = str(row.day(man.d0))
+        made = start(man, row.kind, row.day(man.d0)) | {
+            "status": row.status,
+            "medicationCodeableConcept": concept(ATC, row.code),
+            "subject": man.subject(),
+        }
+        match row.kind:
+            case "MedicationRequest":
+                made |= {"intent": "order", "authoredOn": day}
+            case "MedicationStatement":
+                made["effectivePeriod"] = {"start": day}
+                if row.status == "completed":
+                    made["effectivePeriod"]["end"] = str(after(row.day(man.d0), 90))
+            case _:
+                made["effectiveDateTime"] = day
+        cohort.add(man, made)
+
+
+#: By ISUP grade group: its SNOMED CT code and the Gleason score.
+_GRADE_GROUPS = {
+    1: ("1279715000", 6),
+    2: ("1279714001", 7),
+    3: ("1279716004", 7),
+    4: ("1279717008", 8),
+    5: ("1279720000", 9),
+}
+_EXTERNAL_BEAM = concept(SNOMED, "1156506007", "External beam radiation therapy using photons")
+_SEEDS = concept(SNOMED, "425767004", "Implantation of radioactive seed into prostate")
+
+
+def write_history(cohort: Cohort, man: Man) -> None:
+    """Radiotherapy, PSA of the year before, grade, stage and volume; not of every man."""
+    chance = man.chance
+    if chance.happens(85):
+        write_radiotherapy(cohort, man)
+    if chance.happens(60):
+        write_rise(cohort, man)
+    day = after(man.d0, -chance.whole(20, 100))
+    group, score = _GRADE_GROUPS[chance.one_of((1, 2, 2, 3, 3, 4, 5))]
+    if chance.happens(80):
+        code = chance.one_of((concept(LOINC, "94734-1"), concept(SNOMED, "385377005")))
+        value = {"valueCodeableConcept": concept(SNOMED, group)}
+        cohort.add(man, finding(man, day, code, value))
+    if chance.happens(75):
+        code = concept(LOINC, "35266-6", "Gleason score in Specimen Qualitative")
+        cohort.add(man, finding(man, day, code, {"valueInteger": score}))
+    if chance.happens(80):
+        code = concept(LOINC, "21905-5", "Primary tumor.clinical [Class] Cancer")
+        category = chance.one_of(("cT1c", "cT2a", "cT2b", "cT2c", "cT3a", "cT3b"))
+        value = {"valueCodeableConcept": concept("http://cancerstaging.org", category)}
+        cohort.add(man, finding(man, day, code, value))
+    if chance.happens(80):
+        volume = {"value": chance.whole(14, 52), "unit": "mL", "system": UCUM, "code": "mL"}
+        code = concept(SNOMED, "1297142007", "Volume of prostate")
+        cohort.add(man, finding(man, day, code, {"valueQuantity": volume}))
+
+
+def write_radiotherapy(cohort: Cohort, man: Man) -> None:
+    """The radiotherapy after which the cancer recurred: external beam, or seeds."""
+    chance = man.chance
+    begun = after(add_months(man.d0, -12 * chance.whole(2, 10)), chance.whole(-200, 60))
+    if chance.happens(30):
+        seeds = procedure(man, begun, _SEEDS)
+        cohort.add(man, seeds)
+        return
+    made = procedure(man, begun, _EXTERNAL_BEAM)
+    made.pop("performedDateTime", None)
+    made["performedPeriod"] = {"start": str(begun), "end": str(after(begun, 49))}
+    cohort.add(man, made | {"bodySite": [concept(SNOMED, "41216001", "Prostatic structure")]})
+
+
+def write_rise(cohort: Cohort, man: Man) -> None:
+    """Two results before the last one before treatment, both lower: PSA was rising."""
+    day, value = man.before
+    for days, percent in ((-190, 48), (-95, 70)):
+        sent = {"valueQuantity": quantity(value * percent // 100, "ng/mL")}
+        cohort.add(man, psa(man, after(day, days), sent))
+
+
+def finding(man: Man, day: date, code: Json, value: Json) -> Json:
+    """An Observation that is no laboratory result."""
+    made = start(man, "Observation", day)
+    made |= {"status": "final", "code": code, "subject": man.subject()}
+    return made | {"effectiveDateTime": str(day)} | value
 
 
 # --------------------------------------------------------------------------------------------
@@ -1465,6 +1730,7 @@ def write_man(cohort: Cohort, man: Man, plans: dict[str, dict[int, Answers]]) ->
         plan = plans[instrument.key].get(man.number, Answers(None, None, None))
         write_answers(cohort, man, instrument, plan)
     write_other_forms(cohort, man)
+    write_more(cohort, man)
     man.truth |= {"patient": man.id, "index_date": str(man.d0), "story": man.role.story}
     man.truth["disease_free_12_months"] = man.role.disease_free
 

@@ -63,8 +63,9 @@ def recorded_words(result: PsaResult) -> str:
     if result.value is None or result.problem is not None:
         # A text that is not a result may contain anything, so it is not quoted.
         return result.recorded if result.problem is Reason.UNIT else "without a usable value"
-    shown = f"{result.comparator}{_number(result.value)} ng/mL"
-    return result.recorded if result.recorded == shown else f"{result.recorded} (= {shown})"
+    if result.measured == result.value and result.unit == "ng/mL":
+        return result.recorded
+    return f"{result.recorded} (= {result.comparator}{_number(result.value)} ng/mL)"
 
 
 def _point_words(point: SeriesPoint, course: PsaCourse) -> str:

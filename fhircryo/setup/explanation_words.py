@@ -136,7 +136,9 @@ def _because(result: Result, computed: PatientEndpoints) -> list[str]:
         if part not in (ComponentKey.EVENT, ComponentKey.TIME_POINT) and str(part) not in roles:
             lines.append(_component_words(component))
     possible = {event.ref: event for event in _possible_events(course)}
-    lines += (_evidence_words(evidence, possible) for evidence in result.evidence)
+    limits = {str(part.part): part.comparator for part in result.components}
+    limits[Role.NADIR] = limits.get(Role.NADIR) or result.comparator
+    lines += (_evidence_words(evidence, possible, limits) for evidence in result.evidence)
     if not lines and result.endpoint is TECHNICAL_SUCCESS:
         lines.append(f"index procedure {computed.line.index.ref}")
     return lines or ["nothing recorded that would say otherwise"]
@@ -172,8 +174,14 @@ def _component_words(component: ResultComponent) -> str:
     return f"{part} {number_words} {'' if unit.startswith('{') else unit}".rstrip()
 
 
-def _evidence_words(evidence: Evidence, possible: dict[str, Event]) -> str:
-    value = "" if evidence.value in ("", evidence.role) else f" {plain(evidence.value)}"
+def _evidence_words(evidence: Evidence, possible: dict[str, Event], limits: dict[str, str]) -> str:
+    """A resource that a result rests on.
+
+    ``possible``: the possible events, by resource. ``limits``: the comparator of a value that is
+    only a limit, by the role of the evidence.
+    """
+    value = "" if evidence.value in ("", evidence.role) else plain(evidence.value)
+    value = f" {limits.get(evidence.role, '')}{value}" if value else ""
     if isinstance(evidence.value, Decimal):
         value += " ng/mL"
     event = possible.get(evidence.ref) if evidence.role is Role.VAGUE_EVENT else None

@@ -119,7 +119,8 @@ def value_of(observation: Json | None) -> str:
     if "valueCodeableConcept" in observation:
         return str(observation["valueCodeableConcept"]["coding"][0]["code"])
     if "valueQuantity" in observation:
-        return str(observation["valueQuantity"]["value"])
+        quantity = observation["valueQuantity"]
+        return f"{quantity.get('comparator', '')}{quantity['value']}"
     if "valueInteger" in observation:
         return str(observation["valueInteger"])
     codings = observation["dataAbsentReason"]["coding"]
@@ -135,12 +136,12 @@ def date_of(observation: Json) -> str:
 
 
 def compute(resources: Iterable[Json], changed: Json | None = None) -> Endpoints:
-    """The endpoints of resources; ``changed``: fields of the protocol, by section."""
+    """The endpoints of resources; ``changed``: fields of the protocol, or of its sections."""
     protocol = load_protocol("bomers-2020")
     if changed:
         content = protocol.model_dump(by_alias=True, exclude_none=True)
         for section, fields in changed.items():
-            content[section] |= fields
+            content[section] = content[section] | fields if isinstance(fields, dict) else fields
         protocol = load_protocol(content)
     return Endpoints(compute_resources(resources, AS_OF, protocol).observations)
 

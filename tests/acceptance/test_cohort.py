@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from decimal import Decimal
@@ -26,6 +27,9 @@ from tests.acceptance.paper_table import (
 
 SCRIPT = FOLDER / "make_cohort.py"
 TRUTH = Path(__file__).with_name("cohort_truth.csv")
+#: Days to event by an implementation of the definitions that shares no code with this one: ``+`` is
+#: censored, ``a..b`` an interval.
+TIMES = Path(__file__).with_name("cohort_times.csv")
 NOT_DATA = {"make_cohort.py", "README.md"}
 INSTRUMENTS = ("iciq-ui-sf", "iief-5", "qlq-c30-ql2", "ipss", "ipss-qol")
 TIME_POINTS = ("baseline", "6-months", "12-months")
@@ -123,11 +127,11 @@ def test_five_men_cannot_be_evaluated_each_for_a_reason_of_his_own(computed):
     found = map(value_of, computed.of("disease-free-12-months").values())
     reasons = sorted(value for value in found if value not in ("Y", "N"))
     assert reasons == [
-        "died-before-landmark",
         "imprecise-date",
         "insufficient-psa",
         "landmark-not-reached",
         "metastatic-at-baseline",
+        "no-psa-response",
     ]
 
 
@@ -155,6 +159,33 @@ def test_each_event_has_the_date_that_was_meant(column, computed, truth):
     assert dates == {patient: truth[patient][f"{column}_date"] for patient in dates}
 
 
+def days_to_event(observation):
+    """A time as ``cohort_times.csv`` writes it."""
+    if "dataAbsentReason" in observation:
+        return value_of(observation)
+    (event,) = (
+        component["valueCodeableConcept"]["coding"][0]["code"]
+        for component in observation["component"]
+        if component["code"]["coding"][0]["code"] == "event"
+    )
+    if "valueRange" in observation:
+        limits = observation["valueRange"]
+        days = f"{limits['low']['value']}..{limits['high']['value']}"
+    else:
+        days = str(observation["valueQuantity"]["value"])
+    return days + ("" if event == "Y" else "+")
+
+
+def test_each_man_has_the_times_of_an_independent_implementation(computed):
+    with TIMES.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == PAPER.patients
+    for row in rows:
+        patient = row.pop("patient")
+        found = {code: days_to_event(computed.of(code)[patient]) for code in row}
+        assert found == row, patient
+
+
 @pytest.mark.parametrize("time_point", TIME_POINTS)
 @pytest.mark.parametrize("instrument", INSTRUMENTS)
 def test_each_man_has_the_score_that_was_meant(instrument, time_point, computed, truth):
@@ -168,6 +199,13 @@ def test_each_man_has_the_score_that_was_meant(instrument, time_point, computed,
 def test_memory_and_command_line_agree(computed):
     in_memory = compute(read_cohort())
     assert table(in_memory) == table(computed)
+
+
+def test_the_readme_tells_of_men_of_the_cohort(truth):
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| (\d{7}) \|", text, re.MULTILINE)
+    assert len(told) > 20
+    assert set(told) <= truth.keys()
 
 
 def test_every_resource_is_fhir():

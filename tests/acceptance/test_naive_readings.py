@@ -178,9 +178,97 @@ def test_taking_any_psa_for_disease_free(cohort):
 
 
 def test_taking_any_complication(cohort):
-    naive = table(compute(cohort, {"complications": {"window_months": 1200}}))
+    naive = table(compute(cohort, {"complications": {"window_days": 36500}}))
     assert naive.major_clavien > PAPER.major_clavien
     assert naive.major_sir > PAPER.major_sir
+
+
+#: The rules of version 1 that are fields of the protocol, each with what it does to the table.
+VERSION_1 = [
+    ({"psa": {"first_days": 1}}, {"disease_free": 35}),
+    ({"salvage_therapy": "report"}, {"disease_free": 38}),
+    ({"disease_free": {"no_response": "ignore"}}, {"disease_free": 37, "not_evaluable": 4}),
+    ({"complications": {"window_days": 365}}, {"major_clavien": 3, "major_sir": 2}),
+]
+
+
+@pytest.mark.parametrize(("changed", "figures"), VERSION_1)
+def test_the_rules_of_version_1(cohort, changed, figures):
+    naive = table(compute(cohort, changed))
+    assert {figure: getattr(naive, figure) for figure in figures} == figures
+
+
+def first_code(resource):
+    return resource.get("code", {}).get("coding", [{}])[0].get("code", "")
+
+
+def ignore_other_cancers(cohort):
+    return without(cohort, lambda one: first_code(one).startswith("C18"))
+
+
+def ignore_therapy_before_treatment(cohort):
+    """The cohort without the drugs that were given or ordered before the index procedure."""
+    begun = day_zero(compute(cohort))
+
+    def before(resource):
+        when = resource.get("authoredOn") or resource.get("effectivePeriod", {}).get("start")
+        return resource["resourceType"].startswith("Medication") and (
+            date.fromisoformat(when[:10]) < begun[subject(resource)] if when else False
+        )
+
+    return without(cohort, before)
+
+
+def ignore_that_pelvic_nodes_are_regional(resource):
+    if first_code(resource) == "C77.5":
+        resource["code"]["coding"][0]["code"] = "C77.2"
+
+
+def ignore_causality(resource):
+    for entity in resource.get("suspectEntity", ()):
+        entity.pop("causality", None)
+
+
+def ignore_session(resource):
+    if resource["resourceType"] == "Procedure":
+        resource.pop("partOf", None)
+
+
+@pytest.mark.parametrize(
+    ("change", "figures"),
+    [
+        (ignore_that_pelvic_nodes_are_regional, {"metastases": 7}),
+        (ignore_causality, {"major_clavien": 3, "major_sir": 2}),
+        (ignore_session, {"major_clavien": 1}),
+    ],
+)
+def test_ignoring_what_version_2_looks_at(cohort, change, figures):
+    naive = table(compute(changed(cohort, change)))
+    assert {figure: getattr(naive, figure) for figure in figures} == figures
+
+
+@pytest.mark.parametrize(
+    ("ignore", "figures"),
+    [
+        (ignore_other_cancers, {"metastases": 7}),
+        (ignore_therapy_before_treatment, {"disease_free": 35}),
+    ],
+)
+def test_ignoring_resources_that_version_2_looks_at(cohort, ignore, figures):
+    naive = table(compute(ignore(cohort)))
+    assert {figure: getattr(naive, figure) for figure in figures} == figures
+
+
+def test_reading_it_by_version_1(cohort):
+    fields = {key: value for rule, _ in VERSION_1 for key, value in rule.items()}
+    naive = table(
+        compute(
+            changed(ignore_other_cancers(cohort), ignore_that_pelvic_nodes_are_regional), fields
+        )
+    )
+    assert naive.metastases == 8
+    assert (naive.disease_free, naive.evaluable) == (38, 58)
+    assert (naive.major_clavien, naive.major_sir) == (3, 2)
 
 
 def test_taking_any_metastasis(cohort):

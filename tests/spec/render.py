@@ -161,6 +161,9 @@ def _source(row: Row) -> Iterator[str]:
     """The ways in which the source of a row differs from the usual one."""
     if row.patient is False:
         yield "no Patient resource"
+    elif isinstance(row.patient, dict):
+        for words in _nested(row.patient):
+            yield f"patient {words}"
     if row.resources:
         names = (
             f"{resource['resourceType']}/{resource.get('id', '')}".rstrip("/")

@@ -75,7 +75,7 @@ def test_every_observation_has_what_the_design_says(cohort):
         assert observation["subject"]["reference"].startswith("Patient/")
         assert [ref["reference"].split("/")[0] for ref in observation["partOf"]] == ["Procedure"]
         assert observation["device"] == {"reference": "Device/fhircryo"}
-        assert observation["method"] == {"text": "bomers-2020 1.0"}
+        assert observation["method"] == {"text": "bomers-2020 2.0"}
         assert ("effectiveDateTime" in observation) != ("effectivePeriod" in observation)
         assert "issued" not in observation
         values = [

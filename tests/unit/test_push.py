@@ -34,7 +34,7 @@ def computed(tmp_path: Path) -> Path:
 def test_a_computed_folder_is_read(computed):
     found = read_computed(computed)
     assert (found.origin.source_name, found.origin.as_of) == ("here", AS_OF)
-    assert found.origin.protocol_name == "bomers-2020 1.0"
+    assert found.origin.protocol_name == "bomers-2020 2.0"
     assert found.server is None
     (patient,) = found.patients
     assert patient.patient == "p1"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def test_every_published_code_of_fhircryo_is_in_a_code_system():
 
 def test_the_code_systems_hold_every_code_that_the_program_knows():
     assert codes_of("reason") == set(Reason)
-    assert codes_of("component") == set(ComponentKey)
+    assert codes_of("component") == {*ComponentKey, "no-intercourse"}
     shipped = map(load_protocol, protocol_files())
     assert codes_of("time-point") == {point for one in shipped for point in one.time_points}
     assert codes_of("clavien-dindo") == {
@@ -139,19 +140,38 @@ def test_a_concept_s_value_set_holds_its_codes_of_all_systems():
     assert "Only under conditions: PSA" in by_name(WITH_SITE)["ValueSet/concept-psa"]["description"]
     metastasis = by_name(SHIPPED)["ValueSet/concept-metastasis"]["compose"]["include"]
     filters = [one["filter"][0]["value"] for one in metastasis if "filter" in one]
-    assert filters == ["C77.*", "C78.*", "C79.*"] * 2
+    assert set(filters) == {"(C77|C78|C79).*"}
+
+
+def test_a_longer_code_of_another_concept_is_excluded():
+    """C77.5 is nodal, and C79.82 may be local: neither is a code of a distant metastasis."""
+    metastasis = by_name(SHIPPED)["ValueSet/concept-metastasis"]["compose"]
+    patterns = {one["system"]: one["filter"][0]["value"] for one in metastasis["exclude"]}
+    included = {one["system"] for one in metastasis["include"] if "filter" in one}
+    assert patterns.keys() == included
+    for pattern in patterns.values():
+        for code in ("C77.5", "C775", "C79.82", "C79.828", "C77.8", "C79.1"):
+            assert re.fullmatch(pattern, code), code
+        for code in ("C77.4", "C79.5", "C78.00", "C79.8"):
+            assert not re.fullmatch(pattern, code), code
+    psa = by_name(SHIPPED)["ValueSet/concept-psa"]["compose"]
+    assert "exclude" not in psa
 
 
 def test_what_is_withdrawn_is_excluded(tmp_path):
     overlay = tmp_path / "site.yaml"
     overlay.write_text(
         "concepts: {metastasis: {withdraw: ["
-        '{system: "http://hl7.org/fhir/sid/icd-10", code: C77.5, descendants: prefix}]}}',
+        '{system: "http://hl7.org/fhir/sid/icd-10", code: C77.4, descendants: prefix}]}}',
         "utf-8",
     )
     made = by_name(terminology(load_mappings([overlay])))["ValueSet/concept-metastasis"]
-    (excluded,) = made["compose"]["exclude"]
-    assert excluded["filter"][0]["value"] == r"C77\.5.*"
+    (excluded,) = (
+        one
+        for one in made["compose"]["exclude"]
+        if one["system"] == "http://hl7.org/fhir/sid/icd-10"
+    )
+    assert re.fullmatch(excluded["filter"][0]["value"], "C77.4")
 
 
 def elements(resource: dict[str, Any]) -> dict[tuple[str, str], list[dict[str, Any]]]:
@@ -169,10 +189,23 @@ def test_site_codes_map_to_concepts_under_their_conditions():
     assert psa["dependsOn"] == [
         {"property": "http://hl7.org/fhir/Observation#Observation.specimen", "value": "Serum"}
     ]
-    (cryo,) = found["http://snomed.info/sct", "26782000"]
-    assert cryo["dependsOn"][0]["value"] == "41216001"
-    assert cryo["dependsOn"][0]["property"].endswith("#Procedure.bodySite")
+    cryo = found["http://snomed.info/sct", "26782000"]
+    assert {one["dependsOn"][0]["value"] for one in cryo} == {"41216001", "181422007"}
+    assert cryo[0]["dependsOn"][0]["property"].endswith("#Procedure.bodySite")
     assert "begins with" in found["http://hl7.org/fhir/sid/icd-10", "C77"][0]["comment"]
+
+
+def test_a_finding_depends_on_its_value():
+    """An M category is a metastasis only where it is M1."""
+    found = elements(by_name(SHIPPED)["ConceptMap/concept"])
+    category = found["http://loinc.org", "21907-1"]
+    assert category
+    for target in category:
+        assert target["code"] == "metastasis-finding"
+        (condition,) = target["dependsOn"]
+        assert condition["property"].endswith("#Observation.value")
+    described = by_name(SHIPPED)["ValueSet/concept-metastasis-finding"]["description"]
+    assert "21907-1" in described.partition("Only under conditions")[2]
 
 
 def test_grades_of_snomed_ct_map_to_the_scale():

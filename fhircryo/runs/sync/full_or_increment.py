@@ -63,4 +63,4 @@ def _fingerprint(config: RunConfig) -> str:
 
 
 def _as_text(lacking: Lacking) -> str:
-    return str(msgspec.to_builtins(lacking))
+    return str(msgspec.to_builtins(lacking, order="deterministic"))

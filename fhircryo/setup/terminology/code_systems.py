@@ -21,7 +21,7 @@ def code_systems(
     """Return all code systems; the one of time points holds those of ``protocols``."""
     contents: dict[str, Mapping[str, str]] = {
         "endpoint": _endpoints(mappings),
-        "component": words.components,
+        "component": {**words.components, **_marks(mappings)},
         "time-point": _time_points(protocols),
         "category": words.categories,
         "tag": words.tags,
@@ -63,6 +63,13 @@ def _endpoints(mappings: Mappings) -> dict[str, str]:
         else:
             found[endpoint.key] = endpoint.words
     return found
+
+
+def _marks(mappings: Mappings) -> dict[str, str]:
+    """The marks of all instruments, which are components of the scores that carry them."""
+    return {
+        mark.key: mark.words for instrument in mappings.instruments for mark in instrument.marks
+    }
 
 
 def _time_points(protocols: Iterable[Protocol]) -> dict[str, str]:

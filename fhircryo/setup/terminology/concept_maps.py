@@ -7,13 +7,15 @@ from typing import NamedTuple
 from fhircryo.endpoints.catalogue import PROM_SCORE
 from fhircryo.mapping.concepts import CONCEPTS
 from fhircryo.mapping.load import Mappings
-from fhircryo.mapping.schema import CONDITION_FIELDS, CodeRef, ConceptCode, TextRef
+from fhircryo.mapping.schema import CodeRef, ConceptCode, TextRef
 from fhircryo.setup.terminology.canonical import Resource, canonical, url
 from fhircryo.setup.terminology.descriptions import TerminologyWords, with_notices
+from fhircryo.setup.terminology.nested_codes import CONDITIONS
 
 #: https://hl7.org/fhir/R4/valueset-concept-map-equivalence.html: the target says less.
 _WIDER = "wider"
 _EQUIVALENT = "equivalent"
+_BEGINS = "and every code that begins with this one, unless a longer one is listed"
 
 
 class _CodeMapping(NamedTuple):
@@ -74,8 +76,11 @@ def _concepts(mappings: Mappings) -> Iterator[_CodeMapping]:
         for code, _ in mappings.merged.concepts[key].codes:
             for depends in _depends(code, known.resource):
                 target: Resource = {"code": key, "equivalence": _WIDER}
+                comments = [code.kind] if code.kind else []
                 if code.descendants:
-                    target["comment"] = "and every code that begins with this one"
+                    comments.append(_BEGINS)
+                if comments:
+                    target["comment"] = "; ".join(comments)
                 if depends:
                     target["dependsOn"] = depends
                 yield _CodeMapping(code.system, code.code, target)
@@ -91,7 +96,7 @@ def _scores(mappings: Mappings) -> Iterator[_CodeMapping]:
 
 def _depends(code: ConceptCode, resource: str) -> Iterator[list[Resource]]:
     """The conditions of a code, as every combination of one value for each condition."""
-    conditions = [(name, getattr(code, name)) for name in CONDITION_FIELDS if getattr(code, name)]
+    conditions = [(name, getattr(code, name)) for name in CONDITIONS if getattr(code, name)]
     for chosen in product(*(values for _, values in conditions)):
         yield [
             _depend(f"{resource}.{_element(name)}", value)

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 
 from fhircryo.mapping.concepts import CONCEPTS, SCALES
 from fhircryo.mapping.load import Mappings
-from fhircryo.mapping.schema import CONDITION_FIELDS, ConceptCode
 from fhircryo.publish.observation_maker import YES_NO
 from fhircryo.setup.terminology.canonical import Resource, canonical, url
 from fhircryo.setup.terminology.descriptions import TerminologyWords, with_notices
+from fhircryo.setup.terminology.nested_codes import CONDITIONS, AnyCode, nested_codes
 
 
 def concept_key(concept: str) -> str:
@@ -48,19 +48,17 @@ def _concept(key: str, mappings: Mappings) -> Resource:
     layered = mappings.merged.concepts[key]
     codes = [code for code, _ in layered.codes]
     description = layered.words
-    limited = sorted({one.code for one in codes if any(getattr(one, c) for c in CONDITION_FIELDS)})
+    limited = sorted({one.code for one in codes if any(getattr(one, c) for c in CONDITIONS)})
     if limited:
         description += f". Only under conditions: {', '.join(limited)}"
     if layered.texts:
         description += f". In addition, {len(layered.texts)} texts, which a value set cannot hold"
     made = canonical("ValueSet", concept_key(key), mappings.base, layered.words, description)
-    compose = {"include": _includes(codes)}
-    excluded = [
-        _prefix(code.system, code.code) if code.descendants else _include(code.system, [code.code])
-        for code, _ in layered.withdrawn
-    ]
+    compose = {"include": _includes(codes, mappings)}
+    excluded: list[AnyCode] = [code for code, _ in layered.withdrawn]
+    excluded += nested_codes(key, mappings)
     if excluded:
-        compose["exclude"] = excluded
+        compose["exclude"] = _includes(excluded, mappings)
     return {**made, "compose": compose}
 
 
@@ -77,14 +75,19 @@ def _grades(key: str, mappings: Mappings) -> Resource:
     return {**made, "compose": {"include": include}}
 
 
-def _includes(codes: list[ConceptCode]) -> list[Resource]:
+def _includes(codes: Iterable[AnyCode], mappings: Mappings) -> list[Resource]:
+    """The codes by system: one list of whole codes, and one pattern of all prefixes."""
     found = []
-    for system in dict.fromkeys(code.system for code in codes):
-        of_system = [code for code in codes if code.system == system]
+    listed = list(codes)
+    for system in dict.fromkeys(code.system for code in listed):
+        of_system = [code for code in listed if code.system == system]
         exact = dict.fromkeys(code.code for code in of_system if not code.descendants)
         if exact:
             found.append(_include(system, exact))
-        found += [_prefix(system, code.code) for code in of_system if code.descendants]
+        prefixes = dict.fromkeys(code.code for code in of_system if code.descendants)
+        if prefixes:
+            undotted = system in mappings.merged.systems.undotted
+            found.append(_prefixes(system, prefixes, undotted=undotted))
     return found
 
 
@@ -92,7 +95,12 @@ def _include(system: str, codes: Iterable[str]) -> Resource:
     return {"system": system, "concept": [{"code": code} for code in codes]}
 
 
-def _prefix(system: str, code: str) -> Resource:
-    """Include every code that begins with this one."""
-    value = f"{re.escape(code)}.*"
+def _prefixes(system: str, codes: Iterable[str], *, undotted: bool) -> Resource:
+    """Include every code that begins with one of these.
+
+    ``undotted``: codes of the system are compared without their dots.
+    """
+    dot = r"\.?" if undotted else r"\."
+    patterns = [re.escape(code).replace(r"\.", dot) for code in codes]
+    value = f"({'|'.join(patterns)}).*" if len(patterns) > 1 else f"{patterns[0]}.*"
     return {"system": system, "filter": [{"property": "code", "op": "regex", "value": value}]}
