@@ -67,13 +67,16 @@ def under(rule: str, **changes: Any) -> Protocol:
     return load_protocol().model_copy(update={"salvage_therapy": rule, **changes})
 
 
-def mark_of(observations: list[Resource], key: str = "biochemical-failure") -> str | None:
-    """The date that an endpoint carries of salvage therapy."""
-    (one,) = (one for one in observations if one["code"]["coding"][0]["code"] == key)
-    for part in one.get("component", ()):
-        if part["code"]["coding"][0]["code"] == "salvage-therapy":
-            return str(part["valueDateTime"])
-    return None
+def mark_of(observations: list[Resource]) -> str | None:
+    """The day on which salvage therapy is an event; None where the man is disease-free, or unknown.
+
+    Of the PSA results of these tests none is a failure.
+    """
+    (one,) = (
+        one for one in observations if one["code"]["coding"][0]["code"] == "disease-free-12-months"
+    )
+    coded = one.get("valueCodeableConcept", {}).get("coding", [{}])
+    return str(one["effectiveDateTime"]) if coded[0].get("code") == "N" else None
 
 
 FILES = {
@@ -111,7 +114,7 @@ def test_a_medication_may_stand_in_any_file(name, workers, tmp_path, monkeypatch
     monkeypatch.setattr(folder_source, "PART_SIZE", 100)
     done = compute(folder(tmp_path / "in", FILES[name]), tmp_path / "out", workers=workers)
     assert mark_of(done.observations) == "2016-06-01"
-    assert done.summary.not_used == {}
+    assert done.summary.not_used == {"after-salvage-therapy": 1}
 
 
 def test_what_others_take_only_counts_wherever_it_stands(tmp_path):
