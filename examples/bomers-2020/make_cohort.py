@@ -1392,8 +1392,8 @@ def write_more(cohort: Cohort, man: Man) -> None:
         cohort.add(man, colon | {"onsetDateTime": str(man.d0.year - 5)})
     if man.number in CAUSES and man.died:
         code = concept(LOINC, "69453-9", "Cause of death")
-        value = {"valueCodeableConcept": concept(ICD_10, CAUSES[man.number])}
-        cohort.add(man, finding(man, after(man.died, 1), code, value))
+        cause = {"valueCodeableConcept": concept(ICD_10, CAUSES[man.number])}
+        cohort.add(man, finding(man, after(man.died, 1), code, cause))
 
 
 def write_therapies(cohort: Cohort, man: Man) -> None:
