@@ -105,6 +105,12 @@ CONDITION_EVENTS = frozenset(
     {"metastasis", "metastasis-unclear-site", "nodal-recurrence", "local-recurrence"}
 )
 
+#: The concepts that earlier versions had, with what takes their place.
+REPLACED = {
+    "disease-status": "progression-finding, whose codes list the values that state progression",
+    "disease-worsened": "progression-finding: list these codes as the value of its codes",
+}
+
 #: The kinds that each code of a concept must state one of.
 KINDS_OF = {
     "salvage-therapy": ("hormone", "local", "systemic"),
