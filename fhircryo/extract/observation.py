@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from fhircryo.calendar import Span
-from fhircryo.extract.characteristic import CAUSE_OF_DEATH, cause_of_death, characteristic
+from fhircryo.extract.characteristic import CAUSE_OF_DEATH, KINDS, cause_of_death, characteristic
 from fhircryo.extract.context import (
     Context,
     Named,
@@ -22,7 +22,6 @@ from fhircryo.fhir.wire import COMPONENT_CODES, COMPONENTS, CodeableConcept, Obs
 from fhircryo.mapping.code_index import CodeEntry
 from fhircryo.mapping.concepts import GRADINGS, SCORE
 from fhircryo.record.items import (
-    CharacteristicKind,
     Grading,
     Item,
     NotUsed,
@@ -41,12 +40,11 @@ _PRECEDENCE = (
     CAUSE_OF_DEATH,
     *GRADINGS,
     SCORE,
-    *CharacteristicKind,
+    *KINDS,
 )
-_RANK = {str(concept): rank for rank, concept in enumerate(_PRECEDENCE)}
+_RANK = {concept: rank for rank, concept in enumerate(_PRECEDENCE)}
 #: The concepts that a component can state for its Observation.
 _BY_COMPONENT = frozenset({_NOT_CONVERTIBLE, _PSA, *FINDING_KINDS})
-_KINDS = {str(kind): kind for kind in CharacteristicKind}
 
 
 class _Meaning(NamedTuple):
@@ -144,7 +142,7 @@ def _other(
         return _score(resource, named, rank, context, entry.of)
     if entry.concept in GRADINGS:
         return _grading(resource, named, context, entry.of)
-    return characteristic(resource, named, context, _KINDS[entry.concept])
+    return characteristic(resource, places[0].entries, named, context)
 
 
 def _decided(

@@ -172,7 +172,9 @@ class _Layers:
                 lost |= self._lost.get(key, set())
             new = [entry for entry in entries if not decided & _elements(entry)]
             found += [entry._replace(label=label) for entry in new]
-            decided |= lost.union(*map(_elements, entries))
+            # Where its conditions do not hold, a code has the meaning of the shorter prefix.
+            certain = [entry for entry in entries if not entry.conditions]
+            decided |= lost.union(*map(_elements, certain))
         return tuple(found)
 
 

@@ -94,6 +94,7 @@ CONCEPTS = {
     "ctcae-grading": ConceptElement("Observation"),
     "complication-grading": ConceptElement("Observation"),
     "isup-grade-group": ConceptElement("Observation"),
+    "isup-grade-group-value": ConceptElement("Observation", "value"),
     "gleason-score": ConceptElement("Observation"),
     "clinical-t-category": ConceptElement("Observation"),
     "prostate-volume": ConceptElement("Observation"),
@@ -105,10 +106,17 @@ CONDITION_EVENTS = frozenset(
     {"metastasis", "metastasis-unclear-site", "nodal-recurrence", "local-recurrence"}
 )
 
+#: The concepts that earlier versions had, with what takes their place.
+REPLACED = {
+    "disease-status": "progression-finding, whose codes list the values that state progression",
+    "disease-worsened": "progression-finding: list these codes as the value of its codes",
+}
+
 #: The kinds that each code of a concept must state one of.
 KINDS_OF = {
     "salvage-therapy": ("hormone", "local", "systemic"),
     "prostate-radiotherapy": ("external-beam", "brachytherapy", "unspecified"),
+    "isup-grade-group-value": ("1", "2", "3", "4", "5"),
 }
 
 #: The concepts whose codes state an event only together with a value, or with any value.

@@ -11,7 +11,7 @@ from decimal import Decimal
 from fhircryo.errors import UsageError
 from fhircryo.mapping.code_systems import CodeSystems
 from fhircryo.mapping.complication_kinds import MergedKinds
-from fhircryo.mapping.concepts import CONCEPTS, SCALES, WITH_UNIT
+from fhircryo.mapping.concepts import CONCEPTS, REPLACED, SCALES, WITH_UNIT
 from fhircryo.mapping.locations import Layer, Located, Location
 from fhircryo.mapping.meaning_checks import check_meaning
 from fhircryo.mapping.normalise import normal_unit
@@ -130,9 +130,9 @@ class MergedMappings:
         """
         for key, concept in overlay.concepts.items():
             if key not in self.concepts:
-                raise layer.error(
-                    ("concepts", key), f"no such concept{nearest(key, self.concepts)}"
-                )
+                instead = REPLACED.get(key)
+                words = f"; it is now {instead}" if instead else nearest(key, self.concepts)
+                raise layer.error(("concepts", key), f"no such concept{words}")
             self._withdraw_codes(layer, key, concept)
             self._add_meanings(layer, key, concept.codes, concept.texts)
         if overlay.statuses is not None and self.statuses is not None:

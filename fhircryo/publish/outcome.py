@@ -47,7 +47,7 @@ WORDS = {
     Reason.AFTER_AS_OF: "it is dated after the cut-off date",
     Reason.NOT_IN_COHORT: "its patient is not in the cohort",
     Reason.OUTSIDE_WINDOW: "it is dated outside the time that the endpoints look at",
-    Reason.OTHER_PRIMARY: "it belongs to a cancer other than the prostate cancer",
+    Reason.OTHER_PRIMARY: "it belongs, or may belong, to another cancer",
     Reason.UNCLEAR_SITE: "its code does not say whether the site is distant",
     Reason.OWN_OUTPUT: "it is an endpoint that fhircryo published",
     Reason.TEST_DATA: "it is labelled as test data",

@@ -118,6 +118,11 @@ def _no_candidate(read: ReadResult, patient: str, current: str, config: RunConfi
     """The explanation of a patient without any procedure that could be the index procedure."""
     items = [item for item in _items_of(read, current) if type(item) is not Dropped]
     if not items and not _dropped(read, current):
+        if patient in read.collected.facts.met:
+            raise UsageError(
+                f"Patient/{patient} is in this source, but has no index procedure, so that there is"
+                " nothing to explain. Check whether the site's codes are mapped (--mappings)"
+            )
         raise UsageError(
             f"Patient/{patient} is not in this source: it holds no Patient with this id, no index"
             " procedure, and no other resource that refers to this patient. Check the id"

@@ -80,12 +80,13 @@ class ReadRequest:
         self, wanted: frozenset[str] | None = None, watched: frozenset[str] = frozenset()
     ) -> Retention:
         """Which resources are retained; the parameters are those of ``Retention``."""
+        traced = frozenset({self.trace_patient} if self.trace_patient else ())
         return Retention(
             grading_labels(self.mappings),
             wanted=wanted,
             watched=watched,
             trace_patient=self.trace_patient,
-            asked=self.selection.include or frozenset(),
+            asked=(self.selection.include or frozenset()) | traced,
         )
 
 

@@ -11,8 +11,7 @@ from fhircryo.fhir.decode import decode
 from fhircryo.mapping.load import Mappings, load_mappings
 from fhircryo.record.assemble import Records, assemble
 from fhircryo.record.collector import Retention
-from fhircryo.record.items import Item, PatientRecord
-from fhircryo.record.patients import Patients
+from fhircryo.record.items import PatientRecord
 from fhircryo.runs.drivers import OneProcess
 from fhircryo.sources.memory_source import MemorySource
 from fhircryo.sources.source import ReadRequest
@@ -29,7 +28,6 @@ ABSENT = {
         }
     ]
 }
-UNKNOWN = {"text": "unknown"}
 
 
 def codings(*pairs: tuple[str | None, str]) -> Resource:
@@ -46,10 +44,6 @@ def extracted(resource: Resource | bytes, mappings: Mappings = SHIPPED) -> Any:
     return extract(kind, decoded, Context(mappings, DateReader()))
 
 
-def items_of(*resources: Resource) -> list[Item]:
-    return [extracted(resource) for resource in resources]
-
-
 def assembled(resources: Iterable[Resource | bytes], mappings: Mappings = SHIPPED) -> Records:
     """The records of resources in memory."""
     source = MemorySource([line(one) for one in resources])
@@ -64,7 +58,3 @@ def record(*resources: Resource | bytes, of: str = "p1") -> PatientRecord:
 
 def retention(wanted: frozenset[str]) -> Retention:
     return Retention(grading_labels(SHIPPED), wanted=wanted)
-
-
-def nobody(links: dict[str, str]) -> Patients:
-    return Patients(links)

@@ -44,33 +44,24 @@ RESOURCES = [
 ]
 
 
-@pytest.fixture
-def protocol(tmp_path: Path) -> Path:
-    """The default protocol under an id of its own; salvage therapy is an event."""
-    text = (PROTOCOLS / "bomers-2020.yaml").read_text(encoding="utf-8")
-    assert "salvage_therapy: event" in text
-    path = tmp_path / "protocol.yaml"
-    path.write_text(text.replace("id: bomers-2020", "id: ours"), encoding="utf-8")
-    return path
-
-
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FHIRCRYO_SOURCE__RETRY_BUDGET", "1")
     monkeypatch.setenv("FHIRCRYO_STATE_FOLDER", str(tmp_path / "state"))
 
 
-def compute(server: BulkServer, target: Path, protocol: Path) -> Ran:
-    options = ("--as-of", AS_OF, "--bulk", "system", "--protocol", protocol)
+def compute(server: BulkServer, target: Path) -> Ran:
+    options = ("--as-of", AS_OF, "--bulk", "system")
     return cli("compute", server.url, target, *options)
 
 
-def failure(target: Path) -> str:
+def disease_free(target: Path) -> str:
+    """The salvage therapy, whose drug stands in a Medication, makes it N."""
     for line in (target / "Observation.ndjson").read_bytes().splitlines():
         found = json.loads(line)
-        if found["code"]["coding"][0]["code"] == "biochemical-failure":
+        if found["code"]["coding"][0]["code"] == "disease-free-12-months":
             return found["valueCodeableConcept"]["coding"][0]["code"]
-    raise AssertionError("no biochemical failure was published")
+    raise AssertionError("disease-free was not published")
 
 
 def server(status: int | None = None, *, lists: int = 200) -> BulkServer:
@@ -83,27 +74,27 @@ def server(status: int | None = None, *, lists: int = 200) -> BulkServer:
     return BulkServer(files_of(RESOURCES), medications=found, medication_status=answer)
 
 
-def test_a_list_of_ids_is_searched_at_once(protocol, tmp_path):
+def test_a_list_of_ids_is_searched_at_once(tmp_path):
     with server() as bulk:
-        ran = compute(bulk, tmp_path / "out", protocol)
+        ran = compute(bulk, tmp_path / "out")
     assert ran.code == 0, ran.err
-    assert failure(tmp_path / "out") == "Y"
+    assert disease_free(tmp_path / "out") == "N"
     assert bulk.medication_searches == [["d1", "d2"]]
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 414, 422, 501])
-def test_where_lists_are_refused_the_ids_are_searched_one_by_one(status, protocol, tmp_path):
+def test_where_lists_are_refused_the_ids_are_searched_one_by_one(status, tmp_path):
     with server(lists=status) as bulk:
-        ran = compute(bulk, tmp_path / "out", protocol)
+        ran = compute(bulk, tmp_path / "out")
     assert ran.code == 0, ran.err
-    assert failure(tmp_path / "out") == "Y"
+    assert disease_free(tmp_path / "out") == "N"
     assert bulk.medication_searches[-2:] == [["d1"], ["d2"]]
 
 
 @pytest.mark.parametrize("status", [400, 405, 500, 503])
-def test_any_other_refusal_is_an_error(status, protocol, tmp_path):
+def test_any_other_refusal_is_an_error(status, tmp_path):
     with server(status, lists=status) as bulk:
-        ran = compute(bulk, tmp_path / "out", protocol)
+        ran = compute(bulk, tmp_path / "out")
     assert ran.code == 3
     assert "/Medication" in ran.err
     assert not (tmp_path / "out").exists()

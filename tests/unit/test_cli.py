@@ -344,8 +344,27 @@ def test_explain_several_patients(source, tmp_path):
 def test_explain_of_an_unknown_patient_is_a_usage_error(source):
     ran = cli("explain", source, "p99", *AS_OF)
     assert ran.code == 2
-    assert "p99" in ran.err
+    assert "Patient/p99 is not in this source" in ran.err
     assert ran.out == ""
+
+
+def test_explain_of_a_patient_without_procedures_is_not_called_unknown(tmp_path):
+    resources = [procedure(), psa("a", "2016-03-01", 1, of="p2"), patient("p3")]
+    source = folder(tmp_path / "in", {"a.ndjson": resources})
+    for name in ("p2", "p3"):
+        ran = cli("explain", source, name, *AS_OF)
+        assert ran.code == 2
+        assert f"Patient/{name} is in this source, but has no index procedure" in ran.err
+
+
+def test_explain_shows_baseline_and_why_something_is_not_used(tmp_path):
+    resources = [procedure(), psa("a", "2016-01-12", 155), psa("b", "2016-03-01", 1)]
+    ran = cli("explain", folder(tmp_path / "in", {"a.ndjson": resources}), "p1", *AS_OF)
+    assert "BASELINE" in ran.out
+    assert "baseline PSA" in ran.out
+    unused = ran.out.partition("NOT USED")[2]
+    assert "Observation/a" in unused
+    assert "early-psa  a PSA too soon after the index procedure" in unused
 
 
 def test_explain_of_a_patient_outside_the_cohort_says_so(source):
@@ -377,10 +396,11 @@ def _settings(text: str) -> None:
 
 @pytest.mark.parametrize("by", ["file", "environment", "both"])
 def test_the_time_zone_changes_the_date(by, tmp_path, monkeypatch):
-    results = [psa("a", "2016-01-10T23:30:00Z", 1)]
+    # D0 + 27 days in UTC, which is too early; a day later in Amsterdam.
+    results = [psa("a", "2016-02-06T23:30:00Z", 1)]
     source = folder(tmp_path / "in", {"a.ndjson": [procedure(), *results]})
     assert cli("compute", source, "out", *AS_OF).code == 0
-    assert value(_observations("out"), "psa-nadir") == "absent too-few-psa"  # on D0: baseline
+    assert value(_observations("out"), "psa-nadir") == "absent too-few-psa"
     if by in ("file", "both"):
         _settings(f'timezone = "{"Europe/Amsterdam" if by == "file" else "America/New_York"}"\n')
     if by in ("environment", "both"):

@@ -169,8 +169,9 @@ def test_prefixes_of_one_layer_nest(tmp_path):
 
 def test_the_cancer_s_code_is_a_recurrence_by_its_clinical_status(tmp_path):
     own = ", status: [recurrence], verified: x"
-    mappings = _loaded(tmp_path, _overlay("local-recurrence", _icd("C61", own)))
-    assert _concepts(mappings, WHO, "C61") == {"prostate-cancer", "local-recurrence"}
+    for code in ("C61", "C61.9"):
+        mappings = _loaded(tmp_path, _overlay("local-recurrence", _icd(code, own)))
+        assert _concepts(mappings, WHO, code) == {"prostate-cancer", "local-recurrence"}
     with pytest.raises(UsageError, match="prostate-cancer"):
         _loaded(tmp_path, _overlay("local-recurrence", _icd("C61", ", verified: x")))
 

@@ -320,6 +320,9 @@ def _site(tmp_path: Path) -> Mappings:
     return load_mappings([overlay])
 
 
+LONG_T = "American Joint Committee on Cancer cT2a (qualifier value)"
+
+
 def volume(value: Any, **more: Any) -> Resource:
     return {"valueQuantity": {"value": value, "system": UCUM, **more}}
 
@@ -336,16 +339,25 @@ def volume(value: Any, **more: Any) -> Resource:
         ),
         ("clinical-t-category", {"valueCodeableConcept": codings((LOCAL, "cT2a"))}, "cT2a"),
         ("clinical-t-category", {"valueCodeableConcept": {"text": "cT2a"}}, "cT2a"),
+        # 1279716004: grade group 3 (Gleason score 4 + 3 = 7).
+        ("isup-grade-group", {"valueCodeableConcept": codings((SNOMED, "1279716004"))}, "3"),
+        (
+            "clinical-t-category",
+            {"valueCodeableConcept": {"coding": [{"code": "x", "display": LONG_T}]}},
+            LONG_T,
+        ),
         ("clinical-t-category", {"valueString": " cT2a "}, "cT2a"),
         ("prostate-volume", volume(Decimal("41.5"), code="mL"), Decimal("41.5")),
         ("prostate-volume", volume(41, unit="ml"), 41),
         ("prostate-volume", volume(41, code="cm3"), 41),
+        ("prostate-volume", volume(Decimal("0.041"), code="L"), 41),
     ],
 )
 def test_a_characteristic(site, kind, stated_, value):
     made = lab("o", code=codings((LOCAL, kind)), effectiveDateTime=ONSET, **stated_)
-    if isinstance(value, Decimal):
-        made["valueQuantity"]["value"] = float(value)
+    if "valueQuantity" in stated_:
+        made["valueQuantity"] = {**stated_["valueQuantity"]}
+        made["valueQuantity"]["value"] = float(stated_["valueQuantity"]["value"])
     found = extracted(made, site)
     assert isinstance(found, Characteristic)
     assert (found.kind, found.value) == (kind, value)
@@ -354,7 +366,7 @@ def test_a_characteristic(site, kind, stated_, value):
 @pytest.mark.parametrize(
     ("kind", "stated_", "reason"),
     [
-        ("prostate-volume", volume(41, code="L"), Reason.UNIT),
+        ("prostate-volume", volume(41, code="g"), Reason.UNIT),
         ("prostate-volume", volume(41), Reason.UNIT),
         ("prostate-volume", volume(41, code="mL", comparator="<"), Reason.VALUE),
         ("prostate-volume", volume(10**20, code="mL"), Reason.VALUE),
@@ -370,3 +382,22 @@ def test_what_is_no_characteristic(site, kind, stated_, reason):
     own = {"code": codings((LOCAL, kind)), "effectiveDateTime": ONSET, **stated_}
     found = extracted(lab("o", **own), site)
     assert (type(found), found.reason) == (NotUsed, reason)
+
+
+def test_one_code_may_state_two_characteristics_by_its_value(tmp_path):
+    overlay = tmp_path / "site.yaml"
+    lines = ["concepts:"]
+    for kind, value in (("isup-grade-group", "g2"), ("gleason-score", "s7")):
+        lines += [f"  {kind}:", "    codes:", f'      - system: "{LOCAL}"', "        code: grade"]
+        lines += ["        verified: t", f"        value: [{{system: x, code: {value}}}]"]
+    overlay.write_text("\n".join(lines))
+    site = load_mappings([overlay])
+
+    def graded(value: Resource | None) -> Any:
+        own = {"code": codings((LOCAL, "grade")), "effectiveDateTime": ONSET}
+        return extracted(lab("o", valueCodeableConcept=value, **own), site)
+
+    assert graded(codings(("x", "g2"))).kind is CharacteristicKind.ISUP_GRADE_GROUP
+    assert graded(codings(("x", "s7"))).kind is CharacteristicKind.GLEASON_SCORE
+    assert isinstance(graded(codings(("x", "s9"))), Dropped)
+    assert isinstance(graded(None), Dropped)

@@ -196,6 +196,7 @@ WRONG = {
         ["codes.0.verfied", "did you mean verified?"],
     ),
     "a section misspelt": ("instrument: {}\n", 1, ["instrument", "did you mean instruments?"]),
+    "a concept of version 1": (_code("disease-worsened"), 2, ["it is now progression-finding"]),
     "a concept misspelt": (_code("metastases"), 2, ["did you mean metastasis?"]),
     "a section without anything": ("concepts:\n", 1, ["concepts"]),
     "a condition that the resource cannot have": (
@@ -482,7 +483,7 @@ def test_a_changed_rule_is_told_by_the_protocols_name(tmp_path):
     path = _overlay(tmp_path, "protocol: {psa: {detection_limit: zero}}\n")
     job = RunConfig.of(Settings(mappings=(path,)), date(2017, 12, 31))
     assert job.protocol.psa.detection_limit == "zero"
-    assert job.protocol.name == "bomers-2020 1.0 with psa.detection_limit zero"
+    assert job.protocol.name == "bomers-2020 2.0 with psa.detection_limit zero"
     # Identifiers are by the protocol's id: they stay.
     assert job.protocol.id == load_protocol().id
     same = _overlay(tmp_path, "protocol: {psa: {detection_limit: limit}}\n")
@@ -496,7 +497,7 @@ def test_the_manifest_says_it(tmp_path, monkeypatch):
     ran = cli("compute", "in", "out", "--as-of", "2017-12-31", "--mappings", path)
     assert ran.code == 0, ran.err
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    assert manifest["protocol"]["version"] == "1.0 with psa.detection_limit zero"
+    assert manifest["protocol"]["version"] == "2.0 with psa.detection_limit zero"
     assert manifest["mappings"]["psa.detection_limit"] == "zero"
     assert "UNMET" not in ran.err
 

@@ -12,6 +12,7 @@ from fhircryo.fhir.dates import DateReader
 from fhircryo.record.assemble import assemble
 from fhircryo.record.collector import RecordCollector
 from fhircryo.record.items import Finding, Reason
+from fhircryo.record.patients import Patients
 from fhircryo.runs import drivers
 from fhircryo.sources import folder_source
 from fhircryo.sources.folder_source import FolderSource
@@ -22,7 +23,6 @@ from tests.unit.extraction import (
     SNOMED,
     assembled,
     codings,
-    nobody,
     record,
     retention,
 )
@@ -138,7 +138,7 @@ def test_several_readers_know_what_one_of_them_discarded(split):
     for order in itertools.islice(itertools.permutations(parts), 6):
         whole = collected(list(order))
         assert whole.facts.unmapped_primaries == {"Condition/c"}
-        records = assemble(whole.items, whole.facts, nobody({}))
+        records = assemble(whole.items, whole.facts, Patients({}))
         assert records.records["p1"].findings[0].of_prostate is False
 
 

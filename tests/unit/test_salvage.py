@@ -1,6 +1,7 @@
 """Salvage therapy from files: Medications elsewhere, what is told, what is published."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -67,12 +68,17 @@ def under(rule: str, **changes: Any) -> Protocol:
     return load_protocol().model_copy(update={"salvage_therapy": rule, **changes})
 
 
-def mark_of(observations: list[Resource], key: str = "biochemical-failure") -> str | None:
-    """The date that an endpoint carries of salvage therapy."""
+def of_key(observations: list[Resource], key: str) -> Resource:
     (one,) = (one for one in observations if one["code"]["coding"][0]["code"] == key)
-    for part in one.get("component", ()):
-        if part["code"]["coding"][0]["code"] == "salvage-therapy":
-            return str(part["valueDateTime"])
+    return one
+
+
+def first_day(observations: list[Resource]) -> str | None:
+    """The day of the first salvage therapy; None where there is none."""
+    time = of_key(observations, "time-to-salvage-therapy")
+    for part in time.get("component", ()):
+        if part["valueCodeableConcept"]["coding"][0]["code"] == "Y":
+            return str(time["effectiveDateTime"])
     return None
 
 
@@ -110,8 +116,8 @@ def test_a_medication_may_stand_in_any_file(name, workers, tmp_path, monkeypatch
     monkeypatch.setattr(drivers, "_WORTH_SHARING", 0)
     monkeypatch.setattr(folder_source, "PART_SIZE", 100)
     done = compute(folder(tmp_path / "in", FILES[name]), tmp_path / "out", workers=workers)
-    assert mark_of(done.observations) == "2016-06-01"
-    assert done.summary.not_used == {}
+    assert first_day(done.observations) == "2016-06-01"
+    assert done.summary.not_used == {"after-salvage-therapy": 1}
 
 
 def test_what_others_take_only_counts_wherever_it_stands(tmp_path):
@@ -157,7 +163,7 @@ def test_a_later_version_of_a_medication_is_another_medication(tmp_path):
     for number, versions in enumerate(([old, new], [new, old])):
         files = {"all.ndjson": [*SERIES, referring("t", "Medication/d"), *versions]}
         done = compute(folder(tmp_path / f"in{number}", files), tmp_path / f"out{number}")
-        assert mark_of(done.observations) is None
+        assert first_day(done.observations) is None
         assert done.summary.not_used == {"superseded": 1, "unmapped-code": 2}
 
 
@@ -175,7 +181,7 @@ def test_a_later_version_of_a_medication_is_another_medication(tmp_path):
 )
 def test_a_contained_resource_that_is_no_medication_leaves_a_count(contained):
     done = compute_resources([*SERIES, referring("t", "#m", contained=contained)], AS_OF)
-    assert mark_of(done.observations) is None
+    assert first_day(done.observations) is None
     assert done.counted["unmapped-code", "MedicationRequest", "(no code)"] == 1
 
 
@@ -185,13 +191,13 @@ def test_what_a_contained_resource_holds_beside_it_does_not_matter():
         {"resourceType": "Medication", "id": "#m", "code": LEUPRORELIN},
     ]
     done = compute_resources([*SERIES, referring("t", "#m", contained=contained)], AS_OF)
-    assert mark_of(done.observations) == "2016-06-01"
+    assert first_day(done.observations) == "2016-06-01"
 
 
 def test_an_own_observation_is_never_a_medication():
     identifier = [{"system": "https://w3id.org/fhircryo/endpoint", "value": "e1"}]
     done = compute_resources([*SERIES, request("t", identifier=identifier)], AS_OF)
-    assert mark_of(done.observations) is None
+    assert first_day(done.observations) is None
     assert done.counted["own-output", "MedicationRequest", f"{ATC}|L02AE02"] == 1
 
 
@@ -205,7 +211,7 @@ def test_test_data_of_somebody_else_is_told_wherever_it_stands(tmp_path):
 def test_a_patient_merged_into_another_brings_his_therapy():
     link = [{"other": {"reference": "Patient/p1"}, "type": "replaced-by"}]
     done = compute_resources([*SERIES, patient("old", link=link), request("t", of="old")], AS_OF)
-    assert mark_of(done.observations) == "2016-06-01"
+    assert first_day(done.observations) == "2016-06-01"
 
 
 def test_every_published_shape_is_valid():
@@ -216,17 +222,24 @@ def test_every_published_shape_is_valid():
                 validate_line(json.dumps(one, default=float).encode())
 
 
-def test_a_failure_by_therapy_stands_on_it():
+def test_an_event_by_therapy_stands_on_it():
     done = compute_resources([*SERIES, request("t")], AS_OF, under("event"))
     (provenance,) = done.provenances
     refs = [entity["what"]["reference"] for entity in provenance["entity"]]
     assert "MedicationRequest/t" in refs
-    (failure,) = (
-        one
-        for one in done.observations
-        if one["code"]["coding"][0]["code"] == "biochemical-failure"
-    )
-    assert failure["derivedFrom"] == [{"reference": "Observation/a"}]
+    disease_free = of_key(done.observations, "disease-free-12-months")
+    assert disease_free["effectiveDateTime"] == "2016-06-01"
+    assert value(done.observations, "disease-free-12-months") == "N"
+    assert "derivedFrom" not in disease_free
+
+
+def test_a_reported_therapy_is_a_component_of_what_rests_on_later_psa():
+    done = compute_resources([*SERIES, request("t")], AS_OF, under("report"))
+    parts = {
+        part["code"]["coding"][0]["code"]: part
+        for part in of_key(done.observations, "biochemical-failure")["component"]
+    }
+    assert parts["salvage-therapy"]["valueDateTime"] == "2016-06-01"
 
 
 def test_identifiers_are_those_of_the_protocol():
@@ -266,10 +279,19 @@ def test_nothing_says_phoenix_where_stuttgart_is_meant(tmp_path):
     assert "stuttgart" not in by_default.lower()
 
 
+def protocol_file(folder: Path, rule: str) -> Path:
+    """The default protocol under an id of its own, with another rule for salvage therapy."""
+    text = cli("protocols", "show", "bomers-2020").out.replace("id: bomers-2020", "id: ours")
+    path = folder / f"{rule}.yaml"
+    path.write_text(text.replace("salvage_therapy: event", f"salvage_therapy: {rule}"))
+    return path
+
+
 def test_explain_lists_it_in_the_time_line(tmp_path):
     repeat = procedure("x2", "2016-07-01")
     files = {"all.ndjson": [*SERIES, request("t"), request("u", "2016-08"), repeat]}
-    ran = cli("explain", folder(tmp_path / "in", files), "p1", "--as-of", AS_OF)
+    source, report = folder(tmp_path / "in", files), protocol_file(tmp_path, "report")
+    ran = cli("explain", source, "p1", "--as-of", AS_OF, "--protocol", report)
     shown = [" ".join(one.split()) for one in ran.out.splitlines()]
     assert f"2016-06-01 +143 d salvage-therapy: {ATC}|L02AE02 [MedicationRequest/t]" in shown
     assert (
@@ -283,28 +305,20 @@ def test_explain_lists_it_in_the_time_line(tmp_path):
 
 def test_explain_tells_what_ends_the_series(tmp_path):
     source = folder(tmp_path / "in", {"all.ndjson": [*SERIES, request("t")]})
-    protocol = tmp_path / "ours.yaml"
-    shipped = cli("protocols", "show", "bomers-2020").out
-    for rule, words in (
-        ("event", "nadir 1, threshold 3: clear (after salvage therapy)"),
-        ("censor", "Observation/b after-salvage-therapy"),
-    ):
-        protocol.write_text(shipped.replace("salvage_therapy: report", f"salvage_therapy: {rule}"))
+    for rule in ("event", "censor"):
+        protocol = protocol_file(tmp_path, rule)
         ran = cli("explain", source, "p1", "--as-of", AS_OF, "--protocol", protocol)
-        assert words in " ".join(ran.out.split())
+        shown = " ".join(ran.out.split())
+        assert "PSA 2 ng/mL: not used: after salvage therapy" in shown
+        assert "Observation/b after-salvage-therapy" in shown
 
 
 def test_a_run_says_first_that_no_medications_are_kept(tmp_path):
     source = folder(tmp_path / "in", {"all.ndjson": [*SERIES]})
-    protocol = tmp_path / "ours.yaml"
-    shipped = cli("protocols", "show", "bomers-2020").out
-    protocol.write_text(shipped.replace("salvage_therapy: report", "salvage_therapy: event"))
-    ran = cli(
-        *("compute", source, tmp_path / "out", "--as-of", AS_OF, "--protocol", protocol),
-    )
-    assert "LACKING: no MedicationRequest in the whole source" in ran.err
-    ran = cli("compute", source, tmp_path / "marked", "--as-of", AS_OF)
-    assert "Medication" not in ran.err
+    for number, rule in enumerate(("event", "report")):
+        options = ("--as-of", AS_OF, "--protocol", protocol_file(tmp_path, rule))
+        ran = cli("compute", source, tmp_path / f"out{number}", *options)
+        assert "LACKING: no MedicationRequest in the whole source" in ran.err
 
 
 def test_an_unreadable_medication_is_one_that_is_there():

@@ -258,15 +258,16 @@ def test_a_code_under_conditions_is_shown_but_not_drafted(tmp_path):
     assert "26782000" not in draft_overlay(result, load_mappings())
 
 
-def test_a_cancer_is_a_candidate_only_with_a_clinical_status_of_recurrence(tmp_path):
+def test_a_cancer_is_a_recurrence_only_with_a_clinical_status_of_recurrence(tmp_path):
     def cancer(name: str, status: str) -> dict[str, Any]:
         clinical = {"coding": [{"code": status}]}
         code = local("PCA", "Prostaatcarcinoom")
         return coded("Condition", name, code, clinicalStatus=clinical)
 
-    assert row(surveyed(tmp_path, cancer("a", "active")), "PCA").candidate is None
+    assert row(surveyed(tmp_path, cancer("a", "active")), "PCA").candidate.of == "prostate-cancer"
     result = surveyed(tmp_path, cancer("a", "active"), cancer("b", "relapse"))
-    assert row(result, "PCA").candidate.status == ["relapse"]
+    found = row(result, "PCA").candidate
+    assert (found.of, found.status) == ("local-recurrence", ["relapse"])
     assert "status: [relapse]" in draft_overlay(result, load_mappings())
 
 

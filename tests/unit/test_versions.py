@@ -443,7 +443,7 @@ def test_a_file_s_name_decides_nothing(shift, tmp_path):
 TEST_RESOURCES = {
     "Observation": (psa("t", "2016-06-01", 0.1, meta=HTEST), "psa-nadir", 1, 0.1),
     "Condition": (condition("t", "2016-06-01", meta=HTEST), "metastasis", "N", "Y"),
-    "AdverseEvent": (adverse_event("t", "2016-06-01", meta=HTEST), "adverse-event-count", 0, 1),
+    "AdverseEvent": (adverse_event("t", "2016-03-01", meta=HTEST), "adverse-event-count", 0, 1),
     "QuestionnaireResponse": (
         response("t", "2016-01-01", [1, 2, 3, 4, 5], meta=HTEST),
         "prom-score-iief-5",

@@ -118,7 +118,7 @@ def _row(key: _RowKey, row_counts: _RowCounts, mappings: Mappings, suggester: Su
         years=[years[0], years[-1]] if years else [],
     )
     unmapped = _set_meanings(row, counts, label)
-    entries = mappings.codes.get((key.system, key.code), ())
+    entries = mappings.meanings(key.system, key.code)
     row.in_part = bool(row.code and unmapped and entries)
     row.beside = _other_elements(counts)
     if unmapped and not entries and not row.mapped:
@@ -159,7 +159,7 @@ def _candidate(row: CodeRow, description: Description, suggester: Suggester) -> 
     for suggestion in suggester.suggestions(row.resource, row.element, description):
         if not suggestion.status or not statuses.isdisjoint(suggestion.status):
             met = [status for status in suggestion.status if status in statuses]
-            return Candidate(suggestion.name, suggestion.remark, status=met)
+            return Candidate(suggestion.name, suggestion.remark, status=met, kind=suggestion.kind)
     return None
 
 

@@ -14,7 +14,7 @@ from fhircryo.fhir.wire import (
     Observation,
     Period,
 )
-from fhircryo.mapping.concepts import CONCEPTS, CONDITION_FIELDS_OF, GRADINGS, SCORE
+from fhircryo.mapping.concepts import CONCEPTS, CONDITION_FIELDS_OF, FINDINGS, GRADINGS, SCORE
 from fhircryo.setup.survey.count_responses import add_response
 from fhircryo.setup.survey.counts import (
     MAX_TEXT_LENGTH,
@@ -131,9 +131,9 @@ class ResourceCounter:
     def _may_be(self, kind: str, element: str, name: CodeOrText, text: str) -> frozenset[str]:
         """The concepts and instruments that a code or text is mapped to or may be."""
         found = set()
-        codes = self._context.mappings.codes
+        mappings = self._context.mappings
         for system, code, display in name.codings:
-            found |= {entry.concept for entry in codes.get((system, code), ())}
+            found |= {entry.concept for entry in mappings.meanings(system, code)}
             description = Description.of((display, text), system, code)
             found |= {one.name for one in self._suggester.suggestions(kind, element, description)}
         if not name.codings:
@@ -157,7 +157,10 @@ class ResourceCounter:
                 self._add_grades("component", component.code, component, patient)
         if not code.may_be.isdisjoint(GRADINGS):
             self._add_grades("Observation", resource.code, resource, patient)
-        if "disease-status" in code.may_be and resource.value_codeable_concept is not None:
+        if (
+            not code.may_be.isdisjoint({*FINDINGS, "cause-of-death"})
+            and resource.value_codeable_concept is not None
+        ):
             value = resource.value_codeable_concept
             self._add_code(("Observation", "value"), value, None, patient, year)
 

@@ -31,7 +31,7 @@ def place_rows(
                 row.candidate = Candidate(may_be, "are grades of this scale recorded here?")
         elif kind != "AdverseEvent":
             system, _, code = name.rpartition("|")
-            for entry in mappings.codes.get((system, code), ()):
+            for entry in mappings.meanings(system, code):
                 if entry.concept in GRADINGS:
                     row.read, row.scale = True, entry.of
             may_be = "" if row.read else suggester.scale(code)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from itertools import groupby
 
-from fhircryo.mapping.concepts import CONCEPTS
+from fhircryo.mapping.concepts import CONCEPTS, FINDINGS, KINDS_OF
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.normalise import folded, normal_unit
 from fhircryo.setup.survey.counts import NOT_SHOWN
@@ -22,7 +22,7 @@ from fhircryo.setup.survey.draft_lines import (
     under,
 )
 from fhircryo.setup.survey.instrument_draft import InstrumentDraft
-from fhircryo.setup.survey.survey_json import CodeRow, GradeRow, PlaceRow, Survey
+from fhircryo.setup.survey.survey_json import Candidate, CodeRow, GradeRow, PlaceRow, Survey
 
 _HEAD = """\
 ## A draft of a site overlay: candidates that are not mapped yet. As long as they are comments, they
@@ -88,6 +88,8 @@ class OverlayDraft:
                 yield f"#        display: {quoted(row.display)}"
         if row.candidate is not None and row.candidate.status:
             yield f"#        status: [{', '.join(row.candidate.status)}]"
+        if row.candidate is not None:
+            yield from _required(row.candidate)
         yield from _conditions(row)
         if row.candidate is not None and row.candidate.of == "psa":
             without = sum(one.results for one in row.results if one.known is False and not one.unit)
@@ -174,6 +176,16 @@ def _grade_entry(value: GradeRow, name: str, key: str) -> str:
         remark = value.candidate.remark if value.candidate is not None else ""
         return f"##        {quoted(name)}: {remark}"
     return f'#        - {{{key}, grade: "{value.candidate.grade}", {VERIFIED}}}'
+
+
+def _required(candidate: Candidate) -> Lines:
+    """The fields that entries of the concept must have: a kind, or the values of a finding."""
+    if candidate.of in KINDS_OF:
+        yield f"##        kind is {', '.join(KINDS_OF[candidate.of])}"
+        yield f"#        kind: {candidate.kind or KINDS_OF[candidate.of][-1]}"
+    if candidate.of in FINDINGS:
+        yield "##        the values that state the event; any_value: true if the code alone does"
+        yield '#        value: [{text: "?"}]'
 
 
 def _conditions(row: CodeRow) -> Lines:

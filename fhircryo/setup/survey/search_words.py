@@ -70,7 +70,8 @@ class Rule(StrictModel):
 
     ``any``: it contains one of these words; ``with``: and one of these; ``without``: and none of
     these. ``codes``: its code begins with one of these; ``systems``: its code system contains one
-    of these. ``status``: the resource has one of these statuses.
+    of these. ``status``: the resource has one of these statuses. ``kind``: the kind of therapy that
+    is suggested.
     """
 
     any: Patterns = ()
@@ -80,6 +81,7 @@ class Rule(StrictModel):
     systems: tuple[Text, ...] = ()
     status: tuple[Text, ...] = ()
     remark: str = ""
+    kind: str = ""
 
     @model_validator(mode="after")
     def _has_condition(self) -> Self:

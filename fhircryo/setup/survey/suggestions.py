@@ -18,12 +18,14 @@ _GRADING_OF = {scale: concept for concept, scale in GRADINGS.items() if scale}
 class Suggestion(NamedTuple):
     """A concept, or an instrument of which it may be the score.
 
-    ``status``: the suggestion holds only for resources with one of these statuses.
+    ``status``: the suggestion holds only for resources with one of these statuses. ``kind``: the
+    kind of therapy.
     """
 
     name: str
     remark: str
     status: tuple[str, ...]
+    kind: str = ""
 
 
 class Suggester:
@@ -72,7 +74,7 @@ class Suggester:
 
 def _suggestions(key: str, rules: SearchRules, description: Description) -> list[Suggestion]:
     return [
-        Suggestion(key, rule.remark, rule.status)
+        Suggestion(key, rule.remark, rule.status, rule.kind)
         for rule in rules.rules
         if rule.matches(description)
     ]

@@ -16,13 +16,14 @@ class Candidate(_Row):
     """What something may be.
 
     ``of``: a concept, scale or instrument; ``remark``: why, or what to ask; ``status``: the
-    candidate holds only for resources with one of these statuses.
+    candidate holds only for resources with one of these statuses; ``kind``: the kind of therapy.
     """
 
     of: str
     remark: str = ""
     grade: str = ""
     status: list[str] = []
+    kind: str = ""
 
 
 class ResultRow(_Row):
