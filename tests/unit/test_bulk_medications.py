@@ -65,12 +65,12 @@ def compute(server: BulkServer, target: Path, protocol: Path) -> Ran:
     return cli("compute", server.url, target, *options)
 
 
-def failure(target: Path) -> str:
+def disease_free(target: Path) -> str:
     for line in (target / "Observation.ndjson").read_bytes().splitlines():
         found = json.loads(line)
-        if found["code"]["coding"][0]["code"] == "biochemical-failure":
+        if found["code"]["coding"][0]["code"] == "disease-free-12-months":
             return found["valueCodeableConcept"]["coding"][0]["code"]
-    raise AssertionError("no biochemical failure was published")
+    raise AssertionError("no disease-free at 12 months was published")
 
 
 def server(status: int | None = None, *, lists: int = 200) -> BulkServer:
@@ -87,7 +87,7 @@ def test_a_list_of_ids_is_searched_at_once(protocol, tmp_path):
     with server() as bulk:
         ran = compute(bulk, tmp_path / "out", protocol)
     assert ran.code == 0, ran.err
-    assert failure(tmp_path / "out") == "Y"
+    assert disease_free(tmp_path / "out") == "N"
     assert bulk.medication_searches == [["d1", "d2"]]
 
 
@@ -96,7 +96,7 @@ def test_where_lists_are_refused_the_ids_are_searched_one_by_one(status, protoco
     with server(lists=status) as bulk:
         ran = compute(bulk, tmp_path / "out", protocol)
     assert ran.code == 0, ran.err
-    assert failure(tmp_path / "out") == "Y"
+    assert disease_free(tmp_path / "out") == "N"
     assert bulk.medication_searches[-2:] == [["d1"], ["d2"]]
 
 
