@@ -115,6 +115,10 @@ KINDS_OF = {
 #: type of the resource, see :mod:`fhircryo.extract.therapy`.
 DEFAULT_KIND = {"prostate-radiotherapy": "unspecified"}
 
+#: A concept of version 0.1 that held codes which now belong to another one: radiotherapy counted as
+#: salvage therapy only, and still does where it follows the index procedure.
+SPLIT_FROM = {"salvage-therapy": "prostate-radiotherapy"}
+
 #: The concepts whose codes state an event only together with a value, or with any value.
 FINDINGS = frozenset(
     {

@@ -13,7 +13,7 @@ from decimal import Decimal
 from fhircryo.errors import UsageError
 from fhircryo.mapping.code_systems import CodeSystems
 from fhircryo.mapping.complication_kinds import MergedKinds
-from fhircryo.mapping.concepts import CONCEPTS, FINDINGS, SCALES, WITH_UNIT
+from fhircryo.mapping.concepts import CONCEPTS, FINDINGS, SCALES, SPLIT_FROM, WITH_UNIT
 from fhircryo.mapping.former_concepts import FORMER_CONCEPTS, PROGRESSION, FormerConcepts
 from fhircryo.mapping.locations import Layer, Located, Location
 from fhircryo.mapping.meaning_checks import check_meaning
@@ -227,7 +227,20 @@ class MergedMappings:
             loc: Loc = ("concepts", key, "withdraw", number)
             for system in self.systems.of(given.system):
                 code = given.model_copy(update={"system": system})
-                self._withdraw_code(layer, loc, key, code)
+                self._withdraw_code(layer, loc, self._home_of(code, key), code)
+
+    def _home_of(self, code: WithdrawnCode, key: str) -> str:
+        """Return the concept from which a code is withdrawn: the given one, or where it is now."""
+        moved = SPLIT_FROM.get(key)
+        if moved is None or self._covered(code, [key]):
+            return key
+        for one, _ in self.concepts[key].codes:
+            if self.systems.withdraws(code, one.system, one.code):
+                return key
+        for one, _ in self.concepts[moved].codes:
+            if self.systems.withdraws(code, one.system, one.code):
+                return moved
+        return key
 
     def _withdraw_code(self, layer: Layer, loc: Loc, key: str, code: WithdrawnCode) -> None:
         concept = self.concepts[key]

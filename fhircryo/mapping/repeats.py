@@ -7,7 +7,7 @@ overlay stays valid when the shipped mappings grow.
 from collections.abc import Callable, Hashable, Iterable, Mapping
 
 from fhircryo.mapping.code_systems import CodeSystems
-from fhircryo.mapping.concepts import CONCEPTS
+from fhircryo.mapping.concepts import CONCEPTS, SPLIT_FROM
 from fhircryo.mapping.locations import Located, T
 from fhircryo.mapping.normalise import folded
 from fhircryo.mapping.overlay import WithdrawnCode
@@ -18,7 +18,8 @@ from fhircryo.mapping.tokens import token
 def repeats(new: Meaning, old: Meaning) -> bool:
     """Return whether an entry for a code or text says nothing that another does not say.
 
-    A kind that is left out is that of the other.
+    A kind that is left out is that of the other. Of conditions and values the other may accept
+    more.
     """
     return (
         new.kind in (None, old.kind)
@@ -26,7 +27,8 @@ def repeats(new: Meaning, old: Meaning) -> bool:
         and new.names_prostate <= old.names_prostate
         and {*map(token, new.beside)} <= {*map(token, old.beside)}
         and all(
-            {*map(token, getattr(new, name))} == {*map(token, getattr(old, name))}
+            bool(getattr(new, name)) == bool(getattr(old, name))
+            and {*map(token, getattr(new, name))} <= {*map(token, getattr(old, name))}
             for name in (*CONDITION_FIELDS, "value")
         )
     )
@@ -66,7 +68,8 @@ class KnownCodes:
     ) -> None:
         elements = CONCEPTS[key].elements
         shared = [name for name in codes if CONCEPTS[name].elements & elements]
-        self._key = key
+        #: The concept, and the one to which some of its codes of version 0.1 belong now.
+        self._own = {key, SPLIT_FROM.get(key, key)}
         self._systems = systems
         self._withdrawn = [code for name in shared for code, _ in withdrawn[name]]
         self._codes: dict[tuple[str, str], list[tuple[str, ConceptCode]]] = {}
@@ -82,7 +85,7 @@ class KnownCodes:
         normal = self._systems.normal_code(new.system, new.code)
         same = self._codes.get((new.system, normal), [])
         if any(
-            name == self._key and new.descendants == old.descendants and repeats(new, old)
+            name in self._own and new.descendants == old.descendants and repeats(new, old)
             for name, old in same
         ):
             return True
@@ -94,7 +97,7 @@ class KnownCodes:
             if prefixes:
                 # The longest prefix decides. A condition would leave cases that it does not cover.
                 return all(
-                    name == self._key and not _limited(old) and repeats(new, old)
+                    name in self._own and not _limited(old) and repeats(new, old)
                     for name, old in prefixes
                 )
         return False

@@ -156,11 +156,15 @@ def test_a_warning_says_once_what_to_write_instead(tmp_path, caplog):
 
 # ------------------------------------------------------------------ what is shipped by now
 
+SITE = f'body_site: [{{system: "{SNOMED}", code: "41216001"}}]'
 REPEATED = {
     "a code": _overlay("cryoablation", _entry("http://www.ama-assn.org/go/cpt", "55873")),
     "a prefix": _overlay("metastasis", _entry(ICD, "C78", ", descendants: prefix")),
     "a prefix below which others stand": _overlay(
         "metastasis", _entry(ICD, "C77", ", descendants: prefix")
+    ),
+    "a code with one of its conditions": _overlay(
+        "cryoablation", _entry(SNOMED, "26782000", f", {SITE}")
     ),
     "a code below a prefix": _overlay("metastasis", _entry(ICD, "C79.5")),
     "a prefix below a prefix, spelt otherwise": _overlay(
@@ -168,6 +172,9 @@ REPEATED = {
     ),
     "a therapy without its kind": _overlay(
         "salvage-therapy", _entry("http://www.ama-assn.org/go/cpt", "55880")
+    ),
+    "radiotherapy as a therapy": _overlay(
+        "salvage-therapy", _entry(SNOMED, "1156506007", f", {SITE}")
     ),
     "a code that names the prostate": _overlay("metastasis", _entry(SNOMED, "712849003")),
     "a unit": "units: {psa: {factors: {µg/dl: 10}}}\n",
@@ -202,6 +209,10 @@ CONTRADICTED = {
     "another kind": _overlay(
         "salvage-therapy", _entry("http://www.ama-assn.org/go/cpt", "55880", ", kind: hormone")
     ),
+    "radiotherapy as a hormone": _overlay(
+        "salvage-therapy", _entry(SNOMED, "1156506007", f", {SITE}, kind: hormone")
+    ),
+    "radiotherapy of any organ": _overlay("salvage-therapy", _entry(SNOMED, "1156506007")),
     "a code of another prefix": _overlay("metastasis", _entry(ICD, "C77.5")),
     "a code below a prefix with a condition": _overlay(
         "metastasis", _entry(ICD, "C79.5", ", status: [active]")
@@ -225,6 +236,15 @@ def test_a_code_that_was_withdrawn_is_no_repetition(tmp_path):
     )
     (entry,) = _own(_loaded(tmp_path, text), ICD, "C79.11")
     assert entry.concept == "metastasis"
+
+
+def test_radiotherapy_may_be_withdrawn_from_where_it_was(tmp_path):
+    code = f'{{system: "{SNOMED}", code: "1156506007"}}'
+    text = f"concepts:\n  salvage-therapy:\n    withdraw: [{code}]\n"
+    assert load_mappings().meanings(SNOMED, "1156506007")
+    assert _loaded(tmp_path, text).meanings(SNOMED, "1156506007") == ()
+    with pytest.raises(UsageError, match="salvage-therapy has no such code to withdraw"):
+        _loaded(tmp_path, text, text)
 
 
 def test_two_overlays_may_state_the_same(tmp_path):
