@@ -1392,8 +1392,8 @@ def write_more(cohort: Cohort, man: Man) -> None:
         cohort.add(man, colon | {"onsetDateTime": str(man.d0.year - 5)})
     if man.number in CAUSES and man.died:
         code = concept(LOINC, "69453-9", "Cause of death")
-        value = {"valueCodeableConcept": concept(ICD_10, CAUSES[man.number])}
-        cohort.add(man, finding(man, after(man.died, 1), code, value))
+        cause = {"valueCodeableConcept": concept(ICD_10, CAUSES[man.number])}
+        cohort.add(man, finding(man, after(man.died, 1), code, cause))
 
 
 def write_therapies(cohort: Cohort, man: Man) -> None:
@@ -1529,10 +1529,12 @@ def base(instrument: Instrument, chance: Chance, changes: Sequence[int]) -> int:
     return chance.whole(low, max(low, high))
 
 
-def split(instrument: Instrument, total: int, chance: Chance) -> dict[str, int]:
-    """Answers to the items that add up to a total."""
+def split(instrument: Instrument, total: int, chance: Chance, *, zeros: bool) -> dict[str, int]:
+    """Answers to the items that add up to a total; ``zeros``: an answer may be 0."""
     answers = {}
     rest = list(instrument.items)
+    if not zeros and total >= len(rest):
+        rest = [(link, tuple(value for value in allowed if value)) for link, allowed in rest]
     while rest:
         link, allowed = rest.pop(0)
         low = sum(other[0] for _, other in rest)
@@ -1574,7 +1576,9 @@ def response(man: Man, instrument: Instrument, day: date, total: int, shape: str
     chance = man.chance
     if shape in ("total", "both", "mismatch") and not instrument.has_total:
         shape = "plain"
-    answers = split(instrument, total, chance)
+    # A 0 in the IIEF-5 means that there was no attempt: of few men.
+    zeros = instrument.key != "iief-5" or man.number % 7 == 3
+    answers = split(instrument, total, chance, zeros=zeros)
     content = [] if shape == "total" else items(answers, shape)
     if shape in ("total", "both", "mismatch"):
         told = total + 1 if shape == "mismatch" and total < instrument.highest else total

@@ -1,5 +1,7 @@
 """Freedom from disease at the landmark under each rule for salvage therapy, side by side."""
 
+from msgspec.structs import replace
+
 from fhircryo.endpoints.disease_free import disease_free
 from fhircryo.endpoints.patient_course import PatientCourse, patient_course
 from fhircryo.endpoints.result import Result
@@ -15,11 +17,13 @@ def disease_free_by_rule(course: PatientCourse) -> dict[SalvageRule, Result]:
 
 
 def _under(course: PatientCourse, rule: SalvageRule) -> PatientCourse:
-    """The course under a rule; as it is where the rule makes no difference."""
+    """The course under a rule."""
     line, therapies = course.line, course.therapies
-    any_therapy = therapies.known or therapies.possible or course.lacking.medications
-    if rule == line.protocol.salvage_therapy or not any_therapy:
+    if rule == line.protocol.salvage_therapy:
         return course
     protocol = line.protocol.model_copy(update={"salvage_therapy": rule})
+    if not therapies.known and not therapies.possible:
+        # Without therapies the rule changes no part of the course.
+        return replace(course, line=replace(line, protocol=protocol))
     other = patient_course(line.record, protocol, line.as_of, course.lacking, course.scales)
     return other or course

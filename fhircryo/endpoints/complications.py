@@ -136,7 +136,7 @@ def _add_event(
     if possible_reason is not None:
         by_ref[event.ref] = complication
         found.possible_events.append(possible_reason)
-    _add_unattributed(complication, timeline, found)
+    _add_unattributed(complication, timeline, found, linked=event.has_suspects)
 
 
 def _dated(event: AdverseEvent, timeline: Timeline) -> Span | None:
@@ -180,13 +180,17 @@ def _add_grading(
     if attributed:
         found.gradings.append(complication)
     else:
-        _add_unattributed(complication, timeline, found)
+        linked = bool(grading.procedures)
+        _add_unattributed(complication, timeline, found, linked=linked)
 
 
-def _add_unattributed(other: Complication, timeline: Timeline, found: Complications) -> None:
+def _add_unattributed(
+    other: Complication, timeline: Timeline, found: Complications, *, linked: bool
+) -> None:
+    """Report what is not attributed; ``linked``: it names suspects or procedures."""
     found.others.append(other)
     if other.possible_reason is None:
-        timeline.report(other.ref, Reason.NOT_ATTRIBUTED)
+        timeline.report(other.ref, Reason.NOT_ATTRIBUTED if linked else Reason.OUTSIDE_WINDOW)
     else:
         found.possible.append(other)
         timeline.report(other.ref, other.possible_reason, "a possible complication")

@@ -36,6 +36,10 @@ KINDS = {str(kind): kind for kind in CharacteristicKind}
 
 #: A longer text is no value but a report.
 _LONGEST_TEXT = 40
+#: SNOMED CT names a T category or a grade group in up to about 100 characters.
+_LONGEST_DISPLAY = 150
+#: The concept of the values that state a grade group, which is their kind.
+_GRADE_GROUP_VALUE = "isup-grade-group-value"
 
 
 def cause_of_death(resource: Observation, named: Named, context: Context) -> Item:
@@ -118,11 +122,12 @@ def _value(
     elif resource.value_integer is not None:
         found = number(resource.value_integer, "valueInteger")
     elif resource.value_codeable_concept is not None:
-        found = _as_coded(resource.value_codeable_concept)
+        found = _coded(resource.value_codeable_concept, context)
     else:
         found = (resource.value_string or "").strip()
     if isinstance(found, str):
-        usable = 0 < len(found) <= _LONGEST_TEXT
+        coded = resource.value_codeable_concept is not None
+        usable = 0 < len(found) <= (_LONGEST_DISPLAY if coded else _LONGEST_TEXT)
     else:
         usable = is_sized(found) and found >= 0
     return found if usable else named.not_used(Reason.VALUE, "no value that can be read")
@@ -131,6 +136,14 @@ def _value(
 def _millilitres(quantity: Quantity, context: Context) -> Decimal | None:
     """Return the factor of the unit to mL (None: it is unknown)."""
     return context.mappings.volume_units.get(normal_unit(quantity.code or quantity.unit or ""))
+
+
+def _coded(concept: CodeableConcept, context: Context) -> str:
+    """Return the grade group that a value states, else the value as coded."""
+    for entry in context.entries(concept):
+        if entry.concept == _GRADE_GROUP_VALUE:
+            return entry.kind
+    return _as_coded(concept)
 
 
 def _as_coded(concept: CodeableConcept) -> str:

@@ -94,6 +94,7 @@ CONCEPTS = {
     "ctcae-grading": ConceptElement("Observation"),
     "complication-grading": ConceptElement("Observation"),
     "isup-grade-group": ConceptElement("Observation"),
+    "isup-grade-group-value": ConceptElement("Observation", "value"),
     "gleason-score": ConceptElement("Observation"),
     "clinical-t-category": ConceptElement("Observation"),
     "prostate-volume": ConceptElement("Observation"),
@@ -109,6 +110,7 @@ CONDITION_EVENTS = frozenset(
 KINDS_OF = {
     "salvage-therapy": ("hormone", "local", "systemic"),
     "prostate-radiotherapy": ("external-beam", "brachytherapy", "unspecified"),
+    "isup-grade-group-value": ("1", "2", "3", "4", "5"),
 }
 
 #: The kind of codes for which an overlay states none. That of a salvage therapy then follows the

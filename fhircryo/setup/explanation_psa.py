@@ -73,7 +73,8 @@ def _point_words(point: SeriesPoint, course: PsaCourse) -> str:
     if point.stand_in is not None and point.result.value != point.stand_in:
         words += f", undetectable: stands for {_number(point.stand_in)}"
     if point.nadir is not None:
-        words += f"; nadir {_number(point.nadir)}, threshold {_number(point.threshold)}"
+        limit = point.lowest.comparator if point.lowest is not None else ""
+        words += f"; nadir {limit}{_number(point.nadir)}, threshold {_number(point.threshold)}"
     words += f": {_judgement_words(point)}"
     failure, therapy = course.failure, course.ended
     if point is failure:

@@ -158,7 +158,7 @@ class Row:
         """The mappings, protocol, data cut-off date, settings and patients of the row."""
         settings = Settings(**self.settings)
         return RunConfig(
-            _laid_over(self.mappings) if self.mappings else load_mappings(),
+            _laid_over(self.mappings) if self.mappings else _shipped_mappings(),
             load_protocol(_overridden(self.protocol)) if self.protocol else load_protocol(),
             date.fromisoformat(self.as_of),
             settings,
@@ -176,6 +176,12 @@ class Row:
             settings=config.settings,
             selection=config.selection,
         )
+
+
+@cache
+def _shipped_mappings() -> Mappings:
+    """The shipped mappings, read once for all rows."""
+    return load_mappings()
 
 
 def _laid_over(overlay: dict[str, Any]) -> Mappings:

@@ -328,6 +328,9 @@ def _site(tmp_path: Path) -> Mappings:
     return load_mappings([overlay])
 
 
+LONG_T = "American Joint Committee on Cancer cT2a (qualifier value)"
+
+
 def volume(value: Any, **more: Any) -> Resource:
     return {"valueQuantity": {"value": value, "system": UCUM, **more}}
 
@@ -344,6 +347,13 @@ def volume(value: Any, **more: Any) -> Resource:
         ),
         ("clinical-t-category", {"valueCodeableConcept": codings((LOCAL, "cT2a"))}, "cT2a"),
         ("clinical-t-category", {"valueCodeableConcept": {"text": "cT2a"}}, "cT2a"),
+        # 1279716004: grade group 3 (Gleason score 4 + 3 = 7).
+        ("isup-grade-group", {"valueCodeableConcept": codings((SNOMED, "1279716004"))}, "3"),
+        (
+            "clinical-t-category",
+            {"valueCodeableConcept": {"coding": [{"code": "x", "display": LONG_T}]}},
+            LONG_T,
+        ),
         ("clinical-t-category", {"valueString": " cT2a "}, "cT2a"),
         ("prostate-volume", volume(Decimal("41.5"), code="mL"), Decimal("41.5")),
         ("prostate-volume", volume(41, unit="ml"), 41),
