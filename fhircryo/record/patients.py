@@ -28,21 +28,30 @@ class Patients:
 
     def __init__(self, links: dict[str, str], selection: Selection = ALL_PATIENTS) -> None:
         self._links = links
+        # What each replaced id resolves to, so that a long chain of links is followed once.
+        self._current: dict[str, str] = {}
         include = selection.include
         self._include = None if include is None else frozenset(map(self.current, include))
         self._exclude = frozenset(map(self.current, selection.exclude))
 
     def current(self, patient: str) -> str:
-        """The id that a patient's resources belong to after merging; unmerged ids stay as is."""
+        """The id that a patient's resources belong to after merging; unmerged ids stay as is.
+
+        Ids whose links lead into a circle are all one person, named by the least id of the circle.
+        """
         if patient not in self._links:
             return patient
-        seen = {patient}
-        while (successor := self._links.get(patient)) is not None:
-            if successor in seen:
-                return min(seen)  # Links in a circle: all of these ids are one person.
-            seen.add(successor)
-            patient = successor
-        return patient
+        path: dict[str, int] = {}
+        current = patient
+        while current in self._links and current not in self._current:
+            if current in path:
+                current = min(list(path)[path[current] :])
+                break
+            path[current] = len(path)
+            current = self._links[current]
+        current = self._current.get(current, current)
+        self._current.update(dict.fromkeys(path, current))
+        return current
 
     def allowed(self, current: str) -> bool:
         """Whether a patient, given by the current id, may be computed."""
