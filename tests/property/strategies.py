@@ -31,16 +31,17 @@ def fhir_dates(draw, first: int = -400, last: int = 900, precise: bool = False) 
 
 
 COMPARATORS = [None, None, None, None, "<", "<", "<=", ">", ">="]
+PSA_UNITS = [*(["ng/mL"] * 8), "ug/L", "µg/L", "bogus"]
 PSA_TEXTS = ["<0,1 ng/mL", "< 0.3 ng/mL", "0,4 ng/mL", ".3", "1,234 ng/mL", "see report"]
 
 
 @st.composite
 def psa_value(draw) -> dict:
     """A PSA value, as the elements of an Observation or of a component."""
-    if draw(st.integers(0, 9)) == 0:
+    if draw(st.integers(0, 9)) == 9:
         return {"valueString": draw(st.sampled_from(PSA_TEXTS))}
-    value = Decimal(draw(st.integers(0, 1200))) / 100
-    quantity = {"value": value, "unit": draw(st.sampled_from(["ng/mL", "ug/L", "µg/L", "bogus"]))}
+    value = Decimal(draw(st.one_of(st.integers(0, 350), st.integers(0, 1200)))) / 100
+    quantity = {"value": value, "unit": draw(st.sampled_from(PSA_UNITS))}
     comparator = draw(st.sampled_from(COMPARATORS))
     if comparator:
         quantity["comparator"] = comparator
@@ -50,16 +51,18 @@ def psa_value(draw) -> dict:
 @st.composite
 def psa(draw, number: int) -> dict:
     """A PSA result, at times as a component of another Observation."""
-    status = draw(st.sampled_from(["final"] * 5 + ["corrected", "amended", "preliminary"]))
+    status = draw(st.sampled_from(["final"] * 8 + ["corrected", "amended", "preliminary"]))
+    early, precise = draw(st.integers(0, 5)) == 5, draw(st.integers(0, 19)) < 19
+    when = fhir_dates(-200, 27, precise) if early else fhir_dates(28, 600, precise)
     result = {"code": coded("http://loinc.org", "2857-1"), **draw(psa_value())}
-    if draw(st.integers(0, 7)) == 0:
+    if draw(st.integers(0, 7)) == 7:
         result = {"code": {"text": "laboratory panel"}, "component": [result]}
     return {
         "resourceType": "Observation",
         "id": f"psa-{number}",
         "status": status,
         "subject": {"reference": "Patient/p1"},
-        "effectiveDateTime": draw(fhir_dates()),
+        "effectiveDateTime": draw(when),
         **result,
     }
 
@@ -149,7 +152,7 @@ def observed(draw, number: int) -> dict:
         "subject": {"reference": "Patient/p1"},
         **draw(st.sampled_from(STATEMENTS)),
     }
-    if draw(st.integers(0, 9)):
+    if draw(st.integers(0, 9)) < 9:
         made["effectiveDateTime"] = draw(fhir_dates())
     primary = draw(st.sampled_from([None, None, *PRIMARIES]))
     if primary:
@@ -282,8 +285,8 @@ def therapy(draw, number: int) -> dict:
         "status": draw(st.sampled_from(statuses)),
         "subject": {"reference": "Patient/p1"},
     }
-    start = draw(fhir_dates(first=-600)) if draw(st.integers(0, 9)) else None
-    end = draw(fhir_dates(first=-300)) if draw(st.integers(0, 2)) == 0 else None
+    start = draw(fhir_dates(first=-600)) if draw(st.integers(0, 9)) < 9 else None
+    end = draw(fhir_dates(first=-300)) if draw(st.integers(0, 2)) == 2 else None
     if end and kind == "MedicationRequest":
         repeat = {"boundsPeriod": {"end": end}}
         made["dosageInstruction"] = [{"timing": {"repeat": repeat}}]
@@ -316,15 +319,15 @@ CANCERS = [
 ]
 
 
-#: The kinds of resources of a patient, and how many of each there are at most.
+#: The kinds of resources of a patient, and how many there are of each.
 KINDS = (
-    (psa, 8),
-    (finding, 2),
-    (observed, 2),
-    (cause_of_death, 1),
-    (adverse_event, 3),
-    (response, 3),
-    (therapy, 3),
+    (psa, [5, 4, 6, 8, 3, 2, 0]),
+    (finding, [0, 0, 0, 1, 2]),
+    (observed, [0, 0, 0, 0, 1, 2]),
+    (cause_of_death, [0, 1]),
+    (adverse_event, [0, 1, 2, 3]),
+    (response, [0, 1, 2, 3]),
+    (therapy, [0, 0, 0, 1, 2, 3]),
 )
 
 
@@ -333,7 +336,7 @@ def patients(draw) -> list[dict]:
     """All resources of a patient with an index procedure on D0."""
     session = draw(st.sampled_from([{}, {"partOf": [{"reference": "Procedure/session"}]}]))
     made = [procedure("x1", str(D0), **session)]
-    if draw(st.integers(0, 4)) == 0:
+    if draw(st.integers(0, 4)) == 4:
         made.append(procedure("x2", draw(fhir_dates(first=1))))
     dead = draw(st.sampled_from(["no", "no", "no", "dated", "undated"]))
     patient = {"resourceType": "Patient", "id": "p1"}
@@ -344,8 +347,8 @@ def patients(draw) -> list[dict]:
     made.append(patient)
     made += MEDICATIONS
     made += draw(st.sampled_from([[], CANCERS[:1], CANCERS[:1], CANCERS]))
-    for strategy, most in KINDS:
-        count = draw(st.integers(0, most))
+    for strategy, counts in KINDS:
+        count = draw(st.sampled_from(counts))
         made += [draw(strategy(number)) for number in range(count)]
     return made
 
