@@ -14,7 +14,13 @@ from fhircryo.mapping.code_systems import CodeSystems
 from fhircryo.mapping.locations import Layer, Located
 from fhircryo.mapping.overlay import ConceptAddition
 from fhircryo.mapping.repeats import repeats
-from fhircryo.mapping.schema import CodeRef, ConceptCode, ConceptText, Meaning, TextRef
+from fhircryo.mapping.schema import (
+    CodeRef,
+    ConceptCode,
+    ConceptText,
+    Meaning,
+    TextRef,
+)
 from fhircryo.mapping.tokens import Token, token
 
 STATUS, WORSENED = "disease-status", "disease-worsened"
