@@ -17,7 +17,8 @@ from fhircryo.mapping.concepts import CONCEPTS, SCALES
 from fhircryo.mapping.load import load_mappings
 from fhircryo.settings import Settings
 from fhircryo.setup.survey.counts import MAX_TEXT_LENGTH, MIN_SHOWN, NOT_SHOWN, NumberSample
-from fhircryo.setup.survey.overlay_draft import draft_overlay, quoted
+from fhircryo.setup.survey.draft_lines import quoted
+from fhircryo.setup.survey.overlay_draft import draft_overlay
 from fhircryo.setup.survey.run_survey import survey
 from fhircryo.setup.survey.search_words import Description, load_words, plain
 from fhircryo.setup.survey.suggestions import Suggester

@@ -12,11 +12,22 @@ class _Row(msgspec.Struct, omit_defaults=True):
     """A part of the survey; members with a default value are left out of the JSON."""
 
 
+class OtherElementRow(_Row):
+    """A value of another element of the same resources, as text or as code."""
+
+    element: str
+    resources: int
+    text: str = ""
+    system: str = ""
+    code: str = ""
+
+
 class Candidate(_Row):
     """What something may be.
 
     ``of``: a concept, scale or instrument; ``remark``: why, or what to ask; ``status``: the
-    candidate holds only for resources with one of these statuses; ``kind``: the kind of therapy.
+    candidate holds only for resources with one of these statuses; ``kind``: the kind of therapy;
+    ``values``: the values of a finding that may state the event.
     """
 
     of: str
@@ -24,6 +35,7 @@ class Candidate(_Row):
     grade: str = ""
     status: list[str] = []
     kind: str = ""
+    values: list[OtherElementRow] = []
 
 
 class ResultRow(_Row):
@@ -38,16 +50,6 @@ class ResultRow(_Row):
     unit: str = ""
     known: bool | None = None
     quartiles: list[Number] = []
-
-
-class OtherElementRow(_Row):
-    """A value of another element of the same resources, as text or as code."""
-
-    element: str
-    resources: int
-    text: str = ""
-    system: str = ""
-    code: str = ""
 
 
 class CodeRow(_Row):
