@@ -44,9 +44,7 @@ class _Dumper(yaml.SafeDumper):
 
 _MAP, _SEQUENCE, _STRING = (f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str"))
 _Dumper.add_representer(Word, lambda dumper, data: dumper.represent_scalar(_STRING, str(data)))
-_Dumper.add_representer(
-    str, lambda dumper, data: dumper.represent_scalar(_STRING, data, style='"')
-)
+_Dumper.add_representer(str, lambda dumper, data: dumper.represent_scalar(_STRING, data, style='"'))
 _Dumper.add_representer(
     OneLine, lambda dumper, data: dumper.represent_mapping(_MAP, data.items(), flow_style=True)
 )

@@ -26,7 +26,7 @@ def place_rows(
         if kind == "extension":
             row.read = name in mappings.extensions
             row.scale = mappings.extensions.get(name, "")
-            may_be = "" if row.read else suggester.scale(name.rpartition("://")[2])
+            may_be = "" if row.read else suggester.scale(name.partition("://")[2] or name)
             if may_be:
                 row.candidate = Candidate(may_be, "are grades of this scale recorded here?")
         elif kind != "AdverseEvent":
