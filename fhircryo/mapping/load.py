@@ -19,6 +19,7 @@ from fhircryo.mapping.overlay import OverlayFile
 from fhircryo.mapping.overlay_keys import (
     OverlayKey,
     QuestionnaireKeys,
+    defining_layers,
     index_overlay_keys,
     index_questionnaire_keys,
 )
@@ -191,11 +192,13 @@ def load_mappings(overlays: Iterable[Path] = (), base: str = DEFAULT_BASE) -> Ma
     for path in sorted((folder / "instruments").glob("*.yaml")):
         layer, file = reader.read(InstrumentFile, path)
         merged.questionnaires.add(layer, file.instrument, ("instrument",))
-    known: list[Overlay] = []
+    names: list[str] = []
     for number, path in enumerate(overlays, 1):
         layer, overlay = reader.read(OverlayFile, path, number)
         merged.apply_overlay(layer, overlay)
-        known.append(Overlay(path.name, overlay.can_be_met))
+        names.append(path.name)
+    defining = defining_layers(merged)
+    known = [Overlay(name, number in defining) for number, name in enumerate(names, 1)]
     return _indexed(merged, base, reader, tuple(known))
 
 

@@ -236,22 +236,6 @@ class OverlayFile(StrictModel):
             )
         return self
 
-    @property
-    def can_be_met(self) -> bool:
-        """Whether the overlay defines something that can occur in a source."""
-        parts: list[object] = [self.instruments, self.new_instruments]
-        for concept in self.concepts.values():
-            parts += [concept.codes, concept.texts]
-        for kind in self.complication_kinds.values():
-            parts += [kind.codes, kind.texts]
-        if self.units is not None:
-            parts.append(self.units.psa.factors)
-        if self.grades is not None:
-            parts.append(self.grades.extensions)
-            for scale in self.grades.scales.values():
-                parts += [scale.codes, scale.texts, scale.extensions]
-        return any(parts)
-
 
 def json_schema() -> str:
     """Return the JSON Schema of an overlay, for editors."""

@@ -78,7 +78,8 @@ class Meaning(Verified):
         None
     )
     kind: Annotated[
-        Text | None, Field(description="Kind of therapy or radiotherapy, required there")
+        Text | None,
+        Field(description="Kind of therapy or radiotherapy; unset in an overlay: by resource type"),
     ] = None
     value: Annotated[
         tuple[CodeOrText, ...], Field(description="Findings: counts only with one of these values")
