@@ -39,6 +39,7 @@ class _Dumper(yaml.SafeDumper):
 
     def ignore_aliases(self, data: Any) -> bool:
         """Write equal parts twice rather than as an anchor and an alias."""
+        del data
         return True
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from fhircryo.mapping.concepts import CONCEPTS, FINDINGS, KINDS_OF
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.normalise import folded, normal_unit
+from fhircryo.mapping.schema import CONDITION_FIELDS
 from fhircryo.setup.survey.counts import NOT_SHOWN
 from fhircryo.setup.survey.draft_lines import (
     DraftedCodes,
@@ -224,16 +225,19 @@ def _conditions(row: CodeRow) -> Iterator[str]:
         values = list(found)
         if element == "status" or (element == "category" and len(values) < 2):
             continue
-        words = ", ".join(
-            f"{quoted(one.text or f'{one.system}|{one.code}')} ({one.resources})" for one in values
-        )
-        if element == "value":
-            yield f"value is {words}"
+        words = ", ".join(map(_counted_value, values))
+        if element not in CONDITION_FIELDS:
+            yield f"its values: {words}" if element == "value" else f"it {element}: {words}"
             continue
         first = values[0]
         named = {"text": first.text} if first.text else {"system": first.system, "code": first.code}
         shown = ", ".join(f"{name}: {quoted(text)}" for name, text in named.items())
         yield f"{element} is {words}; if only some count: {element}: [{{{shown}}}]"
+
+
+def _counted_value(row: OtherElementRow) -> str:
+    display = f" {quoted(row.display)}" if row.display else ""
+    return f"{quoted(row.name)}{display} ({row.resources})"
 
 
 def _is_value(row: OtherElementRow) -> bool:

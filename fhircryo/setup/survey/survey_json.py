@@ -20,6 +20,12 @@ class OtherElementRow(_Row):
     text: str = ""
     system: str = ""
     code: str = ""
+    display: str = ""
+
+    @property
+    def name(self) -> str:
+        """The text, or the code with its system, as it is shown."""
+        return self.text or f"{self.system}|{self.code}"
 
 
 class Candidate(_Row):

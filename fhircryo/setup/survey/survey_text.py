@@ -146,7 +146,7 @@ def _other_elements(row: CodeRow) -> Lines:
         if element in _OFTEN_ONE and len(values) == 1:
             continue
         words = [
-            f"{one.text or f'{one.system}|{one.code}'!r} {one.resources}"
+            f"{one.name!r}{f' ({one.display!r})' if one.display else ''} {one.resources}"
             for one in values[:_MOST_VALUES]
         ]
         more = f", {len(values) - _MOST_VALUES} more" if len(values) > _MOST_VALUES else ""
@@ -204,7 +204,8 @@ def _others(rows: Iterable[CodeRow], hidden: dict[str, int]) -> Lines:
     for (kind, element), found in groupby(rows, lambda row: (row.resource, row.element)):
         listed = list(found)
         more = f", the {_MOST_OTHERS} most frequent" if len(listed) > _MOST_OTHERS else ""
-        words = "USED WHATEVER THE CODE" if kind in _ANY_CODE else "NOT MAPPED"
+        used = kind in _ANY_CODE and element == "code"
+        words = "USED WHATEVER THE CODE" if used else "NOT MAPPED"
         yield from _heading(f"{words}: {kind}.{element}, {len(listed)} different{more}")
         for row in listed[:_MOST_OTHERS]:
             yield _line(row.name, row.resources, row.patients, row.years)
