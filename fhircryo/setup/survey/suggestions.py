@@ -141,8 +141,14 @@ class Suggester:
         return self.words.scale_of(plain(name))
 
     def grade(self, text: str, scale: str) -> str:
-        """Return the grade of a scale that a text or code spells; empty if it spells none."""
-        return self.words.grade_of(plain(text), scale, self._mappings.scales[scale].order)
+        """Return the grade of a scale that a text or code spells; empty if it spells none.
+
+        A suffix of the scale is left out, as when a grade is read.
+        """
+        of, words = self._mappings.scales[scale], plain(text)
+        spelt = [words, *(words.removesuffix(f" {suffix}") for suffix in of.suffixes)]
+        found = (self.words.grade_of(one, scale, of.order) for one in spelt)
+        return next(filter(None, found), "")
 
 
 def _suggestions(
