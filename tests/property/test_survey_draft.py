@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from fhircryo.extract.context import Context
 from fhircryo.fhir.dates import DateReader
-from fhircryo.fhir.decode import resources
 from fhircryo.mapping.concepts import CONCEPTS, KINDS_OF, STATUSES_OF
 from fhircryo.mapping.load import load_mappings
 from fhircryo.setup.survey.classify import classify
 from fhircryo.setup.survey.count_resources import ResourceCounter
 from fhircryo.setup.survey.overlay_draft import draft_overlay
+from fhircryo.setup.survey.run_survey import count_lines
 from fhircryo.setup.survey.suggestions import Suggester
 from fhircryo.setup.survey.survey_json import Survey
 from fhircryo.setup.survey.survey_text import survey_lines
@@ -95,10 +95,7 @@ def everywhere(texts: list[str]) -> list[dict[str, Any]]:
 
 def surveyed(sources: list[dict[str, Any]]) -> Survey:
     counter = ResourceCounter(Context(MAPPINGS, DateReader(None)), SUGGESTER)
-    for source in sources:
-        for found in resources(json.dumps(source).encode(), counter.bundle):
-            assert not found.error
-            counter.add(found.kind, found.resource)
+    assert count_lines([json.dumps(source).encode() for source in sources], counter) == 0
     return classify(counter.counts, MAPPINGS, SUGGESTER, "export")
 
 

@@ -183,7 +183,8 @@ class Survey(_Row):
 
     ``sample``: the source is a server, of which only a sample was read, by ``searches`` and
     ``requests``; ``set_aside``: the number of resources that were counted but not surveyed, by
-    reason; ``hidden_texts``: the number of resources by type whose text is not shown.
+    reason; ``hidden_texts``: the number of resources by type whose text is not shown;
+    ``unreadable_in``: what could not be read, by the file's name.
     """
 
     fhircryo: str
@@ -199,6 +200,7 @@ class Survey(_Row):
     set_aside: dict[str, int] = {}
     passed_over: list[str] = []
     unreadable: int = 0
+    unreadable_in: dict[str, str] = {}
     requests: int = 0
     searches: list[SearchRow] = []
 

@@ -39,6 +39,8 @@ def survey_lines(survey: Survey) -> Lines:
     yield from _wrapped(", ".join([*counts, f"others {of_others}"]), "  ")
     if survey.sample:
         yield from _sample(survey)
+    for name, what in survey.unreadable_in.items():
+        yield from _wrapped(f"UNREADABLE: {name}: {what}", "  ")
     for name in survey.passed_over:
         yield f"  not read: {escaped(name)}"
     for what, number in survey.set_aside.items():
