@@ -355,6 +355,32 @@ def test_an_unknown_code_whose_values_are_grades_and_the_session_that_it_refers_
     assert row(accepted(tmp_path, result), "K1").mapped == {"clavien-dindo-grading": 1}
 
 
+def test_an_extension_is_a_place_of_grades_by_its_values(tmp_path):
+    ncit = "http://ncicb.nci.nih.gov/xml/owl/EVS/Thesaurus.owl"
+    url = "https://h.example/severity"
+    coding = {"system": ncit, "code": "C41340"}
+    other = {"url": "https://h.example/x", "valueString": "severe"}
+    said = [{"url": url, "valueCoding": coding}, {"url": url, "valueString": "severe"}, other]
+    result = surveyed(tmp_path, resource("AdverseEvent", "a", {"text": "x"}, extension=said))
+    places = {one.place: one.candidate for one in result.grades}
+    assert places[f"extension {url}"].of == "ctcae-grade"
+    assert places["extension https://h.example/x"] is None
+    again = accepted(tmp_path, result)
+    assert next(one for one in again.grades if one.place == f"extension {url}").read
+
+
+def test_two_spellings_of_one_code_are_drafted_once(tmp_path):
+    clinical = concept("http://terminology.hl7.org/CodeSystem/condition-clinical", "recurrence")
+    icd = "http://hl7.org/fhir/sid/icd-10"
+    result = surveyed(
+        tmp_path,
+        resource("Condition", "a", concept(icd, "C61"), clinicalStatus=clinical),
+        resource("Condition", "b", concept(icd, "c61"), clinicalStatus=clinical),
+    )
+    again = accepted(tmp_path, result)
+    assert "local-recurrence" in row(again, "c61").mapped
+
+
 def test_a_suffix_does_not_hide_a_grade(tmp_path):
     said = resource("AdverseEvent", "a", {"text": "x"}, severity={"text": "Clavien-Dindo IIIb-d"})
     result = surveyed(tmp_path, said)

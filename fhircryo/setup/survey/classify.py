@@ -121,7 +121,7 @@ def _row(key: _RowKey, row_counts: _RowCounts, mappings: Mappings, suggester: Su
         display=max(displays, key=lambda text: (displays[text], text), default=""),
         years=[years[0], years[-1]] if years else [],
     )
-    unmapped = _set_meanings(row, counts, label)
+    unmapped = _set_meanings(row, counts, label, mappings)
     entries = [
         entry
         for entry in mappings.meanings(key.system, key.code)
@@ -143,13 +143,17 @@ def _row(key: _RowKey, row_counts: _RowCounts, mappings: Mappings, suggester: Su
     return row
 
 
-def _set_meanings(row: CodeRow, counts: Iterable[CodeCounts], label: str) -> int:
+def _set_meanings(
+    row: CodeRow, counts: Iterable[CodeCounts], label: str, mappings: Mappings
+) -> int:
     """Set how many resources are mapped by this code and by others; return how many are not."""
     mapped: Counter[str] = Counter()
     unmapped = 0
     for one in counts:
         for meanings, number in one.meanings.items():
-            own = {meaning.name for meaning in meanings if _same_label(meaning.label, label)}
+            own = {
+                meaning.name for meaning in meanings if _same_label(meaning.label, label, mappings)
+            }
             if own:
                 mapped.update(dict.fromkeys(own, number))
             elif meanings:
@@ -160,9 +164,15 @@ def _set_meanings(row: CodeRow, counts: Iterable[CodeCounts], label: str) -> int
     return unmapped
 
 
-def _same_label(label: str, other: str) -> bool:
-    """Whether two labels are of the same code, or of texts that are equal when folded."""
-    return label == other or (other.startswith(_TEXT) and folded(label) == folded(other))
+def _same_label(label: str, other: str, mappings: Mappings) -> bool:
+    """Whether two labels are of the same code as it is compared, or of texts equal when folded."""
+    if label == other:
+        return True
+    if other.startswith(_TEXT):
+        return folded(label) == folded(other)
+    pairs = (one.rpartition("|") for one in (label, other))
+    own, its = ((system, mappings.normal_code(system, code)) for system, _, code in pairs)
+    return own == its
 
 
 def _candidate(

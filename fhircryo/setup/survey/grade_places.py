@@ -36,8 +36,18 @@ def place_rows(
             may_be = "" if row.read else suggester.scale(code)
         for value, number in place.values.most_common():
             _add(row, value, number, row.scale or may_be, mappings, suggester)
+        if kind == "extension" and not row.read and row.candidate is None:
+            row.candidate = _by_values(row)
         rows.append(row)
     return rows
+
+
+def _by_values(row: PlaceRow) -> Candidate | None:
+    """The scale of which all grades in a place are that is not read; None if there are several."""
+    stated = {one.scale or (one.candidate.of if one.candidate else "") for one in row.values}
+    if len(stated) != 1:
+        return None
+    return Candidate(stated.pop(), "some of its values are grades of this scale")
 
 
 def _add(

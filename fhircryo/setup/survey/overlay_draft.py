@@ -96,7 +96,8 @@ class OverlayDraft:
             words = "a code, system or text that begins or ends with a blank cannot be mapped"
             yield from remark(f"{quoted(row.code or row.text)}: {words}", 6)
             return
-        if not self._drafted.add(row.system, row.code or folded(row.text)):
+        code = self._mappings.normal_code(row.system, row.code)
+        if not self._drafted.add(row.system, code or folded(row.text)):
             return
         yield from remark(counted(row), 6)
         for words in (candidate.remark, *_questions(candidate), *_conditions(row)):
