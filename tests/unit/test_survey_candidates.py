@@ -181,6 +181,8 @@ def test_a_code_of_the_right_system_in_the_right_place_is_no_candidate(tmp_path)
         ("Observation", "component", "Fernmetastasen", "metastasis-finding"),
         ("Observation", "component", "Lokalrezidiv", "local-recurrence-finding"),
         ("Observation", "code", "Lymphknoten Rezidiv", "nodal-recurrence-finding"),
+        ("Observation", "code", "Recurrence of prostate cancer", "local-recurrence-finding"),
+        ("Condition", "code", "Biochemical recurrence of prostate cancer", "prostate-cancer"),
         ("Observation", "component", "PSA", "psa"),
         ("Observation", "component", "IPSS", ""),
         ("Observation", "component", "Gleason score", ""),
