@@ -1,4 +1,4 @@
-"""Fetch HL7's own FHIR examples with npm: those of FHIR R4 and those of mCODE.
+"""Fetch HL7's own FHIR examples with npm: those of FHIR R4, of FHIR R5 and of mCODE.
 
 Needs npm (and no Node project): ``npm pack`` gives each package as a tar file, of which only the
 FHIR resources in JSON are copied, under names of our own making, each package into a flat folder.
@@ -17,6 +17,7 @@ CACHE = Path(__file__).resolve().parents[2] / ".cache"
 #: Package, version and the folder that its resources go to.
 PACKAGES = (
     ("hl7.fhir.r4.examples", "4.0.1", "hl7-r4-examples"),
+    ("hl7.fhir.r5.examples", "5.0.0", "hl7-r5-examples"),
     ("hl7.fhir.us.mcode", "4.0.0", "mcode-examples"),
 )
 #: Where resources stand in a package.

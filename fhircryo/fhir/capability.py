@@ -1,6 +1,6 @@
 """Reads what a server supports from its CapabilityStatement.
 
-Source: https://hl7.org/fhir/R4/capabilitystatement.html
+Source: https://hl7.org/fhir/R4/capabilitystatement.html, and the same page of R5.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,9 @@ from fhircryo.fhir.client import Client, HttpError, without_query
 
 #: This request is retried only briefly, so that an unreachable server is reported soon.
 _BUDGET_SECONDS = 15.0
-_SUPPORTED = ("4.0.", "4.3.")
+#: Versions of FHIR that are read, and those of them that endpoints are written in.
+_READ = ("4.0.", "4.3.", "5.0.")
+_WRITTEN = ("4.0.", "4.3.")
 
 
 class _Interaction(msgspec.Struct):
@@ -70,6 +72,11 @@ class Capabilities:
             return not self.types
         return not listed or interaction in listed
 
+    @property
+    def takes_endpoints(self) -> bool:
+        """Whether endpoints are written in this server's version of FHIR."""
+        return self.fhir_version.startswith(_WRITTEN)
+
     def searches(self, kind: str, parameter: str) -> bool:
         """Whether a type supports a search parameter; True if it is listed without parameters."""
         listed = self.types.get(kind)
@@ -80,8 +87,8 @@ def capabilities(client: Client) -> Capabilities:
     """Read a server's CapabilityStatement.
 
     Raises:
-        SourceError: the server cannot be reached, is not a FHIR server, or supports neither R4 nor
-            R4B.
+        SourceError: the server cannot be reached, is not a FHIR server, or supports none of
+            R4, R4B and R5.
     """
     statement = _read_statement(client)
     rests = [rest for rest in statement.rest or () if rest.mode in (None, "server")]
@@ -125,9 +132,9 @@ def _read_statement(client: Client) -> _Statement:
             " is the base URL right?"
         )
     version = statement.fhir_version or ""
-    if not version.startswith(_SUPPORTED):
+    if not version.startswith(_READ):
         raise SourceError(
             f"{client.base}: FHIR {version or 'of no stated version'} is not supported; supported"
-            " are R4 (4.0.1) and R4B (4.3.0)"
+            " are R4 (4.0.1), R4B (4.3.0) and R5 (5.0.0)"
         )
     return statement

@@ -68,7 +68,7 @@ def decode(line: bytes) -> tuple[str, Any]:
         if kind == BUNDLE_TYPE:
             return kind, BUNDLE.decode(line)
         if kind not in KNOWN_TYPES:
-            raise UnreadableResource("resourceType is not a resource type of FHIR R4 or R4B")
+            raise UnreadableResource("resourceType is not a resource type of FHIR R4, R4B or R5")
         return kind, None
     except msgspec.ValidationError as error:
         raise UnreadableResource(f"{_WRONG_TYPE}: {error}") from None

@@ -143,6 +143,11 @@ def _references(source: str | None, target: str, origin: Origin, settings: Setti
 def _writable(client: Client) -> Capabilities:
     """What the server can do, if it lets Observations be written."""
     found = capabilities(client)
+    if not found.takes_endpoints:
+        raise TargetError(
+            f"{client.base}: a server of FHIR {found.fhir_version} can be SOURCE, but endpoints are"
+            " not written to it; write to a server of R4 (4.0.1) or R4B (4.3.0), or to a folder"
+        )
     if not found.allows("Observation", "update") and not found.allows("Observation", "create"):
         raise TargetError(
             f"{client.base}: this server does not let Observations be written; its"

@@ -55,7 +55,12 @@ _LACKING = "endpoints that need this type are absent (source-lacks-type)"
 _MEDICATION_DATES = {
     "MedicationRequest": ("authored_on",),
     "MedicationStatement": ("effective_date_time", "effective_period"),
-    "MedicationAdministration": ("effective_date_time", "effective_period"),
+    "MedicationAdministration": (
+        "effective_date_time",
+        "effective_period",
+        "occurence_date_time",
+        "occurence_period",
+    ),
 }
 
 #: The types in the order in which a server is searched for them by patient.
@@ -124,7 +129,7 @@ RESOURCE_TYPES = (
             optional=True,
             lacked=LackedEvidence.MEDICATIONS,
             without="salvage therapy by medication is not read, and " + _LACKING,
-            code_elements=("medication_codeable_concept",),
+            code_elements=("medication_codeable_concept", "medication"),
             date_elements=_MEDICATION_DATES[name],
         )
         for name in _MEDICATION_DATES

@@ -1,4 +1,4 @@
-"""Data that nobody here wrote: Synthea's men, HL7's FHIR R4 examples, mCODE's.
+"""Data that nobody here wrote: Synthea's men, HL7's FHIR R4 and R5 examples, mCODE's.
 
 Runs on the samples kept under ``examples/``; with TEST_REAL_INPUT=full also on everything that
 ``examples/*/fetch.py`` have fetched into ``.cache/``. What is expected of the men was worked out
@@ -33,6 +33,7 @@ SAMPLES = [
     pytest.param(EXAMPLES / "synthea" / "sample", None, id="synthea-nothing-mapped"),
     pytest.param(EXAMPLES / "hl7" / "sample", HL7, id="hl7"),
     pytest.param(EXAMPLES / "hl7" / "sample", None, id="hl7-nothing-mapped"),
+    pytest.param(EXAMPLES / "hl7" / "sample-r5", HL7, id="hl7-r5"),
 ]
 full = pytest.mark.skipif(
     os.environ.get("TEST_REAL_INPUT") != "full", reason="TEST_REAL_INPUT is not full"
@@ -41,6 +42,7 @@ FULL = [
     pytest.param(CACHE / "synthea", PROSTATECTOMY, id="full-synthea", marks=full),
     pytest.param(CACHE / "synthea", BIOPSY, id="full-synthea-biopsy", marks=full),
     pytest.param(CACHE / "hl7-r4-examples", HL7, id="full-hl7", marks=full),
+    pytest.param(CACHE / "hl7-r5-examples", HL7, id="full-hl7-r5", marks=full),
     pytest.param(CACHE / "mcode-examples", HL7, id="full-mcode", marks=full),
 ]
 

@@ -197,7 +197,7 @@ def test_synthea_s_sample():
     assert mapped & {row.code for row in biopsies}
 
 
-@pytest.mark.parametrize("name", ["bomers-2020", "hl7/sample", "synthea/sample"])
+@pytest.mark.parametrize("name", ["bomers-2020", "hl7/sample", "hl7/sample-r5", "synthea/sample"])
 def test_what_is_drafted_is_an_overlay_whatever_the_source(name, tmp_path):
     source = ROOT / "examples" / name
     draft = draft_overlay(surveyed(source), load_mappings())

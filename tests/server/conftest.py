@@ -32,7 +32,8 @@ def pytest_runtest_makereport(
     return report
 
 
-def _serve(request: pytest.FixtureRequest, **properties: int) -> Iterator[HapiServer]:
+def serve(request: pytest.FixtureRequest, **properties: str | int) -> Iterator[HapiServer]:
+    """A server of these properties while a fixture is in use; skipped where none can be had."""
     try:
         server = HapiServer.start(**properties)
     except HapiUnavailable as error:
@@ -48,7 +49,7 @@ def _serve(request: pytest.FixtureRequest, **properties: int) -> Iterator[HapiSe
 @pytest.fixture(scope="session")
 def hapi(request: pytest.FixtureRequest) -> Iterator[HapiServer]:
     """The server of this session; it holds what the tests before left there."""
-    yield from _serve(request, max_page=_LARGE_PAGE)
+    yield from serve(request, max_page=_LARGE_PAGE)
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def empty_hapi(hapi: HapiServer) -> HapiServer:
 @pytest.fixture(scope="session")
 def hapi_small_pages(request: pytest.FixtureRequest) -> Iterator[HapiServer]:
     """A second server with data of its own, that gives five matches on a page at most."""
-    yield from _serve(request, max_page=_SMALL_PAGE, default_page=_SMALL_PAGE)
+    yield from serve(request, max_page=_SMALL_PAGE, default_page=_SMALL_PAGE)
 
 
 @pytest.fixture

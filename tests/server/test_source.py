@@ -162,9 +162,9 @@ BROKEN = {
     ),
     "searches expire always": (lambda: [faults.NextExpires(times=None)], "discarded the search"),
     "entries go missing always": (lambda: [faults.DropEntry(times=None)], "matches but returns"),
-    "R5": (
-        lambda: [faults.Statement(lambda it: {**it, "fhirVersion": "5.0.0"})],
-        "5.0.0 is not supported",
+    "STU3": (
+        lambda: [faults.Statement(lambda it: {**it, "fhirVersion": "3.0.2"})],
+        "3.0.2 is not supported",
     ),
 }
 

@@ -639,13 +639,6 @@ def test_a_target_that_refuses_altogether(name, three, proxied, write):
     assert endpoints(three) == []
 
 
-def test_an_r5_server_is_refused(three, write):
-    with HapiServer.start(fhir="R5") as r5:
-        with pytest.raises(TargetError, match=r"5\.0\.0 is not supported"):
-            write(three, r5.url)
-        assert requests.get(f"{r5.url}/Observation?_summary=count", timeout=60).json()["total"] == 0
-
-
 @pytest.mark.parametrize(
     "url, words",
     [

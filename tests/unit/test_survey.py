@@ -364,6 +364,17 @@ def test_what_cannot_be_read_is_counted_and_ends_with_4(tmp_path):
     assert "c.ndjson" not in done.out
 
 
+def test_medications_of_r5_are_counted_as_those_of_r4(tmp_path):
+    drug = {"coding": [{"system": LOCAL, "code": "lp", "display": "Leuprorelin"}]}
+    subject = {"reference": "Patient/p1"}
+    given = {"resourceType": "MedicationAdministration", "status": "completed", "subject": subject}
+    r4 = given | {"id": "a", "medicationCodeableConcept": drug, "effectiveDateTime": "2016-03-01"}
+    r5 = given | {"id": "a", "medication": {"concept": drug}, "occurenceDateTime": "2016-03-01"}
+    one, other = (surveyed(tmp_path / name, made) for name, made in (("4", r4), ("5", r5)))
+    assert [(row.code, row.years) for row in one.codes] == [("lp", ["2016", "2016"])]
+    assert one.codes == other.codes
+
+
 def test_every_surveyed_type_is_one_that_is_read():
     from fhircryo.fhir.wire import DECODERS
 

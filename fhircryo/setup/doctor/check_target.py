@@ -24,6 +24,15 @@ def target_checks(client: Client, config: RunConfig) -> Iterator[CheckResult]:
     known = yield from server_checks(client, _PART, TargetError.exit_code)
     if known is None:
         return
+    if not known.takes_endpoints:
+        yield failed(
+            _PART,
+            "endpoints",
+            f"are not written to a server of FHIR {known.fhir_version}",
+            "write to a server of R4 (4.0.1) or R4B (4.3.0), or to a folder",
+            TargetError.exit_code,
+        )
+        return
     yield from _interactions(known)
     yield _permission(client, known)
     yield _lock(client, known, config)

@@ -11,6 +11,7 @@ from fhircryo.fhir.wire import (
     AdverseEvent,
     Causality,
     CodeableConcept,
+    CodeableReference,
     Component,
     Observation,
     Period,
@@ -92,7 +93,8 @@ class ResourceCounter:
     def _add_coded(self, kind: str, resource: Any, patient: int, year: str) -> None:
         """Count a resource that has a code, and what its other elements hold."""
         elements = SURVEYED_TYPES[kind].code_elements
-        concept = next((one for one in map(resource.__getattribute__, elements) if one), None)
+        stated = next((one for one in map(resource.__getattribute__, elements) if one), None)
+        concept = stated.concept if type(stated) is CodeableReference else stated
         code = self._add_code((kind, "code"), concept, resource, patient, year)
         if kind == "Observation":
             self._add_observation(resource, code, patient, year)
