@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from fhircryo.errors import UnreadableResource
 from fhircryo.extract.context import Context
 from fhircryo.extract.extractor import extract
+from fhircryo.fhir.content_version import content_version
 from fhircryo.fhir.decode import BUNDLE_TYPE, decode, kind_of, resources
 from fhircryo.fhir.wire import DECODERS
 from fhircryo.mapping.concepts import GRADINGS
@@ -63,6 +64,8 @@ def read(
     filled = 0
     seen = dict.fromkeys(DECODERS, 0)
     facts, take = collector.facts, collector.take
+    # Scheduled runs compare versions; a resource without any has its content as its version.
+    of_server = bool(context.server)
     for number, line in enumerate(lines, first):
         try:
             if not line.isascii():
@@ -73,7 +76,10 @@ def read(
             elif kind == BUNDLE_TYPE:
                 _read_bundle(line, collector, context, part, number)
             else:
-                take(extract(kind, resource, context))
+                item = extract(kind, resource, context)
+                if of_server and not item.version and not item.updated:
+                    item.version = content_version(line)
+                take(item)
                 seen[kind] += 1
         except UnreadableResource as error:
             if not line.strip():

@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from fhircryo.calendar import moment
 from fhircryo.fhir import refusals
@@ -10,10 +10,11 @@ from fhircryo.fhir.bulk.exporting import Exported, lines
 from fhircryo.fhir.capability import Capabilities
 from fhircryo.fhir.client import HttpError
 from fhircryo.fhir.decode import kind_of
-from fhircryo.fhir.history import latest_of, version_of
+from fhircryo.fhir.history import latest_of, version_of_resource
 from fhircryo.fhir.search import Searcher, head_of
 from fhircryo.fhir.wire import DECODERS
 from fhircryo.mapping.load import Mappings
+from fhircryo.runs.sync.data_clock import DataClock
 from fhircryo.runs.sync.followed_patients import FollowedPatients
 from fhircryo.runs.sync.server_time import as_instant
 from fhircryo.runs.sync.state_database import State
@@ -23,8 +24,19 @@ from fhircryo.sources.resource_types import optional_types
 LOG = logging.getLogger("fhircryo.sync")
 
 
+#: An answer that is older than what was asked for by more than this was not filtered by time;
+#: less may be the precision of a day, or a time zone that was not looked at.
+_NOT_FILTERED = timedelta(days=1)
+#: Nothing was updated after this.
+_FAR_FUTURE = "2200-01-01T00:00:00Z"
+
+
 class NoIncrementError(Exception):
     """The changes since the last run cannot be determined, so that a full run is needed."""
+
+
+class TimeIgnoredError(NoIncrementError):
+    """The server returns resources whatever ``_lastUpdated`` it is asked for."""
 
 
 @dataclass
@@ -33,17 +45,19 @@ class SourceChanges:
 
     ``patients``: ids, as the resources name them, of the patients whose endpoints may be affected.
     ``resources``: references of the changed or deleted resources that affect a patient.
+    ``whole``: an export holds resources from before the time that it was asked for.
     """
 
     patients: set[str] = field(default_factory=set)
     resources: set[str] = field(default_factory=set)
+    whole: bool = False
 
 
 class ChangeReader:
     """Reads the changes of one server since the watermarks; used for one run.
 
-    ``overlap``: seconds before a watermark that are read again, for resources that were committed
-    late. ``can``: what the server's CapabilityStatement declares.
+    ``can``: what the server's CapabilityStatement declares. ``clock``: it sees the stamps of what
+    is read.
     """
 
     def __init__(
@@ -53,14 +67,14 @@ class ChangeReader:
         mappings: Mappings,
         followed: FollowedPatients,
         state: State,
-        overlap: float,
+        clock: DataClock,
     ) -> None:
         self._searcher = searcher
         self._can = can
         self._mappings = mappings
         self._followed = followed
         self._state = state
-        self._overlap = timedelta(seconds=overlap)
+        self._clock = clock
         self._changes = SourceChanges()
 
     def search_changes(self) -> SourceChanges:
@@ -68,6 +82,7 @@ class ChangeReader:
 
         Raises:
             NoIncrementError: a type has no watermark, or the server cannot search by time.
+            TimeIgnoredError: the server's answer is not restricted to the time asked for.
             SourceError: the server cannot be reached, or an answer is incomplete.
         """
         watermarks = self._state.watermarks()
@@ -76,7 +91,7 @@ class ChangeReader:
                 continue
             if kind not in watermarks:
                 raise NoIncrementError(f"there is no watermark for {kind}")
-            since = as_instant(moment(watermarks[kind]) - self._overlap)
+            since = self._clock.since(watermarks[kind])
             self._search_updated(kind, since)
             self._read_history(kind, since)
         return self._changes
@@ -90,33 +105,37 @@ class ChangeReader:
         watermarks = self._state.watermarks()
         if not watermarks:
             raise NoIncrementError("there is no watermark")
-        return as_instant(min(map(moment, watermarks.values())) - self._overlap)
+        return as_instant(self._clock.since(min(watermarks.values(), key=moment)))
 
     def exported_changes(self, exported: Exported) -> SourceChanges:
-        """The changes in a bulk export since the oldest watermark, deletions included."""
+        """The changes in a bulk export since the oldest watermark, deletions included.
+
+        What a server exports although it has not changed is recognised by its version.
+        """
+        oldest = moment(self.oldest_watermark()) - _NOT_FILTERED
         for path in sorted(exported.files.iterdir()):
             by_kind: dict[str, list[bytes]] = {}
             for line in lines(path):
                 by_kind.setdefault(kind_of(line), []).append(line)
             for kind, resources in by_kind.items():
                 if kind in DECODERS:
-                    self._add_updated(kind, resources)
+                    stamps = self._add_updated(kind, resources)
+                    older = any(stamp and moment(stamp) < oldest for stamp in stamps)
+                    self._changes.whole = self._changes.whole or older
         patients = self._state.patients_depending_on(exported.deleted)
         if patients:
             self._changes.resources.update(exported.deleted)
             self._changes.patients |= patients
         return self._changes
 
-    def _search_updated(self, kind: str, since: str) -> None:
+    def _search_updated(self, kind: str, since: datetime) -> None:
         """Add the resources of a type that were created or updated."""
-        params = {"_lastUpdated": f"ge{since}", "_sort": "_lastUpdated"}
-        searches = [params]
+        searches: list[dict[str, str]] = [{}]
         if kind == "Observation":
-            searches = [{**params, **by_code} for by_code in observation_searches(self._mappings)]
+            searches = observation_searches(self._mappings)
         for search in searches:
             try:
-                for page in self._searcher.search(kind, search):
-                    self._add_updated(kind, page)
+                self._search_since(kind, search, since)
             except HttpError as error:
                 if refusals.forbidden(error) and kind in optional_types():
                     return
@@ -124,20 +143,36 @@ class ChangeReader:
                     raise NoIncrementError(str(error)) from None
                 raise
 
-    def _add_updated(self, kind: str, resources: list[bytes]) -> None:
-        """Add the resources whose version differs from the state and that affect a patient."""
+    def _search_since(self, kind: str, search: dict[str, str], since: datetime) -> None:
+        by_time = {"_lastUpdated": f"ge{as_instant(since)}", "_sort": "_lastUpdated", **search}
+        asked_about_time = False
+        for page in self._searcher.search(kind, by_time):
+            stamps = self._add_updated(kind, page)
+            if any(stamp and moment(stamp) < since - _NOT_FILTERED for stamp in stamps):
+                raise _ignored(kind)
+            if not all(stamps) and not asked_about_time:
+                # Resources without a time do not show whether they were restricted by it.
+                asked_about_time = True
+                if self._searcher.any(kind, {**search, "_lastUpdated": f"ge{_FAR_FUTURE}"}):
+                    raise _ignored(kind)
+
+    def _add_updated(self, kind: str, resources: list[bytes]) -> list[str | None]:
+        """Add the resources whose version differs from the state and that affect a patient.
+
+        Returns ``meta.lastUpdated`` of each.
+        """
         named = [(f"{kind}/{head.id}", head, line) for line in resources if (head := head_of(line))]
         known = self._state.versions(ref for ref, _, _ in named)
         for ref, head, line in named:
-            meta = head.meta
-            if meta is not None and known.get(ref) == version_of(
-                meta.version_id, meta.last_updated
-            ):
+            if known.get(ref) == version_of_resource(head, line):
                 continue
             affected = set(self._followed.affected_by(line))
             self._add(ref, affected | self._state.patients_depending_on([ref]))
+        stamps = [head.meta.last_updated if head.meta else None for _, head, _ in named]
+        self._clock.see(stamps)
+        return stamps
 
-    def _read_history(self, kind: str, since: str) -> None:
+    def _read_history(self, kind: str, since: datetime) -> None:
         """Add the resources of a type that were deleted, or that their codes no longer find.
 
         A server may keep no history of the type, or forbid it.
@@ -145,7 +180,7 @@ class ChangeReader:
         if not self._can.allows(kind, "history-type"):
             return
         try:
-            history = latest_of(self._searcher, kind, since)
+            history = latest_of(self._searcher, kind, as_instant(since))
         except HttpError as error:
             if not (refusals.interaction_unsupported(error) or refusals.forbidden(error)):
                 raise
@@ -155,6 +190,7 @@ class ChangeReader:
                 error.status,
             )
             return
+        self._clock.see(past.when for past in history.values())
         known = self._state.versions(history)
         for ref, past in history.items():
             if past.deleted or known.get(ref) != past.version:
@@ -164,3 +200,7 @@ class ChangeReader:
         if patients:
             self._changes.resources.add(ref)
             self._changes.patients |= patients
+
+
+def _ignored(kind: str) -> TimeIgnoredError:
+    return TimeIgnoredError(f"the server ignores _lastUpdated in searches of {kind}")
