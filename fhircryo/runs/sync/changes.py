@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from fhircryo.calendar import moment
 from fhircryo.fhir import refusals
@@ -24,8 +25,8 @@ from fhircryo.sources.resource_types import optional_types
 LOG = logging.getLogger("fhircryo.sync")
 
 
-#: An answer that is older than what was asked for by more than this was not filtered by time;
-#: less may be the precision of a day, or a time zone that was not looked at.
+#: An export that holds something older than what was asked for by more than this was not filtered
+#: by time; less may be the precision of a day, or a time zone that was not looked at.
 _NOT_FILTERED = timedelta(days=1)
 #: Nothing was updated after this.
 _FAR_FUTURE = "2200-01-01T00:00:00Z"
@@ -51,6 +52,20 @@ class SourceChanges:
     patients: set[str] = field(default_factory=set)
     resources: set[str] = field(default_factory=set)
     whole: bool = False
+
+
+class _Found(NamedTuple):
+    """What a page holds: whether none of it was read before as it is now, and its oldest stamp.
+
+    ``oldest``: None if a resource has no stamp.
+    """
+
+    all_new: bool
+    oldest: datetime | None
+
+    def is_new_since(self, instant: datetime) -> bool:
+        """Whether nothing on the page could have been left out for its time."""
+        return self.all_new and self.oldest is not None and self.oldest >= instant
 
 
 class ChangeReader:
@@ -112,16 +127,16 @@ class ChangeReader:
 
         What a server exports although it has not changed is recognised by its version.
         """
-        oldest = moment(self.oldest_watermark()) - _NOT_FILTERED
+        not_asked_for = moment(self.oldest_watermark()) - _NOT_FILTERED
         for path in sorted(exported.files.iterdir()):
             by_kind: dict[str, list[bytes]] = {}
             for line in lines(path):
                 by_kind.setdefault(kind_of(line), []).append(line)
             for kind, resources in by_kind.items():
                 if kind in DECODERS:
-                    stamps = self._add_updated(kind, resources)
-                    older = any(stamp and moment(stamp) < oldest for stamp in stamps)
-                    self._changes.whole = self._changes.whole or older
+                    found = self._add_updated(kind, resources)
+                    if found.oldest is not None and found.oldest < not_asked_for:
+                        self._changes.whole = True
         patients = self._state.patients_depending_on(exported.deleted)
         if patients:
             self._changes.resources.update(exported.deleted)
@@ -145,32 +160,35 @@ class ChangeReader:
 
     def _search_since(self, kind: str, search: dict[str, str], since: datetime) -> None:
         by_time = {"_lastUpdated": f"ge{as_instant(since)}", "_sort": "_lastUpdated", **search}
-        asked_about_time = False
+        trusted = False
         for page in self._searcher.search(kind, by_time):
-            stamps = self._add_updated(kind, page)
-            if any(stamp and moment(stamp) < since - _NOT_FILTERED for stamp in stamps):
-                raise _ignored(kind)
-            if not all(stamps) and not asked_about_time:
-                # Resources without a time do not show whether they were restricted by it.
-                asked_about_time = True
-                if self._searcher.any(kind, {**search, "_lastUpdated": f"ge{_FAR_FUTURE}"}):
-                    raise _ignored(kind)
+            found = self._add_updated(kind, page)
+            if trusted or found.is_new_since(since):
+                continue
+            # It is the overlap, or the server does not look at the time.
+            if self._returns_anything_after(_FAR_FUTURE, kind, search):
+                raise TimeIgnoredError(f"the server ignores _lastUpdated in searches of {kind}")
+            trusted = True
 
-    def _add_updated(self, kind: str, resources: list[bytes]) -> list[str | None]:
-        """Add the resources whose version differs from the state and that affect a patient.
+    def _returns_anything_after(self, instant: str, kind: str, search: dict[str, str]) -> bool:
+        params = {**search, "_lastUpdated": f"ge{instant}", "_count": "1"}
+        return bool(self._searcher.sample(kind, params, 1).lines)
 
-        Returns ``meta.lastUpdated`` of each.
-        """
+    def _add_updated(self, kind: str, resources: list[bytes]) -> _Found:
+        """Add the resources whose version differs from the state and that affect a patient."""
         named = [(f"{kind}/{head.id}", head, line) for line in resources if (head := head_of(line))]
         known = self._state.versions(ref for ref, _, _ in named)
+        all_new = True
         for ref, head, line in named:
             if known.get(ref) == version_of_resource(head, line):
+                all_new = False
                 continue
             affected = set(self._followed.affected_by(line))
             self._add(ref, affected | self._state.patients_depending_on([ref]))
         stamps = [head.meta.last_updated if head.meta else None for _, head, _ in named]
         self._clock.see(stamps)
-        return stamps
+        oldest = min(map(moment, stamps)) if stamps and all(stamps) else None
+        return _Found(all_new, oldest)
 
     def _read_history(self, kind: str, since: datetime) -> None:
         """Add the resources of a type that were deleted, or that their codes no longer find.
@@ -200,7 +218,3 @@ class ChangeReader:
         if patients:
             self._changes.resources.add(ref)
             self._changes.patients |= patients
-
-
-def _ignored(kind: str) -> TimeIgnoredError:
-    return TimeIgnoredError(f"the server ignores _lastUpdated in searches of {kind}")
