@@ -49,6 +49,7 @@ class Site:
     def __init__(self, source: StubFhir, target: StubFhir, state: Path) -> None:
         self.source, self.target = source, target
         self.today = TODAY
+        self._config: RunConfig | None = None
         self.settings = Settings.model_construct(
             source=ServerSettings(retry_budget=3.0),
             target=ServerSettings(retry_budget=3.0),
@@ -59,7 +60,9 @@ class Site:
 
     @property
     def config(self) -> RunConfig:
-        return RunConfig.of(self.settings, self.today)
+        if self._config is None or self._config.as_of != self.today:
+            self._config = RunConfig.of(self.settings, self.today)
+        return self._config
 
     @property
     def state_file(self) -> Path:

@@ -28,8 +28,8 @@ LOG = logging.getLogger("fhircryo.sync")
 #: An export that holds something older than what was asked for by more than this was not filtered
 #: by time; less may be the precision of a day, or a time zone that was not looked at.
 _NOT_FILTERED = timedelta(days=1)
-#: Nothing was updated after this.
-_FAR_FUTURE = "2200-01-01T00:00:00Z"
+#: Nothing was updated after this: a server that heeds the time finds nothing.
+FAR_FUTURE = "2200-01-01T00:00:00Z"
 
 
 class NoIncrementError(Exception):
@@ -166,7 +166,7 @@ class ChangeReader:
             if trusted or found.is_new_since(since):
                 continue
             # It is the overlap, or the server does not look at the time.
-            if self._returns_anything_after(_FAR_FUTURE, kind, search):
+            if self._returns_anything_after(FAR_FUTURE, kind, search):
                 raise TimeIgnoredError(f"the server ignores _lastUpdated in searches of {kind}")
             trusted = True
 
