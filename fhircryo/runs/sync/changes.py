@@ -19,7 +19,7 @@ from fhircryo.runs.sync.data_clock import DataClock
 from fhircryo.runs.sync.followed_patients import FollowedPatients
 from fhircryo.runs.sync.server_time import as_instant
 from fhircryo.runs.sync.state_database import State
-from fhircryo.sources.code_searches import observation_searches
+from fhircryo.sources.code_searches import component_search, observation_searches
 from fhircryo.sources.resource_types import optional_types
 
 LOG = logging.getLogger("fhircryo.sync")
@@ -145,34 +145,35 @@ class ChangeReader:
 
     def _search_updated(self, kind: str, since: datetime) -> None:
         """Add the resources of a type that were created or updated."""
-        searches: list[dict[str, str]] = [{}]
-        if kind == "Observation":
-            searches = observation_searches(self._mappings)
-        for search in searches:
-            try:
+        by_time = {"_lastUpdated": f"ge{as_instant(since)}", "_sort": "_lastUpdated"}
+        try:
+            for search in self._searches(kind, by_time):
                 self._search_since(kind, search, since)
-            except HttpError as error:
-                if refusals.forbidden(error) and kind in optional_types():
-                    return
-                if refusals.interaction_unsupported(error):
-                    raise NoIncrementError(str(error)) from None
-                raise
+        except HttpError as error:
+            if refusals.forbidden(error) and kind in optional_types():
+                return
+            if refusals.interaction_unsupported(error):
+                raise NoIncrementError(str(error)) from None
+            raise
+
+    def _searches(self, kind: str, params: dict[str, str]) -> list[dict[str, str]]:
+        """The searches that find the resources of a type with further parameters."""
+        if kind != "Observation":
+            return [params]
+        how = component_search(self._can, self._searcher, self._mappings, params)
+        return [{**params, **by_code} for by_code in observation_searches(self._mappings, how)]
 
     def _search_since(self, kind: str, search: dict[str, str], since: datetime) -> None:
-        by_time = {"_lastUpdated": f"ge{as_instant(since)}", "_sort": "_lastUpdated", **search}
         trusted = False
-        for page in self._searcher.search(kind, by_time):
+        for page in self._searcher.search(kind, search):
             found = self._add_updated(kind, page)
             if trusted or found.is_new_since(since):
                 continue
             # It is the overlap, or the server does not look at the time.
-            if self._returns_anything_after(FAR_FUTURE, kind, search):
+            future = {**search, "_lastUpdated": f"ge{FAR_FUTURE}", "_count": "1"}
+            if self._searcher.sample(kind, future, 1).lines:
                 raise TimeIgnoredError(f"the server ignores _lastUpdated in searches of {kind}")
             trusted = True
-
-    def _returns_anything_after(self, instant: str, kind: str, search: dict[str, str]) -> bool:
-        params = {**search, "_lastUpdated": f"ge{instant}", "_count": "1"}
-        return bool(self._searcher.sample(kind, params, 1).lines)
 
     def _add_updated(self, kind: str, resources: list[bytes]) -> _Found:
         """Add the resources whose version differs from the state and that affect a patient."""
