@@ -55,17 +55,18 @@ class SourceChanges:
 
 
 class _Found(NamedTuple):
-    """What a page holds: whether none of it was read before as it is now, and its oldest stamp.
-
-    ``oldest``: None if a resource has no stamp.
-    """
+    """What a page holds: whether none of it was read before as it is now, and its stamps."""
 
     all_new: bool
-    oldest: datetime | None
+    stamps: list[str | None]
 
     def is_new_since(self, instant: datetime) -> bool:
-        """Whether nothing on the page could have been left out for its time."""
-        return self.all_new and self.oldest is not None and self.oldest >= instant
+        """Whether all of it is new, and has a stamp that is not before an instant."""
+        return self.all_new and all(self.stamps) and not self.has_older_than(instant)
+
+    def has_older_than(self, instant: datetime) -> bool:
+        """Whether the stamp of any resource is before an instant."""
+        return any(stamp and moment(stamp) < instant for stamp in self.stamps)
 
 
 class ChangeReader:
@@ -135,7 +136,7 @@ class ChangeReader:
             for kind, resources in by_kind.items():
                 if kind in DECODERS:
                     found = self._add_updated(kind, resources)
-                    if found.oldest is not None and found.oldest < not_asked_for:
+                    if found.has_older_than(not_asked_for):
                         self._changes.whole = True
         patients = self._state.patients_depending_on(exported.deleted)
         if patients:
@@ -188,8 +189,7 @@ class ChangeReader:
             self._add(ref, affected | self._state.patients_depending_on([ref]))
         stamps = [head.meta.last_updated if head.meta else None for _, head, _ in named]
         self._clock.see(stamps)
-        oldest = min(map(moment, stamps)) if stamps and all(stamps) else None
-        return _Found(all_new, oldest)
+        return _Found(all_new, stamps)
 
     def _read_history(self, kind: str, since: datetime) -> None:
         """Add the resources of a type that were deleted, or that their codes no longer find.
