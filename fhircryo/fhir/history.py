@@ -47,10 +47,10 @@ def latest_of(searcher: Searcher, kind: str, since: str) -> dict[str, ResourceCh
 def _entries(searcher: Searcher, kind: str, since: str) -> Iterator[ResourceChange]:
     for entry in searcher.history(kind, since):
         request = entry.request
+        modified = (entry.response.last_modified if entry.response else None) or ""
         if request is not None and request.method == "DELETE":
             url = (request.url or "").partition("/_history/")[0]
             name = "/".join(url.rstrip("/").split("/")[-2:])
-            modified = (entry.response.last_modified if entry.response else None) or ""
             if name.startswith(f"{kind}/"):
                 yield ResourceChange(name, True, "", modified)
         elif entry.resource:
@@ -58,7 +58,7 @@ def _entries(searcher: Searcher, kind: str, since: str) -> Iterator[ResourceChan
             if head is not None and head.id:
                 updated = head.meta.last_updated if head.meta else None
                 version = version_of_resource(head, bytes(entry.resource))
-                yield ResourceChange(f"{kind}/{head.id}", False, version, updated or "")
+                yield ResourceChange(f"{kind}/{head.id}", False, version, updated or modified)
 
 
 def version_of(version: str | None, updated: str | None) -> str:

@@ -196,6 +196,21 @@ def test_without_version_and_time_the_history_says_what_changed(site):
     assert site.failure() == "N"
 
 
+class NoVersionsAndTwoClocks(GivesNoVersions, TwoClocks):
+    """Both: only the history's ``lastModified`` tells the clock of the data."""
+
+
+@of(NoVersionsAndTwoClocks)
+def test_a_history_tells_the_clock_of_data_without_times(site):
+    wide = site.settings.sync.model_copy(update={"overlap": 3600.0})
+    site.settings = site.settings.model_copy(update={"sync": wide})
+    site.source.put(inputs.patient("busy"), at=stale(5))
+    site.sync()
+    assert _mark(site) > datetime.now(UTC)
+    assert site.sync().full == ""
+    assert _mark(site) <= datetime.now(UTC)
+
+
 def stale(seconds: float) -> datetime:
     return datetime.now(UTC) - timedelta(seconds=seconds)
 
