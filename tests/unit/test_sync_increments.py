@@ -4,6 +4,7 @@ The habits and their sources are in ``stub_fhir``.
 """
 
 import logging
+import random
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -315,3 +316,27 @@ def test_migrations_keep_patients_and_what_was_published(tmp_path):
         assert state.fact("fingerprint") == "f"
         assert state.watermarks() == {}
         assert state.versions(["Patient/p1", "Procedure/x1"]) == {"Procedure/x1": "2@2026-01-01"}
+
+
+@of(TwoClocks, GivesNoVersions)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_increments_end_where_a_full_run_ends(seed, site):
+    """Results that are written, corrected and deleted between runs, by the clock of the data."""
+    chance = random.Random(seed)
+    passed = timedelta()
+    site.source.now = lambda: datetime.now(UTC) + passed
+    site.sync()
+    for _ in range(12):
+        for _ in range(chance.choice([0, 1, 2])):
+            passed += timedelta(seconds=chance.choice([1, 60, 400]))
+            name = f"a{chance.randint(1, 5)}"
+            if chance.random() < 0.8:
+                day = f"2017-0{chance.randint(1, 9)}-11"
+                site.source.put(inputs.psa(name, day, round(chance.uniform(0, 4), 1)))
+            elif f"Observation/{name}" in site.source.stored:
+                site.source.delete(f"Observation/{name}")
+        passed += timedelta(seconds=chance.choice([2, 300, 4000]))
+        assert site.sync().full == ""
+    done = sync(site.config, SyncOptions(today=site.today, full=True))
+    assert done.pushed is not None
+    assert not done.pushed.written.endpoints
