@@ -19,6 +19,7 @@ from fhircryo.runs.sync.data_clock import DataClock
 from fhircryo.runs.sync.followed_patients import FollowedPatients
 from fhircryo.runs.sync.server_time import as_instant
 from fhircryo.runs.sync.state_database import State
+from fhircryo.runs.sync.time_ignored import ignores_time
 from fhircryo.sources.code_searches import component_search, observation_searches
 from fhircryo.sources.resource_types import optional_types
 
@@ -28,8 +29,6 @@ LOG = logging.getLogger("fhircryo.sync")
 #: An export that holds something older than what was asked for by more than this was not filtered
 #: by time; less may be the precision of a day, or a time zone that was not looked at.
 _NOT_FILTERED = timedelta(days=1)
-#: Nothing was updated after this: a server that heeds the time finds nothing.
-FAR_FUTURE = "2200-01-01T00:00:00Z"
 
 
 class NoIncrementError(Exception):
@@ -171,10 +170,17 @@ class ChangeReader:
             if trusted or found.is_new_since(since):
                 continue
             # It is the overlap, or the server does not look at the time.
-            future = {**search, "_lastUpdated": f"ge{FAR_FUTURE}", "_count": "1"}
-            if self._searcher.sample(kind, future, 1).lines:
+            if self._ignores_time(kind, search):
                 raise TimeIgnoredError(f"the server ignores _lastUpdated in searches of {kind}")
             trusted = True
+
+    def _ignores_time(self, kind: str, search: dict[str, str]) -> bool:
+        try:
+            return ignores_time(self._searcher, kind, search)
+        except HttpError as error:
+            if refusals.parameter_unsupported(error):
+                return False  # It refuses that time, so that it looks at it.
+            raise
 
     def _add_updated(self, kind: str, resources: list[bytes]) -> _Found:
         """Add the resources whose version differs from the state and that affect a patient."""

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from fhircryo.calendar import moment
 
-#: A stamp that is later than the stated time by more than this is a mistake, not another clock.
+#: A stamp that is later than this machine's time by more than this is a mistake, not another clock.
 _CREDIBLE = timedelta(days=1)
 #: A stamp before this is none; FHIR is younger.
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)

@@ -63,7 +63,7 @@ def _read_changes(steps: SyncSteps) -> tuple[SourceChanges, Watermark]:
     finally:
         searcher.close()
     if changes.whole:
-        say_once(steps.state, "the server ignores _since in bulk exports")
+        say_once(steps.state, "the server exports resources from before _since")
     return changes, after_export(steps, at, anew=False)
 
 

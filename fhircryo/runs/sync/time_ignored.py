@@ -1,12 +1,34 @@
-"""Says once that a source server does not restrict its answers by time, and remembers it."""
+"""Whether a source server ignores ``_lastUpdated``; a run says so once, and remembers it.
+
+FHIR asks servers to ignore parameters that they do not support
+(https://hl7.org/fhir/R4/search.html#errors).
+"""
 
 import logging
+from collections.abc import Mapping
 
+from fhircryo.calendar import moment
+from fhircryo.fhir.search import Searcher, head_of
 from fhircryo.runs.sync.state_database import State
 
 LOG = logging.getLogger("fhircryo.sync")
 
+#: Nothing was updated after this: a server that looks at the time finds nothing.
+_FAR_FUTURE = "2200-01-01T00:00:00Z"
 _IGNORES_TIME = "ignores-time"
+
+
+def ignores_time(searcher: Searcher, kind: str, search: Mapping[str, str]) -> bool:
+    """Whether a search for what was updated in the far future finds something all the same.
+
+    Raises:
+        HttpError: the server refuses the search.
+    """
+    params = {**search, "_lastUpdated": f"ge{_FAR_FUTURE}", "_count": "1"}
+    heads = [head_of(line) for line in searcher.sample(kind, params, 1).lines]
+    stamps = [head.meta.last_updated if head.meta else None for head in heads if head]
+    # A resource that was loaded with a wrong stamp is found rightly.
+    return any(moment(stamp) < moment(_FAR_FUTURE) for stamp in stamps)
 
 
 def say_once(state: State, words: str) -> None:

@@ -14,13 +14,15 @@ from fhircryo.fhir.client import Client, HttpError
 from fhircryo.fhir.search import Head, Searcher, head_of
 from fhircryo.fhir.wire import DECODERS
 from fhircryo.mapping.load import Mappings
-from fhircryo.runs.sync.changes import FAR_FUTURE
+from fhircryo.runs.sync.time_ignored import ignores_time
 from fhircryo.setup.doctor.check import CLOCK_TOLERANCE, FORBIDDEN, CheckResult, ok, warning
 from fhircryo.sources.code_searches import code_searches
 
 _PART = "source"
 #: Types of which a hospital writes something all day: their newest stamps tell the data's clock.
 _BUSY_TYPES = ("Patient", "Procedure", "Observation")
+#: By default HAPI reuses the result of an equal search of the last minute, with its time.
+_FRESH = {"Cache-Control": "no-cache"}
 _READ_IN_FULL = "sync reads the whole cohort in every run and compares it: run it once a night"
 
 
@@ -44,9 +46,8 @@ def _last_updated(searcher: Searcher, known: Capabilities, mappings: Mappings) -
         if known.types and kind not in known.types:
             continue
         search = code_searches(mappings, ("psa",))[0] if kind == "Observation" else {}
-        future = {**search, "_lastUpdated": f"ge{FAR_FUTURE}", "_count": "1"}
         try:
-            if searcher.sample(kind, future, 1).lines:
+            if ignores_time(searcher, kind, search):
                 ignored.append(kind)
         except SourceError as error:
             if not (isinstance(error, HttpError) and error.status in FORBIDDEN):
@@ -91,7 +92,8 @@ class _Newest:
         """Ask for the newest resources of a type; a type that cannot be asked for is left out."""
         newest_first = {"_sort": "-_lastUpdated", "_count": "10"}
         try:
-            answer = client.request("GET", f"{client.base}/{kind}", params=newest_first)
+            url = f"{client.base}/{kind}"
+            answer = client.request("GET", url, params=newest_first, headers=_FRESH)
             page = msgspec.json.decode(answer.content, type=_Page)
         except (SourceError, msgspec.MsgspecError, UnicodeDecodeError):
             return
@@ -139,10 +141,11 @@ def _data_clock(sample: _Newest) -> CheckResult:
         return warning(_PART, name, words, follows)
     if behind is None:
         words = "not known: the header Date or meta.lastUpdated is missing"
-        return warning(_PART, name, words, "changes are found by comparing; nothing to do")
-    words = f"{-behind:+.0f} s: the newest stamp beside the header Date"
+        advice = "if the server's clock may be ahead, set sync.overlap to more than that"
+        return warning(_PART, name, words, advice)
+    words = f"{-behind:+.0f} s: the newest meta.lastUpdated beside the header Date"
     if behind < -CLOCK_TOLERANCE:
         return warning(_PART, name, f"{words}; the clock of the data is ahead", follows)
     if behind > CLOCK_TOLERANCE:
-        words += "; nothing was written since, or the clock of the data is behind; sync follows it"
+        words += "; nothing was written since, or that clock is behind; sync follows it"
     return ok(_PART, name, words)
