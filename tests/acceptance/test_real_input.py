@@ -390,6 +390,19 @@ def test_a_leuprolide_on_day_0_marks_what_rests_on_psa(outputs):
     )
 
 
+def test_what_a_site_says_of_its_own_source(tmp_path, monkeypatch):
+    """Nothing is known of this man after D0, but for what the settings say of the whole source."""
+    monkeypatch.setenv("FHIRCRYO_COMPLETE_TYPES", "AdverseEvent")
+    monkeypatch.setenv("FHIRCRYO_VITAL_STATUS_COMPLETE", "true")
+    compute(EXAMPLES / "synthea" / "sample", tmp_path / "out", PROSTATECTOMY)
+    man = published(tmp_path / "out")["40123f5c-1e5b-cb75-3431-6da7fd686c6e"]
+    assert [man[key] for key in COMPLICATIONS] == [0, "none", "none", "none", "N", "N"]
+    until = date.fromisoformat(AS_OF) - date(2019, 6, 27)
+    assert man["overall-survival"] == (Decimal(until.days), "N")
+    assert man["cancer-specific-survival"] == (Decimal(until.days), "N")
+    assert man["metastasis-free-survival"] == "no-follow-up"
+
+
 def test_no_other_men_are_in_the_cohort(outcomes):
     assert outcomes[PROSTATECTOMY].keys() == AFTER_PROSTATECTOMY.keys()
     also_biopsied = set(AFTER_PROSTATECTOMY) - {"498bd436-0980-0360-569f-80fa11af5827"}
