@@ -1,10 +1,13 @@
 """What the doctor measures of a source's times and versions; the habits are in ``stub_fhir``."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from typer.testing import CliRunner
 
+from fhircryo.cli.main import app
 from fhircryo.fhir.capability import capabilities
 from fhircryo.fhir.connect import open_client
 from fhircryo.fhir.search import Searcher
@@ -68,6 +71,12 @@ def test_last_updated_is_ignored_beside_codes_only(server):
 
 
 @of(StubFhir)
+def test_a_stamp_of_the_year_9999_is_no_habit(server):
+    server.put(inputs.patient("mistake"), at=datetime(9999, 12, 1, tzinfo=UTC))
+    assert checked(server)["_lastUpdated"][0] == "ok"
+
+
+@of(StubFhir)
 def test_last_updated_is_refused(server, monkeypatch):
     """As Epic."""
     monkeypatch.setattr(server, "_as_supported", lambda query: "_lastUpdated" not in query)
@@ -126,3 +135,14 @@ def test_a_server_that_answers_nothing_of_it(server, monkeypatch):
 
     monkeypatch.setattr(server.routes, "_answer", metadata_only)
     assert "not known" in checked(server)["clock of the data"][1]
+
+
+@of(IgnoresLastUpdated)
+def test_the_command_says_it(server, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FHIRCRYO_STATE_FOLDER", str(tmp_path / "state"))
+    done = CliRunner().invoke(app, ["doctor", server.base, "--json"])
+    found = {one["check"]: one for one in json.loads(done.stdout)}
+    assert found["_lastUpdated"]["status"] == "warning"
+    assert "once a night" in found["_lastUpdated"]["advice"]
+    assert {"versions", "clock of the data"} <= found.keys()
