@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from fhircryo.setup.survey.escape import escaped
+from fhircryo.logs import escaped
 from fhircryo.setup.survey.survey_json import CodeRow
 
 Lines = Iterator[str]

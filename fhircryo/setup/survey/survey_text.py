@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
+from fhircryo.logs import escaped
 from fhircryo.setup.survey.counts import AS_NUMBER, AS_TEXT
-from fhircryo.setup.survey.escape import escaped
 from fhircryo.setup.survey.survey_json import (
     Candidate,
     CodeRow,
