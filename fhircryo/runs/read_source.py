@@ -50,7 +50,8 @@ class ReadResult:
         for older in sorted(self.records.older):
             current = self.collected.patients.current(older.patient) if older.patient else ""
             if current in self.records.records:
-                issue = Issue(older.ref, Reason.SUPERSEDED, "an older version of it")
+                words = "it was deleted later" if older.deleted else "an older version of it"
+                issue = Issue(older.ref, Reason.SUPERSEDED, words)
                 found.setdefault(current, []).append(issue)
         return found
 
