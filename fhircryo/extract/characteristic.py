@@ -20,6 +20,17 @@ from fhircryo.record.items import (
 
 CAUSE_OF_DEATH = "cause-of-death"
 
+_OF_PROSTATE = frozenset({"prostate-cancer", "local-recurrence"})
+# A metastasis is of the prostate cancer only if its code says so.
+_OF_UNKNOWN_CANCER = frozenset(
+    {
+        "cause-of-death-unspecified",
+        "metastasis",
+        "metastasis-unclear-site",
+        "nodal-recurrence",
+    }
+)
+
 #: The kinds of characteristics, by the concept of their codes.
 KINDS = {str(kind): kind for kind in CharacteristicKind}
 
@@ -34,7 +45,8 @@ _GRADE_GROUP_VALUE = "isup-grade-group-value"
 def cause_of_death(resource: Observation, named: Named, context: Context) -> Item:
     """Return the item of an Observation of the cause of death, of a used status.
 
-    What is not coded, or is coded as unknown, is an unknown cause.
+    What is not coded, is coded as unknown, or is a metastasis of whatever cancer is an unknown
+    cause; a code that names the prostate as the primary is prostate cancer.
     """
     _, when = context.first_date(
         resource.effective_date_time, resource.effective_instant, resource.effective_period
@@ -46,10 +58,11 @@ def _cause(resource: Observation, context: Context) -> Cause:
     value = resource.value_codeable_concept
     if value is None or is_present(resource.data_absent_reason):
         return Cause.UNKNOWN
-    concepts = {entry.concept for entry in context.entries(value)}
-    if "prostate-cancer" in concepts:
+    entries = context.entries(value)
+    concepts = {entry.concept for entry in entries}
+    if concepts & _OF_PROSTATE or any(entry.names_prostate for entry in entries):
         return Cause.PROSTATE_CANCER
-    if "cause-of-death-unspecified" in concepts:
+    if concepts & _OF_UNKNOWN_CANCER:
         return Cause.UNKNOWN
     return Cause.OTHER if any(coding.code for coding in value.coding or ()) else Cause.UNKNOWN
 

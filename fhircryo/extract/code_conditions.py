@@ -5,8 +5,9 @@ from typing import Any
 
 from fhircryo.fhir.decode import decode_element
 from fhircryo.fhir.wire import ABSENT, CONCEPTS, CONTAINED, REFERENCES, CodeableConcept
-from fhircryo.mapping.code_index import CodeCondition, Token
+from fhircryo.mapping.code_index import CodeCondition
 from fhircryo.mapping.normalise import folded
+from fhircryo.mapping.tokens import Token
 
 
 def conditions_hold(conditions: Iterable[CodeCondition], resource: Any) -> bool:

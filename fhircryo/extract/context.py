@@ -16,10 +16,11 @@ from fhircryo.fhir.wire import (
     Period,
     Reference,
 )
-from fhircryo.mapping.code_index import CodeEntry, Token
+from fhircryo.mapping.code_index import CodeEntry
 from fhircryo.mapping.complication_kinds import KindEntry
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.normalise import folded, normal_unit
+from fhircryo.mapping.tokens import Token
 from fhircryo.record.items import Dropped, NotUsed, Reason
 
 #: Security label of test data: https://terminology.hl7.org/CodeSystem-v3-ActReason.html

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 from fhircryo.extract.context import Context, Named, is_present, resolved, tokens_of
 from fhircryo.fhir.wire import Component, Observation
-from fhircryo.mapping.code_index import CodeEntry, Token
+from fhircryo.mapping.code_index import CodeEntry
 from fhircryo.mapping.normalise import folded
+from fhircryo.mapping.tokens import Token
 from fhircryo.record.items import EventKind, Finding, Item, Reason
 
 #: The concepts of findings, in order of precedence, with the event that each states.

@@ -6,7 +6,7 @@ import msgspec
 
 from fhircryo.calendar import Span
 from fhircryo.extract.context import NO_CODE, Context, Named, label_of, only_counted
-from fhircryo.extract.therapy import SALVAGE_THERAPY, Course, end_of, therapy
+from fhircryo.extract.therapy import SALVAGE_THERAPY, Course, drug_kind, end_of, therapy
 from fhircryo.fhir.decode import decode_element
 from fhircryo.fhir.wire import (
     DOSAGES,
@@ -19,7 +19,7 @@ from fhircryo.fhir.wire import (
     Reference,
 )
 from fhircryo.mapping.code_index import CodeEntry
-from fhircryo.record.items import Drug, Item, Reason, TherapyKind
+from fhircryo.record.items import Drug, Item, Reason
 
 #: The label of a medication that is identified only by a reference to a Medication.
 BY_REFERENCE = "(by reference)"
@@ -36,7 +36,7 @@ def medication(resource: Medication, ref: str, context: Context) -> Item:
         label = next(_labels(_concepts(resource)), NO_CODE)
         return Named(ref, resource.meta, "", label).dropped(Reason.UNMAPPED_CODE)
     named = Named(ref, resource.meta, "", entry.label)
-    return Drug(kind=TherapyKind(entry.kind), **named.fields())
+    return Drug(kind=drug_kind(entry), **named.fields())
 
 
 def medication_request(resource: MedicationRequest, ref: str, context: Context) -> Item:
@@ -121,7 +121,8 @@ def _therapy(resource: Medicated, ref: str, context: Context, course: Callable[[
         return only_counted(resource, ref, context, label, own=own)
     label = entry.label if entry is not None else BY_REFERENCE
     named = Named(ref, resource.meta, context.patient(resource.subject), label)
-    salvage = therapy(named, context, course(), entry.kind if entry is not None else "")
+    # Where only a Medication says which drug it is, that decides on the kind.
+    salvage = therapy(named, context, course(), drug_kind(entry))
     salvage.medication = referenced
     salvage.order = isinstance(resource, MedicationRequest)
     return salvage

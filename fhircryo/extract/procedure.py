@@ -8,7 +8,14 @@ from fhircryo.extract.context import (
     only_counted,
     resolved,
 )
-from fhircryo.extract.therapy import SALVAGE_THERAPY, Course, Dates, end_of, therapy
+from fhircryo.extract.therapy import (
+    SALVAGE_THERAPY,
+    Course,
+    Dates,
+    end_of,
+    procedure_kind,
+    therapy,
+)
 from fhircryo.fhir.decode import decode_element
 from fhircryo.fhir.wire import EXTENSIONS, REFERENCES, Extension, Procedure
 from fhircryo.mapping.code_index import CodeEntry
@@ -72,7 +79,7 @@ def _therapy(resource: Procedure, named: Named, entry: CodeEntry, context: Conte
         "" if resource.status in known else resource.status or "no status",
     )
     if entry.concept == SALVAGE_THERAPY:
-        return therapy(named, context, course, entry.kind)
+        return therapy(named, context, course, procedure_kind(entry))
     found = therapy(named, context, course, TherapyKind.LOCAL)
     found.modality = _modality(resource, entry, context)
     return found

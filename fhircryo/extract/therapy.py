@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fhircryo.calendar import Span
 from fhircryo.extract.context import Context, Named
 from fhircryo.fhir.wire import Period
+from fhircryo.mapping.code_index import CodeEntry
 from fhircryo.record.items import Reason, Therapy, TherapyKind
 
 SALVAGE_THERAPY = "salvage-therapy"
@@ -27,11 +28,18 @@ class Course:
     status_problem: str = ""
 
 
-def therapy(named: Named, context: Context, course: Course, kind: str) -> Therapy:
-    """Return a therapy, with the reason why it does not count, if any.
+def drug_kind(entry: CodeEntry | None) -> TherapyKind:
+    """Return the kind of a salvage therapy that is a drug: hormone, where its code states none."""
+    return TherapyKind(entry.kind) if entry is not None and entry.kind else TherapyKind.HORMONE
 
-    ``kind``: a kind of salvage therapy; empty where the Medication that it refers to decides.
-    """
+
+def procedure_kind(entry: CodeEntry) -> TherapyKind:
+    """Return the kind of a salvage therapy that is a Procedure: local, where its code has none."""
+    return TherapyKind(entry.kind) if entry.kind else TherapyKind.LOCAL
+
+
+def therapy(named: Named, context: Context, course: Course, kind: TherapyKind) -> Therapy:
+    """Return a therapy, with the reason why it does not count, if any."""
     written, when = context.first_date(*course.dates)
     problem, detail = None, ""
     if context.is_test(named.meta):
@@ -44,7 +52,7 @@ def therapy(named: Named, context: Context, course: Course, kind: str) -> Therap
         detail = "no date" if written is None else "the date is not a FHIR date"
     return Therapy(
         when=when,
-        kind=TherapyKind(kind) if kind else TherapyKind.HORMONE,
+        kind=kind,
         end=course.end,
         ongoing=course.end is None and course.status in context.mappings.statuses.therapy_ongoing,
         problem=problem,

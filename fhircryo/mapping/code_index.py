@@ -5,20 +5,17 @@ from typing import NamedTuple
 
 from fhircryo.errors import UsageError
 from fhircryo.mapping.code_systems import CodeSystems
-from fhircryo.mapping.concepts import CONCEPTS, CONDITION_EVENTS, GRADINGS, SCORE
+from fhircryo.mapping.concepts import CONCEPTS, CONDITION_EVENTS, DEFAULT_KIND, GRADINGS, SCORE
 from fhircryo.mapping.locations import Location
 from fhircryo.mapping.normalise import folded
 from fhircryo.mapping.overlay_merge import MergedMappings
 from fhircryo.mapping.schema import (
     CONDITION_FIELDS,
-    CodeRef,
     Meaning,
-    TextRef,
 )
+from fhircryo.mapping.tokens import Token, token
 
 SystemAndCode = tuple[str | None, str | None]
-#: A value of an element: (system, code) of a coding, the folded form of a text, or a status.
-Token = tuple[str, str] | str
 
 
 class CodeCondition(NamedTuple):
@@ -34,7 +31,8 @@ class CodeEntry(NamedTuple):
     ``label``: the name under which resources with this code are counted. ``conditions``: all must
     hold for the code to count. ``unit``: the unit of results that state none (empty: none). ``of``:
     the scale of a grading, or the instrument of a score. ``layer``: 0 for a shipped entry, else the
-    number of the overlay. ``kind``: the kind of a therapy, or the modality of radiotherapy.
+    number of the overlay. ``kind``: the kind of a therapy, or the modality of radiotherapy (empty
+    for a therapy: that which the type of the resource suggests).
     ``values``: the values with which a finding counts (None: with any, and with none).
     ``names_prostate``: the code names the prostate as the primary. ``beside``: codes that may stand
     beside this one and do not contradict it.
@@ -205,7 +203,7 @@ def _claims(merged: MergedMappings) -> Iterator[_Claim]:
 
 def _entry(concept: str, label: str, meaning: Meaning, of: str, location: Location) -> CodeEntry:
     conditions = tuple(
-        CodeCondition(element, frozenset(map(_token, getattr(meaning, element))))
+        CodeCondition(element, frozenset(map(token, getattr(meaning, element))))
         for element in CONDITION_FIELDS
         if getattr(meaning, element)
     )
@@ -216,17 +214,11 @@ def _entry(concept: str, label: str, meaning: Meaning, of: str, location: Locati
         meaning.unit or "",
         of,
         location.layer,
-        meaning.kind or "",
-        frozenset(map(_token, meaning.value)) if meaning.value else None,
+        meaning.kind or DEFAULT_KIND.get(concept, ""),
+        frozenset(map(token, meaning.value)) if meaning.value else None,
         meaning.names_prostate,
         frozenset((one.system, one.code) for one in meaning.beside),
     )
-
-
-def _token(value: CodeRef | TextRef | str) -> Token:
-    if isinstance(value, CodeRef):
-        return (value.system, value.code)
-    return folded(value.text) if isinstance(value, TextRef) else value
 
 
 def _check_same(claims: Iterable[_Claim]) -> None:

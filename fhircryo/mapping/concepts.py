@@ -2,7 +2,11 @@
 
 from typing import NamedTuple, get_args
 
-from fhircryo.mapping.schema import ClinicalStatus, ObservationStatus, ProcedureStatus
+from fhircryo.mapping.status_schema import (
+    ClinicalStatus,
+    ObservationStatus,
+    ProcedureStatus,
+)
 
 #: The conditions that a code may have, by the type of the resource that contains it.
 CONDITION_FIELDS_OF = {
@@ -106,18 +110,20 @@ CONDITION_EVENTS = frozenset(
     {"metastasis", "metastasis-unclear-site", "nodal-recurrence", "local-recurrence"}
 )
 
-#: The concepts that earlier versions had, with what takes their place.
-REPLACED = {
-    "disease-status": "progression-finding, whose codes list the values that state progression",
-    "disease-worsened": "progression-finding: list these codes as the value of its codes",
-}
-
-#: The kinds that each code of a concept must state one of.
+#: The kinds that each code of a concept states one of; an overlay may leave them out.
 KINDS_OF = {
     "salvage-therapy": ("hormone", "local", "systemic"),
     "prostate-radiotherapy": ("external-beam", "brachytherapy", "unspecified"),
     "isup-grade-group-value": ("1", "2", "3", "4", "5"),
 }
+
+#: The kind of codes for which an overlay states none. That of a salvage therapy then follows the
+#: type of the resource, see :mod:`fhircryo.extract.therapy`.
+DEFAULT_KIND = {"prostate-radiotherapy": "unspecified"}
+
+#: A concept of version 0.1 that held codes which now belong to another one: radiotherapy counted as
+#: salvage therapy only, and still does where it follows the index procedure.
+SPLIT_FROM = {"salvage-therapy": "prostate-radiotherapy"}
 
 #: The concepts whose codes state an event only together with a value, or with any value.
 FINDINGS = frozenset(

@@ -14,11 +14,20 @@ from fhircryo.mapping.code_index import CodeEntry, CodeIndex, SystemAndCode, ind
 from fhircryo.mapping.complication_kinds import ComplicationKinds, index_kinds
 from fhircryo.mapping.concepts import SCORE
 from fhircryo.mapping.grade_index import GradeEntry, GradeIndex, index_grades
+from fhircryo.mapping.grade_schema import (
+    GradesFile,
+    Scale,
+)
+from fhircryo.mapping.instrument_schema import (
+    Instrument,
+    InstrumentFile,
+)
 from fhircryo.mapping.locations import Layer
 from fhircryo.mapping.overlay import OverlayFile
 from fhircryo.mapping.overlay_keys import (
     OverlayKey,
     QuestionnaireKeys,
+    defining_layers,
     index_overlay_keys,
     index_questionnaire_keys,
 )
@@ -31,14 +40,12 @@ from fhircryo.mapping.schema import (
     Concept,
     ConceptsFile,
     ConceptText,
-    GradesFile,
-    Instrument,
-    InstrumentFile,
     KindsFile,
-    Scale,
+    UnitsFile,
+)
+from fhircryo.mapping.status_schema import (
     Statuses,
     StatusesFile,
-    UnitsFile,
 )
 from fhircryo.mapping.yamlfile import Document, read_document, validate, with_base
 from fhircryo.settings import DEFAULT_BASE, DEFAULT_PROTOCOL
@@ -191,11 +198,13 @@ def load_mappings(overlays: Iterable[Path] = (), base: str = DEFAULT_BASE) -> Ma
     for path in sorted((folder / "instruments").glob("*.yaml")):
         layer, file = reader.read(InstrumentFile, path)
         merged.questionnaires.add(layer, file.instrument, ("instrument",))
-    known: list[Overlay] = []
+    names: list[str] = []
     for number, path in enumerate(overlays, 1):
         layer, overlay = reader.read(OverlayFile, path, number)
         merged.apply_overlay(layer, overlay)
-        known.append(Overlay(path.name, overlay.can_be_met))
+        names.append(path.name)
+    defining = defining_layers(merged)
+    known = [Overlay(name, number in defining) for number, name in enumerate(names, 1)]
     return _indexed(merged, base, reader, tuple(known))
 
 

@@ -10,7 +10,10 @@ from fhircryo.mapping.concepts import (
     WITH_VALUE,
 )
 from fhircryo.mapping.locations import Layer
-from fhircryo.mapping.schema import CONDITION_FIELDS, Meaning
+from fhircryo.mapping.schema import (
+    CONDITION_FIELDS,
+    Meaning,
+)
 from fhircryo.mapping.yamlfile import Loc, nearest
 
 
@@ -45,9 +48,9 @@ def check_meaning(layer: Layer, key: str, loc: Loc, entry: Meaning) -> None:
 
 
 def _check_kind(layer: Layer, key: str, loc: Loc, entry: Meaning) -> None:
-    """Raise a UsageError unless the entry states a kind where its concept has kinds."""
+    """Raise a UsageError unless a shipped entry states a kind where its concept has kinds."""
     kinds = KINDS_OF.get(key, ())
-    if kinds and entry.kind is None:
+    if kinds and entry.kind is None and layer.number == 0:
         raise layer.error(loc, f"kind is required: {', '.join(kinds)}")
     if entry.kind is not None and entry.kind not in kinds:
         words = f"{entry.kind!r} is not a kind of {key}" if kinds else f"{key} has no kinds"

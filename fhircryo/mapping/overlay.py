@@ -8,31 +8,37 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from fhircryo.mapping.schema import (
-    Actualities,
-    AdministrationStatuses,
+from fhircryo.mapping.grade_schema import (
+    GradeCode,
+    GradeText,
+)
+from fhircryo.mapping.instrument_schema import (
     AnswerCode,
     Canonical,
+    Questionnaire,
+    ScoreCode,
+)
+from fhircryo.mapping.schema import (
     CodeRef,
     ConceptCode,
     ConceptText,
     Descendants,
     Factors,
-    GradeCode,
-    GradeText,
-    Intents,
     Key,
     KindText,
     ListedCode,
+    Text,
+)
+from fhircryo.mapping.status_schema import (
+    Actualities,
+    AdministrationStatuses,
+    Intents,
     ObservationStatuses,
     OngoingStatuses,
     ProcedureStatuses,
-    Questionnaire,
     RequestStatuses,
     ResponseStatuses,
-    ScoreCode,
     StatementStatuses,
-    Text,
     Verifications,
 )
 from fhircryo.mapping.yamlfile import StrictModel
@@ -235,22 +241,6 @@ class OverlayFile(StrictModel):
                 f"the file is empty; possible keys: {', '.join(type(self).model_fields)}"
             )
         return self
-
-    @property
-    def can_be_met(self) -> bool:
-        """Whether the overlay defines something that can occur in a source."""
-        parts: list[object] = [self.instruments, self.new_instruments]
-        for concept in self.concepts.values():
-            parts += [concept.codes, concept.texts]
-        for kind in self.complication_kinds.values():
-            parts += [kind.codes, kind.texts]
-        if self.units is not None:
-            parts.append(self.units.psa.factors)
-        if self.grades is not None:
-            parts.append(self.grades.extensions)
-            for scale in self.grades.scales.values():
-                parts += [scale.codes, scale.texts, scale.extensions]
-        return any(parts)
 
 
 def json_schema() -> str:

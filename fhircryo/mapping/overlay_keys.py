@@ -32,6 +32,24 @@ def index_overlay_keys(merged: MergedMappings) -> dict[OverlayKey, int]:
     return {key: layer for key, layer in found.items() if layer}
 
 
+def defining_layers(merged: MergedMappings) -> set[int]:
+    """Return the numbers of the layers that define something that can occur in a source.
+
+    An overlay that only withdraws, or only repeats what earlier layers state, does not.
+    """
+    found: set[int] = set(index_overlay_keys(merged).values())
+    for concept in merged.concepts.values():
+        found |= {location.layer for _, location in (*concept.codes, *concept.texts)}
+    for scale in merged.scales.values():
+        found |= {location.layer for _, location in (*scale.codes, *scale.texts)}
+    for kind in merged.kinds.kinds.values():
+        found |= {location.layer for _, location in (*kind.codes, *kind.texts)}
+    for form in merged.questionnaires.by_key.values():
+        found.add(form.location.layer)
+        found |= {location.layer for location in form.declarations.values()}
+    return found
+
+
 def index_questionnaire_keys(merged: MergedMappings) -> dict[int, QuestionnaireKeys]:
     """Return what overlays define within questionnaires, by the number of the overlay."""
     declarations = [

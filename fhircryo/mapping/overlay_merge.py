@@ -1,36 +1,48 @@
 """Merges site overlays into the shipped mappings and records the location of every entry.
 
 A layer first withdraws entries of earlier layers, then adds its own. An entry never replaces
-another: adding one that exists already is an error that names both locations.
+another: one that contradicts an earlier layer is an error that names both locations, and one that
+repeats an earlier layer is left out.
 """
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from fhircryo.errors import UsageError
 from fhircryo.mapping.code_systems import CodeSystems
 from fhircryo.mapping.complication_kinds import MergedKinds
-from fhircryo.mapping.concepts import CONCEPTS, REPLACED, SCALES, WITH_UNIT
+from fhircryo.mapping.concepts import CONCEPTS, FINDINGS, SCALES, SPLIT_FROM, WITH_UNIT
+from fhircryo.mapping.former_concepts import FORMER_CONCEPTS, PROGRESSION, FormerConcepts
+from fhircryo.mapping.grade_schema import (
+    GradeCode,
+    GradesFile,
+    GradeText,
+    Scale,
+)
 from fhircryo.mapping.locations import Layer, Located, Location
 from fhircryo.mapping.meaning_checks import check_meaning
 from fhircryo.mapping.normalise import normal_unit
 from fhircryo.mapping.overlay import ConceptAddition, GradeAdditions, OverlayFile, WithdrawnCode
 from fhircryo.mapping.questionnaire_merge import MergedQuestionnaires
+from fhircryo.mapping.repeats import KnownCodes, new_texts, not_yet
 from fhircryo.mapping.schema import (
     Concept,
     ConceptCode,
     ConceptsFile,
     ConceptText,
-    GradeCode,
-    GradesFile,
-    GradeText,
-    Scale,
-    Statuses,
-    StatusesFile,
+    Meaning,
     UnitsFile,
 )
+from fhircryo.mapping.status_schema import (
+    Statuses,
+    StatusesFile,
+)
+from fhircryo.mapping.tokens import Token, token
 from fhircryo.mapping.yamlfile import Loc, nearest
+
+LOG = logging.getLogger("fhircryo.mappings")
 
 
 @dataclass
@@ -81,6 +93,7 @@ class MergedMappings:
     questionnaires: MergedQuestionnaires = field(default_factory=MergedQuestionnaires)
     kinds: MergedKinds = field(default_factory=MergedKinds)
     detection_limit: Located[str] | None = None
+    former: FormerConcepts = field(default_factory=FormerConcepts)
 
     # ------------------------------------------------------------------ shipped
 
@@ -93,6 +106,7 @@ class MergedMappings:
         for key, concept in file.concepts.items():
             self.concepts[key] = MergedConcept(concept.words, concept.contradicted_by)
             self._add_meanings(layer, key, concept.codes, concept.texts)
+        self.former.begin(self.concepts[PROGRESSION].codes)
 
     def add_statuses(self, layer: Layer, file: StatusesFile) -> None:
         """Set the shipped choice of statuses."""
@@ -126,15 +140,9 @@ class MergedMappings:
 
         Raises:
             UsageError: the overlay changes or withdraws something that does not exist, or adds
-                something that exists already.
+                something that contradicts an earlier layer.
         """
-        for key, concept in overlay.concepts.items():
-            if key not in self.concepts:
-                instead = REPLACED.get(key)
-                words = f"; it is now {instead}" if instead else nearest(key, self.concepts)
-                raise layer.error(("concepts", key), f"no such concept{words}")
-            self._withdraw_codes(layer, key, concept)
-            self._add_meanings(layer, key, concept.codes, concept.texts)
+        self._apply_concepts(layer, overlay.concepts)
         if overlay.statuses is not None and self.statuses is not None:
             chosen = overlay.statuses.model_dump(exclude_none=True)
             self.statuses = self.statuses.model_copy(update=chosen)
@@ -156,6 +164,18 @@ class MergedMappings:
             self.detection_limit = Located(
                 overlay.protocol.psa.detection_limit, layer.location(*loc)
             )
+
+    def _apply_concepts(self, layer: Layer, concepts: Mapping[str, ConceptAddition]) -> None:
+        for key, concept in concepts.items():
+            if key in FORMER_CONCEPTS:
+                continue
+            if key not in self.concepts:
+                words = f"no such concept{nearest(key, self.concepts)}"
+                raise layer.error(("concepts", key), words)
+            self._withdraw_codes(layer, key, concept)
+            self._add_meanings(layer, key, concept.codes, concept.texts)
+        if any(key in concepts for key in FORMER_CONCEPTS):
+            self._apply_former(layer, concepts)
 
     def check_units(self) -> None:
         """Raise a UsageError if the unit of a code is not a known unit."""
@@ -211,7 +231,20 @@ class MergedMappings:
             loc: Loc = ("concepts", key, "withdraw", number)
             for system in self.systems.of(given.system):
                 code = given.model_copy(update={"system": system})
-                self._withdraw_code(layer, loc, key, code)
+                self._withdraw_code(layer, loc, self._home_of(code, key), code)
+
+    def _home_of(self, code: WithdrawnCode, key: str) -> str:
+        """Return the concept from which a code is withdrawn: the given one, or where it is now."""
+        moved = SPLIT_FROM.get(key)
+        if moved is None or self._covered(code, [key]):
+            return key
+        for one, _ in self.concepts[key].codes:
+            if self.systems.withdraws(code, one.system, one.code):
+                return key
+        for one, _ in self.concepts[moved].codes:
+            if self.systems.withdraws(code, one.system, one.code):
+                return moved
+        return key
 
     def _withdraw_code(self, layer: Layer, loc: Loc, key: str, code: WithdrawnCode) -> None:
         concept = self.concepts[key]
@@ -251,9 +284,46 @@ class MergedMappings:
         for name, entries in (("codes", codes), ("texts", texts)):
             for number, entry in enumerate(entries):
                 check_meaning(layer, key, ("concepts", key, name, number), entry)
-        located = layer.located(("concepts", key, "codes"), codes)
-        self.concepts[key].codes += self.systems.expanded(located)
-        self.concepts[key].texts += layer.located(("concepts", key, "texts"), texts)
+        concept = self.concepts[key]
+        new = list(self.systems.expanded(layer.located(("concepts", key, "codes"), codes)))
+        if new and layer.number:
+            known = KnownCodes(
+                key,
+                self.systems,
+                {name: one.codes for name, one in self.concepts.items()},
+                {name: one.withdrawn for name, one in self.concepts.items()},
+            )
+            new = [one for one in new if not known.states(one.value)]
+        concept.codes += new
+        concept.texts += new_texts(layer.located(("concepts", key, "texts"), texts), concept.texts)
+
+    def _apply_former(self, layer: Layer, concepts: Mapping[str, ConceptAddition]) -> None:
+        """Read the concepts of version 0.1, and say once what to write instead."""
+        progression = self.concepts[PROGRESSION]
+        standing: list[Meaning] = [code for code, _ in progression.codes]
+        self.former.forget([*standing, *(text for text, _ in progression.texts)])
+        self.former.change(layer, concepts, self.systems)
+        made: list[object] = [*self.former.made]
+        progression.codes[:] = [one for one in progression.codes if one not in made]
+        progression.texts[:] = [one for one in progression.texts if one not in made]
+        self.former.make(self._stated_values())
+        for entry, location in self.former.made:
+            if isinstance(entry, ConceptCode):
+                progression.codes.append(Located(entry, location))
+            else:
+                progression.texts.append(Located(entry, location))
+        LOG.warning("%s", self.former.told(layer, concepts))
+
+    def _stated_values(self) -> dict[Token, set[Token]]:
+        """Return the values that state a finding, by the code or text of the Observation."""
+        found: dict[Token, set[Token]] = {}
+        for key in FINDINGS:
+            concept = self.concepts[key]
+            for code, _ in concept.codes:
+                found.setdefault(token(code), set()).update(map(token, code.value))
+            for text, _ in concept.texts:
+                found.setdefault(token(text), set()).update(map(token, text.value))
+        return found
 
     def _withdraw_units(self, layer: Layer, units: Sequence[str]) -> None:
         for number, unit in enumerate(units):
@@ -266,6 +336,8 @@ class MergedMappings:
         for unit, factor in factors.items():
             loc = ("units", "psa", "factors", unit)
             other = self.units.get(normal_unit(unit))
+            if other is not None and layer.number and other.value[1] == factor:
+                continue
             if other is not None:
                 raise layer.error(loc, f"this unit is already defined at {other.location}")
             self.units[normal_unit(unit)] = Located((unit, factor), layer.location(*loc))
@@ -278,7 +350,8 @@ class MergedMappings:
                 raise layer.error(("grades", "withdraw", number), words)
             for found in (self.extensions, *(scale.extensions for scale in self.scales.values())):
                 found[:] = [one for one in found if one.value != url]
-        self.extensions += layer.located(("grades", "extensions"), grades.extensions)
+        urls = layer.located(("grades", "extensions"), grades.extensions)
+        self.extensions += not_yet(urls, self.extensions, str)
         for name, addition in grades.scales.items():
             loc = ("grades", "scales", name)
             if name not in self.scales:
@@ -295,7 +368,8 @@ class MergedMappings:
                     raise layer.error((*loc, "withdraw", number), words)
                 scale.codes[:] = kept
             self._add_grades(layer, loc, name, addition.codes, addition.texts)
-            scale.extensions += layer.located((*loc, "extensions"), addition.extensions)
+            urls = layer.located((*loc, "extensions"), addition.extensions)
+            scale.extensions += not_yet(urls, scale.extensions, str)
 
     def _add_grades(
         self,
@@ -312,5 +386,11 @@ class MergedMappings:
             if grade not in scale.scale.order:
                 words = f"{grade!r} is not a grade of {name}{nearest(grade, scale.scale.order)}"
                 raise layer.error((*loc, key, number, "grade"), words)
-        scale.codes += layer.located((*loc, "codes"), codes)
-        scale.texts += layer.located((*loc, "texts"), texts)
+        listed = layer.located((*loc, "codes"), codes)
+        worded = layer.located((*loc, "texts"), texts)
+        scale.codes += not_yet(listed, scale.codes, _grade_of)
+        scale.texts += not_yet(worded, scale.texts, _grade_of)
+
+
+def _grade_of(entry: GradeCode | GradeText) -> tuple[Token, str]:
+    return token(entry), entry.grade

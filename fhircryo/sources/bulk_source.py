@@ -20,7 +20,11 @@ from fhircryo.mapping.load import Mappings
 from fhircryo.record.collector import RecordCollector, Unreadable
 from fhircryo.record.items import PatientFacts, Treatment
 from fhircryo.record.patients import Patients
-from fhircryo.sources.code_searches import observation_searches
+from fhircryo.sources.code_searches import (
+    observation_searches,
+    stated_component_search,
+    warn_without_components,
+)
 from fhircryo.sources.folder_source import collect_files
 from fhircryo.sources.groups import GROUP
 from fhircryo.sources.resource_types import RESOURCE_TYPES
@@ -77,8 +81,10 @@ def asked_for(level: str, mappings: Mappings, can: Capabilities, since: str | No
     filters = []
     # A code that is mapped with its descendants cannot be searched: all Observations, then.
     with suppress(UsageError):
-        for search in observation_searches(mappings):
+        how = stated_component_search(can)
+        for search in observation_searches(mappings, how):
             filters += [f"Observation?{key}={value}" for key, value in search.items()]
+        warn_without_components(how)
     return Asked(level, types, tuple(filters), since)
 
 

@@ -21,7 +21,12 @@ from fhircryo.fhir.wire import Meta, Resource
 from fhircryo.record.collector import RecordCollector, Unreadable
 from fhircryo.record.items import PatientFacts
 from fhircryo.record.patients import Patients
-from fhircryo.sources.code_searches import code_searches
+from fhircryo.sources.code_searches import (
+    code_searches,
+    component_search,
+    observation_searches,
+    warn_without_components,
+)
 from fhircryo.sources.resource_types import (
     INDEX_CONCEPTS,
     RESOURCE_TYPES,
@@ -183,7 +188,7 @@ class _CohortReader:
             (kind, params)
             for kind in RESOURCE_TYPES
             if kind.by_patient
-            for params in self._further_params(kind)
+            for params in self._further_params(kind, patients, can)
         ]
         for done, (kind, params) in enumerate(searches, 1):
             if kind.name not in self._unavailable:
@@ -191,17 +196,22 @@ class _CohortReader:
             if self._request.progress is not None:
                 self._request.progress(done, len(searches))
 
-    def _further_params(self, kind: ResourceType) -> list[dict[str, str]]:
-        if not kind.concepts:
+    def _further_params(
+        self, kind: ResourceType, patients: list[str], can: Capabilities
+    ) -> list[dict[str, str]]:
+        """The parameters beside the patient; of the types with concepts all are Observations."""
+        if not kind.concepts or not patients:
             return [{}]
-        return code_searches(self._request.mappings, kind.concepts)
+        parameter, values = _by_patient_parameter(kind, patients, can)
+        mappings = self._request.mappings
+        how = component_search(can, self._searcher, mappings, {parameter: values[0]})
+        warn_without_components(how)
+        return observation_searches(mappings, how, kind.concepts)
 
     def _of_type(
         self, kind: ResourceType, patients: list[str], params: dict[str, str], can: Capabilities
     ) -> None:
-        preferred, other = kind.patient_parameters
-        parameter = preferred if can.searches(kind.name, preferred) else other
-        values = [f"Patient/{one}" for one in patients] if parameter == "subject" else patients
+        parameter, values = _by_patient_parameter(kind, patients, can)
         try:
             self._lists.search(kind.name, parameter, values, params)
         except HttpError as error:
@@ -209,3 +219,13 @@ class _CohortReader:
                 raise
             LOG.warning("%s: the server does not let us read it (%d)", kind.name, error.status)
             self._unavailable.add(kind.name)
+
+
+def _by_patient_parameter(
+    kind: ResourceType, patients: list[str], can: Capabilities
+) -> tuple[str, list[str]]:
+    """The search parameter that finds a type by patient, and its values."""
+    preferred, other = kind.patient_parameters
+    parameter = preferred if can.searches(kind.name, preferred) else other
+    values = [f"Patient/{one}" for one in patients] if parameter == "subject" else patients
+    return parameter, values

@@ -16,6 +16,8 @@ from tests.spec.published import compare_results, results
 FOLDER = Path(__file__).parents[2] / "examples" / "site-overlay"
 EXPORT = FOLDER / "export"
 OVERLAY = FOLDER / "site.yaml"
+#: The overlay of this example as it was in version 0.1.
+FORMER = Path(__file__).parent / "site_overlay_of_version_0_1.yaml"
 AS_OF = date(2020, 12, 31)
 EXPECTED: dict[str, dict[str, Any]] = yaml.safe_load((FOLDER / "expected.yaml").read_text("utf-8"))
 
@@ -47,9 +49,16 @@ def test_what_is_left_is_what_should_be(outcome):
         ("unmapped-code", "Procedure", "https://klinikum.example/ops|5-602.K"): 1,
         ("unmapped-code", "Observation", "https://klinikum.example/labor|PSA"): 1,
         ("unmapped-code", "Condition", "https://ziekenhuis.example/diagnosen|PCA"): 1,
+        ("unmapped-code", "MedicationStatement", "http://fhir.de/CodeSystem/bfarm/atc|G04CA02"): 1,
     }
     told = {issue.name: issue.reason for issue in outcome.issues if not issue.used}
     assert told == {}
+
+
+def test_the_overlay_of_version_0_1_gives_the_same(outcome):
+    """A hospital upgrades without changing its overlay, of which the shipped codes repeat some."""
+    former = load_mappings([FORMER])
+    assert compute_resources(lines(), AS_OF, mappings=former).observations == outcome.observations
 
 
 def test_without_the_overlay_nobody_is_in_the_cohort():
@@ -58,7 +67,7 @@ def test_without_the_overlay_nobody_is_in_the_cohort():
 
 def test_the_results_say_that_the_protocol_was_changed(outcome):
     words = {one["method"]["text"] for one in outcome.observations}
-    assert words == {"bomers-2020 1.0 with psa.detection_limit half"}
+    assert words == {"bomers-2020 2.0 with psa.detection_limit half"}
 
 
 def test_the_export_is_fhir():

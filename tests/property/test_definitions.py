@@ -23,7 +23,7 @@ from fhircryo.endpoints.result import ComponentKey, Result
 from fhircryo.mapping.load import load_mappings, load_protocol
 from fhircryo.mapping.protocol import Protocol, SalvageRule
 from fhircryo.record.items import EventKind, Finding, Lacking, PatientRecord, Therapy
-from tests.property.records import AS_OF, days, finding, on, records, spans, vague, values
+from tests.property.records import AS_OF, D0, days, finding, on, records, spans, vague, values
 
 SCALES = load_mappings().scales
 PROTOCOL = load_protocol()
@@ -189,7 +189,7 @@ def test_a_local_recurrence_never_changes_metastasis(
     record.findings.append(finding("added", EventKind.LOCAL_RECURRENCE, on(day)))
     after = results(record, protocol)
     assert after[METASTASIS.key] == before
-    if day > date(2016, 1, 10) and record.facts is not None and record.facts.died is None:
+    if day > D0 and record.facts is not None and record.facts.died is None:
         assert after[LOCAL_RECURRENCE.key].value is True
 
 

@@ -73,6 +73,15 @@ def record(patient: str) -> list[Resource]:
             "code": coded("http://snomed.info/sct", "399068003"),
             "recordedDate": "2015-01-01",
         },
+        {
+            # No therapy of the cancer; without any medication the source would lack the type.
+            "resourceType": "MedicationStatement",
+            "id": f"{patient}-drug",
+            "status": "completed",
+            "subject": {"reference": f"Patient/{patient}"},
+            "medicationCodeableConcept": coded("http://www.whocc.no/atc", "N02BE01"),
+            "effectiveDateTime": "2015-03-02",
+        },
     ]
 
 

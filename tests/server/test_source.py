@@ -1,6 +1,5 @@
 """A FHIR server as source: the same endpoints as from the folder, or an error; never fewer."""
 
-import dataclasses
 import json
 import subprocess
 import sys
@@ -297,16 +296,21 @@ def medications() -> list[dict[str, Any]]:
     ]
 
 
-def marked(target: Path) -> set[str]:
-    """The patients whose failure status rests on PSA after salvage therapy."""
+def salvaged(target: Path) -> set[str]:
+    """The patients for whom salvage therapy is an event before the landmark."""
     found = set()
-    for line in (target / "Observation.ndjson").read_text().splitlines():
-        if "/CodeSystem/endpoint" in line and '"biochemical-failure"' in line:
-            observation = json.loads(line)
-            parts = {part["code"]["coding"][0]["code"] for part in observation["component"]}
-            if "salvage-therapy" in parts:
-                found.add(observation["subject"]["reference"].removeprefix("Patient/"))
+    for observation in published(target, "disease-free-12-months"):
+        if "valueCodeableConcept" in observation:
+            assert observation["valueCodeableConcept"]["coding"][0]["code"] == "N"
+            assert observation["effectiveDateTime"] == "2016-06-01"
+            found.add(observation["subject"]["reference"].removeprefix("Patient/"))
     return found
+
+
+def published(target: Path, key: str) -> list[dict[str, Any]]:
+    """The published Observations of an endpoint."""
+    lines = (target / "Observation.ndjson").read_text().splitlines()
+    return [one for one in map(json.loads, lines) if one["code"]["coding"][0]["code"] == key]
 
 
 def test_salvage_therapy_however_it_is_recorded(empty_hapi_small_pages, tmp_path):
@@ -319,7 +323,7 @@ def test_salvage_therapy_however_it_is_recorded(empty_hapi_small_pages, tmp_path
     (folder / "everything.ndjson").write_text(lines)
     one = compute_folder(folder, tmp_path / "one", job())
     other = compute_folder(url, tmp_path / "other", job())
-    assert marked(tmp_path / "one") == {
+    assert salvaged(tmp_path / "one") == {
         *("coded", "named", "contained", "given", "operated", "twice"),
     }
     for name in ("Observation.ndjson", "Provenance.ndjson", "issues.ndjson"):
@@ -327,9 +331,94 @@ def test_salvage_therapy_however_it_is_recorded(empty_hapi_small_pages, tmp_path
     assert one.not_used == other.not_used
     assert one.used == other.used
     with FaultProxy(url, faults.NoSearchBy("Procedure", "code")) as proxy:
-        patients = frozenset(marked(tmp_path / "one"))
+        patients = frozenset(salvaged(tmp_path / "one"))
         compute_folder(proxy.url, tmp_path / "list", job(Selection(include=patients)))
-        assert marked(tmp_path / "list") == patients
+        assert salvaged(tmp_path / "list") == patients
+
+
+MII_METASTASES = (
+    "https://www.medizininformatik-initiative.de/fhir/ext/modul-onko/CodeSystem/"
+    "mii-cs-onko-verlauf-fernmetastasen"
+)
+
+
+def in_components() -> list[dict[str, Any]]:
+    """Two men: the failure of one and the metastasis of the other stand in components only."""
+    of_a_panel = {
+        "code": coded("http://loinc.org", "2857-1"),
+        "valueQuantity": {
+            "value": 9,
+            "unit": "ng/mL",
+            "system": "http://unitsofmeasure.org",
+            "code": "ng/mL",
+        },
+    }
+    of_the_course = {
+        "code": coded("http://snomed.info/sct", "399608002"),
+        "valueCodeableConcept": coded(MII_METASTASES, "R"),
+    }
+    panel = {
+        "resourceType": "Observation",
+        "code": coded("http://loinc.org", "53764-7"),
+        "effectiveDateTime": "2016-06-01",
+        "component": [of_a_panel],
+    }
+    course = {
+        "resourceType": "Observation",
+        "code": coded("http://snomed.info/sct", "396432002"),
+        "effectiveDateTime": "2016-07-01",
+        "component": [of_the_course],
+    }
+    cancer = {
+        "resourceType": "Condition",
+        "id": "cancer",
+        "subject": {"reference": "Patient/panel"},
+        "code": coded("http://snomed.info/sct", "399068003"),
+    }
+    made = [*treated("panel", **panel), *treated("course", **course), cancer]
+    for one in made:
+        if one["resourceType"] == "Observation":
+            one["status"] = "final"  # "completed" is the status of a therapy
+    return made
+
+
+@pytest.mark.parametrize(
+    "unsupported, found",
+    [((), True), (("combo-code",), True), (("combo-code", "component-code"), False)],
+)
+def test_what_stands_in_a_component_only(
+    unsupported, found, empty_hapi_small_pages, tmp_path, caplog
+):
+    url = empty_hapi_small_pages.url
+    load(url, in_components())
+    refusals = [faults.NoSearchBy("Observation", one) for one in unsupported]
+    with FaultProxy(url, *refusals) as proxy:
+        compute_folder(proxy.url, tmp_path / "server", job())
+    answers = {
+        key: {
+            one["subject"]["reference"]: one["effectiveDateTime"]
+            for one in published(tmp_path / "server", key)
+            if one.get("valueCodeableConcept", {"coding": [{}]})["coding"][0].get("code") == "Y"
+        }
+        for key in ("biochemical-failure", "metastasis")
+    }
+    told = "stands only in a component is not found" in caplog.text
+    assert told is not found
+    if not found:
+        assert answers == {"biochemical-failure": {}, "metastasis": {}}
+        return
+    assert answers == {
+        "biochemical-failure": {"Patient/panel": "2016-06-01"},
+        "metastasis": {"Patient/course": "2016-07-01"},
+    }
+    export = tmp_path / "export"
+    export.mkdir()
+    lines = "".join(json.dumps(one) + "\n" for one in in_components())
+    (export / "everything.ndjson").write_text(lines)
+    compute_folder(export, tmp_path / "folder", job())
+    for name in ("Observation.ndjson", "Provenance.ndjson", "issues.ndjson"):
+        same = (tmp_path / "folder" / name).read_bytes()
+        assert (tmp_path / "server" / name).read_bytes() == same
 
 
 @pytest.mark.parametrize("status", [403, 404])
@@ -339,13 +428,8 @@ def test_medications_that_are_kept_from_us_are_no_error(status, empty_hapi_small
     kinds = ("Medication", "MedicationRequest", "MedicationStatement", "MedicationAdministration")
     with FaultProxy(url, *(faults.NoType(kind, status) for kind in kinds)) as proxy:
         summary = compute_folder(proxy.url, tmp_path / "out", job())
-        assert summary.lacking == ["Condition", "AdverseEvent"]
-        assert marked(tmp_path / "out") == {"operated", "twice"}
-    protocol = job().protocol.model_copy(update={"salvage_therapy": "event"})
-    with FaultProxy(url, *(faults.NoType(kind, status) for kind in kinds)) as proxy:
-        counted = dataclasses.replace(job(), protocol=protocol)
-        summary = compute_folder(proxy.url, tmp_path / "event", counted)
-        assert set(kinds[1:]) < set(summary.lacking)
+        assert summary.lacking == ["Condition", "AdverseEvent", *sorted(kinds[1:])]
+        assert salvaged(tmp_path / "out") == {"operated", "twice"}
 
 
 def test_a_server_of_which_the_statement_names_no_medications(empty_hapi_small_pages, tmp_path):
@@ -359,7 +443,7 @@ def test_a_server_of_which_the_statement_names_no_medications(empty_hapi_small_p
 
     with FaultProxy(url, faults.Statement(without)) as proxy:
         compute_folder(proxy.url, tmp_path / "out", job())
-        assert marked(tmp_path / "out") == {"operated", "twice"}
+        assert salvaged(tmp_path / "out") == {"operated", "twice"}
         assert not any("Medication" in asked.path for asked in proxy.requests)
 
 

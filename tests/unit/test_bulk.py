@@ -65,7 +65,7 @@ def test_an_export_gives_what_a_folder_gives(expected, tmp_path):
     assert asked.headers["prefer"] == "respond-async"
     types = asked.query["_type"][0].split(",")
     assert {"Patient", "Procedure", "Observation", "Medication"} <= set(types)
-    assert "Observation?code=" in asked.query["_typeFilter"][0]
+    assert "Observation?combo-code=" in asked.query["_typeFilter"][0]
     assert "2857-1" in asked.query["_typeFilter"][0]
     assert len(bulk.asked("/status/1")) == 3
     # It is told that its files are not needed any more, and nothing stays here.

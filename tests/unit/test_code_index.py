@@ -189,8 +189,6 @@ def test_a_list_of_codes_and_a_range(tmp_path):
 # ------------------------------------------------------------------ mistakes
 
 WRONG = {
-    "no kind": ("salvage-therapy", _local(), "kind is required: hormone, local, systemic"),
-    "no kind of radiotherapy": ("prostate-radiotherapy", _local(), "kind is required"),
     "a kind of radiotherapy": (
         "salvage-therapy",
         _local(", kind: brachytherapy"),

@@ -282,6 +282,14 @@ def test_a_finding_of_another_status_is_not_used(status):
         (codings((ICD_10, "I21.9")), Cause.OTHER),
         (codings((ICD_10, "C18.7")), Cause.OTHER),
         (codings((ICD_10, "C79.5")), Cause.UNKNOWN),
+        (codings((ICD_10, "C77.5")), Cause.UNKNOWN),
+        # Codes that name the prostate as the primary, and one that does not.
+        (codings((SNOMED, "314994000")), Cause.PROSTATE_CANCER),
+        (codings((SNOMED, "369606006")), Cause.PROSTATE_CANCER),
+        (codings((SNOMED, "314969001")), Cause.PROSTATE_CANCER),
+        (codings((ICD_10, "C79.5"), (SNOMED, "314994000")), Cause.PROSTATE_CANCER),
+        (codings((SNOMED, "94222008")), Cause.UNKNOWN),
+        (codings((SNOMED, "94222008"), (LOCAL, "7")), Cause.UNKNOWN),
         (codings((ICD_10, "R99")), Cause.UNKNOWN),
         (codings((SNOMED, "261665006")), Cause.UNKNOWN),
         (codings((SNOMED, "261665006"), (LOCAL, "7")), Cause.UNKNOWN),
@@ -382,6 +390,14 @@ def test_what_is_no_characteristic(site, kind, stated_, reason):
     own = {"code": codings((LOCAL, kind)), "effectiveDateTime": ONSET, **stated_}
     found = extracted(lab("o", **own), site)
     assert (type(found), found.reason) == (NotUsed, reason)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"), [("1279715000", CharacteristicKind.ISUP_GRADE_GROUP), ("45923-7", None)]
+)
+def test_a_code_of_grade_groups_and_gleason_scores_counts_by_its_value(value, kind):
+    found = observed(codings((SNOMED, "385377005")), codings((SNOMED, value)))
+    assert found.kind is kind if kind else isinstance(found, Dropped)
 
 
 def test_one_code_may_state_two_characteristics_by_its_value(tmp_path):

@@ -1,9 +1,11 @@
 """Procedures and medications: index treatments, salvage therapies, radiotherapy; R4 and R5."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fhircryo.mapping.load import Mappings, load_mappings
 from fhircryo.record.items import Dropped, Drug, Reason, Therapy, TherapyKind, Treatment
 from tests.unit.extraction import ABSENT, ICD_10, SNOMED, codings, extracted, record
 from tests.unit.inputs import HTEST, Resource, concept, procedure
@@ -215,3 +217,41 @@ def test_another_drug_is_only_counted():
     assert isinstance(order(medicationCodeableConcept=ABSENT), Dropped)
     assert order(meta=HTEST).problem is Reason.TEST_DATA
     assert isinstance(extracted(procedure(code=codings((ICD_10, "C61")))), Dropped)
+
+
+# ------------------------------------------------------------------ kinds that a site left out
+
+
+@pytest.fixture(name="without_kinds")
+def _without_kinds(tmp_path: Path) -> Mappings:
+    """An overlay as version 0.1 had them: no code has a kind."""
+    overlay = tmp_path / "site.yaml"
+    codes = "".join(
+        f'  {key}:\n    codes: [{{system: "https://h.example", code: {code}, verified: t}}]\n'
+        for key, code in (("salvage-therapy", "S"), ("prostate-radiotherapy", "R"))
+    )
+    overlay.write_text(f"concepts:\n{codes}")
+    return load_mappings([overlay])
+
+
+def test_a_therapy_without_a_kind_is_one_that_its_resource_type_suggests(without_kinds):
+    coded = concept("https://h.example", "S")
+    found = extracted(procedure(code=coded), without_kinds)
+    assert (type(found), found.kind) == (Therapy, TherapyKind.LOCAL)
+    drug = {"resourceType": "Medication", "id": "m", "code": coded}
+    assert extracted(drug, without_kinds).kind is TherapyKind.HORMONE
+    request = {
+        "resourceType": "MedicationRequest",
+        "id": "r",
+        "status": "active",
+        "intent": "order",
+        "subject": {"reference": "Patient/p1"},
+        "authoredOn": "2016-06-01",
+        "medicationCodeableConcept": coded,
+    }
+    assert extracted(request, without_kinds).kind is TherapyKind.HORMONE
+
+
+def test_radiotherapy_without_a_kind_is_of_an_unspecified_modality(without_kinds):
+    found = extracted(procedure(code=concept("https://h.example", "R")), without_kinds)
+    assert (found.kind, found.modality) == (TherapyKind.LOCAL, "unspecified")

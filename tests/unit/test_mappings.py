@@ -67,8 +67,11 @@ OVERLAYS = {
         _overlay('{system: "http://a.org", code: 55873, verified: x}'),
         ["codes.0.code"],
     ),
-    "a code that is shipped": (
-        _overlay('{system: "http://www.ama-assn.org/go/cpt", code: "55873", verified: x}'),
+    "a code that is shipped, with a condition": (
+        _overlay(
+            '{system: "http://www.ama-assn.org/go/cpt", code: "55873", verified: x,'
+            " body_site: [{text: prostate}]}"
+        ),
         ["55873", "cryoablation"],
     ),
     "a code that is shipped with another concept": (
@@ -76,9 +79,10 @@ OVERLAYS = {
         ["2857-1", "concepts.psa", "concepts.cryoablation"],
     ),
     "a code twice": (_overlay(f"{GOOD}\n      - {GOOD}"), ["A1"]),
-    "a prefix that is shipped": (
+    "a prefix that is shipped, with a condition": (
         _overlay(
-            '{system: "http://hl7.org/fhir/sid/icd-10", code: C77, verified: x}', "metastasis"
+            '{system: "http://hl7.org/fhir/sid/icd-10", code: C77, verified: x, status: [active]}',
+            "metastasis",
         ),
         ["C77"],
     ),

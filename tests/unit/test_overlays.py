@@ -136,7 +136,7 @@ SAME = {
     "the same conditions": (
         _code("psa", more=", specimen: [{text: serum}]"),
         _code("psa", more=", specimen: [{text: Serum}]"),
-        True,
+        False,
     ),
     "other conditions of one concept": (
         _code("psa", more=", specimen: [{text: serum}]"),
@@ -196,7 +196,16 @@ WRONG = {
         ["codes.0.verfied", "did you mean verified?"],
     ),
     "a section misspelt": ("instrument: {}\n", 1, ["instrument", "did you mean instruments?"]),
-    "a concept of version 1": (_code("disease-worsened"), 2, ["it is now progression-finding"]),
+    "a former value by its prefix": (
+        _code("disease-worsened", more=", descendants: prefix"),
+        4,
+        ["disease-worsened.codes.0.descendants", "list each code"],
+    ),
+    "a former value to withdraw that is not there": (
+        'concepts:\n  disease-worsened:\n    withdraw: [{system: "http://loinc.org", code: "1"}]\n',
+        3,
+        ["disease-worsened.withdraw.0", "no such code to withdraw"],
+    ),
     "a concept misspelt": (_code("metastases"), 2, ["did you mean metastasis?"]),
     "a section without anything": ("concepts:\n", 1, ["concepts"]),
     "a condition that the resource cannot have": (
@@ -241,7 +250,7 @@ WRONG = {
         ["procedure_complete", "completed"],
     ),
     "a spelling of a unit that stands": (
-        "units:\n  psa:\n    factors:\n      ng/ml: 1\n",
+        "units:\n  psa:\n    factors:\n      ng/ml: 2\n",
         4,
         ["units.psa.factors.ng/ml", "units.yaml:"],
     ),

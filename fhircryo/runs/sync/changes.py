@@ -17,7 +17,7 @@ from fhircryo.mapping.load import Mappings
 from fhircryo.runs.sync.followed_patients import FollowedPatients
 from fhircryo.runs.sync.server_time import as_instant
 from fhircryo.runs.sync.state_database import State
-from fhircryo.sources.code_searches import observation_searches
+from fhircryo.sources.code_searches import component_search, observation_searches
 from fhircryo.sources.resource_types import optional_types
 
 LOG = logging.getLogger("fhircryo.sync")
@@ -110,19 +110,23 @@ class ChangeReader:
     def _search_updated(self, kind: str, since: str) -> None:
         """Add the resources of a type that were created or updated."""
         params = {"_lastUpdated": f"ge{since}", "_sort": "_lastUpdated"}
-        searches = [params]
-        if kind == "Observation":
-            searches = [{**params, **by_code} for by_code in observation_searches(self._mappings)]
-        for search in searches:
-            try:
+        try:
+            for search in self._searches(kind, params):
                 for page in self._searcher.search(kind, search):
                     self._add_updated(kind, page)
-            except HttpError as error:
-                if refusals.forbidden(error) and kind in optional_types():
-                    return
-                if refusals.interaction_unsupported(error):
-                    raise NoIncrementError(str(error)) from None
-                raise
+        except HttpError as error:
+            if refusals.forbidden(error) and kind in optional_types():
+                return
+            if refusals.interaction_unsupported(error):
+                raise NoIncrementError(str(error)) from None
+            raise
+
+    def _searches(self, kind: str, params: dict[str, str]) -> list[dict[str, str]]:
+        """The searches that find the resources of a type with further parameters."""
+        if kind != "Observation":
+            return [params]
+        how = component_search(self._can, self._searcher, self._mappings, params)
+        return [{**params, **by_code} for by_code in observation_searches(self._mappings, how)]
 
     def _add_updated(self, kind: str, resources: list[bytes]) -> None:
         """Add the resources whose version differs from the state and that affect a patient."""

@@ -6,12 +6,20 @@ from typing import NamedTuple
 import msgspec
 
 from fhircryo.errors import SourceError
+from fhircryo.fhir.capability import Capabilities
 from fhircryo.fhir.client import Client, HttpError
-from fhircryo.fhir.search import Searcher
+from fhircryo.fhir.search import Sample, Searcher
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.setup.doctor.check import FORBIDDEN, CheckResult, failed, ok, warning
 from fhircryo.setup.doctor.check_server import server_checks
-from fhircryo.sources.code_searches import code_searches
+from fhircryo.sources.code_searches import (
+    WITHOUT_COMPONENTS,
+    ComponentSearch,
+    code_searches,
+    component_search,
+    observation_searches,
+    stated_component_search,
+)
 from fhircryo.sources.resource_types import (
     INDEX_CONCEPTS,
     RESOURCE_TYPES,
@@ -40,6 +48,7 @@ REQUIRED_SEARCHES = (
     RequiredSearch("Patient", ("_id",), "patients cannot be read", required=True),
     RequiredSearch("Patient", ("link",), "merged patients are not recognised"),
     RequiredSearch("Observation", ("code",), "PSA results cannot be read", required=True),
+    RequiredSearch("Observation", ("combo-code", "component-code"), WITHOUT_COMPONENTS),
     *(
         RequiredSearch(kind.name, kind.patient_parameters, kind.without, required=not kind.optional)
         for kind in RESOURCE_TYPES
@@ -69,7 +78,7 @@ def source_checks(client: Client, config: RunConfig) -> Iterator[CheckResult]:
             yield warning(_PART, name, "cannot be searched", needed.without)
     searcher = Searcher(client)
     try:
-        yield from _TrialSearches(client, searcher, config).results()
+        yield from _TrialSearches(client, searcher, config, known).results()
     finally:
         searcher.close()
 
@@ -77,10 +86,13 @@ def source_checks(client: Client, config: RunConfig) -> Iterator[CheckResult]:
 class _TrialSearches:
     """Checks by a few searches, because a CapabilityStatement only promises what it states."""
 
-    def __init__(self, client: Client, searcher: Searcher, config: RunConfig) -> None:
+    def __init__(
+        self, client: Client, searcher: Searcher, config: RunConfig, can: Capabilities
+    ) -> None:
         self._client = client
         self._searcher = searcher
         self._config = config
+        self._can = can
 
     def results(self) -> Iterator[CheckResult]:
         yield self._cohort()
@@ -114,14 +126,16 @@ class _TrialSearches:
     def _psa(self) -> Iterator[CheckResult]:
         """Check one page of PSA results: whether there are any, the page size, the time zone."""
         requested = self._client.connection.page_size
-        by_code = code_searches(self._config.mappings, ("psa",))[0]
         try:
-            sample = self._searcher.sample("Observation", by_code, 1)
+            how = component_search(self._can, self._searcher, self._config.mappings, {})
+            sample = self._psa_sample(how)
         except HttpError as error:
             yield self._refused(
                 "PSA results", error, "the server may give results only for one patient at a time"
             )
             return
+        if how is not stated_component_search(self._can):
+            yield self._components(how)
         page = sample.lines
         if not page:
             yield warning(
@@ -137,6 +151,19 @@ class _TrialSearches:
         else:
             yield ok(_PART, "page size", f"all {len(page)} PSA results fit on one page")
         yield self._times(page)
+
+    def _psa_sample(self, how: ComponentSearch) -> Sample:
+        """The first page of the first search that finds a PSA result; else an empty one."""
+        searches = observation_searches(self._config.mappings, how, ("psa",))
+        samples = (self._searcher.sample("Observation", one, 1) for one in searches)
+        return next((one for one in samples if one.lines), Sample([], 0, None, True))
+
+    def _components(self, how: ComponentSearch) -> CheckResult:
+        """Report that a parameter for the codes of components is listed, but refused."""
+        name = "codes of components"
+        if how is ComponentSearch.SEPARATE:
+            return ok(_PART, name, "combo-code is refused; component-code is used")
+        return warning(_PART, name, "cannot be searched: refused", WITHOUT_COMPONENTS)
 
     def _times(self, page: list[bytes]) -> CheckResult:
         written = [msgspec.json.decode(line, type=_Observed).effective_date_time for line in page]

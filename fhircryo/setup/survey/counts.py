@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple
 
-from fhircryo.mapping.code_index import Token
+from fhircryo.mapping.tokens import Token
 
 #: Values are shown only if at least this many results, of at least this many patients, have them.
 MIN_SHOWN = 5

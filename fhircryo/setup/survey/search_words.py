@@ -9,7 +9,10 @@ from typing import Annotated, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from fhircryo.mapping.concepts import CONCEPTS, SCALES
-from fhircryo.mapping.schema import Key, Text
+from fhircryo.mapping.schema import (
+    Key,
+    Text,
+)
 from fhircryo.mapping.yamlfile import StrictModel, nearest, read_document, validate
 from fhircryo.storage.shipped_files import shipped
 
