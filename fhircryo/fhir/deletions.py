@@ -32,10 +32,10 @@ _ETAG = re.compile(r'(?:W/)?"([^"]+)"')
 class Deletion(msgspec.Struct):
     """That a resource was deleted.
 
-    ``ref``: its reference (``Type/id``); ``version``: the number of the deletion among its
-    versions; ``updated``: when it was deleted (both None: not stated). ``last``: of a list of
-    deletions, which tells what is no longer there, wherever it is read. ``sequence``: when it was
-    read, among all resources.
+    ``ref``: its reference (``Type/id``), empty where search criteria or nothing at all say which
+    resource is meant. ``version``: the number of the deletion among its versions; ``updated``: when
+    it was deleted (both None: not stated). ``last``: of a list of deletions, which tells what is no
+    longer there, wherever it is read. ``sequence``: when it was read, among all resources.
     """
 
     ref: str
@@ -61,13 +61,13 @@ def deletion(entry: BundleEntry, listed: bool, when: str | None) -> Deletion:
     ``listed``: the Bundle holds nothing but deletions; ``when``: the Bundle's own time.
 
     Raises:
-        UnreadableResource: it names no single resource.
+        UnreadableResource: the entry has an element of a wrong type.
     """
     path, _, query = (_request(entry).url or entry.full_url or "").partition("?")
     path, _, version = path.partition("/_history/")
     name = path.rstrip("/").split("/")[-2:]
     if query or len(name) < 2 or name[0] not in KNOWN_TYPES or not name[1]:
-        raise UnreadableResource("a deletion that does not name one resource as Type/id")
+        return Deletion("")
     answer = _decoded(BUNDLE_RESPONSE, entry.response) or BundleResponse()
     tag = _ETAG.fullmatch(answer.etag or "")
     found = Deletion("/".join(name), tag[1] if tag else version or None, answer.last_modified)
