@@ -3,8 +3,9 @@
 import gzip
 import sys
 import zlib
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import cast
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -16,15 +17,15 @@ DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, zstd.ZstdError)
 _NAMES = {"gz": "gzip", "zst": "Zstandard"}
 
 
-def open_compressed(path: Path, compression: str) -> BinaryIO:
+def open_compressed(path: Path, compression: str) -> BufferedIOBase:
     """Open a compressed file for reading what it holds; ``compression``: ``gz`` or ``zst``.
 
     Raises:
         OSError: the file cannot be opened. Reading raises one of ``DAMAGE`` where it is damaged.
     """
     if compression == "gz":
-        return cast("BinaryIO", gzip.open(path, "rb"))
-    return cast("BinaryIO", zstd.open(path, "rb"))
+        return cast("BufferedIOBase", gzip.open(path, "rb"))
+    return cast("BufferedIOBase", zstd.open(path, "rb"))
 
 
 def words_of_damage(compression: str, error: Exception) -> str:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
 from typing import BinaryIO
 
@@ -222,11 +223,11 @@ def _document(content: bytes) -> list[bytes]:
     return lines if several else [content]
 
 
-def _documents(stream: BinaryIO) -> Iterator[list[bytes]]:
+def _documents(stream: BufferedIOBase) -> Iterator[list[bytes]]:
     """Yield a compressed JSON document; of a damaged one the lines before the damage."""
     content = bytearray()
     try:
-        while more := stream.read(_BUFFER):
+        while more := stream.read1(_BUFFER):
             content += more
     except DAMAGE:
         lines = _document(bytes(content))

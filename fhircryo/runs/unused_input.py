@@ -34,15 +34,17 @@ def why_no_cohort(read: ReadResult, as_of: date) -> str:
     )
     later = sum(type(item) is Treatment and item.when.first > as_of for item in items)
     others = sum(type(item) is Treatment for item in items) - later
+    broken = sum(one.kind == "Procedure" for one in facts.unreadable)
     found = [f"{number} {reason}" for reason, number in sorted(unusable.items())]
     if later:
         found.append(f"{later} after {as_of} (--as-of)")
     if others:
         found.append(f"{others} of patients who are left out")
+    if broken:
+        found.append(f"{broken} unreadable")
     if found:
-        return f"{_NO_COHORT}: procedures of mapped codes are not used: {', '.join(found)}"
-    if "Procedure" in {one.kind for one in facts.unreadable}:
-        return f"{_NO_COHORT}: procedures could not be read"
+        return f"{_NO_COHORT}: procedures that may be one are not used: {', '.join(found)}"
     if not facts.seen.get("Procedure"):
-        return f"{_NO_COHORT}: the source holds no Procedure"
+        but = f"; {len(facts.unreadable)} lines or files are unreadable" if facts.unreadable else ""
+        return f"{_NO_COHORT}: the source holds no Procedure{but}"
     return f"{_NO_COHORT}: are the site's codes mapped (--mappings)?"
