@@ -630,3 +630,49 @@ def test_an_empty_cohort_has_its_true_cause(tmp_path):
     )
     wrong = procedure(status=5)
     assert _last_line(tmp_path / "6", [wrong, unmapped]).endswith("are not used: 1 unreadable")
+
+
+# ------------------------------------------------------------------ values and dates
+
+
+CLEAR = [
+    *("2016-03-01T10:15:00+0000", "2016-03-01T10:15:00-0500", "2016-03-01T10:15"),
+    *("2016-03-01T10:15:00", "2016-03-01T10:15:00 00:00", "2016-03-01 10:15:00"),
+    *("2016-03-01T24:00:00Z", "2016-03-01T10:15:00.1234567+02:00", "2016-03-01T10:15:00z"),
+    *("2016-03-01 ", "2016-03-01Z", "2016-03-01T10:15:00+01", "2016-03-01T10:15Z"),
+    "2016-03-01T00:00:00.000+0100",
+]
+
+
+def test_the_day_is_read_wherever_it_is_clear(tmp_path):
+    """medplum 8244, hl7v2-fhir-converter 55, hapi-fhir 887 and 1296."""
+    unclear = ["2016-02-30", "01.03.2016"]
+    written = [*CLEAR, *unclear]
+    people = [f"d{number:02}" for number in range(len(written))]
+    results = [psa(f"o{one}", text, 0.4, one) for one, text in zip(people, written, strict=True)]
+    files = {
+        "Procedure.ndjson": lines(*(procedure(f"x{one}", of=one) for one in people)),
+        "Observation.ndjson": lines(*results),
+    }
+    done = _computed(tmp_path, {}, files)
+    days = {
+        one["subject"]["reference"]: one["effectiveDateTime"]
+        for one in done.observations
+        if one["code"]["coding"][0]["code"] == "psa-nadir" and "valueQuantity" in one
+    }
+    assert days == {f"Patient/{one}": "2016-03-01" for one in people[: len(CLEAR)]}
+    assert len(done.told("no-usable-date")) == len(unclear)
+
+
+@pytest.mark.parametrize("blank", [" ", "\t", "\u00a0"])
+def test_a_very_long_text_is_read_at_once(blank, tmp_path):
+    import time
+
+    odd = psa("z", "2016-05-01", 1)
+    del odd["valueQuantity"]
+    texts = [f"1x{blank * 60_000}y", blank * 60_000, f"<{blank * 60_000}1{blank * 60_000}x"]
+    more = [{**odd, "id": f"z{n}", "valueString": text} for n, text in enumerate(texts)]
+    start = time.process_time()
+    done = _computed(tmp_path, {"z.ndjson": lines(*more)})
+    assert time.process_time() - start < 1
+    assert done.value(FAILURE) == "Y"
