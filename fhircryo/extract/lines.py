@@ -10,8 +10,9 @@ from fhircryo.errors import UnreadableResource
 from fhircryo.extract.context import Context
 from fhircryo.extract.extractor import extract
 from fhircryo.fhir.decode import BUNDLE_TYPE, PARAMETERS_TYPE, decode, kind_of
+from fhircryo.fhir.deletions import Deletion
 from fhircryo.fhir.unpack import resources
-from fhircryo.fhir.wire import DECODERS
+from fhircryo.fhir.wire import DECODERS, Reference
 from fhircryo.mapping.concepts import GRADINGS
 from fhircryo.mapping.load import Mappings
 from fhircryo.record.collector import RecordCollector, Unreadable, add_counts
@@ -96,7 +97,12 @@ def _read_container(
     line: bytes, collector: RecordCollector, context: Context, part: int, number: int
 ) -> None:
     facts = collector.facts
-    for found in resources(line, context.bundle, on_deletion=collector.delete):
+
+    def on_deletion(deletion: Deletion, subject: Reference | None) -> None:
+        if subject is None or collector.is_wanted(context.patient(subject)):
+            collector.delete(deletion)
+
+    for found in resources(line, context.bundle, on_deletion=on_deletion):
         error = found.error
         if found.resource is not None:
             try:

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 import msgspec
 
 from fhircryo.errors import UnreadableResource
-from fhircryo.fhir.decode import decode
+from fhircryo.fhir.decode import decode, is_there
 from fhircryo.fhir.wire import (
     ARRAY,
     HEAD,
     PANEL,
+    WITHDRAWN,
     DiagnosticReport,
     Meta,
     Observation,
@@ -21,8 +22,6 @@ from fhircryo.fhir.wire import (
 )
 
 _OBSERVATION = "Observation"
-#: What a report of this status says is not so, nor what its results say.
-_WITHDRAWN = frozenset({"entered-in-error", "cancelled"})
 
 
 def results_of(report: DiagnosticReport) -> Iterator[tuple[int, Observation | None, str]]:
@@ -32,6 +31,8 @@ def results_of(report: DiagnosticReport) -> Iterator[tuple[int, Observation | No
     and the version of the report where it states none, and the status of a report that was
     withdrawn. Of what cannot be read, the error is yielded instead.
     """
+    if not is_there(report.contained):
+        return
     try:
         contained = ARRAY.decode(bytes(report.contained))
         heads = [HEAD.decode(one) for one in contained]
@@ -83,7 +84,7 @@ def _completed(result: Observation, report: DiagnosticReport) -> Observation:
     result.meta = Meta(
         meta.version_id, meta.last_updated, [*(meta.security or ()), *(own.security or ())] or None
     )
-    if report.status in _WITHDRAWN:
+    if report.status in WITHDRAWN:
         result.status = report.status
     if result.subject is None:
         result.subject = report.subject

@@ -11,11 +11,12 @@ from fhircryo.fhir.resource_names import KNOWN_TYPES
 from fhircryo.fhir.wire import (
     ARRAY,
     BUNDLE,
-    CONTAINED_RESULTS,
     DECODERS,
     DIAGNOSTIC_REPORT,
     HEAD,
     PARAMETERS,
+    REPORT_OUTLINE,
+    WITHDRAWN,
     DiagnosticReport,
 )
 
@@ -33,8 +34,9 @@ T = TypeVar("T")
 
 
 def _report(line: bytes) -> DiagnosticReport | None:
-    """Return a DiagnosticReport that contains anything; None for others, which are not read."""
-    if not is_there(CONTAINED_RESULTS.decode(line).contained):
+    """Return a DiagnosticReport that contains anything, or did; None for others, not being read."""
+    outline = REPORT_OUTLINE.decode(line)
+    if not is_there(outline.contained) and outline.status not in WITHDRAWN:
         return None
     return DIAGNOSTIC_REPORT.decode(line)
 

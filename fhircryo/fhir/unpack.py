@@ -24,12 +24,13 @@ from fhircryo.fhir.deletions import (
     is_list_of_deletions,
     time_of,
 )
-from fhircryo.fhir.wire import HEAD, Bundle, ParametersPart
+from fhircryo.fhir.wire import HEAD, Bundle, DiagnosticReport, Meta, ParametersPart, Reference
 
 _URNS = ("urn:uuid:", "urn:oid:")
 
-#: Called with each deletion, when it is its turn among the resources.
-OnDeletion = Callable[[Deletion], None]
+#: Called with each deletion, when it is its turn among the resources, and with the subject of what
+#: is deleted, where that is stated.
+OnDeletion = Callable[[Deletion, Reference | None], None]
 
 
 class Found(NamedTuple):
@@ -65,15 +66,25 @@ def resources(
     elif kind == BUNDLE_TYPE:
         yield from _of_bundle(resource, bundle, place, on_deletion)
     elif kind == REPORT_TYPE:
-        yield Found(kind, None, "", place)
-        for number, result, problem in results_of(resource):
-            ref = f"{REPORT_TYPE}/{resource.id}#{result.id}" if result is not None else ""
-            yield Found("Observation", result, problem, f"{place}contained[{number}].", ref)
+        yield from _of_report(resource, place, on_deletion)
     else:
         of_parameters = kind == PARAMETERS_TYPE
         inner = _parameters(resource.parameter) if of_parameters else _elements(resource)
         for within, content in inner:
             yield from resources(content, bundle, f"{place}{within}.", on_deletion)
+
+
+def _of_report(
+    report: DiagnosticReport, place: str, on_deletion: OnDeletion | None
+) -> Iterator[Found]:
+    yield Found(REPORT_TYPE, None, "", place)
+    ref, meta = f"{REPORT_TYPE}/{report.id}", report.meta or Meta()
+    if on_deletion is not None and report.id:
+        # A result that this version does not contain is no longer there.
+        on_deletion(Deletion(ref, meta.version_id, meta.last_updated), report.subject)
+    for number, result, problem in results_of(report):
+        name = f"{ref}#{result.id}" if result is not None else ""
+        yield Found("Observation", result, problem, f"{place}contained[{number}].", name)
 
 
 def _of_bundle(
@@ -88,7 +99,7 @@ def _of_bundle(
             if deletes(entry):
                 deleted = deletion(entry, listed, when)
                 if on_deletion is not None:
-                    on_deletion(deleted)
+                    on_deletion(deleted, None)
                 continue
         except UnreadableResource as error:
             yield Found("", None, str(error), here)

@@ -79,6 +79,9 @@ class PatientLink(_Element):
     type: str | None = None
 
 
+#: The statuses of a DiagnosticReport that holds no more.
+WITHDRAWN = ("entered-in-error", "cancelled")
+
 #: An element that is rarely needed; ``decode_element`` decodes it on demand.
 Undecoded = msgspec.Raw
 ABSENT = msgspec.Raw(b"")
@@ -374,9 +377,10 @@ class Parameters(_Element):
     parameter: list[ParametersPart] | None = None
 
 
-class ContainedResults(_Element):
-    """Whether a DiagnosticReport contains anything, which few do."""
+class ReportOutline(_Element):
+    """Whether a DiagnosticReport contains anything, which few do, and whether it was withdrawn."""
 
+    status: Any = None
     contained: Undecoded = ABSENT
 
 
@@ -432,7 +436,7 @@ BUNDLE_META = msgspec.json.Decoder(Meta)
 BUNDLE_REQUEST = msgspec.json.Decoder(BundleRequest)
 BUNDLE_RESPONSE = msgspec.json.Decoder(BundleResponse)
 PARAMETERS = msgspec.json.Decoder(Parameters)
-CONTAINED_RESULTS = msgspec.json.Decoder(ContainedResults)
+REPORT_OUTLINE = msgspec.json.Decoder(ReportOutline)
 DIAGNOSTIC_REPORT = msgspec.json.Decoder(DiagnosticReport)
 PANEL = msgspec.json.Decoder(Panel)
 HEAD = msgspec.json.Decoder(TypeAndId)

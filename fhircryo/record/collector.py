@@ -58,7 +58,8 @@ class Unreadable(msgspec.Struct, order=True):
 class Older(msgspec.Struct, order=True):
     """An older version of a resource that was read as well.
 
-    ``deleted``: what is newer is not a version, but that the resource was deleted.
+    ``deleted``: what is newer is not a version, but that the resource was deleted, or is no longer
+    contained in another one.
     """
 
     ref: str
@@ -193,6 +194,10 @@ class RecordCollector:
             self.items[item.ref] = item
         else:
             self._discard(item)
+
+    def is_wanted(self, patient: str) -> bool:
+        """Return whether the resources of a patient are retained."""
+        return self.retention.wanted is None or patient in self.retention.wanted
 
     def delete(self, deletion: Deletion) -> None:
         """Note that a resource was deleted; which of its versions that concerns is seen later."""

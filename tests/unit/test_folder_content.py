@@ -382,6 +382,35 @@ def test_of_two_versions_of_a_report_the_newer_results_count(tmp_path):
     assert done.told("superseded") == ["DiagnosticReport/dr#b (Patient/p1): an older version of it"]
 
 
+GONE_FROM = "the resource that contained it was deleted, or no longer contains it"
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize(
+    "new",
+    [
+        {"contained": [psa("c", "2016-12-15", 0.3)], "result": [{"reference": "#c"}]},
+        {"contained": [psa("c", "2016-12-15", 0.3, "p9")], "result": [{"reference": "#c"}]},
+        {"contained": [lab("l")], "result": [{"reference": "#l"}]},
+        {"contained": None, "result": None, "status": "entered-in-error"},
+    ],
+)
+def test_what_a_newer_report_does_not_contain_is_gone(new, first, tmp_path):
+    newer = _report(**{"meta": meta("2017-02-01T00:00:00Z", "2"), **new})
+    older = _report(HIGH, meta=meta("2017-01-01T00:00:00Z", "1"))
+    order = [older, newer] if first else [newer, older]
+    other = _report(psa("b", "2016-11-15", 9.9), id="other")
+    done = _of_report(tmp_path, older, lambda _: lines(*order, other))
+    assert done.told("superseded") == [f"DiagnosticReport/dr#b (Patient/p1): {GONE_FROM}"]
+    assert done.value(FAILURE) == "Y"
+
+
+def test_a_report_that_is_read_twice_is_one(tmp_path):
+    report = _report(HIGH, meta=meta("2017-02-01T00:00:00Z", "2"))
+    done = _of_report(tmp_path, report, lambda one: lines(one, one))
+    assert done.value(FAILURE) == "Y"
+
+
 def test_with_a_report_its_results_are_deleted(tmp_path):
     done = _of_report(
         tmp_path, _report(HIGH), lambda report: lines(report, _deleting("DiagnosticReport/dr"))

@@ -32,9 +32,7 @@ def source_folder_checks(folder: Path, config: RunConfig) -> Iterator[CheckResul
     for words in unreadable_files(read):
         yield warning("source", "unreadable file", words, "export it again, as NDJSON")
     for name in read.collected.passed_over:
-        yield warning(
-            "source", "not read", name, f"read are {DATA_ENDINGS}"
-        )
+        yield warning("source", "not read", name, f"read are {DATA_ENDINGS}")
     for kind in lacking_types(read.lacking):
         yield warning(
             "source",
