@@ -23,6 +23,7 @@ from fhircryo.cli.options import (
 from fhircryo.cli.published_text import NOTHING_WRITTEN, exit_code, print_published
 from fhircryo.cli.run_options import RunOptions, SourceOptions
 from fhircryo.errors import DONE, UNREADABLE, UsageError
+from fhircryo.logs import text_of
 
 if TYPE_CHECKING:
     from fhircryo.publish.target_server import Permissions
@@ -182,4 +183,4 @@ def print_summary(summary: "Summary", *, narrowed: bool = False, listed: bool = 
         lines.append(f"  used, but  {number:>10}   {reason}")
     if summary.no_cohort and not narrowed:
         lines.append(summary.no_cohort)
-    print("\n".join(lines), file=sys.stderr)
+    print(text_of(lines), file=sys.stderr)

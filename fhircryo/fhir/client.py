@@ -20,7 +20,7 @@ import requests
 from fhircryo.errors import SourceError
 from fhircryo.fhir.connection import FHIR_JSON, Connection, send_settings, session
 from fhircryo.fhir.limits import check_kind, read_whole
-from fhircryo.logs import masked
+from fhircryo.logs import escaped, masked
 
 LOG = logging.getLogger("fhircryo.http")
 
@@ -356,4 +356,4 @@ def outcome_text(content: bytes) -> str:
         if text:
             texts.append(str(text))
     # Mask before shortening: half a token would not be recognised as a secret.
-    return masked("; ".join(texts))[:_LONGEST_TEXT]
+    return escaped(masked("; ".join(texts)))[:_LONGEST_TEXT]

@@ -705,3 +705,13 @@ def test_a_very_long_text_is_read_at_once(blank, tmp_path):
     done = _computed(tmp_path, {"z.ndjson": lines(*more)})
     assert time.process_time() - start < 1
     assert done.value(FAILURE) == "Y"
+
+
+def test_names_of_files_cannot_forge_lines(tmp_path):
+    names = {"a\x1b[2J.xml": XML, "b\nin cohort 9.csv": b"x"}
+    source = folder(tmp_path / "in", {**FAILED, **names})
+    ran = cli("compute", source, tmp_path / "out", "--as-of", "2017-12-31")
+    assert ran.code == 4
+    assert "\x1b" not in ran.err
+    assert "\nin cohort 9" not in ran.err
+    assert r"a\x1b[2J.xml" in ran.err
