@@ -84,7 +84,9 @@ def input_files(folder: Path) -> tuple[list[InputFile], list[str]]:
     try:
         _list(folder, "", files, passed_over, {folder.resolve()})
     except OSError as error:
-        raise SourceError(f"{folder}: cannot be read: {error.strerror}") from error
+        raise SourceError(
+            f"{error.filename or folder}: cannot be read: {error.strerror}"
+        ) from error
     if all(file.problem for file in files):
         unread = "; ".join(f"{file.name}: {file.problem}" for file in files[:3])
         raise SourceError(

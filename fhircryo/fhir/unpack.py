@@ -53,6 +53,8 @@ def resources(
 ) -> Iterator[Found]:
     """Yield the resource of a line, or each resource of a container; unreadable ones with an error.
 
+    Parameters and DiagnosticReports are yielded before what they contain, as types not read.
+
     ``bundle``: a dictionary of the caller's. While a Bundle's resources are yielded, it maps the
     Bundle's full URLs to references (``Type/id``). ``place``: the position in an outer container.
     """
@@ -69,6 +71,8 @@ def resources(
         yield from _of_report(resource, place, on_deletion)
     else:
         of_parameters = kind == PARAMETERS_TYPE
+        if of_parameters:
+            yield Found(kind, None, "", place)  # Its values are not read.
         inner = _parameters(resource.parameter) if of_parameters else _elements(resource)
         for within, content in inner:
             yield from resources(content, bundle, f"{place}{within}.", on_deletion)
