@@ -42,12 +42,7 @@ def _report(line: bytes) -> DiagnosticReport | None:
 
 
 #: The containers of other resources.
-CONTAINERS: dict[str, Callable[[bytes], Any]] = {
-    BUNDLE_TYPE: BUNDLE.decode,
-    PARAMETERS_TYPE: PARAMETERS.decode,
-    REPORT_TYPE: _report,
-    ARRAY_TYPE: ARRAY.decode,
-}
+CONTAINERS = frozenset({BUNDLE_TYPE, PARAMETERS_TYPE, REPORT_TYPE, ARRAY_TYPE})
 _DECODE: dict[str, Callable[[bytes], Any]] = {
     **{kind: decoder.decode for kind, decoder in DECODERS.items()},
     BUNDLE_TYPE: BUNDLE.decode,

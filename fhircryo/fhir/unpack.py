@@ -26,6 +26,8 @@ from fhircryo.fhir.deletions import (
 )
 from fhircryo.fhir.wire import HEAD, Bundle, DiagnosticReport, Meta, ParametersPart, Reference
 
+#: So many containers may be within one another.
+_DEEPEST = 50
 _URNS = ("urn:uuid:", "urn:oid:")
 
 #: Called with each deletion, when it is its turn among the resources, and with the subject of what
@@ -65,6 +67,8 @@ def resources(
         return
     if resource is None or kind not in CONTAINERS:
         yield Found(kind, resource, "", place)
+    elif place.count("[") >= _DEEPEST:
+        yield Found(kind, None, "nested too deeply", place)
     elif kind == BUNDLE_TYPE:
         yield from _of_bundle(resource, bundle, place, on_deletion)
     elif kind == REPORT_TYPE:
@@ -150,15 +154,15 @@ def _id_in(url: str | None, kind: str | None) -> str | None:
     return parts[-1] if len(parts) > 1 and parts[-2] == kind else None
 
 
-def _parameters(
-    parts: list[ParametersPart] | None, name: str = "parameter"
-) -> Iterator[tuple[str, bytes]]:
+def _parameters(parts: list[ParametersPart] | None) -> Iterator[tuple[str, bytes]]:
     """Yield the resources of Parameters, with their places."""
-    for number, part in enumerate(parts or ()):
+    waiting = [(f"parameter[{number}]", part) for number, part in enumerate(parts or ())][::-1]
+    while waiting:
+        place, part = waiting.pop()
         if is_there(part.resource):
-            yield f"{name}[{number}]", bytes(part.resource)
-        for within, content in _parameters(part.part, "part"):
-            yield f"{name}[{number}].{within}", content
+            yield place, bytes(part.resource)
+        inner = [(f"{place}.part[{number}]", one) for number, one in enumerate(part.part or ())]
+        waiting += inner[::-1]
 
 
 def _elements(array: list[msgspec.Raw]) -> Iterator[tuple[str, bytes]]:

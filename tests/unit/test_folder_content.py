@@ -629,6 +629,26 @@ def test_a_broken_element_of_an_array_is_told_with_its_place(tmp_path):
     assert done.unreadable == ["a.json:1 [1]", "a.json:1 [2]"]
 
 
+def _nested(depth: int) -> dict[str, bytes]:
+    part = b'{"part":[' * depth + b'{"resource":' + line(HIGH) + b"}" + b"]}" * depth
+    entries = b'{"resourceType":"Bundle","entry":[{"resource":' * depth
+    return {
+        "array": b"[" * depth + line(HIGH) + b"]" * depth,
+        "Bundle": entries + line(HIGH) + b"}]}" * depth,
+        "Parameters": b'{"resourceType":"Parameters","parameter":[' + part + b"]}",
+    }
+
+
+@pytest.mark.parametrize("kind", ["array", "Bundle", "Parameters"])
+def test_containers_within_containers_end_in_no_traceback(kind, tmp_path):
+    shallow = _computed(tmp_path / "3", {"n.ndjson": _nested(3)[kind]}, WITHOUT_HIGH)
+    assert shallow.value(FAILURE) == "Y"
+    for depth in (100, 300, 900, 5000):
+        done = _computed(tmp_path / str(depth), {"n.ndjson": _nested(depth)[kind]})
+        assert done.summary.unreadable <= 1
+        assert done.value(FAILURE) == "Y"
+
+
 # ------------------------------------------------------------------ why the cohort is empty
 
 
