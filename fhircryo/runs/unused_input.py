@@ -46,5 +46,6 @@ def why_no_cohort(read: ReadResult, as_of: date) -> str:
         return f"{_NO_COHORT}: procedures that may be one are not used: {', '.join(found)}"
     if not facts.seen.get("Procedure"):
         but = f"; {len(facts.unreadable)} lines or files are unreadable" if facts.unreadable else ""
-        return f"{_NO_COHORT}: the source holds no Procedure{but}"
+        needed = "one with a mapped code (--mappings) is needed"
+        return f"{_NO_COHORT}: the source holds no Procedure; {needed}{but}"
     return f"{_NO_COHORT}: are the site's codes mapped (--mappings)?"

@@ -668,14 +668,16 @@ def test_an_empty_cohort_has_its_true_cause(tmp_path):
     )
     later = [procedure("x1", "2018-02-01"), procedure("x2", status="entered-in-error")]
     assert _last_line(tmp_path / "2", later).endswith(": 1 status, 1 after 2017-12-31 (--as-of)")
-    assert _last_line(tmp_path / "3", [lab("l")]).endswith("the source holds no Procedure")
+    assert _last_line(tmp_path / "3", [lab("l")]).endswith(
+        "the source holds no Procedure; one with a mapped code (--mappings) is needed"
+    )
     unmapped = procedure(code={"text": "?"})
     assert _last_line(tmp_path / "4", [unmapped]).endswith(
         "are the site's codes mapped (--mappings)?"
     )
     broken = line(procedure())[:-9]
     assert _last_line(tmp_path / "5", [broken, lab("l")]).endswith(
-        "the source holds no Procedure; 1 lines or files are unreadable"
+        "(--mappings) is needed; 1 lines or files are unreadable"
     )
     wrong = procedure(status=5)
     assert _last_line(tmp_path / "6", [wrong, unmapped]).endswith("are not used: 1 unreadable")
