@@ -161,6 +161,7 @@ def print_summary(summary: "Summary", *, narrowed: bool = False, listed: bool = 
         summary.lacking,
         summary.never_stated,
         summary.unknown_patients,
+        summary.unreadable_files,
     )
     for name in summary.overlays_unmet:
         lines.append(
@@ -180,6 +181,6 @@ def print_summary(summary: "Summary", *, narrowed: bool = False, listed: bool = 
         lines.append(f"  not used   {number:>10}   {reason}")
     for reason, number in summary.notes.items():
         lines.append(f"  used, but  {number:>10}   {reason}")
-    if not summary.cohort and not narrowed:
-        lines.append("No patient has an index procedure: are the site's codes mapped (--mappings)?")
+    if summary.no_cohort and not narrowed:
+        lines.append(summary.no_cohort)
     print(text_of(lines), file=sys.stderr)

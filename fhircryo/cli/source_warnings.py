@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
+#: How many unreadable files are named.
+_MOST_FILES = 20
+
 
 def source_warnings(
     unreadable: int,
@@ -9,13 +12,15 @@ def source_warnings(
     lacking: Iterable[str],
     never_stated: Sequence[str],
     unknown_patients: Iterable[str],
+    unreadable_files: Sequence[str] = (),
 ) -> list[str]:
     """Return a line for each thing that is wrong with a source.
 
     ``unreadable``: the number of lines or files that could not be read; ``advice``: where they are
     listed; ``lacking``: the resource types of which the source holds nothing; ``never_stated``: the
     kinds of events that no resource is mapped to;
-    ``unknown_patients``: those who were requested and are not in the source.
+    ``unknown_patients``: those who were requested and are not in the source; ``unreadable_files``:
+    the whole files among what could not be read, each with the reason.
     """
     lines = []
     if unreadable:
@@ -23,6 +28,9 @@ def source_warnings(
             f"UNREADABLE: {unreadable} lines or files could not be read, so the result is"
             f" incomplete; {advice}"
         )
+        lines += [f"  {name}" for name in unreadable_files[:_MOST_FILES]]
+        if len(unreadable_files) > _MOST_FILES:
+            lines.append(f"  and {len(unreadable_files) - _MOST_FILES} more files")
     for kind in lacking:
         lines.append(
             f"LACKING: no {kind} in the whole source; endpoints that depend on this type are"
