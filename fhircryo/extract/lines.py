@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from fhircryo.errors import UnreadableResource
 from fhircryo.extract.context import Context
 from fhircryo.extract.extractor import extract
+from fhircryo.fhir.content_version import content_version
 from fhircryo.fhir.decode import BUNDLE_TYPE, PARAMETERS_TYPE, decode, kind_of
 from fhircryo.fhir.deletions import Deletion
 from fhircryo.fhir.unpack import resources
@@ -69,6 +70,8 @@ def read(
     filled = 0
     seen = dict.fromkeys(DECODERS, 0)
     facts, take = collector.facts, collector.take
+    # Scheduled runs compare versions; a resource without any has its content as its version.
+    of_server = bool(context.server)
     for number, line in enumerate(lines, first):
         try:
             if not line.isascii():
@@ -77,7 +80,10 @@ def read(
             if resource is None:
                 facts.seen[kind] = facts.seen.get(kind, 0) + 1
             elif kind in seen:
-                take(extract(kind, resource, context))
+                item = extract(kind, resource, context)
+                if of_server and not item.version and not item.updated:
+                    item.version = content_version(line)
+                take(item)
                 seen[kind] += 1
             else:
                 _read_container(line, collector, context, part, number)
