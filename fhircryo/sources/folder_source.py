@@ -20,6 +20,7 @@ from fhircryo.sources.source import (
     Collected,
     ReadRequest,
     current_links,
+    not_applied,
     present_types,
 )
 
@@ -81,14 +82,8 @@ def collect_files(
         present=present_types(facts),
         graded=frozenset(facts.graded),
         files=files,
-        passed_over=[*passed_over, *_not_applied(facts)],
+        passed_over=[*passed_over, *not_applied(facts)],
     )
-
-
-def _not_applied(facts: Facts) -> list[str]:
-    """What is said of deletions that name no resource."""
-    number = len(facts.deleted.get("", ()))
-    return [f"{number} deletions in Bundles that do not name a resource as Type/id"][: number > 0]
 
 
 def _may_name_candidates(part: FilePart) -> bool:

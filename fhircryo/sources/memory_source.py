@@ -5,7 +5,13 @@ from collections.abc import Sequence
 from fhircryo.extract.lines import read
 from fhircryo.record.collector import RecordCollector, Unreadable
 from fhircryo.record.patients import Patients
-from fhircryo.sources.source import Collected, ReadRequest, current_links, present_types
+from fhircryo.sources.source import (
+    Collected,
+    ReadRequest,
+    current_links,
+    not_applied,
+    present_types,
+)
 
 
 class MemorySource:
@@ -38,6 +44,7 @@ class MemorySource:
             place=_place,
             present=present_types(facts),
             graded=frozenset(facts.graded),
+            passed_over=not_applied(facts),
         )
 
 

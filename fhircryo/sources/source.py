@@ -145,3 +145,9 @@ def current_links(items: dict[str, Item]) -> dict[str, str]:
         for item in items.values()
         if type(item) is PatientFacts and item.replaced_by
     }
+
+
+def not_applied(facts: Facts) -> list[str]:
+    """What is said of deletions that name no resource."""
+    number = len(facts.deleted.get("", ()))
+    return [f"{number} deletions in Bundles that do not name a resource as Type/id"][: number > 0]

@@ -737,3 +737,22 @@ def test_names_of_files_cannot_forge_lines(tmp_path):
     assert "\x1b" not in ran.err
     assert "\nin cohort 9" not in ran.err
     assert r"a\x1b[2J.xml" in ran.err
+
+
+def test_doctor_tells_what_a_mixed_folder_holds(tmp_path):
+    more = {
+        "x.xml": XML,
+        "log.ndjson": lines(LOG),
+        "deleted/1.Bundle.ndjson": lines(_deleting("Observation/b")),
+        "DiagnosticReport.ndjson": lines(_report(psa("c", "2016-12-15", 9.9))),
+    }
+    told = cli("doctor", folder(tmp_path / "in", {**FAILED, **more})).out
+    assert "x.xml: this format is not read; export NDJSON; or move it out of the folder" in told
+    assert "log.ndjson; read are *.ndjson, *.jsonl, *.json" in told
+    assert "1 resources are deleted by Bundles in the folder" in told
+
+
+def test_doctor_tells_why_the_cohort_would_be_empty(tmp_path):
+    files = {"P.ndjson": lines(procedure("x1", "unknown")), "Patient.ndjson": lines(patient("p1"))}
+    told = cli("doctor", folder(tmp_path / "in", files)).out
+    assert "procedures that may be one are not used: 1 no-usable-date" in told

@@ -30,9 +30,12 @@ def source_folder_checks(folder: Path, config: RunConfig) -> Iterator[CheckResul
             "correct the export; fhircryo compute lists them in issues.ndjson",
         )
     for words in unreadable_files(read):
-        yield warning("source", "unreadable file", words, "export it again, as NDJSON")
+        yield warning("source", "unreadable file", words, "or move it out of the folder")
     for name in read.collected.passed_over:
         yield warning("source", "not read", name, f"read are {DATA_ENDINGS}")
+    deleted = sum(older.deleted for older in read.collected.facts.older)
+    if deleted:
+        yield ok("source", "deletions", f"{deleted} resources are deleted by Bundles in the folder")
     for kind in lacking_types(read.lacking):
         yield warning(
             "source",
