@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fhircryo.cli.options import (
+    AcceptWithheld,
     AsOf,
     BulkLevel,
     Exclude,
@@ -92,6 +93,7 @@ def cohort(
         bool, typer.Option("--report/--no-report", help="Write report.html and its figures.")
     ] = True,
     workers: Workers = 0,
+    accept_withheld: AcceptWithheld = False,
     bulk: BulkLevel = None,
     keep: Keep = False,
 ) -> None:
@@ -109,7 +111,9 @@ def cohort(
     output.check()
     if identified and not yes:
         _confirm_identified(folder)
-    run = RunOptions(source, as_of, protocol, mappings, patients, exclude)
+    run = RunOptions(
+        source, as_of, protocol, mappings, patients, exclude, accept_withheld=accept_withheld
+    )
     found = _write(run, SourceOptions(workers, bulk, keep), output)
     _print_output(output)
     raise typer.Exit(UNREADABLE if found.flow.unreadable else DONE)
@@ -238,7 +242,12 @@ def print_flow(found: "Cohort", flow: "Flow", source: str, *, narrowed: bool) ->
 
     advice = "fhircryo compute lists them"
     lines = source_warnings(
-        flow.unreadable, advice, flow.lacking, flow.never_stated, found.unknown_patients
+        flow.unreadable,
+        advice,
+        flow.lacking,
+        flow.withheld,
+        flow.never_stated,
+        found.unknown_patients,
     )
     lines += flow_words(flow)
     if not flow.cohort:

@@ -8,6 +8,7 @@ import typer
 
 from fhircryo.cli.options import (
     AcceptUnreadable,
+    AcceptWithheld,
     AllowRetractions,
     AsOf,
     BulkLevel,
@@ -58,6 +59,7 @@ def compute(
     dry_run: DryRun = False,
     allow_retractions: AllowRetractions = False,
     accept_unreadable: AcceptUnreadable = False,
+    accept_withheld: AcceptWithheld = False,
     bulk: BulkLevel = None,
     keep: Keep = False,
 ) -> None:
@@ -72,7 +74,9 @@ def compute(
     from fhircryo.publish.target_server import Permissions
     from fhircryo.sources.places import server_of
 
-    run = RunOptions(source, as_of, protocol, mappings, patients, exclude)
+    run = RunOptions(
+        source, as_of, protocol, mappings, patients, exclude, accept_withheld=accept_withheld
+    )
     reading = SourceOptions(workers, bulk, keep)
     if server_of(target) is not None:
         if force or validate:
@@ -158,6 +162,7 @@ def print_summary(summary: "Summary", *, narrowed: bool = False, listed: bool = 
         summary.unreadable,
         advice,
         summary.lacking,
+        summary.withheld,
         summary.never_stated,
         summary.unknown_patients,
     )
