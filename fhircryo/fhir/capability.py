@@ -122,8 +122,8 @@ def _read_statement(client: Client) -> _Statement:
         ) from None
     if statement.resource_type != "CapabilityStatement":
         raise SourceError(
-            f"{without_query(url)}: not a FHIR server: the response is not a CapabilityStatement but"
-            f" {described(content)}; is the base URL right?"
+            f"{without_query(url)}: not a FHIR server: the response is not a CapabilityStatement"
+            f" but {described(content)}; is the base URL right?"
         )
     version = statement.fhir_version or ""
     if not version.startswith(_SUPPORTED):

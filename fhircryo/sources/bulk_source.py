@@ -188,7 +188,10 @@ def _add_medications(
             named.add(lines)
         return named
 
-    refused = fetch_medications(collected.items, ListSearch(take, reads))
+    def take_one(_: str, content: bytes) -> None:
+        read([content], collector, context, _OF_THE_EXPORT)
+
+    refused = fetch_medications(collected.items, ListSearch(take, take_one, reads))
     collected.items.update(collector.items)
     collected.facts.merge(collector.facts)
     return refused

@@ -88,7 +88,7 @@ class _CohortReader:
         #: Procedures that a search by code has found already: id, version, last update.
         self._procedures: set[tuple[str | None, ...]] = set()
         self._reads = SingleReads(client)
-        self._lists = ListSearch(self._take, self._reads)
+        self._lists = ListSearch(self._take, self._take_one, self._reads)
 
     def read(self) -> Collected:
         can = capabilities(self._client)
@@ -144,6 +144,12 @@ class _CohortReader:
             named.add(found)
         check_withheld(self._searcher, kind, self._request)
         return named
+
+    def _take_one(self, kind: str, content: bytes) -> None:
+        """Collect the items of a resource that was read by its id."""
+        part = len(self._searches)
+        self._searches.append(f"{kind} read by id")
+        read([content], self._collector, self._context, part)
 
     def _is_new(self, line: bytes) -> bool:
         """Whether a Procedure has not been found by code already, before it is found by patient."""

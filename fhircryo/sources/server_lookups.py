@@ -57,6 +57,8 @@ class Named:
 
 #: Searches a type, takes in what is found, and returns what it names.
 Take = Callable[[str, Params], Named]
+#: Takes in a resource of a type that was read by its id, as JSON.
+TakeOne = Callable[[str, bytes], None]
 
 
 class ListSearch:
@@ -67,8 +69,9 @@ class ListSearch:
     type, until an answer has shown that lists are honoured.
     """
 
-    def __init__(self, take: Take, reads: "SingleReads") -> None:
+    def __init__(self, take: Take, take_one: TakeOne, reads: "SingleReads") -> None:
         self._take = take
+        self._take_one = take_one
         self._reads = reads
         self._together = VALUES_PER_REQUEST
         self._honoured = False
@@ -107,16 +110,24 @@ class ListSearch:
     def search_by_id(self, kind: str, ids: list[str]) -> None:
         """Search a type for ids, and make sure that lists of them are honoured.
 
-        If a resource is missing from the answer and can be read, lists are not honoured.
+        If a resource is missing from the answer, can be read, and is found alone, lists are not
+        honoured. One that is not found alone either is taken as it was read: a search index may lag
+        behind what was written.
 
         Raises:
             HttpError: the server refuses a single id, or fails.
         """
         found = self._search(kind, "_id", ids, {}).ids
-        missing = [one for one in ids if one not in found]
-        if self._together > 1 and any(self._reads.is_there(kind, one) for one in missing):
-            self._one_by_one(kind)
-            self._search(kind, "_id", missing, {})
+        missing = [one for one in ids if one not in found and self._reads.is_there(kind, one)]
+        if missing and self._together > 1:
+            alone = self._search(kind, "_id", missing[:1], {}).ids
+            if alone:
+                self._one_by_one(kind)
+                alone |= self._search(kind, "_id", missing[1:], {}).ids
+            missing = [one for one in missing if one not in alone]
+        for one in missing:
+            LOG.info("%s/%s: not found by a search, but can be read", kind, one)
+            self._take_one(kind, self._reads.content(kind, one))
 
     def _one_by_one(self, kind: str) -> None:
         LOG.info("%s: of a list of values only one is honoured; one by one", kind)
@@ -164,6 +175,11 @@ class SingleReads:
                 f" {kind}"
             )
         return True
+
+    def content(self, kind: str, name: str) -> bytes:
+        """The content of a resource that can be read."""
+        answer = self._answer(kind, name)
+        return answer if isinstance(answer, bytes) else b""
 
     def is_deleted(self, kind: str, name: str) -> bool:
         """Whether a resource existed and was deleted.
