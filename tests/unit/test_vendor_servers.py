@@ -10,18 +10,25 @@ from typing import Any
 import pytest
 
 from fhircryo.errors import SourceError
-from fhircryo.record.patients import ALL_PATIENTS, Selection
+from fhircryo.fhir.connect import open_client
+from fhircryo.fhir.outcomes import Outcomes
+from fhircryo.fhir.page_cache import KeptPages
+from fhircryo.fhir.search import Searcher
+from fhircryo.record.collector import Facts
+from fhircryo.record.patients import ALL_PATIENTS, Patients, Selection
 from fhircryo.settings import ServerSettings, Settings
+from fhircryo.sources.lacking import lacking_of
+from fhircryo.sources.source import Collected
 from tests.unit import inputs
 from tests.unit.hospital import Reply
 from tests.unit.inputs import Computed, Resource
-from tests.unit.vendor_servers import Habits, VendorServer, outcome
+from tests.unit.vendor_servers import Habits, VendorServer, as_json, outcome
 
 ATC = "http://www.whocc.no/atc"
 EPIC = "urn:oid:1.2.840.114350.1.13.1.1.7.2.657369"
 NOT_AUTHORIZED = outcome(
     "warning",
-    "suppressed",
+    "processing",
     "Client not authorized for Procedure - Patient-Reported Surgical History. Search results of"
     " this type have not been included.",
     (EPIC, "59204"),
@@ -33,7 +40,6 @@ ADVICE = outcome(
     " request. It may not contain the entire record available in the system.",
     (EPIC, "4119"),
 )
-CENSORED = ("disease-free-12-months", "metastasis", "local-recurrence")
 
 
 def _therapy(name: str, of: str, on: str, drug: str) -> Resource:
@@ -309,6 +315,28 @@ def test_lists_that_are_honoured_stay_lists(folder, tmp_path):
         assert all("," in one["subject"] for one in server.searches("AdverseEvent"))
 
 
+def test_codes_that_are_ignored(folder, tmp_path):
+    """A server that ignores the codes of a search gives more, and the endpoints are the same."""
+
+    class Server(VendorServer):
+        def _has(self, one: Resource, name: str, value: str) -> bool:
+            return "code" in name or super()._has(one, name, value)
+
+    with Server([*RESOURCES, inputs.lab("l1", "p1")], Habits()) as server:
+        same(read(server, tmp_path / "out"), folder)
+
+
+def test_doctor_says_what_is_withheld(tmp_path, monkeypatch):
+    """It is a failure for what is needed, and a warning for what is then lacking."""
+    monkeypatch.chdir(tmp_path)
+    habits = Habits(outcomes={"Observation": [NOT_AUTHORIZED], "Condition": [NOT_AUTHORIZED]})
+    with VendorServer(RESOURCES, habits) as server:
+        told = inputs.cli("doctor", server.base).out
+    lines = {line for line in told.splitlines() if "withheld" in line}
+    assert len([line for line in lines if "Observation withheld" in line]) == 1
+    assert len([line for line in lines if "Condition withheld" in line]) == 1
+
+
 @pytest.mark.parametrize("status", ["forbidden", "absent"])
 def test_medications_that_are_forbidden(status, folder, tmp_path):
     """A therapy whose Medication cannot be read may be hormone therapy: medications are lacking."""
@@ -384,6 +412,67 @@ def test_a_patient_that_is_answered_with_an_error(tmp_path):
         server.routes["/fhir/Patient/p5"] = lambda _: Reply(content=outcome("error", "exception"))
         with pytest.raises(SourceError, match="error exception instead of a Patient"):
             read(server, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("severity", "code", "text", "details", "withheld"),
+    [
+        ("warning", "forbidden", "", (), True),
+        ("error", "security", "", (), True),
+        ("warning", "suppressed", "", (), True),
+        ("fatal", "suppressed", "", (), True),
+        ("error", "incomplete", "", (), True),
+        ("warning", "processing", "", ((EPIC, "59204"),), True),
+        ("warning", "processing", "", (("urn:oid:1.2.3", "59204"),), False),
+        ("warning", "processing", "Results were NOT INCLUDED.", (), True),
+        ("warning", "processing", "You are not authorized for this.", (), True),
+        ("information", "suppressed", "", (), False),
+        ("warning", "suppressed", "", ((EPIC, "4119"),), False),
+        ("warning", "processing", "", (), False),
+        ("error", "not-supported", "parameter ignored", (), False),
+    ],
+)
+def test_what_says_that_results_are_withheld(severity, code, text, details, withheld):
+    """By code, coding or text; advice that is known to be harmless decides first."""
+    found = Outcomes()
+    found.note("Condition", as_json(outcome(severity, code, text, *details)))
+    assert bool(found.withheld) is withheld
+
+
+def test_what_is_withheld_is_known_after_an_interruption(tmp_path):
+    """The stored pages of an interrupted run hold what the server said beside the matches."""
+    kept = KeptPages(tmp_path)
+    with VendorServer(RESOURCES, Habits(outcomes={"Condition": [NOT_AUTHORIZED]})) as server:
+        for _ in range(2):
+            with open_client(server.base, ServerSettings()) as client:
+                searcher = Searcher(client, kept)
+                found = [*searcher.search("Condition", {"patient": "p3"})]
+                searcher.close()
+            assert len(found) == 1
+            assert "59204" in searcher.outcomes.withheld["Condition"]
+        assert len(server.searches("Condition")) == 1
+
+
+@pytest.mark.parametrize(
+    ("withheld", "complete", "lacking"),
+    [
+        ({}, (), (False, False)),
+        ({"Condition": "no"}, (), (True, False)),
+        ({"Condition": "no"}, ("Condition",), (False, False)),
+        ({"MedicationRequest": "no"}, (), (False, True)),
+        ({"MedicationRequest": "no"}, ("MedicationStatement",), (False, True)),
+        ({"Medication": "no"}, ("MedicationRequest",), (False, True)),
+        ({"Patient": "no", "QuestionnaireResponse": "no"}, (), (False, False)),
+    ],
+)
+def test_what_is_lacking_where_something_is_withheld(withheld, complete, lacking):
+    """What the site declares complete is not lacking, a Medication that cannot be read is."""
+    present = frozenset({"Condition", "AdverseEvent", "MedicationStatement", "MedicationRequest"})
+    collected = Collected(
+        {}, Facts(), Patients({}, ALL_PATIENTS), str, present, frozenset(), withheld
+    )
+    found = lacking_of(collected, complete, deaths_complete=True)
+    assert (found.conditions, found.medications) == lacking
 
 
 def test_withheld_is_said_by_the_command(tmp_path, monkeypatch):
