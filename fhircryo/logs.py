@@ -1,8 +1,12 @@
-"""Log lines on stderr (text or JSON), and the masking of secrets in all output.
+"""Log lines on stderr (text or JSON); what is shown of secrets and of outside text.
 
 Log lines contain ids and counts, never clinical values. A server may repeat a secret in an error
 message, and a bug may print one. Code that reads a secret therefore registers it with
 ``keep_secret``, and code that writes text for people passes it through ``masked``.
+
+Whatever comes from outside (a server's words, codes, units, ids) may contain control characters
+that forge lines or command a terminal. ``escaped`` shows them as escape sequences; ``text_of``
+makes the lines of an output of escaped text.
 """
 
 import json
@@ -10,6 +14,7 @@ import logging
 import re
 import sys
 from collections import deque
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -52,8 +57,38 @@ def masked(text: str) -> str:
     return _TOKEN.sub(MASK, text)
 
 
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def escaped(text: str) -> str:
+    r"""Return a text in which every character that is not printable is an escape sequence.
+
+    These are control characters, line breaks, characters that turn the direction of writing, and
+    blanks other than the space: ``\n``, ``\x1b``, ``\u202e``. YAML and Python read these sequences
+    as the same characters.
+    """
+    return text if text.isprintable() else "".join(map(_escaped, text))
+
+
+def text_of(lines: Iterable[str]) -> str:
+    """Return lines as one text; each is escaped, so that none can contain another line."""
+    return "\n".join(map(escaped, lines))
+
+
+def _escaped(letter: str) -> str:
+    if letter.isprintable():
+        return letter
+    number = ord(letter)
+    if number < 0x100:
+        return _SHORT.get(letter, f"\\x{number:02x}")
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+
+
 class _TextLines(logging.Formatter):
-    """Formats a log record as a line of text, with secrets masked."""
+    """Formats a log record as a line of text, with secrets masked and outside text escaped."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  the name of the base
+        return escaped(super().formatMessage(record))
 
     def format(self, record: logging.LogRecord) -> str:
         return masked(super().format(record))

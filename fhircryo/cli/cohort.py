@@ -25,6 +25,7 @@ from fhircryo.cli.options import (
 )
 from fhircryo.cli.run_options import RunOptions, SourceOptions
 from fhircryo.errors import DONE, UNREADABLE, SourceError, UsageError
+from fhircryo.logs import text_of
 
 if TYPE_CHECKING:
     from fhircryo.research.cohort_tables import Cohort
@@ -254,7 +255,7 @@ def print_flow(found: "Cohort", flow: "Flow", source: str, *, narrowed: bool) ->
         lines.append("The cohort is empty: all patients were lost as shown above.")
         if not narrowed:
             lines.append(f"Are the site's codes mapped? See fhircryo mappings survey {source}")
-    print("\n".join(lines), file=sys.stderr)
+    print(text_of(lines), file=sys.stderr)
 
 
 def _print_output(output: _Output) -> None:

@@ -24,6 +24,7 @@ from fhircryo.cli.options import (
 from fhircryo.cli.published_text import NOTHING_WRITTEN, exit_code, print_published
 from fhircryo.cli.run_options import RunOptions, SourceOptions
 from fhircryo.errors import DONE, UNREADABLE, UsageError
+from fhircryo.logs import text_of
 
 if TYPE_CHECKING:
     from fhircryo.publish.target_server import Permissions
@@ -186,4 +187,4 @@ def print_summary(summary: "Summary", *, narrowed: bool = False, listed: bool = 
         lines.append(f"  used, but  {number:>10}   {reason}")
     if not summary.cohort and not narrowed:
         lines.append("No patient has an index procedure: are the site's codes mapped (--mappings)?")
-    print("\n".join(lines), file=sys.stderr)
+    print(text_of(lines), file=sys.stderr)

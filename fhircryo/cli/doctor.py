@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from fhircryo.cli.options import Json, Mappings, Protocol
+from fhircryo.logs import escaped
 
 
 def doctor(
@@ -41,7 +42,9 @@ def doctor(
     for result in all_checks(source, target, config):
         results.append(result)
         if not as_json:
-            typer.echo(f"{result.status:<8} {result.part:<7} {result.check:<37} {result.text}")
+            typer.echo(
+                escaped(f"{result.status:<8} {result.part:<7} {result.check:<37} {result.text}")
+            )
     if as_json:
         content = [asdict(result) for result in results]
         typer.echo(json.dumps(content, indent=2, ensure_ascii=False))

@@ -6,6 +6,7 @@ import typer
 
 from fhircryo.cli.options import AcceptWithheld, AsOf, Exclude, Json, Mappings, Protocol, Source
 from fhircryo.errors import DONE, UNREADABLE, UsageError
+from fhircryo.logs import text_of
 
 if TYPE_CHECKING:
     from fhircryo.setup.explanation import Story
@@ -59,7 +60,7 @@ def explain(
         content = [story.as_dict() for story in stories]
         typer.echo(json.dumps(content[0] if patient else content, indent=2, ensure_ascii=False))
     else:
-        typer.echo("\n\n".join("\n".join(_lines(story)) for story in stories))
+        typer.echo("\n\n".join(text_of(_lines(story)) for story in stories))
     unreadable = max(story.unreadable for story in stories)
     if unreadable:
         typer.echo(

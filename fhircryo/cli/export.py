@@ -7,6 +7,7 @@ import typer
 
 from fhircryo.cli.options import ServerSource
 from fhircryo.errors import UNREADABLE, UsageError
+from fhircryo.logs import escaped
 
 
 def export(
@@ -48,7 +49,7 @@ def export(
         watch = Watch(stage, advance) if stage and advance else Watch()
         done = download(source, folder, level, config, watch)
     for words in done.errors:
-        typer.echo(f"ERROR reported by the server: {words}", err=True)
+        typer.echo(escaped(f"ERROR reported by the server: {words}"), err=True)
     typer.echo(f"{folder}: {len(done.files)} files, as of {done.at or 'an unknown time'}")
     if done.errors:
         raise typer.Exit(UNREADABLE)

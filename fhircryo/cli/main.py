@@ -18,7 +18,7 @@ from fhircryo.cli.forget import forget
 from fhircryo.cli.push import push
 from fhircryo.cli.sync import sync
 from fhircryo.errors import BUG, DONE, FhircryoError
-from fhircryo.logs import masked
+from fhircryo.logs import masked, text_of
 
 # The help is plain text, because rich would double the time that --help takes.
 app = typer.Typer(
@@ -77,7 +77,8 @@ def run() -> None:
     try:
         app()
     except FhircryoError as error:
-        print(f"fhircryo: {masked(str(error))}", file=sys.stderr)
+        words = text_of(str(error).split("\n"))
+        print(f"fhircryo: {masked(words)}", file=sys.stderr)
         sys.exit(error.exit_code)
     except SystemExit as stop:
         if not isinstance(stop.__context__, BrokenPipeError):

@@ -4,6 +4,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from fhircryo.errors import DONE, REJECTED, UNREADABLE
+from fhircryo.logs import text_of
 
 if TYPE_CHECKING:
     from fhircryo.publish.difference import Change, Difference, PatientChanges
@@ -21,7 +22,7 @@ def print_published(pushed: "PushResult") -> None:
 
     if pushed.dry_run:
         for patient in pushed.difference.changed():
-            print("\n".join(_patient_lines(patient)))
+            print(text_of(_patient_lines(patient)))
     counts = pushed.difference.counts()
     done = counts if pushed.dry_run else pushed.written.endpoints
     lines = changed_lines(pushed.difference) if pushed.dry_run else []
@@ -33,7 +34,7 @@ def print_published(pushed: "PushResult") -> None:
         lines.append(f"not written  {len(pushed.rejected):>10}   patients")
     if pushed.dry_run:
         lines.append("This was a dry run: nothing was written.")
-    print("\n".join(lines), file=sys.stderr)
+    print(text_of(lines), file=sys.stderr)
 
 
 def changed_lines(difference: "Difference") -> list[str]:

@@ -10,6 +10,7 @@ import typer
 from fhircryo.cli.options import AcceptUnreadable, AllowRetractions, Config, DryRun
 from fhircryo.cli.published_text import NOTHING_WRITTEN, exit_code, print_published
 from fhircryo.errors import DONE, REJECTED, FhircryoError, LockedError
+from fhircryo.logs import text_of
 
 if TYPE_CHECKING:
     from fhircryo.runs.run_config import RunConfig
@@ -157,7 +158,7 @@ def _print_done(done: "SyncResult") -> None:
         )
     if done.held_back:
         lines.append(NOTHING_WRITTEN)
-    print("\n".join(lines), file=sys.stderr)
+    print(text_of(lines), file=sys.stderr)
     if done.pushed is not None:
         print_published(done.pushed)
     else:

@@ -30,7 +30,9 @@ from fhircryo.endpoints.result import (
     Value,
 )
 from fhircryo.endpoints.timeline import Timeline
-from fhircryo.mapping.schema import Scale
+from fhircryo.mapping.grade_schema import (
+    Scale,
+)
 from fhircryo.record.items import AdverseEvent, Grading, Lacking
 
 #: The worst grade of a patient without attributed complications.

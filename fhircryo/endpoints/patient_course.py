@@ -12,8 +12,10 @@ from fhircryo.endpoints.psa import PsaCourse, psa_course
 from fhircryo.endpoints.recurrence import clinical_events
 from fhircryo.endpoints.salvage import Continuation, salvage_therapy
 from fhircryo.endpoints.timeline import Timeline, build_timeline
+from fhircryo.mapping.grade_schema import (
+    Scale,
+)
 from fhircryo.mapping.protocol import Protocol
-from fhircryo.mapping.schema import Scale
 from fhircryo.record.items import Lacking, PatientRecord
 
 

@@ -24,8 +24,10 @@ from fhircryo.endpoints.time_to_event import (
     time_to_salvage_therapy,
 )
 from fhircryo.endpoints.timeline import Timeline
+from fhircryo.mapping.grade_schema import (
+    Scale,
+)
 from fhircryo.mapping.protocol import Protocol
-from fhircryo.mapping.schema import Scale
 from fhircryo.record.items import Lacking, PatientRecord
 
 #: The computation of each endpoint, or of several, from the patient's course.

@@ -6,8 +6,11 @@ from fractions import Fraction
 
 from fhircryo.extract.numbers import is_sized
 from fhircryo.fhir.wire import Answer
+from fhircryo.mapping.instrument_schema import (
+    Instrument,
+    QuestionnaireItem,
+)
 from fhircryo.mapping.load import Mappings
-from fhircryo.mapping.schema import Instrument, QuestionnaireItem
 from fhircryo.record.items import Reason, Score
 
 Number = int | Decimal

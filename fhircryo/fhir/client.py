@@ -21,7 +21,7 @@ from fhircryo.fhir.connection import FHIR_JSON, Connection, send_settings, sessi
 from fhircryo.fhir.deadline import DeadlineError
 from fhircryo.fhir.limits import check_kind, read_whole
 from fhircryo.fhir.outcomes import issues_of
-from fhircryo.logs import masked
+from fhircryo.logs import escaped, masked
 
 LOG = logging.getLogger("fhircryo.http")
 
@@ -355,4 +355,4 @@ def outcome_text(content: bytes) -> str:
     """Return the text of an OperationOutcome, shortened; empty if the content is none."""
     texts = [issue.text for issue in issues_of(content) or () if issue.text]
     # Mask before shortening: half a token would not be recognised as a secret.
-    return masked("; ".join(texts))[:_LONGEST_TEXT]
+    return escaped(masked("; ".join(texts)))[:_LONGEST_TEXT]

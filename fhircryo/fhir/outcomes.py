@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from fhircryo.logs import masked
+from fhircryo.logs import escaped, masked
 from fhircryo.storage.shipped_files import shipped
 
 LOG = logging.getLogger("fhircryo.source")
@@ -62,7 +62,7 @@ class OutcomeIssue(NamedTuple):
         """The issue's codes and text for a message: shortened, and without secrets."""
         words = f"{self.name}: {self.text}" if self.text else self.name
         # Mask before shortening: half a token would not be recognised as a secret.
-        return _printable(masked(words))[:_LONGEST_TEXT]
+        return escaped(masked(words))[:_LONGEST_TEXT]
 
 
 class _CodeRule(msgspec.Struct, forbid_unknown_fields=True):
@@ -140,10 +140,6 @@ def _issue(issue: _Issue) -> OutcomeIssue:
         tuple((one.system or "", one.code or "") for one in details.coding or ()),
         "; ".join(dict.fromkeys(filter(None, (issue.diagnostics, details.text)))),
     )
-
-
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else " " for char in text)
 
 
 class Outcomes:

@@ -9,7 +9,7 @@ import re
 import msgspec
 
 from fhircryo.fhir.outcomes import is_refusal, issues_of
-from fhircryo.logs import masked
+from fhircryo.logs import escaped, masked
 
 _LONGEST_TEXT = 200
 #: Enough to find the title of a page of HTML.
@@ -65,5 +65,4 @@ def _text_of(error: object) -> str:
 
 
 def _short(text: str) -> str:
-    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return masked(line)[:_LONGEST_TEXT]
+    return escaped(masked(" ".join(text.split())))[:_LONGEST_TEXT]

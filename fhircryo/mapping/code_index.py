@@ -9,7 +9,10 @@ from fhircryo.mapping.concepts import CONCEPTS, CONDITION_EVENTS, DEFAULT_KIND, 
 from fhircryo.mapping.locations import Location
 from fhircryo.mapping.normalise import folded
 from fhircryo.mapping.overlay_merge import MergedMappings
-from fhircryo.mapping.schema import CONDITION_FIELDS, Meaning
+from fhircryo.mapping.schema import (
+    CONDITION_FIELDS,
+    Meaning,
+)
 from fhircryo.mapping.tokens import Token, token
 
 SystemAndCode = tuple[str | None, str | None]

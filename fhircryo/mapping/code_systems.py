@@ -6,7 +6,9 @@ from typing import TypeVar
 from fhircryo.mapping.locations import Located
 from fhircryo.mapping.normalise import undotted
 from fhircryo.mapping.overlay import WithdrawnCode
-from fhircryo.mapping.schema import ListedCode
+from fhircryo.mapping.schema import (
+    ListedCode,
+)
 
 ListedT = TypeVar("ListedT", bound=ListedCode)
 

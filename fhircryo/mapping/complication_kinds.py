@@ -8,7 +8,11 @@ from fhircryo.mapping.code_systems import CodeSystems
 from fhircryo.mapping.locations import Layer, Located, Location
 from fhircryo.mapping.normalise import folded
 from fhircryo.mapping.overlay import KindAddition, WithdrawnCode
-from fhircryo.mapping.schema import KindsFile, KindText, ListedCode
+from fhircryo.mapping.schema import (
+    KindsFile,
+    KindText,
+    ListedCode,
+)
 from fhircryo.mapping.yamlfile import Loc, nearest
 
 _SECTION = "complication_kinds"

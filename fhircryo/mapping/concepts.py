@@ -2,7 +2,11 @@
 
 from typing import NamedTuple, get_args
 
-from fhircryo.mapping.schema import ClinicalStatus, ObservationStatus, ProcedureStatus
+from fhircryo.mapping.status_schema import (
+    ClinicalStatus,
+    ObservationStatus,
+    ProcedureStatus,
+)
 
 #: The conditions that a code may have, by the type of the resource that contains it.
 CONDITION_FIELDS_OF = {

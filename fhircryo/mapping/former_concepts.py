@@ -13,7 +13,14 @@ from typing import Any
 from fhircryo.mapping.code_systems import CodeSystems
 from fhircryo.mapping.locations import Layer, Located
 from fhircryo.mapping.overlay import ConceptAddition
-from fhircryo.mapping.schema import CodeRef, ConceptCode, ConceptText, Meaning, TextRef
+from fhircryo.mapping.repeats import repeats
+from fhircryo.mapping.schema import (
+    CodeRef,
+    ConceptCode,
+    ConceptText,
+    Meaning,
+    TextRef,
+)
 from fhircryo.mapping.tokens import Token, token
 
 STATUS, WORSENED = "disease-status", "disease-worsened"
@@ -128,8 +135,12 @@ def _change(
     added: list[Located[Entry]] = [Located(code, location) for code, location in codes]
     texts = layer.located(("concepts", key, "texts"), addition.texts)
     added += [Located(text, location) for text, location in texts]
-    earlier = {token(value) for value, _ in known}
-    known += [one for one in added if token(one.value) not in earlier]
+    known += [one for one in added if not any(_repeats(one.value, old) for old, _ in known)]
+
+
+def _repeats(new: Entry, old: Entry) -> bool:
+    """Return whether two entries are the same, the values that a code has today left aside."""
+    return token(new) == token(old) and repeats(new, old.model_copy(update={"value": ()}))
 
 
 def _reference(entry: Entry) -> CodeRef | TextRef:

@@ -5,10 +5,12 @@ from typing import NamedTuple
 
 from fhircryo.errors import UsageError
 from fhircryo.mapping.code_index import SystemAndCode
+from fhircryo.mapping.grade_schema import (
+    Scale,
+)
 from fhircryo.mapping.locations import Location
 from fhircryo.mapping.normalise import folded
 from fhircryo.mapping.overlay_merge import MergedMappings
-from fhircryo.mapping.schema import Scale
 
 
 class GradeEntry(NamedTuple):

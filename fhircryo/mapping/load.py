@@ -14,6 +14,14 @@ from fhircryo.mapping.code_index import CodeEntry, CodeIndex, SystemAndCode, ind
 from fhircryo.mapping.complication_kinds import ComplicationKinds, index_kinds
 from fhircryo.mapping.concepts import SCORE
 from fhircryo.mapping.grade_index import GradeEntry, GradeIndex, index_grades
+from fhircryo.mapping.grade_schema import (
+    GradesFile,
+    Scale,
+)
+from fhircryo.mapping.instrument_schema import (
+    Instrument,
+    InstrumentFile,
+)
 from fhircryo.mapping.locations import Layer
 from fhircryo.mapping.overlay import OverlayFile
 from fhircryo.mapping.overlay_keys import (
@@ -32,14 +40,12 @@ from fhircryo.mapping.schema import (
     Concept,
     ConceptsFile,
     ConceptText,
-    GradesFile,
-    Instrument,
-    InstrumentFile,
     KindsFile,
-    Scale,
+    UnitsFile,
+)
+from fhircryo.mapping.status_schema import (
     Statuses,
     StatusesFile,
-    UnitsFile,
 )
 from fhircryo.mapping.yamlfile import Document, read_document, validate, with_base
 from fhircryo.settings import DEFAULT_BASE, DEFAULT_PROTOCOL

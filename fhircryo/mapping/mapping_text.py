@@ -7,6 +7,9 @@ from typing import TypeVar
 
 from fhircryo.errors import UsageError
 from fhircryo.mapping.concepts import CONCEPTS
+from fhircryo.mapping.instrument_schema import (
+    WholeNumbers,
+)
 from fhircryo.mapping.locations import Located, Location
 from fhircryo.mapping.overlay_merge import MergedMappings
 from fhircryo.mapping.questionnaire_merge import Declaration, MergedQuestionnaire, shown
@@ -16,7 +19,6 @@ from fhircryo.mapping.schema import (
     ListedCode,
     Meaning,
     TextRef,
-    WholeNumbers,
 )
 from fhircryo.mapping.yamlfile import nearest
 from fhircryo.storage.shipped_files import shipped

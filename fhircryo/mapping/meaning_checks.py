@@ -10,7 +10,10 @@ from fhircryo.mapping.concepts import (
     WITH_VALUE,
 )
 from fhircryo.mapping.locations import Layer
-from fhircryo.mapping.schema import CONDITION_FIELDS, Meaning
+from fhircryo.mapping.schema import (
+    CONDITION_FIELDS,
+    Meaning,
+)
 from fhircryo.mapping.yamlfile import Loc, nearest
 
 

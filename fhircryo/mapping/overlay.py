@@ -8,31 +8,37 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from fhircryo.mapping.schema import (
-    Actualities,
-    AdministrationStatuses,
+from fhircryo.mapping.grade_schema import (
+    GradeCode,
+    GradeText,
+)
+from fhircryo.mapping.instrument_schema import (
     AnswerCode,
     Canonical,
+    Questionnaire,
+    ScoreCode,
+)
+from fhircryo.mapping.schema import (
     CodeRef,
     ConceptCode,
     ConceptText,
     Descendants,
     Factors,
-    GradeCode,
-    GradeText,
-    Intents,
     Key,
     KindText,
     ListedCode,
+    Text,
+)
+from fhircryo.mapping.status_schema import (
+    Actualities,
+    AdministrationStatuses,
+    Intents,
     ObservationStatuses,
     OngoingStatuses,
     ProcedureStatuses,
-    Questionnaire,
     RequestStatuses,
     ResponseStatuses,
-    ScoreCode,
     StatementStatuses,
-    Text,
     Verifications,
 )
 from fhircryo.mapping.yamlfile import StrictModel

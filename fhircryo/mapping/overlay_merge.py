@@ -15,6 +15,12 @@ from fhircryo.mapping.code_systems import CodeSystems
 from fhircryo.mapping.complication_kinds import MergedKinds
 from fhircryo.mapping.concepts import CONCEPTS, FINDINGS, SCALES, SPLIT_FROM, WITH_UNIT
 from fhircryo.mapping.former_concepts import FORMER_CONCEPTS, PROGRESSION, FormerConcepts
+from fhircryo.mapping.grade_schema import (
+    GradeCode,
+    GradesFile,
+    GradeText,
+    Scale,
+)
 from fhircryo.mapping.locations import Layer, Located, Location
 from fhircryo.mapping.meaning_checks import check_meaning
 from fhircryo.mapping.normalise import normal_unit
@@ -26,14 +32,12 @@ from fhircryo.mapping.schema import (
     ConceptCode,
     ConceptsFile,
     ConceptText,
-    GradeCode,
-    GradesFile,
-    GradeText,
     Meaning,
-    Scale,
+    UnitsFile,
+)
+from fhircryo.mapping.status_schema import (
     Statuses,
     StatusesFile,
-    UnitsFile,
 )
 from fhircryo.mapping.tokens import Token, token
 from fhircryo.mapping.yamlfile import Loc, nearest

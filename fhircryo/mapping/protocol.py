@@ -6,7 +6,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from fhircryo.mapping.schema import Key, Text
+from fhircryo.mapping.schema import (
+    Key,
+    Text,
+)
 from fhircryo.mapping.yamlfile import StrictModel
 
 Days = Annotated[int, Field(ge=0, strict=True)]

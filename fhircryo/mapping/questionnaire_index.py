@@ -2,8 +2,10 @@
 
 from typing import NamedTuple
 
+from fhircryo.mapping.instrument_schema import (
+    Instrument,
+)
 from fhircryo.mapping.overlay_merge import MergedMappings
-from fhircryo.mapping.schema import Instrument
 
 
 class Signature(NamedTuple):

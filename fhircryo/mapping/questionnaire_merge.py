@@ -4,6 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from fhircryo.mapping.instrument_schema import (
+    AnswerCode,
+    Domain,
+    Questionnaire,
+    QuestionnaireItem,
+)
 from fhircryo.mapping.locations import Layer, Located, Location
 from fhircryo.mapping.overlay import (
     InstrumentAddition,
@@ -11,7 +17,9 @@ from fhircryo.mapping.overlay import (
     ScoreAddition,
     TotalAddition,
 )
-from fhircryo.mapping.schema import AnswerCode, CodeRef, Domain, Questionnaire, QuestionnaireItem
+from fhircryo.mapping.schema import (
+    CodeRef,
+)
 from fhircryo.mapping.yamlfile import Loc, nearest
 
 TOTAL = "total"

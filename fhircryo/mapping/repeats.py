@@ -11,7 +11,12 @@ from fhircryo.mapping.concepts import CONCEPTS, SPLIT_FROM
 from fhircryo.mapping.locations import Located, T
 from fhircryo.mapping.normalise import folded
 from fhircryo.mapping.overlay import WithdrawnCode
-from fhircryo.mapping.schema import CONDITION_FIELDS, ConceptCode, ConceptText, Meaning
+from fhircryo.mapping.schema import (
+    CONDITION_FIELDS,
+    ConceptCode,
+    ConceptText,
+    Meaning,
+)
 from fhircryo.mapping.tokens import token
 
 

@@ -1,7 +1,10 @@
 """Values of elements in the form in which they are compared: codes, folded texts, statuses."""
 
 from fhircryo.mapping.normalise import folded
-from fhircryo.mapping.schema import CodeRef, TextRef
+from fhircryo.mapping.schema import (
+    CodeRef,
+    TextRef,
+)
 
 #: A value of an element: (system, code) of a coding, the folded form of a text, or a status.
 Token = tuple[str, str] | str

@@ -6,8 +6,11 @@ import msgspec
 
 from fhircryo.endpoints.catalogue import PSA_NADIR, WORST_CLAVIEN, WORST_SIR
 from fhircryo.endpoints.value_types import Detail
+from fhircryo.mapping.instrument_schema import (
+    ImportantDifference,
+    Instrument,
+)
 from fhircryo.mapping.protocol import BASELINE
-from fhircryo.mapping.schema import ImportantDifference, Instrument
 from fhircryo.research.baseline_summary import BaselineRow, baseline_summary
 from fhircryo.research.complication_summary import ComplicationSummary, complication_summary
 from fhircryo.research.disease_free_rates import DiseaseFreeRate, disease_free_rates

@@ -5,9 +5,11 @@ from functools import cache
 
 from fhircryo.endpoints.by_salvage_rule import SALVAGE_RULES
 from fhircryo.endpoints.catalogue import DISEASE_FREE, PSA_NADIR
+from fhircryo.mapping.instrument_schema import (
+    Instrument,
+)
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.protocol import BASELINE, Protocol
-from fhircryo.mapping.schema import Instrument
 from fhircryo.research.baseline_columns import baseline_columns
 from fhircryo.research.endpoint_columns import OF_PATIENTS, endpoint_columns, rule_column
 from fhircryo.research.table import (

@@ -19,8 +19,10 @@ from fhircryo.endpoints.catalogue import (
     Endpoint,
 )
 from fhircryo.endpoints.labels import label
+from fhircryo.mapping.instrument_schema import (
+    Instrument,
+)
 from fhircryo.mapping.protocol import Protocol, PublishedFigure
-from fhircryo.mapping.schema import Instrument
 from fhircryo.research.complication_summary import NOT_RECORDED, scales_not_recorded
 from fhircryo.research.evaluable import NOT_ESTIMABLE, lacks_type
 from fhircryo.research.patient_columns import score_column, within_column

@@ -15,7 +15,9 @@ from fhircryo.endpoints.psa import SeriesPoint
 from fhircryo.endpoints.result import ComponentKey, Result, Role
 from fhircryo.endpoints.salvage import first_therapy
 from fhircryo.endpoints.timeline import Timeline
-from fhircryo.mapping.schema import Scale
+from fhircryo.mapping.grade_schema import (
+    Scale,
+)
 from fhircryo.record.items import PsaResult, Reason, Score
 from fhircryo.research.cells import Row, as_float, component_value, days_of, marks_of
 from fhircryo.research.columns import (

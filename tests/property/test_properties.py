@@ -44,10 +44,11 @@ OTHERS = [
 
 MAPPINGS = load_mappings()
 PROTOCOL = load_protocol()
-PROTOCOLS = [
-    load_protocol("oishi-2019"),
-    *(PROTOCOL.model_copy(update={"salvage_therapy": rule}) for rule in get_args(SalvageRule)),
-]
+#: The default protocol under each rule for salvage therapy.
+BY_RULE: dict[str, Protocol] = {
+    rule: PROTOCOL.model_copy(update={"salvage_therapy": rule}) for rule in get_args(SalvageRule)
+}
+PROTOCOLS = [load_protocol("oishi-2019"), *BY_RULE.values()]
 protocols = st.sampled_from(PROTOCOLS)
 
 many = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -95,21 +96,55 @@ def test_a_resource_that_is_not_used_never_changes_endpoints(
     assert before == published([*resources, extra], protocol=protocol)
 
 
-def without_marks(observations: list) -> list:
-    """The endpoints but for the component that salvage therapy leaves on them."""
-    found = []
+def by_code(observations: list) -> dict[str, dict]:
+    """The endpoints by code and time point."""
+    found = {}
     for one in observations:
-        parts = [
-            part
-            for part in one.get("component", [])
-            if part["code"]["coding"][0]["code"] != "salvage-therapy"
-        ]
-        rest = {name: value for name, value in one.items() if name != "component"}
-        found.append({**rest, "component": parts})
+        parts = [coded_value(part) for part in one.get("component", ()) if is_time_point(part)]
+        found["/".join([one["code"]["coding"][0]["code"], *parts])] = one
+    assert len(found) == len(observations)
     return found
 
 
+def is_time_point(part: dict) -> bool:
+    return part["code"]["coding"][0]["code"] == "time-point"
+
+
+def coded_value(one: dict) -> str | None:
+    """The code of a value; None where there is none."""
+    if "valueCodeableConcept" not in one:
+        return None
+    return one["valueCodeableConcept"]["coding"][0]["code"]
+
+
+MARKS = {"salvage-therapy", "hormone-therapy-at-index"}
+
+
+def without_marks(one: dict) -> dict:
+    """An endpoint but for the components that therapies leave on it."""
+    parts = [
+        part for part in one.get("component", []) if part["code"]["coding"][0]["code"] not in MARKS
+    ]
+    return {**one, "component": parts}
+
+
 THERAPIES = tuple(f"{kind}/therapy" for kind in THERAPY_TYPES)
+#: The endpoints that look at therapies under every rule, as events or as contacts.
+ON_THERAPY = {
+    "metastasis-free-survival",
+    "failure-free-survival",
+    "time-to-salvage-therapy",
+    "overall-survival",
+    "cancer-specific-survival",
+}
+#: Those on which a death of an imprecise date has an effect. A contact narrows its interval.
+ON_DEATH = {"disease-free-12-months", "disease-free-survival"}
+
+
+def dies_on_a_day(resources: list) -> bool:
+    """Whether the patient is alive, or died on a known day."""
+    (patient,) = (one for one in resources if one["resourceType"] == "Patient")
+    return not patient.get("deceasedBoolean") and len(patient.get("deceasedDateTime", "-" * 10)) > 7
 
 
 @many
@@ -119,31 +154,87 @@ def test_reported_salvage_therapy_changes_nothing_but_its_mark(resources: list) 
         return f"{one['resourceType']}/{one['id']}".startswith(THERAPIES)
 
     rest = [one for one in resources if not is_therapy(one)]
-    with_it, without = (compute(given).observations for given in (resources, rest))
-    assert without_marks(with_it) == without_marks(without)
+    with_it, without = (
+        by_code(compute(given, protocol=BY_RULE["report"]).observations)
+        for given in (resources, rest)
+    )
+    assert with_it.keys() == without.keys()
+    left_out = ON_THERAPY | (set() if dies_on_a_day(resources) else ON_DEATH)
+    for key in with_it.keys() - left_out:
+        assert without_marks(with_it[key]) == without_marks(without[key])
 
 
 @many
 @given(patients())
-def test_nothing_published_rests_on_psa_after_it_where_it_censors(resources: list) -> None:
-    for one in compute(resources, protocol=PROTOCOLS[-1]).observations:
+def test_the_rule_for_salvage_therapy_never_changes_what_does_not_rest_on_psa(
+    resources: list,
+) -> None:
+    event, *others = (
+        by_code(compute(resources, protocol=protocol).observations) for protocol in BY_RULE.values()
+    )
+    on_psa = {
+        "psa-nadir",
+        "biochemical-failure",
+        "time-to-biochemical-failure",
+        "disease-free-12-months",
+        "disease-free-survival",
+    }
+    for other in others:
+        assert other.keys() == event.keys()
+        for key in event.keys() - on_psa:
+            assert other[key] == event[key], key
+
+
+@many
+@given(patients())
+def test_the_series_ends_alike_where_salvage_therapy_is_an_event_and_where_it_censors(
+    resources: list,
+) -> None:
+    event, censor = (
+        by_code(compute(resources, protocol=BY_RULE[rule]).observations)
+        for rule in ("event", "censor")
+    )
+    for key in ("psa-nadir", "biochemical-failure", "time-to-biochemical-failure"):
+        assert event[key] == censor[key]
+    for one in (*event.values(), *censor.values()):
         parts = [part["code"]["coding"][0]["code"] for part in one.get("component", [])]
         assert "salvage-therapy" not in parts
+    one, other = (coded_value(found["disease-free-12-months"]) for found in (event, censor))
+    if one == "Y" or other == "N":
+        assert one == other
 
 
 @many
 @given(patients())
-def test_as_an_event_it_makes_no_failure_less_certain(resources: list) -> None:
-    """Who has failed by PSA alone has failed where salvage therapy counts, and not later."""
-    event = next(one for one in PROTOCOLS if one.salvage_therapy == "event")
-    by_psa, counted = (
-        endpoint(compute(resources, protocol=rule).observations, "biochemical-failure")
-        for rule in (PROTOCOL, event)
+def test_as_an_event_it_leaves_biochemical_failure_a_statement_about_psa(resources: list) -> None:
+    """A failure is the same as where therapy is only reported, unless it came after the therapy."""
+    event, report = (
+        by_code(compute(resources, protocol=BY_RULE[rule]).observations)
+        for rule in ("event", "report")
     )
-    if by_psa.get("valueCodeableConcept", {}).get("coding", [{}])[0].get("code") == "Y":
-        assert counted["valueCodeableConcept"]["coding"][0]["code"] == "Y"
-        period = counted.get("effectivePeriod", {})
-        assert counted.get("effectiveDateTime", period.get("end")) <= by_psa["effectiveDateTime"]
+    counted, by_psa = (without_marks(found["biochemical-failure"]) for found in (event, report))
+    therapy = event["time-to-salvage-therapy"]
+    if coded_value(counted) == "Y":
+        assert counted == by_psa
+    elif coded_value(by_psa) == "Y":
+        begun = therapy.get("effectiveDateTime") or therapy["effectivePeriod"]["start"]
+        assert by_psa["effectiveDateTime"] > begun
+
+
+@many
+@given(patients(), psa(51), st.integers(1, 27), protocols)
+def test_psa_of_the_first_weeks_decides_nothing_that_rests_on_psa(
+    resources: list, early: dict, day: int, protocol: Protocol
+) -> None:
+    early["effectiveDateTime"] = str(D0 + timedelta(days=day))
+    before, after = (
+        by_code(compute(given, protocol=protocol).observations)
+        for given in (resources, [*resources, early])
+    )
+    # As a contact it may narrow the interval of a death.
+    keys = {"psa-nadir", "biochemical-failure", "time-to-biochemical-failure"}
+    for key in keys | (ON_DEATH if dies_on_a_day(resources) else set()):
+        assert before[key] == after[key], key
 
 
 @many
@@ -164,7 +255,7 @@ def test_no_failure_is_undone_by_later_data(resources: list, more: list, later: 
         return endpoint(compute(found, as_of).observations, "biochemical-failure")
 
     before = failure(resources, AS_OF)
-    if before.get("valueCodeableConcept", {}).get("coding", [{}])[0].get("code") != "Y":
+    if coded_value(before) != "Y":
         return
     for result in more:
         result["effectiveDateTime"] = str(AS_OF + timedelta(days=later))
@@ -209,7 +300,7 @@ def test_phoenix_by_a_direct_reading(hundredths: list[int]) -> None:
         (n for n in range(1, len(hundredths)) if hundredths[n] >= min(hundredths[:n]) + 200), None
     )
     found = endpoint(compute([index, *resources]).observations, "biochemical-failure")
-    code = found["valueCodeableConcept"]["coding"][0]["code"]
+    code = coded_value(found)
     if expected is None:
         assert code == "N"
     else:

@@ -343,7 +343,10 @@ MII_METASTASES = (
 
 
 def in_components() -> list[dict[str, Any]]:
-    """Two men: the failure of one and the metastasis of the other stand in components only."""
+    """Two men: the failure of one and the metastasis of the other stand in components only.
+
+    A third has a metastasis that names a cancer of a code that is not mapped.
+    """
     of_a_panel = {
         "code": coded("http://loinc.org", "2857-1"),
         "valueQuantity": {
@@ -375,7 +378,20 @@ def in_components() -> list[dict[str, Any]]:
         "subject": {"reference": "Patient/panel"},
         "code": coded("http://snomed.info/sct", "399068003"),
     }
-    made = [*treated("panel", **panel), *treated("course", **course), cancer]
+    theirs = {
+        "resourceType": "Condition",
+        "id": "their-cancer",
+        "subject": {"reference": "Patient/theirs"},
+        "code": coded("https://hospital.example/diagnoses", "K7"),
+    }
+    of_theirs = {
+        "resourceType": "Observation",
+        "code": coded("http://snomed.info/sct", "385421009"),
+        "effectiveDateTime": "2016-07-01",
+        "focus": [{"reference": "Condition/their-cancer"}],
+    }
+    made = [*treated("panel", **panel), *treated("course", **course), cancer, theirs]
+    made += treated("theirs", **of_theirs)
     for one in made:
         if one["resourceType"] == "Observation":
             one["status"] = "final"  # "completed" is the status of a therapy

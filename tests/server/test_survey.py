@@ -56,8 +56,8 @@ def loaded(hapi: HapiServer) -> str:
 def test_a_server_gives_the_candidates_of_the_folder(loaded):
     folder, server = surveyed(FOLDER / "export"), surveyed(loaded)
     assert found(server) == found(folder)
-    # 12 codes and texts, two grades, an extension, two forms.
-    assert len(found(folder)) == 17
+    # 11 codes and texts, two grades, an extension, two forms; C79.5 needs no mapping.
+    assert len(found(folder)) == 16
     assert (folder.sample, server.sample) == (False, True)
 
 

@@ -564,6 +564,8 @@ EVENTS = (
     "index",
     "merge",
     "condition",
+    "therapy",
+    "panel",
 )
 
 
@@ -661,6 +663,26 @@ class Life:
                 "onsetDateTime": self._when(),
             }
         )
+
+    def therapy(self, patient: str) -> None:
+        self.site.put(
+            {
+                "resourceType": "MedicationStatement",
+                "id": f"{patient}-hormone",
+                "status": self.chance.choice(["completed", "active", "entered-in-error"]),
+                "subject": {"reference": f"Patient/{patient}"},
+                "medicationCodeableConcept": coded("http://www.whocc.no/atc", "L02AE02"),
+                "effectiveDateTime": self._when(),
+            }
+        )
+
+    def panel(self, patient: str) -> None:
+        """A PSA that stands in a component only."""
+        panel = psa(patient, "panel", self._when(), f"{self.chance.randint(1, 60) / 10}")
+        names = ("code", "valueString")
+        component = {name: panel.pop(name) for name in names}
+        code = coded("http://loinc.org", "53764-7")
+        self.site.put({**panel, "code": code, "component": [component]})
 
     def merge(self, patient: str) -> None:
         other = self.chance.choice(self.patients)

@@ -140,6 +140,13 @@ def test_what_a_code_states_today_decides(tmp_path):
     assert [entry.concept for entry in entries] == ["local-recurrence-finding"]
 
 
+def test_a_former_code_twice(tmp_path):
+    again = _overlay("disease-status", _entry(LOINC, "97509-4"))
+    assert _loaded(tmp_path, again).codes == load_mappings().codes
+    with pytest.raises(UsageError, match="already defined"):
+        _loaded(tmp_path, again.replace("verified", "status: [final], verified"))
+
+
 def test_a_warning_says_once_what_to_write_instead(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         _loaded(tmp_path, BOTH)

@@ -26,6 +26,7 @@ from tests.unit.inputs import (
     cli,
     compute,
     concept,
+    condition,
     folder,
     line,
     meta,
@@ -326,3 +327,46 @@ def test_an_unreadable_medication_is_one_that_is_there():
     done = compute_resources([*SERIES, broken], AS_OF, under("event"))
     assert value(done.observations, "biochemical-failure") == "N"
     assert [issue.reason for issue in done.issues] == ["unreadable"]
+
+
+CONTINUED = [
+    *SERIES,
+    request("at-index", "2015-12-01"),
+    request("continued", "2016-06-01", status="completed"),
+]
+
+
+@pytest.mark.parametrize("rule", ["event", "censor", "report"])
+def test_continued_hormone_therapy_is_no_salvage_therapy(rule):
+    done = compute_resources(CONTINUED, AS_OF, under(rule))
+    assert first_day(done.observations) is None
+    assert not done.issues
+    failure = of_key(done.observations, "biochemical-failure")
+    parts = {part["code"]["coding"][0]["code"] for part in failure["component"]}
+    assert "hormone-therapy-at-index" in parts
+    assert "salvage-therapy" not in parts
+    assert "Observation/b" in str(failure["derivedFrom"])
+
+
+def test_explain_tells_what_continues(tmp_path):
+    source = folder(tmp_path / "in", {"all.ndjson": CONTINUED})
+    shown = " ".join(cli("explain", source, "p1", "--as-of", AS_OF).out.split())
+    assert "hormone therapy at index; later therapy continues it up to a gap of 270 days" in shown
+    assert "continues the hormone therapy at index, no salvage therapy" in shown
+    assert "hormone-therapy-at-index: it lowers PSA" in shown
+
+
+@pytest.mark.parametrize(
+    "rule, last, status",
+    [("event", "a", "N"), ("censor", "a", "absent insufficient-psa"), ("report", "b", "Y")],
+)
+def test_what_each_rule_publishes(rule, last, status):
+    """The first result is the nadir, the second one is clear, the third is after the therapy."""
+    series = [psa("n", "2016-03-01", 1), psa("a", "2016-05-01", 2), psa("b", "2016-11-10", 0.5)]
+    resources = [procedure(), *series, request("t", "2016-06-01"), condition("c", None, "p2")]
+    done = compute_resources(resources, AS_OF, under(rule))
+    failure = of_key(done.observations, "biochemical-failure")
+    assert value(done.observations, "biochemical-failure") == "N"
+    assert f"Observation/{last}" in str(failure["derivedFrom"])
+    assert first_day(done.observations) == "2016-06-01"
+    assert value(done.observations, "disease-free-12-months") == status

@@ -17,7 +17,8 @@ from fhircryo.mapping.concepts import CONCEPTS, SCALES
 from fhircryo.mapping.load import load_mappings
 from fhircryo.settings import Settings
 from fhircryo.setup.survey.counts import MAX_TEXT_LENGTH, MIN_SHOWN, NOT_SHOWN, NumberSample
-from fhircryo.setup.survey.overlay_draft import draft_overlay, quoted
+from fhircryo.setup.survey.draft_lines import quoted
+from fhircryo.setup.survey.overlay_draft import draft_overlay
 from fhircryo.setup.survey.run_survey import survey
 from fhircryo.setup.survey.search_words import Description, load_words, plain
 from fhircryo.setup.survey.suggestions import Suggester
@@ -350,10 +351,17 @@ def test_patients_who_objected_are_left_out_and_skipped_files_are_listed(tmp_pat
 
 
 def test_what_cannot_be_read_is_counted_and_ends_with_4(tmp_path):
-    source = folder(tmp_path / "in", {"Observation.ndjson": b'{"resourceType": "Obs\n' + b"{}\n"})
-    done = cli("mappings", "survey", str(source))
+    files = {
+        "Observation.ndjson": b'{"resourceType": "Obs\n' + b"{}\n",
+        "b.ndjson.gz": b"no gzip",
+        "c.ndjson": [psa("a", "2016-03-01", 1)],
+    }
+    done = cli("mappings", "survey", folder(tmp_path / "in", files))
     assert done.code == 4
-    assert "UNREADABLE: 2" in done.err
+    assert "UNREADABLE: 3" in done.err
+    assert "  UNREADABLE: Observation.ndjson: 2 lines or resources\n" in done.out
+    assert "  UNREADABLE: b.ndjson.gz: the gzip file is damaged" in done.out
+    assert "c.ndjson" not in done.out
 
 
 def test_every_surveyed_type_is_one_that_is_read():
@@ -526,8 +534,11 @@ def test_no_patient_and_no_resource_is_named(tmp_path):
 
 
 def test_control_characters_do_not_reach_the_terminal(tmp_path):
-    result = surveyed(tmp_path, coded("Observation", "a", local("PSA", "PSA\x1b[31m\nred")))
-    assert not [line for line in survey_lines(result) if "\x1b" in line or "\n" in line]
+    result = surveyed(tmp_path, coded("Observation", "a", local("P\u202eA", "PSA\x1b[31m\nred")))
+    printed = list(survey_lines(result))
+    assert all(map(str.isprintable, printed))
+    assert f"  {LOCAL}|P\\u202eA" in "\n".join(printed)
+    assert "'PSA\\x1b[31m\\nred'" in "\n".join(printed)
     draft = draft_overlay(result, load_mappings())
     assert "\x1b" not in draft
     load_text(tmp_path, uncommented(draft))
@@ -630,3 +641,24 @@ def test_a_file_that_cannot_be_written_is_reported_without_traceback(tmp_path):
     assert done.code == 5
     assert "cannot be written" in done.err
     assert "Traceback" not in done.err
+
+
+def test_a_hostile_extension_url_stays_a_text(tmp_path):
+    """A line break in it once ended the comment, so that what followed was a mapping."""
+    url = (
+        "http://x/clavien-dindo\nconcepts:\n  psa:\n    codes:\n"
+        '      - {system: "http://h.example/lab", code: F-PSA, verified: "laboratory manual"}\n##'
+    )
+    extension = [{"url": url, "valueString": "Clavien-Dindo IIIa"}]
+    source = folder(
+        tmp_path / "in", {"x.ndjson": [coded("AdverseEvent", "a", "x", extension=extension)]}
+    )
+    done = cli("mappings", "survey", source, "--draft", "site.yaml")
+    assert done.code == 0, done.err
+    draft = (tmp_path / "site.yaml").read_text("utf-8")
+    assert yaml.safe_load(draft) is None
+    checked = cli("mappings", "check", "site.yaml")
+    assert (checked.code, "the file is empty" in checked.err) == (2, True)
+    proposed = yaml.safe_load(uncommented(draft))
+    assert list(proposed) == ["grades"]
+    assert proposed["grades"]["scales"]["clavien-dindo"]["extensions"] == [url]

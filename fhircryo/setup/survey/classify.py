@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from fhircryo import __version__
+from fhircryo.mapping.concepts import FINDINGS, GRADINGS
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.normalise import folded, normal_unit
 from fhircryo.setup.survey.counts import (
@@ -18,12 +19,13 @@ from fhircryo.setup.survey.counts import (
     NumberSample,
     ResultKind,
     SourceCounts,
+    Value,
     shortened,
 )
 from fhircryo.setup.survey.grade_places import place_rows
 from fhircryo.setup.survey.questionnaires import form_rows
 from fhircryo.setup.survey.search_words import Description
-from fhircryo.setup.survey.suggestions import Suggester
+from fhircryo.setup.survey.suggestions import Suggester, is_looked_for
 from fhircryo.setup.survey.survey_json import (
     Candidate,
     CodeRow,
@@ -36,6 +38,8 @@ from fhircryo.setup.survey.survey_json import (
 _MOST_SHOWN = 20
 #: The beginning of the label of a text.
 _TEXT = "text: "
+#: The diagnosis itself, of which a code may state a recurrence by its clinical status.
+_CANCER = "prostate-cancer"
 
 
 class _RowKey(NamedTuple):
@@ -117,14 +121,21 @@ def _row(key: _RowKey, row_counts: _RowCounts, mappings: Mappings, suggester: Su
         display=max(displays, key=lambda text: (displays[text], text), default=""),
         years=[years[0], years[-1]] if years else [],
     )
-    unmapped = _set_meanings(row, counts, label)
-    entries = mappings.meanings(key.system, key.code)
+    unmapped = _set_meanings(row, counts, label, mappings)
+    entries = [
+        entry
+        for entry in mappings.meanings(key.system, key.code)
+        if is_looked_for(key.kind, key.element, entry.concept)
+    ]
     row.in_part = bool(row.code and unmapped and entries)
     row.beside = _other_elements(counts)
-    if unmapped and not entries and not row.mapped:
+    is_known = bool(row.mapped or entries)
+    if (unmapped and not is_known) or set(row.mapped) == {_CANCER}:
         texts = [one.text for one in counts] if key.code else [key.text]
         description = Description.of([*displays, *texts], key.system, key.code)
-        row.candidate = _candidate(row, description, suggester)
+        row.candidate = _candidate(row, description, suggester, by_status=is_known)
+        if not is_known:
+            _add_stated(row, counts)
         if row.candidate is not None and not row.display and key.code:
             row.display = next(filter(None, texts), "")
     is_psa = "psa" in row.mapped or (row.candidate is not None and row.candidate.of == "psa")
@@ -132,13 +143,17 @@ def _row(key: _RowKey, row_counts: _RowCounts, mappings: Mappings, suggester: Su
     return row
 
 
-def _set_meanings(row: CodeRow, counts: Iterable[CodeCounts], label: str) -> int:
+def _set_meanings(
+    row: CodeRow, counts: Iterable[CodeCounts], label: str, mappings: Mappings
+) -> int:
     """Set how many resources are mapped by this code and by others; return how many are not."""
     mapped: Counter[str] = Counter()
     unmapped = 0
     for one in counts:
         for meanings, number in one.meanings.items():
-            own = {meaning.name for meaning in meanings if _same_label(meaning.label, label)}
+            own = {
+                meaning.name for meaning in meanings if _same_label(meaning.label, label, mappings)
+            }
             if own:
                 mapped.update(dict.fromkeys(own, number))
             elif meanings:
@@ -149,37 +164,74 @@ def _set_meanings(row: CodeRow, counts: Iterable[CodeCounts], label: str) -> int
     return unmapped
 
 
-def _same_label(label: str, other: str) -> bool:
-    """Whether two labels are of the same code, or of texts that are equal when folded."""
-    return label == other or (other.startswith(_TEXT) and folded(label) == folded(other))
+def _same_label(label: str, other: str, mappings: Mappings) -> bool:
+    """Whether two labels are of the same code as it is compared, or of texts equal when folded."""
+    if label == other:
+        return True
+    if other.startswith(_TEXT):
+        return folded(label) == folded(other)
+    pairs = (one.rpartition("|") for one in (label, other))
+    own, its = ((system, mappings.normal_code(system, code)) for system, _, code in pairs)
+    return own == its
 
 
-def _candidate(row: CodeRow, description: Description, suggester: Suggester) -> Candidate | None:
+def _candidate(
+    row: CodeRow, description: Description, suggester: Suggester, *, by_status: bool
+) -> Candidate | None:
+    """The likeliest candidate; ``by_status``: only one that holds with some status."""
     statuses = {one.code or one.text for one in row.beside if one.element == "status"}
     for suggestion in suggester.suggestions(row.resource, row.element, description):
+        if by_status and not suggestion.status:
+            continue
         if not suggestion.status or not statuses.isdisjoint(suggestion.status):
             met = [status for status in suggestion.status if status in statuses]
             return Candidate(suggestion.name, suggestion.remark, status=met, kind=suggestion.kind)
     return None
 
 
+def _add_stated(row: CodeRow, counts: Iterable[CodeCounts]) -> None:
+    """Add the values that state the candidate, or make what the values state the candidate."""
+    stated: dict[str, Counter[Value]] = {}
+    for one in counts:
+        for concept, values in one.stated.items():
+            stated.setdefault(concept, Counter()).update(values)
+    if row.candidate is None and stated:
+        concept = max(stated, key=lambda name: (stated[name].total(), name))
+        words = "are grades" if concept in GRADINGS else "may state it; is the code for that alone?"
+        row.candidate = Candidate(concept, f"some of its values {words}")
+    if row.candidate is not None and row.candidate.of in FINDINGS:
+        values = stated.get(row.candidate.of, Counter())
+        row.candidate.values = _value_rows("value", values)
+
+
 def _other_elements(counts: Iterable[CodeCounts]) -> list[OtherElementRow]:
-    found: dict[str, Counter[tuple[str, str, str]]] = {}
+    found: dict[str, Counter[Value]] = {}
     for one in counts:
         for element, counted in one.other_elements.items():
-            values = found.setdefault(element, Counter())
-            for token, number in counted.items():
-                if not any(token):
-                    continue
-                # A token is a code or a text; a status is a text without a code system.
-                is_code = isinstance(token, tuple)
-                text = "" if is_code else shortened(str(token))
-                values[(*token, "") if is_code else ("", "", text)] += number
-    rows = []
-    for element, values in sorted(found.items()):
-        for (system, code, text), number in values.most_common(_MOST_SHOWN):
-            rows.append(OtherElementRow(element, number, text, system, code))
-    return rows
+            found.setdefault(element, Counter()).update(counted)
+    return [
+        row for element, values in sorted(found.items()) for row in _value_rows(element, values)
+    ]
+
+
+def _value_rows(element: str, counted: Counter[Value]) -> list[OtherElementRow]:
+    """The most frequent values; of several displays of one code the most frequent is shown."""
+    values: Counter[tuple[str, str, str]] = Counter()
+    displays: dict[tuple[str, str, str], str] = {}
+    for value, number in counted.most_common():
+        if not any(value):
+            continue
+        if isinstance(value, str):
+            # A text, or a status, which is a text without a code system.
+            key = ("", "", shortened(value))
+        else:
+            key = (value[0], value[1], "")
+            displays.setdefault(key, value[2] if len(value) > 2 else "")
+        values[key] += number
+    return [
+        OtherElementRow(element, number, text, system, code, displays.get((system, code, text), ""))
+        for (system, code, text), number in values.most_common(_MOST_SHOWN)
+    ]
 
 
 def _results(counts: Iterable[CodeCounts], mappings: Mappings, *, psa: bool) -> list[ResultRow]:

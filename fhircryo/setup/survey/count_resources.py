@@ -9,12 +9,13 @@ from fhircryo.fhir.decode import decode_element
 from fhircryo.fhir.wire import (
     COMPONENTS,
     AdverseEvent,
+    Causality,
     CodeableConcept,
     Component,
     Observation,
     Period,
 )
-from fhircryo.mapping.concepts import CONCEPTS, CONDITION_FIELDS_OF, FINDINGS, GRADINGS, SCORE
+from fhircryo.mapping.concepts import CONDITION_FIELDS_OF, GRADINGS, SCORE
 from fhircryo.setup.survey.count_responses import add_response
 from fhircryo.setup.survey.counts import (
     MAX_TEXT_LENGTH,
@@ -24,13 +25,19 @@ from fhircryo.setup.survey.counts import (
     MappingTarget,
     NumberSample,
     SourceCounts,
+    code_or_text,
     shortened,
 )
 from fhircryo.setup.survey.recorded_results import is_number, recorded_result
 from fhircryo.setup.survey.search_words import Description
-from fhircryo.setup.survey.suggestions import Suggester
+from fhircryo.setup.survey.stated_values import StatedValues
+from fhircryo.setup.survey.suggestions import Suggester, is_looked_for
 from fhircryo.sources.resource_types import SURVEYED_TYPES
 
+#: The concepts whose values are mapped as well.
+_WITH_MAPPED_VALUES = frozenset({"cause-of-death", "isup-grade-group"})
+#: What an Observation of a grade may refer to: an event, a treatment, or the session of one.
+_GRADED_TYPES = frozenset({"AdverseEvent", "Procedure"})
 _GRADE_ELEMENTS = ("severity", "event", "category", "seriousness")
 
 
@@ -46,6 +53,7 @@ class ResourceCounter:
         self.counts = SourceCounts()
         self._context = context
         self._suggester = suggester
+        self._stated = StatedValues(suggester)
         self._excluded = excluded
 
     @property
@@ -93,6 +101,7 @@ class ResourceCounter:
                 self._add_code((kind, "outcome"), resource.outcome, None, patient, year)
         elif kind == "AdverseEvent":
             self._add_adverse_event(resource, patient)
+            self._add_assessments(resource, patient, year)
         if code.may_be:
             for element in CONDITION_FIELDS_OF.get(kind, ()):
                 code.add_other_element(element, values_of(element, resource))
@@ -110,7 +119,7 @@ class ResourceCounter:
         ``resource``: the one whose other elements decide what the code means; None: they do not.
         """
         kind, element = place
-        name = _code_or_text(concept)
+        name = code_or_text(concept)
         key = (kind, element, name)
         code = self.counts.codes.get(key)
         if code is None:
@@ -122,7 +131,7 @@ class ResourceCounter:
             [
                 MappingTarget(entry.of if entry.concept == SCORE else entry.concept, entry.label)
                 for entry in self._context.entries(concept, resource)
-                if _is_looked_for(kind, element, entry.concept)
+                if is_looked_for(kind, element, entry.concept)
             ]
         )
         code.add(patient, year, meanings)
@@ -147,22 +156,28 @@ class ResourceCounter:
         self, resource: Observation, code: CodeCounts, patient: int, year: str
     ) -> None:
         _add_result(code, resource, patient)
+        self._stated.add(code, resource)
         components = decode_element(COMPONENTS, resource.component)
         for component in components:
             part = self._add_code(
                 ("Observation", "component"), component.code, resource, patient, year
             )
             _add_result(part, component, patient)
+            self._stated.add(part, component)
             if not part.may_be.isdisjoint(GRADINGS):
                 self._add_grades("component", component.code, component, patient)
         if not code.may_be.isdisjoint(GRADINGS):
             self._add_grades("Observation", resource.code, resource, patient)
-        if (
-            not code.may_be.isdisjoint({*FINDINGS, "cause-of-death"})
-            and resource.value_codeable_concept is not None
-        ):
-            value = resource.value_codeable_concept
+            code.add_other_element("refers to", self._referred_types(resource))
+        value = resource.value_codeable_concept
+        if value is not None and not code.may_be.isdisjoint(_WITH_MAPPED_VALUES):
             self._add_code(("Observation", "value"), value, None, patient, year)
+
+    def _referred_types(self, resource: Observation) -> set[str]:
+        """The types of resources that a grading refers to, which are those that it can grade."""
+        references = [*(resource.focus or ()), *(resource.part_of or ())]
+        kinds = {self._context.resolve(one).partition("/")[0] for one in references}
+        return kinds & _GRADED_TYPES
 
     def _add_grades(
         self,
@@ -171,7 +186,7 @@ class ResourceCounter:
         element: Observation | Component,
         patient: int,
     ) -> None:
-        name = _code_or_text(code)
+        name = code_or_text(code)
         place = self._place(
             kind, "|".join(name.codings[0][:2]) if name.codings else name.text, patient
         )
@@ -204,34 +219,25 @@ class ResourceCounter:
             if is_number(extension.value_integer):
                 place.values[str(extension.value_integer)] += 1
 
+    def _add_assessments(self, resource: AdverseEvent, patient: int, year: str) -> None:
+        """Count what the outcome is, and how its suspected causes were assessed."""
+        outcomes = resource.outcome or ()
+        for outcome in [outcomes] if isinstance(outcomes, CodeableConcept) else outcomes:
+            self._add_code(("AdverseEvent", "outcome"), outcome, None, patient, year)
+        place = ("AdverseEvent", "suspectEntity.causality")
+        for suspect in resource.suspect_entity or ():
+            causalities = suspect.causality or ()
+            for one in [causalities] if isinstance(causalities, Causality) else causalities:
+                for said in (one.assessment, one.assessment_method, one.entity_relatedness):
+                    if said is not None:
+                        self._add_code(place, said, None, patient, year)
+
     def _place(self, kind: str, name: str, patient: int) -> GradePlaceCounts:
         place = self.counts.places.setdefault((kind, name), GradePlaceCounts())
         place.count += 1
         if patient:
             place.patients.add(patient)
         return place
-
-
-def _is_looked_for(kind: str, element: str, concept: str) -> bool:
-    """Whether a run looks for a concept in this element of this resource type."""
-    if element == "component":
-        return concept in GRADINGS
-    if concept == SCORE:
-        return (kind, element) == ("Observation", "code")
-    return CONCEPTS[concept].is_read_from(kind, element)
-
-
-def _code_or_text(concept: CodeableConcept | None) -> CodeOrText:
-    if concept is None:
-        return CodeOrText((), "")
-    codings = tuple(
-        [
-            (one.system or "", one.code, one.display or "")
-            for one in concept.coding or ()
-            if one.code
-        ]
-    )
-    return CodeOrText(codings, "" if codings else shortened(concept.text or ""))
 
 
 def _year(resource: Any, elements: Iterable[str]) -> str:
@@ -256,7 +262,7 @@ def _add_result(code: CodeCounts, element: Observation | Component, patient: int
 def _add_concept(place: GradePlaceCounts, concept: CodeableConcept | None) -> None:
     if concept is None:
         return
-    for coding in _code_or_text(concept).codings:
+    for coding in code_or_text(concept).codings:
         place.values[coding] += 1
     if concept.text:
         place.values[shortened(concept.text)] += 1

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple
 
+from fhircryo.fhir.wire import CodeableConcept
 from fhircryo.mapping.tokens import Token
 
 #: Values are shown only if at least this many results, of at least this many patients, have them.
@@ -92,11 +93,29 @@ class ResultKind(NamedTuple):
     unit: str = ""
 
 
+#: A value of an element: as conditions compare it, or a coding with its display.
+Value = Token | tuple[str, str, str]
+
+
 class CodeOrText(NamedTuple):
     """How a resource is coded: by its codings (system, code, display), or by its text alone."""
 
     codings: tuple[tuple[str, str, str], ...]
     text: str
+
+
+def code_or_text(concept: CodeableConcept | None) -> CodeOrText:
+    """Return how a CodeableConcept is coded."""
+    if concept is None:
+        return CodeOrText((), "")
+    codings = tuple(
+        [
+            (one.system or "", one.code, one.display or "")
+            for one in concept.coding or ()
+            if one.code
+        ]
+    )
+    return CodeOrText(codings, "" if codings else shortened(concept.text or ""))
 
 
 class MappingTarget(NamedTuple):
@@ -111,6 +130,7 @@ class CodeCounts:
 
     ``text``: the text beside the codings of the first resource. ``may_be``: the concepts and
     instruments that the code is or may be; further elements are counted only if there are any.
+    ``stated``: the concepts that its values suggest, whatever the code, with these values.
     """
 
     __slots__ = (
@@ -122,6 +142,7 @@ class CodeCounts:
         "other_elements",
         "patients",
         "results",
+        "stated",
         "text",
     )
 
@@ -134,7 +155,8 @@ class CodeCounts:
         self.last = ""
         self.meanings: Counter[tuple[MappingTarget, ...]] = Counter()
         self.results: dict[ResultKind, NumberSample] = {}
-        self.other_elements: dict[str, Counter[Token]] = {}
+        self.other_elements: dict[str, Counter[Value]] = {}
+        self.stated: dict[str, Counter[Value]] = {}
 
     def add(self, patient: int, year: str, meanings: tuple[MappingTarget, ...]) -> None:
         """Count a resource; ``patient``: 0 if unknown."""
@@ -148,13 +170,17 @@ class CodeCounts:
                 self.last = year
         self.meanings[meanings] += 1
 
-    def add_other_element(self, element: str, values: Iterable[Token]) -> None:
+    def add_other_element(self, element: str, values: Iterable[Value]) -> None:
         """Count the values of another element of the same resource."""
         counted = self.other_elements.get(element)
         if counted is None:
             counted = self.other_elements[element] = Counter()
         for value in set(values):
             counted[value] += 1
+
+    def add_stated(self, concept: str, value: Value) -> None:
+        """Count a value that suggests a concept of the code beside it."""
+        self.stated.setdefault(concept, Counter())[value] += 1
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from fhircryo.mapping.concepts import GRADINGS
 from fhircryo.mapping.load import Mappings
-from fhircryo.mapping.normalise import folded
 from fhircryo.setup.survey.counts import GradePlaceCounts
 from fhircryo.setup.survey.suggestions import Suggester
 from fhircryo.setup.survey.survey_json import Candidate, GradeRow, PlaceRow
@@ -26,7 +25,7 @@ def place_rows(
         if kind == "extension":
             row.read = name in mappings.extensions
             row.scale = mappings.extensions.get(name, "")
-            may_be = "" if row.read else suggester.scale(name.rpartition("://")[2])
+            may_be = "" if row.read else suggester.scale(name.partition("://")[2] or name)
             if may_be:
                 row.candidate = Candidate(may_be, "are grades of this scale recorded here?")
         elif kind != "AdverseEvent":
@@ -37,8 +36,18 @@ def place_rows(
             may_be = "" if row.read else suggester.scale(code)
         for value, number in place.values.most_common():
             _add(row, value, number, row.scale or may_be, mappings, suggester)
+        if kind == "extension" and not row.read and row.candidate is None:
+            row.candidate = _by_values(row)
         rows.append(row)
     return rows
+
+
+def _by_values(row: PlaceRow) -> Candidate | None:
+    """The scale of which all grades in a place are that is not read; None if there are several."""
+    stated = {one.scale or (one.candidate.of if one.candidate else "") for one in row.values}
+    if len(stated) != 1:
+        return None
+    return Candidate(stated.pop(), "some of its values are grades of this scale")
 
 
 def _add(
@@ -54,24 +63,36 @@ def _add(
     if isinstance(value, tuple):
         made.system, made.code, made.display = value
         entry = mappings.grades.get(value[:2])
+        made.candidate = None if entry else _known_grade(value, scale, mappings, suggester)
         texts = [text for text in (value[2], value[1]) if text]
     else:
         made.text = value
-        entry = mappings.grade_texts.get(folded(value))
-        texts = [value]
         # If the scale is known, the name of the grade alone is enough.
-        own = mappings.scales[scale].order if scale else ()
-        found = next((grade for grade in own if folded(grade) == folded(value)), "")
-        if found:
-            made.scale, made.grade = scale, found
+        entry = mappings.grade_index.of_text(value, scale)
+        texts = [value]
     if entry is not None and scale in ("", entry.scale):
         made.scale, made.grade = entry.scale, entry.grade
-    if not made.grade:
+    if not made.grade and made.candidate is None:
         made.candidate = _candidate(texts, scale, suggester)
     if made.grade or made.candidate is not None:
         row.values.append(made)
     else:
         row.others += number
+
+
+def _known_grade(
+    value: tuple[str, str, str], scale: str, mappings: Mappings, suggester: Suggester
+) -> Candidate | None:
+    """The grade of a code whose system the mappings know under another name.
+
+    ``scale``: the only scale that it can be of (empty: any).
+    """
+    for code in suggester.known.same(*value[:2]):
+        entry = mappings.grades.get(code)
+        if entry is not None and scale in ("", entry.scale):
+            words = f"it may be {code.system}|{code.code}"
+            return Candidate(entry.scale, words, grade=entry.grade)
+    return None
 
 
 def _candidate(texts: list[str], known: str, suggester: Suggester) -> Candidate | None:

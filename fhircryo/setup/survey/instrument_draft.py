@@ -5,11 +5,16 @@ from dataclasses import dataclass, field
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.questionnaire_merge import MergedQuestionnaire
 from fhircryo.setup.survey.draft_lines import (
-    VERIFIED,
     DraftedCodes,
     Lines,
+    OneLine,
+    OneLineList,
     counted,
+    fields,
+    is_mappable,
+    proposal,
     quoted,
+    remark,
     under,
 )
 from fhircryo.setup.survey.survey_json import CodeRow, FormRow, Survey
@@ -64,13 +69,17 @@ class InstrumentDraft:
         )
         recorded.remarks += [one.remark for one in row.candidates if one.of == key and one.remark]
         if row.canonical:
-            recorded.canonicals.append(row.canonical)
-        elif fit.items:
+            if len(row.canonical.split()) == 1 and is_mappable(row.canonical):
+                recorded.canonicals.append(row.canonical)
+            else:
+                words = "a canonical that contains a blank cannot be mapped"
+                recorded.remarks.append(f"{quoted(row.canonical)}: {words}")
+        elif fit.items and is_mappable(*fit.items.values()):
             recorded.signatures.append(list(dict.fromkeys(fit.items.values())))
         known = {value[0] for value in _links(self._forms[key])}
         known |= {link for links in recorded.items.values() for link in links}
         for item, link in fit.items.items():
-            if link not in known:
+            if link not in known and is_mappable(link):
                 recorded.items.setdefault(item, []).append(link)
                 known.add(link)
         missing = [link for link in row.links if link.link_id not in known]
@@ -86,44 +95,43 @@ class InstrumentDraft:
             )
 
     def _instrument(self, key: str, recorded: _Recorded) -> Lines:
-        yield from (f"##    {remark}" for remark in recorded.remarks)
-        lines = []
+        for words in recorded.remarks:
+            yield from remark(words, 4)
+        lines: list[str] = []
         if recorded.canonicals:
-            lines.append(f"#    canonicals: [{', '.join(map(quoted, recorded.canonicals))}]")
+            lines += proposal(fields(canonicals=OneLineList(recorded.canonicals)), 4)
         if recorded.signatures:
-            shown = (f"[{', '.join(map(quoted, links))}]" for links in recorded.signatures)
-            lines.append(f"#    signatures: [{', '.join(shown)}]")
-        items = [
-            f"#      {quoted(item)}: {{link_ids: [{', '.join(map(quoted, links))}]}}"
-            for item, links in recorded.items.items()
-        ]
-        lines += under("#    items:", items)
+            shown = OneLineList(map(OneLineList, recorded.signatures))
+            lines += proposal(fields(signatures=shown), 4)
+        items: list[str] = []
+        for item, links in recorded.items.items():
+            items += proposal({item: OneLine(fields(link_ids=OneLineList(links)))}, 6)
+        lines += under("items", 4, items)
         by_domain: list[str] = []
         for score, rows in recorded.observations.items():
             is_domain = bool(self._forms[key].questionnaire.domains)
-            indent = " " * (8 if is_domain else 4)
-            entries = [line for row in rows for line in self._score(row, indent)]
-            own = list(under(f"#{indent}observations:", entries))
+            indent = 8 if is_domain else 4
+            entries = [line for row in rows for line in self._score(row, indent + 2)]
+            own = list(under("observations", indent, entries))
             if is_domain:
-                by_domain += under(f"#      {score}:", own)
+                by_domain += under(score, 6, own)
             else:
                 lines += own
-        lines += under("#    domains:", by_domain)
-        yield from under(f"#  {key}:", lines)
+        lines += under("domains", 4, by_domain)
+        yield from under(key, 2, lines)
 
-    def _score(self, row: CodeRow, indent: str) -> Lines:
+    def _score(self, row: CodeRow, indent: int) -> Lines:
         if not row.system or not row.code:
             words = "only a code with a system can be mapped"
-            yield f"##{indent}  {quoted(row.code or row.text)}: {words}"
+            yield from remark(f"{quoted(row.code or row.text)}: {words}", indent)
             return
-        if not self._drafted.add(row.system, row.code):
+        if not is_mappable(row.system, row.code) or not self._drafted.add(row.system, row.code):
             return
-        yield f"##{indent}  {counted(row)}"
+        yield from remark(counted(row), indent)
         if row.candidate is not None and row.candidate.remark:
-            yield f"##{indent}  {row.candidate.remark}"
-        yield (
-            f"#{indent}  - {{system: {quoted(row.system)}, code: {quoted(row.code)}, {VERIFIED}}}"
-        )
+            yield from remark(row.candidate.remark, indent)
+        entry = OneLine(fields(system=row.system, code=row.code, verified=""))
+        yield from proposal([entry], indent)
 
 
 def _links(form: MergedQuestionnaire) -> list[tuple[str | None, ...]]:

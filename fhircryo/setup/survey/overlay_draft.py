@@ -5,24 +5,39 @@ that begins with ``##`` remains a comment.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from itertools import groupby
+from typing import Any
 
 from fhircryo.mapping.concepts import CONCEPTS, FINDINGS, KINDS_OF
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.normalise import folded, normal_unit
+from fhircryo.mapping.schema import CONDITION_FIELDS
 from fhircryo.setup.survey.counts import NOT_SHOWN
 from fhircryo.setup.survey.draft_lines import (
-    VERIFIED,
     DraftedCodes,
     Lines,
+    OneLine,
+    OneLineList,
+    Word,
     counted,
+    fields,
+    is_mappable,
+    proposal,
     quoted,
+    remark,
     under,
 )
 from fhircryo.setup.survey.instrument_draft import InstrumentDraft
-from fhircryo.setup.survey.survey_json import Candidate, CodeRow, GradeRow, PlaceRow, Survey
+from fhircryo.setup.survey.survey_json import (
+    Candidate,
+    CodeRow,
+    GradeRow,
+    OtherElementRow,
+    PlaceRow,
+    Survey,
+)
 
 _HEAD = """\
 ## A draft of a site overlay: candidates that are not mapped yet. As long as they are comments, they
@@ -45,10 +60,10 @@ class OverlayDraft:
         """Return the content of the file."""
         instruments = InstrumentDraft(self._survey, self._mappings, self._drafted)
         sections = (
-            under("#concepts:", self._concepts()),
-            under("#units:", self._units()),
-            under("#grades:", self._grades()),
-            under("#instruments:", instruments.lines()),
+            under("concepts", 0, self._concepts()),
+            under("units", 0, self._units()),
+            under("grades", 0, self._grades()),
+            under("instruments", 0, instruments.lines()),
         )
         lines = [line for section in sections for line in section]
         if not lines:
@@ -67,36 +82,42 @@ class OverlayDraft:
             for name, texts in (("codes", False), ("texts", True)):
                 of_kind = [row for row in rows.get(concept, ()) if bool(row.text) is texts]
                 entries = (line for row in of_kind for line in self._meaning(row))
-                lines += under(f"#    {name}:", entries)
-            yield from under(f"#  {concept}:", lines)
+                lines += under(name, 4, entries)
+            yield from under(concept, 2, lines)
 
     def _meaning(self, row: CodeRow) -> Lines:
+        candidate = row.candidate
+        if candidate is None:
+            return
         if not row.system and not row.text:
-            yield f"##      {quoted(row.code)}: a code without a system cannot be mapped"
+            yield from remark(f"{quoted(row.code)}: a code without a system cannot be mapped", 6)
             return
-        if not self._drafted.add(row.system, row.code or folded(row.text)):
+        if not is_mappable(*([row.text] if row.text else [row.system, row.code])):
+            words = "a code, system or text that begins or ends with a blank cannot be mapped"
+            yield from remark(f"{quoted(row.code or row.text)}: {words}", 6)
             return
-        yield f"##      {counted(row)}"
-        if row.candidate is not None and row.candidate.remark:
-            yield f"##      {row.candidate.remark}"
-        if row.text:
-            yield f"#      - text: {quoted(row.text)}"
-        else:
-            yield f"#      - system: {quoted(row.system)}"
-            yield f"#        code: {quoted(row.code)}"
-            if row.display.strip():
-                yield f"#        display: {quoted(row.display)}"
-        if row.candidate is not None and row.candidate.status:
-            yield f"#        status: [{', '.join(row.candidate.status)}]"
-        if row.candidate is not None:
-            yield from _required(row.candidate)
-        yield from _conditions(row)
-        if row.candidate is not None and row.candidate.of == "psa":
+        code = self._mappings.normal_code(row.system, row.code)
+        if not self._drafted.add(row.system, code or folded(row.text)):
+            return
+        yield from remark(counted(row), 6)
+        for words in (candidate.remark, *_questions(candidate), *_conditions(row)):
+            if words:
+                yield from remark(words, 6)
+        if candidate.of == "psa":
             without = sum(one.results for one in row.results if one.known is False and not one.unit)
             if without:
                 words = f"{without} results state no unit; if it is always the same unit, add"
-                yield f"##        {words} unit: ng/mL"
-        yield f"#        {VERIFIED}"
+                yield from remark(f"{words} unit: ng/mL", 6)
+        entry = fields(
+            text=row.text or None,
+            system=row.system or None,
+            code=row.code or None,
+            display=(row.display.strip() or None) if row.code else None,
+            status=OneLineList(map(Word, candidate.status)) or None,
+            **_required(candidate),
+            verified="",
+        )
+        yield from proposal([entry], 6)
 
     # ------------------------------------------------------------------ units
 
@@ -111,14 +132,12 @@ class OverlayDraft:
         unknown: list[str] = []
         for unit in units.values():
             factor = self._factor(unit)
-            if factor is None:
-                unknown.append(f"##      {quoted(unit)}: how many ng/mL is one of it?")
+            if factor is None or not is_mappable(unit):
+                unknown += remark(f"{quoted(unit)}: how many ng/mL is one of it?", 6)
             else:
-                known.append("##      does the part after the unit make no difference?")
-                known.append(f"#      {quoted(unit)}: {factor}")
-        if known:
-            yield from ("#  psa:", "#    factors:")
-        yield from (*known, *unknown)
+                known += remark("does the part after the unit make no difference?", 6)
+                known += proposal({unit: factor}, 6)
+        yield from under("psa", 2, under("factors", 4, [*known, *unknown]))
 
     def _factor(self, unit: str) -> Decimal | None:
         """The factor of the known unit with which a unit begins, if the rest is in brackets."""
@@ -133,28 +152,26 @@ class OverlayDraft:
         lines: list[str] = []
         for scale in self._mappings.scales:
             mine = [one for one in values if one.candidate and one.candidate.of == scale]
-            own = [*under("#      codes:", self._grade_codes(mine))]
-            own += under("#      texts:", self._grade_texts(mine))
+            own = [*under("codes", 6, self._grade_codes(mine))]
+            own += under("texts", 6, self._grade_texts(mine))
             own += self._extensions(scale, places)
-            lines += under(f"#    {scale}:", own)
-        yield from under("#  scales:", lines)
+            lines += under(scale, 4, own)
+        yield from under("scales", 2, lines)
 
     def _grade_codes(self, values: Iterable[GradeRow]) -> Lines:
         for value in values:
-            if (
-                value.code
-                and value.system
-                and self._drafted.add(value.system, f"grade {value.code}")
+            if is_mappable(value.system, value.code) and self._drafted.add(
+                value.system, f"grade {value.code}"
             ):
-                yield f"##        {value.place}, {value.resources} times {quoted(value.display)}"
-                key = f"system: {quoted(value.system)}, code: {quoted(value.code)}"
-                yield _grade_entry(value, value.code, key)
+                name = f" {quoted(value.display)}" if value.display else ""
+                yield from remark(f"{value.place}, {value.resources} times{name}", 8)
+                yield from _grade_entry(value, fields(system=value.system, code=value.code))
 
     def _grade_texts(self, values: Iterable[GradeRow]) -> Lines:
         for value in values:
-            if value.text and self._drafted.add("", f"grade {folded(value.text)}"):
-                yield f"##        {value.place}, {value.resources} times"
-                yield _grade_entry(value, value.text, f"text: {quoted(value.text)}")
+            if is_mappable(value.text) and self._drafted.add("", f"grade {folded(value.text)}"):
+                yield from remark(f"{value.place}, {value.resources} times", 8)
+                yield from _grade_entry(value, fields(text=value.text))
 
     def _extensions(self, scale: str, places: Iterable[PlaceRow]) -> Lines:
         urls = [
@@ -162,7 +179,8 @@ class OverlayDraft:
             for place in places
             if place.candidate is not None and place.candidate.of == scale
         ]
-        yield from under("#      extensions:", [f"#        - {quoted(url)}" for url in urls])
+        found = [line for url in urls if is_mappable(url) for line in proposal([url], 8)]
+        yield from under("extensions", 6, found)
 
 
 def draft_overlay(survey: Survey, mappings: Mappings) -> str:
@@ -170,37 +188,65 @@ def draft_overlay(survey: Survey, mappings: Mappings) -> str:
     return OverlayDraft(survey, mappings).text()
 
 
-def _grade_entry(value: GradeRow, name: str, key: str) -> str:
+def _grade_entry(value: GradeRow, key: dict[str, Any]) -> Lines:
     """The entry that maps a value to a grade, or the question which grade it is."""
-    if value.candidate is None or not value.candidate.grade:
-        remark = value.candidate.remark if value.candidate is not None else ""
-        return f"##        {quoted(name)}: {remark}"
-    return f'#        - {{{key}, grade: "{value.candidate.grade}", {VERIFIED}}}'
+    candidate = value.candidate
+    if candidate is None or not candidate.grade:
+        words = candidate.remark if candidate is not None else ""
+        yield from remark(f"{quoted(value.code or value.text)}: {words}", 8)
+        return
+    if candidate.remark:
+        yield from remark(candidate.remark, 8)
+    yield from proposal([OneLine(key | fields(grade=candidate.grade, verified=""))], 8)
 
 
-def _required(candidate: Candidate) -> Lines:
+def _required(candidate: Candidate) -> dict[str, Any]:
     """The fields that entries of the concept must have: a kind, or the values of a finding."""
+    found: dict[str, Any] = {}
     if candidate.of in KINDS_OF:
-        yield f"##        kind is {', '.join(KINDS_OF[candidate.of])}"
-        yield f"#        kind: {candidate.kind or KINDS_OF[candidate.of][-1]}"
+        kind = candidate.kind or KINDS_OF[candidate.of][-1]
+        found["kind"] = kind if kind.isdecimal() else Word(kind)
     if candidate.of in FINDINGS:
-        yield "##        the values that state the event; any_value: true if the code alone does"
-        yield '#        value: [{text: "?"}]'
+        values = [_value(one) for one in candidate.values if _is_value(one)]
+        found["value"] = OneLineList(values or [OneLine(fields(text="?"))])
+    return found
 
 
-def _conditions(row: CodeRow) -> Lines:
+def _questions(candidate: Candidate) -> Iterator[str]:
+    """What a person must decide about the required fields."""
+    if candidate.of in KINDS_OF:
+        yield f"kind is {', '.join(KINDS_OF[candidate.of])}"
+    if candidate.of in FINDINGS:
+        yield "value: only those that state the event; any_value: true if the code alone does"
+
+
+def _conditions(row: CodeRow) -> Iterator[str]:
     """The values of other elements, with the condition to add if only some of them count."""
     for element, found in groupby(row.beside, lambda value: value.element):
         values = list(found)
         if element == "status" or (element == "category" and len(values) < 2):
             continue
-        words = ", ".join(
-            f"{quoted(one.text or f'{one.system}|{one.code}')} ({one.resources})" for one in values
-        )
+        words = ", ".join(map(_counted_value, values))
+        if element not in CONDITION_FIELDS:
+            yield f"its values: {words}" if element == "value" else f"it {element}: {words}"
+            continue
         first = values[0]
-        shown = (
-            f"{{text: {quoted(first.text)}}}"
-            if first.text
-            else f"{{system: {quoted(first.system)}, code: {quoted(first.code)}}}"
-        )
-        yield f"##        {element} is {words}; if only some count: {element}: [{shown}]"
+        named = {"text": first.text} if first.text else {"system": first.system, "code": first.code}
+        shown = ", ".join(f"{name}: {quoted(text)}" for name, text in named.items())
+        yield f"{element} is {words}; if only some count: {element}: [{{{shown}}}]"
+
+
+def _counted_value(row: OtherElementRow) -> str:
+    display = f" {quoted(row.display)}" if row.display else ""
+    return f"{quoted(row.name)}{display} ({row.resources})"
+
+
+def _is_value(row: OtherElementRow) -> bool:
+    """Whether a value can be written as the value of a finding."""
+    return is_mappable(row.text) if row.text else is_mappable(row.system, row.code)
+
+
+def _value(row: OtherElementRow) -> OneLine:
+    if row.text:
+        return OneLine(fields(text=row.text))
+    return OneLine(fields(system=row.system, code=row.code))

@@ -3,8 +3,11 @@
 import re
 from collections.abc import Iterable
 
+from fhircryo.mapping.instrument_schema import (
+    Questionnaire,
+    QuestionnaireItem,
+)
 from fhircryo.mapping.load import Mappings
-from fhircryo.mapping.schema import Questionnaire, QuestionnaireItem
 from fhircryo.setup.survey.counts import MIN_SHOWN, FormCounts, FormKey, LinkIdCounts
 from fhircryo.setup.survey.suggestions import Suggester
 from fhircryo.setup.survey.survey_json import Candidate, Fit, FormRow, LinkRow

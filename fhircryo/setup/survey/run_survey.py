@@ -1,5 +1,6 @@
 """Surveys a source: a whole folder, or a sample of a server by a limited number of requests."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -60,9 +61,10 @@ def survey(
             return found
     counter = ResourceCounter(_context(mappings, settings), suggester, exclude)
     with no_garbage_collection():
-        passed_over = _read_folder(Path(source), counter, progress)
+        passed_over, unreadable = _read_folder(Path(source), counter, progress)
     found = classify(counter.counts, mappings, suggester, source)
     found.passed_over = passed_over
+    found.unreadable_in = unreadable
     return found
 
 
@@ -71,23 +73,38 @@ def _context(mappings: Mappings, settings: Settings, server: str = "") -> Contex
     return Context(mappings, dates, test_data=settings.test_data, server=server)
 
 
-def _read_folder(folder: Path, counter: ResourceCounter, progress: Progress | None) -> list[str]:
-    """Count the resources of all files; return the names of the files that are not read."""
+def _read_folder(
+    folder: Path, counter: ResourceCounter, progress: Progress | None
+) -> tuple[list[str], dict[str, str]]:
+    """Count the resources of all files.
+
+    Returns:
+        The names of the files that are not read, and what could not be read by the file's name.
+    """
     files, passed_over = input_files(folder)
     to_read = parts(files, _PART_SIZE)
+    numbers: Counter[str] = Counter()
+    damaged: dict[str, str] = {}
     for number, part in enumerate(to_read, 1):
+        name = part.file.name
         try:
             for batch in read_batches(part):
-                _count(batch, counter)
-        except UnreadableResource:
+                numbers[name] += count_lines(batch, counter)
+        except UnreadableResource as error:
             counter.counts.unreadable += 1
+            damaged[name] = str(error)
         if progress is not None:
             progress(number, len(to_read))
-    return passed_over
+    lines = {name: f"{number} lines or resources" for name, number in numbers.items() if number}
+    return passed_over, {
+        name: "; ".join(filter(None, (damaged.get(name), lines.get(name))))
+        for name in sorted({*lines, *damaged})
+    }
 
 
-def _count(lines: Iterable[bytes], counter: ResourceCounter) -> None:
-    """Count the resources of some lines; of those that cannot be read, only the number."""
+def count_lines(lines: Iterable[bytes], counter: ResourceCounter) -> int:
+    """Count the resources of some lines; return the number of those that cannot be read."""
+    before = counter.counts.unreadable
     for line in lines:
         for found in resources(line, counter.bundle):
             if found.error and line.strip():
@@ -97,6 +114,7 @@ def _count(lines: Iterable[bytes], counter: ResourceCounter) -> None:
                     counter.add(found.kind, found.resource)
                 except UnreadableResource:
                     counter.counts.unreadable += 1
+    return counter.counts.unreadable - before
 
 
 class _Sampler:
@@ -163,7 +181,7 @@ class _Sampler:
             row.refused = f"{error.status} {error.outcome}".strip()
             return row
         new = [line for line in sample.lines if not self._known(line)]
-        _count(new, self._counter)
+        count_lines(new, self._counter)
         row.pages, row.resources = sample.pages, len(sample.lines)
         row.total, row.all = sample.total, sample.whole
         return row

@@ -2,14 +2,17 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from functools import cache, cached_property
 from typing import Annotated, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
 from fhircryo.mapping.concepts import CONCEPTS, SCALES
-from fhircryo.mapping.schema import Key, Text
+from fhircryo.mapping.schema import (
+    Key,
+    Text,
+)
 from fhircryo.mapping.yamlfile import StrictModel, nearest, read_document, validate
 from fhircryo.storage.shipped_files import shipped
 
@@ -70,8 +73,9 @@ class Rule(StrictModel):
 
     ``any``: it contains one of these words; ``with``: and one of these; ``without``: and none of
     these. ``codes``: its code begins with one of these; ``systems``: its code system contains one
-    of these. ``status``: the resource has one of these statuses. ``kind``: the kind of therapy that
-    is suggested.
+    of these. ``mapped``: its code, or what the mappings may call it, means one of these concepts.
+    ``status``: the resource has one of these statuses. ``kind``: the kind of therapy that is
+    suggested.
     """
 
     any: Patterns = ()
@@ -79,23 +83,29 @@ class Rule(StrictModel):
     without: Patterns = ()
     codes: tuple[Text, ...] = ()
     systems: tuple[Text, ...] = ()
+    mapped: tuple[Key, ...] = ()
     status: tuple[Text, ...] = ()
     remark: str = ""
     kind: str = ""
 
     @model_validator(mode="after")
     def _has_condition(self) -> Self:
-        if not (self.any or self.codes):
-            raise ValueError("any or codes is needed")
+        if not (self.any or self.codes or self.mapped):
+            raise ValueError("any, codes or mapped is needed")
         return self
 
-    def matches(self, description: Description) -> bool:
-        """Return whether the rule matches a description; the status is not compared."""
+    def matches(self, description: Description, known: Container[str] = ()) -> bool:
+        """Return whether the rule matches a description; the status is not compared.
+
+        ``known``: the concepts that the code means, or may mean by the mappings.
+        """
         if self.any and not contains(description.words, self.any):
             return False
         if self.with_ and not contains(description.words, self.with_):
             return False
         if self.codes and not description.code.startswith(self.codes):
+            return False
+        if self.mapped and not any(one in known for one in self.mapped):
             return False
         if self.systems and not any(one in description.system.lower() for one in self.systems):
             return False
@@ -103,10 +113,15 @@ class Rule(StrictModel):
 
 
 class SearchRules(StrictModel):
-    """The rules of a concept or instrument; ``search``: texts for which to search a server."""
+    """The rules of a concept or instrument.
+
+    ``search``: texts for which to search a server. ``values``: the rules of values that state the
+    event of a finding, whatever the code beside them.
+    """
 
     search: tuple[Text, ...] = ()
     rules: tuple[Rule, ...]
+    values: tuple[Rule, ...] = ()
 
 
 class ScaleWords(StrictModel):
@@ -120,9 +135,11 @@ class ScaleWords(StrictModel):
 class SearchWords(StrictModel):
     """The whole of `mappings/words.yaml`.
 
+    ``systems``: the names and OIDs under which sites write a code system of the mappings.
     ``beside_grades``: words beside a grade that do not change it, such as "grade".
     """
 
+    systems: dict[Text, Patterns]
     concepts: dict[Key, SearchRules]
     instruments: dict[Key, SearchRules]
     scales: dict[Key, ScaleWords]
@@ -140,10 +157,13 @@ class SearchWords(StrictModel):
     def _ignored(self) -> frozenset[str]:
         return frozenset(self.beside_grades)
 
-    def scale_of(self, words: str) -> str:
-        """Return the scale that plain words name; empty if they name none."""
+    def scale_of(self, words: str, *, short: bool = True) -> str:
+        """Return the scale that plain words name; empty if they name none.
+
+        ``short``: short names count, too.
+        """
         for key, scale in self.scales.items():
-            if contains(words, scale.any + scale.short):
+            if contains(words, scale.any + (scale.short if short else ())):
                 return key
         return ""
 

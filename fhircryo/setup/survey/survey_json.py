@@ -12,11 +12,28 @@ class _Row(msgspec.Struct, omit_defaults=True):
     """A part of the survey; members with a default value are left out of the JSON."""
 
 
+class OtherElementRow(_Row):
+    """A value of another element of the same resources, as text or as code."""
+
+    element: str
+    resources: int
+    text: str = ""
+    system: str = ""
+    code: str = ""
+    display: str = ""
+
+    @property
+    def name(self) -> str:
+        """The text, or the code with its system, as it is shown."""
+        return self.text or f"{self.system}|{self.code}"
+
+
 class Candidate(_Row):
     """What something may be.
 
     ``of``: a concept, scale or instrument; ``remark``: why, or what to ask; ``status``: the
-    candidate holds only for resources with one of these statuses; ``kind``: the kind of therapy.
+    candidate holds only for resources with one of these statuses; ``kind``: the kind of therapy;
+    ``values``: the values of a finding that may state the event.
     """
 
     of: str
@@ -24,6 +41,7 @@ class Candidate(_Row):
     grade: str = ""
     status: list[str] = []
     kind: str = ""
+    values: list[OtherElementRow] = []
 
 
 class ResultRow(_Row):
@@ -38,16 +56,6 @@ class ResultRow(_Row):
     unit: str = ""
     known: bool | None = None
     quartiles: list[Number] = []
-
-
-class OtherElementRow(_Row):
-    """A value of another element of the same resources, as text or as code."""
-
-    element: str
-    resources: int
-    text: str = ""
-    system: str = ""
-    code: str = ""
 
 
 class CodeRow(_Row):
@@ -175,7 +183,8 @@ class Survey(_Row):
 
     ``sample``: the source is a server, of which only a sample was read, by ``searches`` and
     ``requests``; ``set_aside``: the number of resources that were counted but not surveyed, by
-    reason; ``hidden_texts``: the number of resources by type whose text is not shown.
+    reason; ``hidden_texts``: the number of resources by type whose text is not shown;
+    ``unreadable_in``: what could not be read, by the file's name.
     """
 
     fhircryo: str
@@ -191,6 +200,7 @@ class Survey(_Row):
     set_aside: dict[str, int] = {}
     passed_over: list[str] = []
     unreadable: int = 0
+    unreadable_in: dict[str, str] = {}
     requests: int = 0
     searches: list[SearchRow] = []
 

@@ -1,9 +1,9 @@
-"""A survey as text of at most 100 columns."""
+"""A survey as text of at most 100 columns; what the source says is escaped."""
 
-import unicodedata
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
+from fhircryo.logs import escaped
 from fhircryo.setup.survey.counts import AS_NUMBER, AS_TEXT
 from fhircryo.setup.survey.survey_json import (
     Candidate,
@@ -29,11 +29,6 @@ _ANY_CODE = frozenset({"AdverseEvent"})
 Lines = Iterator[str]
 
 
-def printable(text: str) -> str:
-    """Return a text of the source without control characters and line breaks."""
-    return "".join(" " if unicodedata.category(letter)[0] in "CZ" else letter for letter in text)
-
-
 def survey_lines(survey: Survey) -> Lines:
     """Return the lines of a survey."""
     total = sum(survey.types.values())
@@ -44,8 +39,10 @@ def survey_lines(survey: Survey) -> Lines:
     yield from _wrapped(", ".join([*counts, f"others {of_others}"]), "  ")
     if survey.sample:
         yield from _sample(survey)
+    for name, what in survey.unreadable_in.items():
+        yield from _wrapped(f"UNREADABLE: {name}: {what}", "  ")
     for name in survey.passed_over:
-        yield f"  not read: {printable(name)}"
+        yield f"  not read: {escaped(name)}"
     for what, number in survey.set_aside.items():
         yield f"  not surveyed: {number} ({what})"
     candidates = [row for row in survey.codes if row.candidate is not None]
@@ -66,7 +63,7 @@ def _sample(survey: Survey) -> Lines:
     )
     for search in survey.searches:
         if search.refused:
-            yield from _wrapped(f"refused: {search.asked}: {printable(search.refused)}", "    ")
+            yield from _wrapped(f"refused: {search.asked}: {search.refused}", "    ")
             continue
         of = f" of {search.total}" if search.total is not None else ""
         more = "all" if search.all else f"the first {search.pages} pages"
@@ -79,7 +76,7 @@ def _heading(words: str) -> Lines:
 
 
 def _line(name: str, resources: int, patients: int, years: list[str]) -> str:
-    shown = printable(name)
+    shown = escaped(name)
     if len(shown) > _NAME:
         # The end is kept because it distinguishes the codes of one system.
         shown = f"{shown[: _NAME // 2 - 3]}...{shown[-_NAME // 2 :]}"
@@ -88,9 +85,9 @@ def _line(name: str, resources: int, patients: int, years: list[str]) -> str:
 
 
 def _wrapped(text: str, indent: str = _INDENT) -> Lines:
-    """A long text on several lines, broken at spaces."""
+    """A long text on several lines, escaped, and broken at spaces."""
     line = indent
-    for word in text.split(" "):
+    for word in escaped(text).split(" "):
         if len(line) + len(word) > _WIDTH and line.strip():
             yield line.rstrip()
             line = indent + "  "
@@ -117,7 +114,7 @@ def _codes(heading: str, rows: list[CodeRow]) -> Lines:
 
 
 def _meaning(row: CodeRow) -> str:
-    parts = [f"{printable(row.display)!r}:"] if row.display else []
+    parts = [f"{row.display!r}:"] if row.display else []
     if row.candidate is not None:
         parts.append(_candidate_text(row.candidate))
     for meaning, number in row.mapped.items():
@@ -137,7 +134,7 @@ def _candidate_text(candidate: Candidate) -> str:
 def _result(row: ResultRow) -> str:
     words = row.how
     if row.how in (AS_NUMBER, AS_TEXT):
-        words += f" in {printable(row.unit)!r}" if row.unit else " without unit"
+        words += f" in {row.unit!r}" if row.unit else " without unit"
         words += " (unit not known)" if row.known is False and row.unit else ""
     words += f": {row.results}"
     if row.quartiles:
@@ -151,7 +148,7 @@ def _other_elements(row: CodeRow) -> Lines:
         if element in _OFTEN_ONE and len(values) == 1:
             continue
         words = [
-            f"{printable(one.text or f'{one.system}|{one.code}')!r} {one.resources}"
+            f"{one.name!r}{f' ({one.display!r})' if one.display else ''} {one.resources}"
             for one in values[:_MOST_VALUES]
         ]
         more = f", {len(values) - _MOST_VALUES} more" if len(values) > _MOST_VALUES else ""
@@ -171,7 +168,7 @@ def _forms(rows: list[FormRow]) -> Lines:
             yield from _wrapped(_fit(fit))
         names = [f"{link.link_id} ({', '.join(link.answers) or 'no answer'})" for link in row.links]
         more = f", {len(names) - _MOST_OTHERS} more" if len(names) > _MOST_OTHERS else ""
-        yield from _wrapped(printable(f"linkIds {', '.join(names[:_MOST_OTHERS])}{more}"))
+        yield from _wrapped(f"linkIds {', '.join(names[:_MOST_OTHERS])}{more}")
 
 
 def _fit(fit: Fit) -> str:
@@ -200,7 +197,7 @@ def _places(rows: list[PlaceRow]) -> Lines:
             name = f"{one.system}|{one.code}" if one.code else repr(one.text)
             known = f"{one.scale} {one.grade}" if one.grade else ""
             meaning = _candidate_text(one.candidate) if one.candidate is not None else known
-            yield from _wrapped(printable(f"{name} {one.resources}: {meaning}"))
+            yield from _wrapped(f"{name} {one.resources}: {meaning}")
         if row.others:
             yield f"{_INDENT}{row.others} values that are not grades"
 
@@ -209,11 +206,12 @@ def _others(rows: Iterable[CodeRow], hidden: dict[str, int]) -> Lines:
     for (kind, element), found in groupby(rows, lambda row: (row.resource, row.element)):
         listed = list(found)
         more = f", the {_MOST_OTHERS} most frequent" if len(listed) > _MOST_OTHERS else ""
-        words = "USED WHATEVER THE CODE" if kind in _ANY_CODE else "NOT MAPPED"
+        used = kind in _ANY_CODE and element == "code"
+        words = "USED WHATEVER THE CODE" if used else "NOT MAPPED"
         yield from _heading(f"{words}: {kind}.{element}, {len(listed)} different{more}")
         for row in listed[:_MOST_OTHERS]:
             yield _line(row.name, row.resources, row.patients, row.years)
-            words = f"{printable(row.display)!r}" if row.display else ""
+            words = f"{row.display!r}" if row.display else ""
             by_other = f"{row.by_other} mapped by another code" if row.by_other else ""
             if words or by_other:
                 yield from _wrapped("; ".join(filter(None, (words, by_other))))

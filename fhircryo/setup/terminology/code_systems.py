@@ -5,9 +5,11 @@ from collections.abc import Iterable, Mapping
 from fhircryo.endpoints.catalogue import CATALOGUE, PROM_CHANGE, PROM_SCORE
 from fhircryo.endpoints.complications import NO_COMPLICATION
 from fhircryo.mapping.concepts import CONCEPTS
+from fhircryo.mapping.grade_schema import (
+    Scale,
+)
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.protocol import Protocol, TimePoint
-from fhircryo.mapping.schema import Scale
 from fhircryo.publish.outcome import WORDS
 from fhircryo.record.items import Reason
 from fhircryo.setup.explanation_words import WHY

@@ -7,7 +7,11 @@ from typing import NamedTuple
 from fhircryo.endpoints.catalogue import PROM_SCORE
 from fhircryo.mapping.concepts import CONCEPTS
 from fhircryo.mapping.load import Mappings
-from fhircryo.mapping.schema import CodeRef, ConceptCode, TextRef
+from fhircryo.mapping.schema import (
+    CodeRef,
+    ConceptCode,
+    TextRef,
+)
 from fhircryo.setup.terminology.canonical import Resource, canonical, url
 from fhircryo.setup.terminology.descriptions import TerminologyWords, with_notices
 from fhircryo.setup.terminology.nested_codes import CONDITIONS

@@ -3,7 +3,10 @@
 from collections.abc import Iterable
 from typing import Any
 
-from fhircryo.mapping.schema import Key, Text
+from fhircryo.mapping.schema import (
+    Key,
+    Text,
+)
 from fhircryo.mapping.yamlfile import StrictModel, read_document, validate
 from fhircryo.storage.shipped_files import shipped
 

@@ -5,7 +5,10 @@ from collections.abc import Iterator
 from fhircryo.mapping.concepts import CONCEPTS
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.overlay import WithdrawnCode
-from fhircryo.mapping.schema import CONDITION_FIELDS, ConceptCode
+from fhircryo.mapping.schema import (
+    CONDITION_FIELDS,
+    ConceptCode,
+)
 
 #: A code of a concept, or one that an overlay withdraws from it.
 AnyCode = ConceptCode | WithdrawnCode
