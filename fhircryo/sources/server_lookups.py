@@ -99,7 +99,8 @@ class ListSearch:
         named = self._search(kind, parameter, first, params).subjects
         if len(named) > 1:
             self._honoured = True
-        if not self._honoured and kind not in self._tried and self._together > 1:
+        untried = not self._honoured and kind not in self._tried
+        if untried and len(first) > 1 and self._together > 1:
             self._tried.add(kind)
             rest = [value for value in first if value.rpartition("/")[2] not in named]
             named_singly = [self._search(kind, parameter, [one], params).subjects for one in rest]

@@ -337,6 +337,14 @@ def test_doctor_says_what_is_withheld(tmp_path, monkeypatch):
     assert len([line for line in lines if "Condition withheld" in line]) == 1
 
 
+def test_one_patient_is_searched_once(tmp_path):
+    """There is no list to be doubted."""
+    with VendorServer(RESOURCES, Habits()) as server:
+        read(server, tmp_path / "out", Selection(frozenset({"p2"})))
+        asked = [one["patient"] for one in server.searches("QuestionnaireResponse")]
+    assert asked == ["p2"]
+
+
 @pytest.mark.parametrize("status", ["forbidden", "absent"])
 def test_medications_that_are_forbidden(status, folder, tmp_path):
     """A therapy whose Medication cannot be read may be hormone therapy: medications are lacking."""
