@@ -268,7 +268,7 @@ def retry_after_of(response: requests.Response) -> float | None:
     """Return how many seconds a response asks to wait (``Retry-After``); None if it does not.
 
     Azure states milliseconds in a header of its own.
-    Source: https://learn.microsoft.com/azure/healthcare-apis/fhir/fhir-best-practices
+    Source: https://app.unpkg.com/@azure/core-rest-pipeline@1.19.1, throttlingRetryStrategy
     """
     retry_after = response.headers.get("Retry-After")
     if not retry_after:

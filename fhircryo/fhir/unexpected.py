@@ -16,7 +16,7 @@ _LONGEST_TEXT = 200
 _HEAD_OF_PAGE = 4096
 _TITLE = re.compile(rb"<title[^>]*>([^<]{0,200})", re.IGNORECASE)
 #: The members in which gateways put what is wrong.
-#: Source: https://docs.apigee.com/api-platform/troubleshoot/runtime/bad-gateway-message (fault),
+#: Source: https://discuss.google.dev/t/customize-faults/14110 (fault),
 #: https://www.rfc-editor.org/rfc/rfc6749#section-5.2 (error, error_description),
 #: https://www.rfc-editor.org/rfc/rfc9457#section-3.1 (title, detail).
 _ERROR_MEMBERS = ("error", "errors", "fault", "error_description", "faultstring")

@@ -122,8 +122,8 @@ def test_epic(folder, tmp_path):
     """Epic searches Procedures by patient only, and refuses lists of patients.
 
     Its code 4119 beside every answer is advice. Source of the code:
-    https://github.com/onc-healthit/onc-certification-g10-test-kit/issues/278. That a patient is
-    required: https://fhir.epic.com/Specifications (Procedure.Search).
+    https://github.com/onc-healthit/onc-certification-g10-test-kit/issues/278. That a patient
+    leads, and one only: https://open.epic.com/Clinical/FHIR?whereTo=procedure
     """
     habits = Habits(
         lists="refused",
@@ -205,7 +205,7 @@ def test_azure(folder, tmp_path):
     https://github.com/microsoft/fhir-server/pull/1731 (outcome),
     https://github.com/FirelyTeam/firely-net-sdk/issues/1405 (the next page of a search by POST is
     not given by GET, ``ct``),
-    https://learn.microsoft.com/azure/healthcare-apis/fhir/fhir-best-practices (429).
+    https://app.unpkg.com/@azure/core-rest-pipeline@1.19.1 (throttlingRetryStrategy: the header).
     """
     ignored = outcome("warning", "not-supported", "The search parameter is not supported.")
     habits = Habits(
