@@ -238,18 +238,18 @@ def print_flow(found: "Cohort", flow: "Flow", source: str, *, narrowed: bool) ->
 
     ``narrowed``: only some of the patients in the source were requested.
     """
-    from fhircryo.cli.source_warnings import source_warnings
+    from fhircryo.cli.source_warnings import source_warnings, withheld_warnings
     from fhircryo.research.flow import flow_words
 
     advice = "fhircryo compute lists them"
     lines = source_warnings(
         flow.unreadable,
         advice,
-        flow.lacking,
-        flow.withheld,
+        [kind for kind in flow.lacking if kind not in flow.withheld],
         flow.never_stated,
         found.unknown_patients,
     )
+    lines += withheld_warnings(flow.withheld, flow.lacking)
     lines += flow_words(flow)
     if not flow.cohort:
         lines.append("The cohort is empty: all patients were lost as shown above.")

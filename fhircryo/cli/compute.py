@@ -156,17 +156,18 @@ def print_summary(summary: "Summary", *, narrowed: bool = False, listed: bool = 
 
     ``narrowed``: the run covered only some of the patients; ``listed``: it wrote issues.ndjson.
     """
-    from fhircryo.cli.source_warnings import source_warnings
+    from fhircryo.cli.source_warnings import source_warnings, withheld_warnings
 
     advice = "see issues.ndjson" if listed else "compute to a folder, which lists them"
     lines = source_warnings(
         summary.unreadable,
         advice,
-        summary.lacking,
-        summary.withheld,
+        [kind for kind in summary.lacking if kind not in summary.withheld],
         summary.never_stated,
         summary.unknown_patients,
+        summary.unreadable_files,
     )
+    lines += withheld_warnings(summary.withheld, summary.lacking)
     for name in summary.overlays_unmet:
         lines.append(
             f"UNMET: nothing that {name} maps is in the source; is it the overlay of this source?"
@@ -185,6 +186,6 @@ def print_summary(summary: "Summary", *, narrowed: bool = False, listed: bool = 
         lines.append(f"  not used   {number:>10}   {reason}")
     for reason, number in summary.notes.items():
         lines.append(f"  used, but  {number:>10}   {reason}")
-    if not summary.cohort and not narrowed:
-        lines.append("No patient has an index procedure: are the site's codes mapped (--mappings)?")
+    if summary.no_cohort and not narrowed:
+        lines.append(summary.no_cohort)
     print(text_of(lines), file=sys.stderr)

@@ -7,7 +7,7 @@ import requests
 from fhircryo.errors import SourceError
 
 _CHUNK = 1 << 16
-#: The content encodings that are requested: those that are decoded without a further dependency.
+#: The content encodings that are requested: those that every installation decodes.
 ACCEPTED_ENCODINGS = ("gzip", "deflate")
 _DECODED = frozenset({*ACCEPTED_ENCODINGS, "x-gzip", "identity", ""})
 _MEGABYTE = 1 << 20

@@ -222,11 +222,13 @@ class Searcher:
     def sample(self, kind: str, params: Params, pages: int) -> "Sample":
         """Return the first ``pages`` pages of a search, without requesting any further page.
 
+        ``params`` may name another ``_count`` than the settings do.
+
         Raises:
             HttpError: the server rejects the search.
             SourceError: a page is not a Bundle, or the next page is at another origin.
         """
-        sized = {**params, _COUNT: str(self._client.connection.page_size)}
+        sized = {_COUNT: str(self._client.connection.page_size), **params}
         response = self._first(kind, sized)
         visited: set[str] = set()
         lines: list[bytes] = []

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from fhircryo.record.assemble import Records, assemble
+from fhircryo.record.collector import Older
 from fhircryo.record.items import Issue, Lacking, Reason
 from fhircryo.runs.drivers import driver_of
 from fhircryo.runs.run_config import RunConfig
@@ -50,9 +51,17 @@ class ReadResult:
         for older in sorted(self.records.older):
             current = self.collected.patients.current(older.patient) if older.patient else ""
             if current in self.records.records:
-                issue = Issue(older.ref, Reason.SUPERSEDED, "an older version of it")
+                issue = Issue(older.ref, Reason.SUPERSEDED, _words(older))
                 found.setdefault(current, []).append(issue)
         return found
+
+
+def _words(older: Older) -> str:
+    if not older.deleted:
+        return "an older version of it"
+    if "#" in older.ref:
+        return "the resource that contained it was deleted, or no longer contains it"
+    return "it was deleted later"
 
 
 def read_source(

@@ -22,6 +22,7 @@ from fhircryo.record.stated import never_stated
 from fhircryo.runs.publish_patients import PublishCounts
 from fhircryo.runs.read_source import ReadResult
 from fhircryo.runs.run_config import RunConfig
+from fhircryo.runs.unused_input import unreadable_files, why_no_cohort
 from fhircryo.sources.lacking import lacking_types
 
 #: Settings that no result depends on, or that the manifest has elsewhere; headers may be secrets.
@@ -40,6 +41,8 @@ class Summary(msgspec.Struct):
     ``never_stated``: the kinds of events that no resource states, so that "none" may mean "not
     recorded". ``withheld``: by type, the words with which the server says that it withholds
     results. ``overlays_unmet``: overlays that name nothing that the source holds.
+    ``unreadable_files``: those of ``unreadable`` that are whole files, with the reason of each.
+    ``no_cohort``: why no patient is in the cohort; empty if one is.
     """
 
     patients: int = 0
@@ -59,6 +62,8 @@ class Summary(msgspec.Struct):
     unknown_patients: list[str] = []
     passed_over: list[str] = []
     overlays_unmet: list[str] = []
+    unreadable_files: list[str] = []
+    no_cohort: str = ""
 
 
 def issue_writer(file: IO[bytes], config: RunConfig) -> Callable[[Issue, str], None]:
@@ -133,6 +138,8 @@ def sum_up(read: ReadResult, config: RunConfig, total: PublishCounts) -> Summary
             for number, overlay in enumerate(config.mappings.overlays, 1)
             if overlay.can_be_met and number not in facts.overlays_met
         ],
+        unreadable_files=unreadable_files(read),
+        no_cohort="" if total.cohort else why_no_cohort(read, config.as_of),
     )
 
 

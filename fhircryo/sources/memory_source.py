@@ -28,12 +28,13 @@ class MemorySource:
                 break
             watched |= doubtful
         facts = collector.facts
+        deleted = collector.apply_deletions()
         collector.note_unmapped_primaries()
         facts.links = current_links(collector.items)
         return Collected(
             items=collector.items,
             facts=facts,
-            patients=Patients(facts.links, request.selection),
+            patients=Patients(facts.links, request.selection.without(deleted)),
             place=_place,
             present=present_types(facts),
             graded=frozenset(facts.graded),

@@ -48,10 +48,12 @@ def _a_nadir(url: str) -> tuple[str, Any]:
         nadir = get(
             f"{url}/Observation?subject={patient}&code={_BASE}/CodeSystem/endpoint|psa-nadir"
         )["entry"][0]["resource"]
-        (reference,) = nadir["derivedFrom"]
-        result = get(f"{url}/{reference['identifier']['value']}")
-        if result.get("valueQuantity", {}).get("code") == "ng/mL" and result["status"] == "final":
-            return patient, result
+        for reference in nadir["derivedFrom"]:  # the nadir, and the PSA before treatment
+            result = get(f"{url}/{reference['identifier']['value']}")
+            day = result.get("effectiveDateTime", "")[:10]
+            plain = result.get("valueQuantity", {}).get("code") == "ng/mL"
+            if day == nadir["effectiveDateTime"] and plain and result["status"] == "final":
+                return patient, result
     raise LookupError("no patient of the cohort has a plain nadir")
 
 

@@ -11,6 +11,7 @@ from fhircryo.fhir.client import Client, HttpError
 from fhircryo.fhir.search import Sample, Searcher
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.setup.doctor.check import FORBIDDEN, CheckResult, failed, ok, warning
+from fhircryo.setup.doctor.check_increments import increment_checks
 from fhircryo.setup.doctor.check_server import server_checks
 from fhircryo.sources.code_searches import (
     WITHOUT_COMPONENTS,
@@ -103,7 +104,7 @@ class _TrialSearches:
             if kind.optional and kind.lacked is not LackedEvidence.MEDICATIONS:
                 yield self._holds((kind.name,))
         yield self._medications()
-        yield self._last_updated()
+        yield from increment_checks(self._client, self._searcher, self._can, self._config.mappings)
         yield from self._withheld()
 
     def _withheld(self) -> Iterator[CheckResult]:
@@ -216,18 +217,6 @@ class _TrialSearches:
             "export or allow the type; if it is recorded and nothing of the kind happened, add it"
             " to the setting complete_types",
         )
-
-    def _last_updated(self) -> CheckResult:
-        try:
-            self._searcher.any("Patient", {"_lastUpdated": "ge2000-01-01"})
-        except HttpError as error:
-            return warning(
-                _PART,
-                "_lastUpdated",
-                f"not supported: {error}",
-                "changes cannot be searched for, so each run reads the whole cohort",
-            )
-        return ok(_PART, "_lastUpdated", "supported")
 
     def _refused(self, name: str, error: HttpError, advice: str = "") -> CheckResult:
         """A forbidden search is a failure; one that is rejected for another reason is a warning."""
