@@ -1,6 +1,6 @@
 """The warnings about a source with which the summary of a run begins."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 #: How many unreadable files are named.
 _MOST_FILES = 20
@@ -44,3 +44,16 @@ def source_warnings(
     for patient in unknown_patients:
         lines.append(f"UNKNOWN: Patient/{patient} was requested but is not in the source")
     return lines
+
+
+def withheld_warnings(withheld: Mapping[str, str], lacking: Collection[str]) -> list[str]:
+    """Return a line for each type of which a server says that it withholds results.
+
+    ``withheld``: the server's words by type; ``lacking``: the resource types of which the source
+    holds nothing, or not all.
+    """
+    effect = "; endpoints that depend on this type are absent (source-lacks-type)"
+    return [
+        f"WITHHELD: {kind}: not everything was read: {words}{effect if kind in lacking else ''}"
+        for kind, words in withheld.items()
+    ]

@@ -39,7 +39,8 @@ class Summary(msgspec.Struct):
     without the unreadable ones) add up to those of the types that are read. ``unreadable``: lines,
     entries and files. ``notes``: resources that were used with a remark, by reason.
     ``never_stated``: the kinds of events that no resource states, so that "none" may mean "not
-    recorded". ``overlays_unmet``: overlays that name nothing that the source holds.
+    recorded". ``withheld``: by type, the words with which the server says that it withholds
+    results. ``overlays_unmet``: overlays that name nothing that the source holds.
     ``unreadable_files``: those of ``unreadable`` that are whole files, with the reason of each.
     ``no_cohort``: why no patient is in the cohort; empty if one is.
     """
@@ -56,6 +57,7 @@ class Summary(msgspec.Struct):
     notes: dict[str, int] = {}
     unreadable: int = 0
     lacking: list[str] = []
+    withheld: dict[str, str] = {}
     never_stated: list[str] = []
     unknown_patients: list[str] = []
     passed_over: list[str] = []
@@ -126,7 +128,8 @@ def sum_up(read: ReadResult, config: RunConfig, total: PublishCounts) -> Summary
         not_used={str(reason): not_used[reason] for reason in Reason if not_used[reason]},
         notes={str(reason): total.notes[reason] for reason in Reason if reason in total.notes},
         unreadable=len(facts.unreadable),
-        lacking=lacking_types(read.lacking),
+        lacking=lacking_types(read.lacking, read.collected.withheld),
+        withheld=dict(sorted(read.collected.withheld.items())),
         never_stated=never_stated(facts.stated),
         unknown_patients=_unknown(config.selection, facts),
         passed_over=list(read.collected.passed_over),

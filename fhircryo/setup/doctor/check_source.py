@@ -23,9 +23,11 @@ from fhircryo.sources.code_searches import (
 )
 from fhircryo.sources.resource_types import (
     INDEX_CONCEPTS,
+    MEDICATION,
     RESOURCE_TYPES,
     LackedEvidence,
     lacked_types,
+    optional_types,
 )
 
 _PART = "source"
@@ -103,6 +105,17 @@ class _TrialSearches:
                 yield self._holds((kind.name,))
         yield self._medications()
         yield from increment_checks(self._client, self._searcher, self._can, self._config.mappings)
+        yield from self._withheld()
+
+    def _withheld(self) -> Iterator[CheckResult]:
+        """Report the types of which the server says that it withholds results."""
+        for kind, words in sorted(self._searcher.outcomes.withheld.items()):
+            name, what = f"{kind} withheld", f"the server says: {words}"
+            advice = "ask the server's team for permission to read all of it"
+            if kind in optional_types() or kind == MEDICATION:
+                yield warning(_PART, name, what, f"{advice}; until then the type is lacking")
+            else:
+                yield failed(_PART, name, what, f"{advice}, or use --accept-withheld")
 
     def _medications(self) -> CheckResult:
         """Check whether medications are kept: one of the types is enough, as for a run."""
