@@ -12,7 +12,7 @@ from fhircryo.record.collector import Older
 from fhircryo.record.items import Issue, Lacking, Reason
 from fhircryo.runs.drivers import driver_of
 from fhircryo.runs.run_config import RunConfig
-from fhircryo.sources.lacking import lacking_of
+from fhircryo.sources.lacking import lacking_of, with_missing_medications
 from fhircryo.sources.open_source import ServerReading, open_source
 from fhircryo.sources.source import Collected, Progress, Source
 
@@ -90,7 +90,7 @@ def read_opened(
         driver_of(options.workers), options.trace_patient, options.progress
     )
     with no_garbage_collection():
-        collected = source.collect(request)
+        collected = with_missing_medications(source.collect(request))
         records = assemble(collected.items, collected.facts, collected.patients)
     lacking = lacking_of(
         collected,

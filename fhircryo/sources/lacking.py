@@ -1,10 +1,29 @@
 """What cannot be concluded from a source: it has no resource of a type, or withholds some."""
 
 from collections.abc import Container, Iterable
+from dataclasses import replace
 
-from fhircryo.record.items import Lacking
-from fhircryo.sources.resource_types import LackedEvidence, lacked_types, needed_types
+from fhircryo.record.items import Lacking, Therapy
+from fhircryo.sources.resource_types import (
+    MEDICATION,
+    LackedEvidence,
+    lacked_types,
+    needed_types,
+)
 from fhircryo.sources.source import Collected
+
+
+def with_missing_medications(collected: Collected) -> Collected:
+    """The same, with Medications withheld if therapies name them and the source holds none.
+
+    Which drug such a therapy gives is then not known, so it may be salvage therapy.
+    """
+    if collected.facts.seen.get(MEDICATION) or MEDICATION in collected.withheld:
+        return collected
+    if not any(type(one) is Therapy and one.medication for one in collected.items.values()):
+        return collected
+    words = "therapies name Medications, and the source holds none"
+    return replace(collected, withheld={**collected.withheld, MEDICATION: words})
 
 
 def lacking_of(
