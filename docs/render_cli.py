@@ -43,9 +43,9 @@ EXIT_ADVICE = {
     " differs from the published one.",
     2: "Read the message: it names the argument, setting, file or line, and the correct form."
     " Nothing was written.",
-    3: "Check that the folder exists, can be read, and contains `*.ndjson`, `*.ndjson.gz` or"
-    " `*.json`, or that the server can be reached and the credentials allow reading. Nothing was"
-    " written.",
+    3: "Check that the folder exists, can be read, and contains `*.ndjson`, `*.jsonl` or `*.json`"
+    " (plain, `.gz` or `.zst`), or that the server can be reached and the credentials allow"
+    " reading. Nothing was written.",
     4: "Everything that could be read is computed and written to a folder; to a server only with"
     " `--accept-unreadable`. Look up reason `unreadable` in `issues.ndjson`, correct the export and"
     " run again. Do not treat the result as complete.",

@@ -117,6 +117,9 @@ class ServerSettings(BaseModel):
         float,
         Field(gt=0, description="Longest wait between two bytes of a response, in seconds"),
     ] = 120.0
+    request_deadline: Annotated[
+        float, Field(gt=0, description="Longest time for a response as a whole, in seconds")
+    ] = 600.0
     retry_budget: Annotated[
         float, Field(ge=0, description="Total time for retrying one request, in seconds")
     ] = 300.0
@@ -325,6 +328,13 @@ class Settings(BaseSettings):
         Field(
             description="Whether the source knows of every death, for example from a registry; then"
             " survival is censored at the cut-off date, not at the last contact"
+        ),
+    ] = False
+    accept_withheld: Annotated[
+        bool,
+        Field(
+            description="Compute although the server says that it withholds Patients, Procedures or"
+            " Observations"
         ),
     ] = False
     test_data: Annotated[

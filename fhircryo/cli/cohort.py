@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fhircryo.cli.options import (
+    AcceptWithheld,
     AsOf,
     BulkLevel,
     Exclude,
@@ -93,6 +94,7 @@ def cohort(
         bool, typer.Option("--report/--no-report", help="Write report.html and its figures.")
     ] = True,
     workers: Workers = 0,
+    accept_withheld: AcceptWithheld = False,
     bulk: BulkLevel = None,
     keep: Keep = False,
 ) -> None:
@@ -110,7 +112,9 @@ def cohort(
     output.check()
     if identified and not yes:
         _confirm_identified(folder)
-    run = RunOptions(source, as_of, protocol, mappings, patients, exclude)
+    run = RunOptions(
+        source, as_of, protocol, mappings, patients, exclude, accept_withheld=accept_withheld
+    )
     found = _write(run, SourceOptions(workers, bulk, keep), output)
     _print_output(output)
     raise typer.Exit(UNREADABLE if found.flow.unreadable else DONE)
@@ -234,13 +238,18 @@ def print_flow(found: "Cohort", flow: "Flow", source: str, *, narrowed: bool) ->
 
     ``narrowed``: only some of the patients in the source were requested.
     """
-    from fhircryo.cli.source_warnings import source_warnings
+    from fhircryo.cli.source_warnings import source_warnings, withheld_warnings
     from fhircryo.research.flow import flow_words
 
     advice = "fhircryo compute lists them"
     lines = source_warnings(
-        flow.unreadable, advice, flow.lacking, flow.never_stated, found.unknown_patients
+        flow.unreadable,
+        advice,
+        [kind for kind in flow.lacking if kind not in flow.withheld],
+        flow.never_stated,
+        found.unknown_patients,
     )
+    lines += withheld_warnings(flow.withheld, flow.lacking)
     lines += flow_words(flow)
     if not flow.cohort:
         lines.append("The cohort is empty: all patients were lost as shown above.")

@@ -8,6 +8,7 @@ import typer
 
 from fhircryo.cli.options import (
     AcceptUnreadable,
+    AcceptWithheld,
     AllowRetractions,
     AsOf,
     BulkLevel,
@@ -59,6 +60,7 @@ def compute(
     dry_run: DryRun = False,
     allow_retractions: AllowRetractions = False,
     accept_unreadable: AcceptUnreadable = False,
+    accept_withheld: AcceptWithheld = False,
     bulk: BulkLevel = None,
     keep: Keep = False,
 ) -> None:
@@ -73,7 +75,9 @@ def compute(
     from fhircryo.publish.target_server import Permissions
     from fhircryo.sources.places import server_of
 
-    run = RunOptions(source, as_of, protocol, mappings, patients, exclude)
+    run = RunOptions(
+        source, as_of, protocol, mappings, patients, exclude, accept_withheld=accept_withheld
+    )
     reading = SourceOptions(workers, bulk, keep)
     if server_of(target) is not None:
         if force or validate:
@@ -152,16 +156,18 @@ def print_summary(summary: "Summary", *, narrowed: bool = False, listed: bool = 
 
     ``narrowed``: the run covered only some of the patients; ``listed``: it wrote issues.ndjson.
     """
-    from fhircryo.cli.source_warnings import source_warnings
+    from fhircryo.cli.source_warnings import source_warnings, withheld_warnings
 
     advice = "see issues.ndjson" if listed else "compute to a folder, which lists them"
     lines = source_warnings(
         summary.unreadable,
         advice,
-        summary.lacking,
+        [kind for kind in summary.lacking if kind not in summary.withheld],
         summary.never_stated,
         summary.unknown_patients,
+        summary.unreadable_files,
     )
+    lines += withheld_warnings(summary.withheld, summary.lacking)
     for name in summary.overlays_unmet:
         lines.append(
             f"UNMET: nothing that {name} maps is in the source; is it the overlay of this source?"
@@ -180,6 +186,6 @@ def print_summary(summary: "Summary", *, narrowed: bool = False, listed: bool = 
         lines.append(f"  not used   {number:>10}   {reason}")
     for reason, number in summary.notes.items():
         lines.append(f"  used, but  {number:>10}   {reason}")
-    if not summary.cohort and not narrowed:
-        lines.append("No patient has an index procedure: are the site's codes mapped (--mappings)?")
+    if summary.no_cohort and not narrowed:
+        lines.append(summary.no_cohort)
     print(text_of(lines), file=sys.stderr)

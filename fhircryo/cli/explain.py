@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fhircryo.cli.options import AsOf, Exclude, Json, Mappings, Protocol, Source
+from fhircryo.cli.options import AcceptWithheld, AsOf, Exclude, Json, Mappings, Protocol, Source
 from fhircryo.errors import DONE, UNREADABLE, UsageError
 from fhircryo.logs import text_of
 
@@ -31,6 +31,7 @@ def explain(
         ),
     ] = None,
     exclude: Exclude = None,
+    accept_withheld: AcceptWithheld = False,
     as_json: Json = False,
 ) -> None:
     """Show a patient's baseline, time line, the reasoning of each endpoint, and what was not used.
@@ -47,7 +48,9 @@ def explain(
 
     if (patient is None) == (patients is None):
         raise UsageError("name either one PATIENT or several with --patients")
-    config = RunOptions(source, as_of, protocol, mappings, patients, exclude).config()
+    config = RunOptions(
+        source, as_of, protocol, mappings, patients, exclude, accept_withheld=accept_withheld
+    ).config()
     if patient:
         requested = [patient.removeprefix("Patient/")]
     else:

@@ -111,5 +111,13 @@ AcceptUnreadable = Annotated[
         help="Write to the server even if part of the source could not be read.",
     ),
 ]
+AcceptWithheld = Annotated[
+    bool,
+    typer.Option(
+        "--accept-withheld",
+        help="Read on although the server says that it withholds Patients, Procedures or"
+        " Observations.",
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -20,6 +20,7 @@ class RunOptions:
     """The options that say what is computed, as they are on the command line.
 
     ``patients``: a file or a Group; None: all. ``exclude``: a file of patients who objected.
+    ``accept_withheld``: the setting, where it is not set there.
     """
 
     source: str = ""
@@ -28,6 +29,7 @@ class RunOptions:
     mappings: list[Path] | None = None
     patients: str | None = None
     exclude: Path | None = None
+    accept_withheld: bool = False
 
     @property
     def narrowed(self) -> bool:
@@ -46,7 +48,9 @@ class RunOptions:
         from fhircryo.settings import load_settings
 
         settings = load_settings(
-            protocol=self.protocol, mappings=tuple(self.mappings) if self.mappings else None
+            protocol=self.protocol,
+            mappings=tuple(self.mappings) if self.mappings else None,
+            accept_withheld=self.accept_withheld or None,
         )
         set_up_logs(settings.log_level, settings.log_format)
         selection = _selection(settings, self.source, self.patients, self.exclude)

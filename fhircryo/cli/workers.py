@@ -7,6 +7,7 @@ from pathlib import Path
 _BYTES_PER_PROCESS = 64 << 20
 #: The size of a compressed file's content, as a multiple of the file's size (an estimate).
 _COMPRESSION = 10
+_COMPRESSED = frozenset({".gz", ".zst"})
 #: Bytes of memory that all processes need per byte of the folder (measured at most: 1.1).
 _MEMORY_PER_BYTE = 1.2
 
@@ -19,8 +20,8 @@ def workers_for(source: str) -> int:
     if not CAN_FORK or not folder.is_dir():
         return 1
     size = sum(
-        file.stat().st_size * (_COMPRESSION if file.suffix == ".gz" else 1)
-        for file in folder.iterdir()
+        file.stat().st_size * (_COMPRESSION if file.suffix.lower() in _COMPRESSED else 1)
+        for file in folder.rglob("*")
         if file.is_file()
     )
     useful = min(os.cpu_count() or 1, 1 + size // _BYTES_PER_PROCESS)

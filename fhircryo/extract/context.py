@@ -230,15 +230,21 @@ class Context:
         if text in self.bundle:
             return self.bundle[text]
         kind, slash, rest = text.partition("/")
-        if slash and rest and "/" not in rest and ":" not in kind and "?" not in text:
+        plain = "/" not in rest and "?" not in rest and "#" not in rest
+        if slash and rest and plain and ":" not in kind:
             return text
-        if text.startswith(("urn:", "#")) or "?" in text:
+        return self._resolve_rarer(text.strip())
+
+    def _resolve_rarer(self, text: str) -> str:
+        """Return a reference with a base, a version, a fragment or a URN as ``Type/id``."""
+        whole = text.partition("#")[0].partition("/_history/")[0].rstrip("/")
+        if whole in self.bundle:
+            return self.bundle[whole]
+        if not whole or whole.lower().startswith("urn:") or "?" in text:
             return ""
         if self.server and "://" in text and not text.startswith(f"{self.server}/"):
             return ""
-        parts = text.split("#", 1)[0].split("/")
-        if "_history" in parts:
-            parts = parts[: parts.index("_history")]
+        parts = whole.split("/")
         return "/".join(parts[-2:]) if len(parts) > 1 and parts[-1] else ""
 
     def patient(self, reference: Reference | None) -> str:
@@ -246,7 +252,7 @@ class Context:
         text = reference.reference if reference is not None else None
         if text and text[:8] == "Patient/" and not self.bundle:
             patient = text[8:]
-            if patient and "/" not in patient and "?" not in patient:
+            if patient and "/" not in patient and "?" not in patient and "#" not in patient:
                 return patient
         resolved = self.resolve(reference)
         return resolved[8:] if resolved.startswith("Patient/") else ""

@@ -33,14 +33,15 @@ _EXTRACTORS: dict[str, Callable[[Any, str, Context], Item]] = {
 }
 
 
-def extract(kind: str, resource: Any, context: Context) -> Item:
+def extract(kind: str, resource: Any, context: Context, ref: str = "") -> Item:
     """Return the item of a decoded resource.
 
-    ``kind``: its resource type, one of those that are read.
+    ``kind``: its resource type, one of those that are read. ``ref``: its reference, where that is
+    not ``Type/id``.
 
     Raises:
         UnreadableResource: it has no id, or an element of the wrong type.
     """
     if not resource.id:
         raise UnreadableResource(f"a {kind} without id: it cannot be named as evidence")
-    return _EXTRACTORS[kind](resource, f"{kind}/{resource.id}", context)
+    return _EXTRACTORS[kind](resource, ref or f"{kind}/{resource.id}", context)

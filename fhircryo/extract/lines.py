@@ -9,8 +9,11 @@ from collections.abc import Iterable, Iterator
 from fhircryo.errors import UnreadableResource
 from fhircryo.extract.context import Context
 from fhircryo.extract.extractor import extract
-from fhircryo.fhir.decode import BUNDLE_TYPE, decode, kind_of, resources
-from fhircryo.fhir.wire import DECODERS
+from fhircryo.fhir.content_version import content_version
+from fhircryo.fhir.decode import BUNDLE_TYPE, PARAMETERS_TYPE, decode, kind_of
+from fhircryo.fhir.deletions import Deletion
+from fhircryo.fhir.unpack import resources
+from fhircryo.fhir.wire import DECODERS, Reference
 from fhircryo.mapping.concepts import GRADINGS
 from fhircryo.mapping.load import Mappings
 from fhircryo.record.collector import RecordCollector, Unreadable, add_counts
@@ -19,7 +22,9 @@ from fhircryo.record.known import Known
 
 #: The types that say who is a candidate and who was merged with whom.
 SCANNED_TYPES = frozenset({"Procedure", "Patient"})
-_UNPACKED_TYPES = SCANNED_TYPES | {BUNDLE_TYPE}
+#: The containers that can hold resources of these types.
+SCANNED_CONTAINERS = frozenset({BUNDLE_TYPE, PARAMETERS_TYPE})
+_UNPACKED_TYPES = SCANNED_TYPES | SCANNED_CONTAINERS
 
 
 def scan(lines: Iterable[bytes], known: Known, context: Context) -> None:
@@ -36,7 +41,9 @@ def scan(lines: Iterable[bytes], known: Known, context: Context) -> None:
 
 
 def _scanned(line: bytes, context: Context) -> Iterator[Item]:
-    if kind_of(line) not in _UNPACKED_TYPES:
+    kind = kind_of(line)
+    # An array has no type.
+    if kind not in _UNPACKED_TYPES and (kind or not line.lstrip().startswith(b"[")):
         return
     for found in resources(line, context.bundle):
         if found.resource is None or found.kind not in SCANNED_TYPES:
@@ -63,6 +70,8 @@ def read(
     filled = 0
     seen = dict.fromkeys(DECODERS, 0)
     facts, take = collector.facts, collector.take
+    # Scheduled runs compare versions; a resource without any has its content as its version.
+    of_server = bool(context.server)
     for number, line in enumerate(lines, first):
         try:
             if not line.isascii():
@@ -70,11 +79,14 @@ def read(
             kind, resource = decode(line)
             if resource is None:
                 facts.seen[kind] = facts.seen.get(kind, 0) + 1
-            elif kind == BUNDLE_TYPE:
-                _read_bundle(line, collector, context, part, number)
-            else:
-                take(extract(kind, resource, context))
+            elif kind in seen:
+                item = extract(kind, resource, context)
+                if of_server and not item.version and not item.updated:
+                    item.version = content_version(line)
+                take(item)
                 seen[kind] += 1
+            else:
+                _read_container(line, collector, context, part, number)
         except UnreadableResource as error:
             if not line.strip():
                 continue
@@ -87,15 +99,20 @@ def read(
     return filled
 
 
-def _read_bundle(
+def _read_container(
     line: bytes, collector: RecordCollector, context: Context, part: int, number: int
 ) -> None:
     facts = collector.facts
-    for found in resources(line, context.bundle):
+
+    def on_deletion(deletion: Deletion, subject: Reference | None) -> None:
+        if subject is None or collector.is_wanted(context.patient(subject)):
+            collector.delete(deletion)
+
+    for found in resources(line, context.bundle, on_deletion=on_deletion):
         error = found.error
         if found.resource is not None:
             try:
-                item = extract(found.kind, found.resource, context)
+                item = extract(found.kind, found.resource, context, found.ref)
             except UnreadableResource as problem:
                 error = str(problem)
             else:

@@ -9,6 +9,7 @@ import msgspec
 
 from fhircryo.errors import SourceError
 from fhircryo.fhir.client import Client, HttpError, without_query
+from fhircryo.fhir.unexpected import described
 
 #: This request is retried only briefly, so that an unreachable server is reported soon.
 _BUDGET_SECONDS = 15.0
@@ -124,12 +125,12 @@ def _read_statement(client: Client) -> _Statement:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise SourceError(
             f"{without_query(url)}: not a FHIR server: the response is not a CapabilityStatement in"
-            " JSON; is the base URL right?"
+            f" JSON but {described(content)}; is the base URL right?"
         ) from None
     if statement.resource_type != "CapabilityStatement":
         raise SourceError(
-            f"{without_query(url)}: not a FHIR server: the response is not a CapabilityStatement;"
-            " is the base URL right?"
+            f"{without_query(url)}: not a FHIR server: the response is not a CapabilityStatement"
+            f" but {described(content)}; is the base URL right?"
         )
     version = statement.fhir_version or ""
     if not version.startswith(_READ):

@@ -14,12 +14,13 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
 
-import msgspec
 import requests
 
 from fhircryo.errors import SourceError
 from fhircryo.fhir.connection import FHIR_JSON, Connection, send_settings, session
+from fhircryo.fhir.deadline import DeadlineError
 from fhircryo.fhir.limits import check_kind, read_whole
+from fhircryo.fhir.outcomes import issues_of
 from fhircryo.logs import escaped, masked
 
 LOG = logging.getLogger("fhircryo.http")
@@ -74,16 +75,6 @@ _ADVICE = {
     412: " precondition failed",
     422: " not processable",
 }
-
-
-class _OutcomeIssue(msgspec.Struct):
-    diagnostics: str | None = None
-    details: dict[str, object] | None = None
-
-
-class _OperationOutcome(msgspec.Struct, rename="camel"):
-    resource_type: str | None = None
-    issue: list[_OutcomeIssue] | None = None
 
 
 def origin(url: str) -> str:
@@ -190,7 +181,7 @@ class Client:
             try:
                 response = self._send(request)
             except requests.RequestException as error:
-                failure = _connection_failure(error, url)
+                failure = _connection_failure(error, url, self.connection.deadline)
                 transient = isinstance(failure, UnreachableError)
                 if transient and self._wait(attempt, deadline, None):
                     continue
@@ -274,10 +265,15 @@ def backoff(attempt: int) -> float:
 
 
 def retry_after_of(response: requests.Response) -> float | None:
-    """Return how many seconds a response asks to wait (``Retry-After``); None if it does not."""
+    """Return how many seconds a response asks to wait (``Retry-After``); None if it does not.
+
+    Azure states milliseconds in a header of its own.
+    Source: https://app.unpkg.com/@azure/core-rest-pipeline@1.19.1, throttlingRetryStrategy
+    """
     retry_after = response.headers.get("Retry-After")
     if not retry_after:
-        return None
+        milliseconds = response.headers.get("x-ms-retry-after-ms", "").strip()
+        return float(milliseconds) / 1000 if milliseconds.isdecimal() else None
     if retry_after.strip().isdecimal():
         return float(retry_after)
     when = _date(retry_after)
@@ -305,12 +301,17 @@ def _http_error(request: _Request, response: requests.Response) -> HttpError:
     )
 
 
-def _connection_failure(error: requests.RequestException, url: str) -> SourceError:
+def _connection_failure(error: requests.RequestException, url: str, deadline: float) -> SourceError:
     """Return the exception for a request that got no response.
 
-    An UnreachableError may be transient; the others are not.
+    An UnreachableError may be transient; the others are not. ``deadline``: of the response.
     """
-    shown, problem = without_query(url), _cause(error)
+    cause = innermost(error)
+    shown, problem = without_query(url), _words_of(cause)
+    if isinstance(cause, DeadlineError):
+        return UnreachableError(
+            f"{shown}: the response did not arrive within {deadline:g} s (setting request_deadline)"
+        )
     if isinstance(error, requests.exceptions.SSLError):
         return SourceError(
             f"{shown}: TLS failed: {problem}; is the server's certificate authority known (setting"
@@ -321,16 +322,22 @@ def _connection_failure(error: requests.RequestException, url: str) -> SourceErr
     return UnreachableError(f"{shown}: cannot be reached: {problem}")
 
 
-def _cause(error: BaseException) -> str:
-    """Return the innermost cause of a failed request, without its URL."""
+def innermost(error: BaseException) -> object:
+    """Return the innermost cause of a failed request."""
     reason: object = error
     while True:
         inner = getattr(reason, "reason", None) or (
-            reason.args[0] if isinstance(reason, Exception) and reason.args else None
+            next((one for one in reason.args if isinstance(one, BaseException)), None)
+            if isinstance(reason, Exception)
+            else None
         )
         if not isinstance(inner, BaseException):
-            break
+            return reason
         reason = inner
+
+
+def _words_of(reason: object) -> str:
+    """Return the words of a failed request's cause, without its URL."""
     name = type(reason).__name__
     text = str(reason).rpartition(": ")[2] if isinstance(reason, BaseException) else str(reason)
     return f"{name}: {text}"[:_LONGEST_TEXT]
@@ -346,14 +353,6 @@ def _challenge(response: requests.Response) -> str:
 
 def outcome_text(content: bytes) -> str:
     """Return the text of an OperationOutcome, shortened; empty if the content is none."""
-    try:
-        outcome = msgspec.json.decode(content, type=_OperationOutcome)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return ""
-    texts = []
-    for issue in outcome.issue or ():
-        text = issue.diagnostics or (issue.details or {}).get("text")
-        if text:
-            texts.append(str(text))
+    texts = [issue.text for issue in issues_of(content) or () if issue.text]
     # Mask before shortening: half a token would not be recognised as a secret.
     return escaped(masked("; ".join(texts)))[:_LONGEST_TEXT]

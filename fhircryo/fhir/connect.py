@@ -66,6 +66,7 @@ def connection_to(url: str, settings: ServerSettings) -> Connection:
         headers=_headers(settings),
         connect_timeout=settings.connect_timeout,
         read_timeout=settings.read_timeout,
+        deadline=settings.request_deadline,
         budget=settings.retry_budget,
         page_size=settings.page_size,
         verify_tls=settings.verify_tls,

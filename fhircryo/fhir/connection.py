@@ -9,11 +9,12 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.poolmanager import PoolManager, ProxyManager
+from urllib3.poolmanager import ProxyManager
 
 from fhircryo import __version__
 from fhircryo.fhir.auth.credentials import Auth, NoAuth
-from fhircryo.fhir.limits import Limits
+from fhircryo.fhir.deadline import Deadline, timed_response
+from fhircryo.fhir.limits import ACCEPTED_ENCODINGS, Limits
 
 FHIR_JSON = "application/fhir+json"
 
@@ -22,9 +23,9 @@ FHIR_JSON = "application/fhir+json"
 class Connection:
     """How a server is reached. Times are in seconds.
 
-    ``budget``: for how long a request may be retried; ``origins``: where links and redirects may
-    lead, besides the server's own origin; ``client_context``: a TLS context with a client
-    certificate.
+    ``deadline``: within how many seconds a response has to arrive as a whole; ``budget``: for how
+    long a request may be retried; ``origins``: where links and redirects may lead, besides the
+    server's own origin; ``client_context``: a TLS context with a client certificate.
     """
 
     url: str
@@ -32,6 +33,7 @@ class Connection:
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     connect_timeout: float = 10.0
     read_timeout: float = 120.0
+    deadline: float = 600.0
     budget: float = 300.0
     page_size: int = 500
     verify_tls: bool = True
@@ -41,32 +43,31 @@ class Connection:
     limits: Limits = field(default_factory=Limits)
 
 
-class _SilentHTTP(HTTPConnection):
-    """Never prints headers, which contain tokens, even if http.client's debug level is set."""
+def _pool_classes(deadline: Deadline) -> dict[str, Any]:
+    """Return the classes of connection pools, by scheme.
 
-    debuglevel = 0
+    Their connections read responses within the deadline, and never print headers, which contain
+    tokens, even if http.client's debug level is set.
+    """
 
+    def respond(_: object, *args: Any, **kwargs: Any) -> Any:
+        return timed_response(deadline, *args, **kwargs)
 
-class _SilentHTTPS(HTTPSConnection):
-    debuglevel = 0
-
-
-class _SilentHTTPPool(HTTPConnectionPool):
-    ConnectionCls = _SilentHTTP
-
-
-class _SilentHTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _SilentHTTPS
-
-
-_POOLS = {"http": _SilentHTTPPool, "https": _SilentHTTPSPool}
+    members = {"debuglevel": 0, "response_class": respond}
+    http = type("_HTTP", (HTTPConnection,), members)
+    https = type("_HTTPS", (HTTPSConnection,), members)
+    return {
+        "http": type("_HTTPPool", (HTTPConnectionPool,), {"ConnectionCls": http}),
+        "https": type("_HTTPSPool", (HTTPSConnectionPool,), {"ConnectionCls": https}),
+    }
 
 
 class _Adapter(HTTPAdapter):
-    """Makes connections that print no headers and present the client certificate, if any."""
+    """Makes connections that print no headers, keep the deadline and present the certificate."""
 
-    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, deadline: Deadline, context: ssl.SSLContext | None = None) -> None:
         self._context = context
+        self._pool_classes = _pool_classes(deadline)
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -74,19 +75,15 @@ class _Adapter(HTTPAdapter):
         if self._context is not None:
             kwargs["ssl_context"] = self._context
         super().init_poolmanager(*args, **kwargs)
-        _silence(self.poolmanager)
+        self.poolmanager.pool_classes_by_scheme = dict(self._pool_classes)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> ProxyManager:
         """Create the connection pools of a proxy."""
         if self._context is not None:
             kwargs["ssl_context"] = self._context
         manager: ProxyManager = super().proxy_manager_for(proxy, **kwargs)
-        _silence(manager)
+        manager.pool_classes_by_scheme = dict(self._pool_classes)
         return manager
-
-
-def _silence(manager: PoolManager) -> None:
-    manager.pool_classes_by_scheme = dict(_POOLS)
 
 
 class _Session(requests.Session):
@@ -100,8 +97,11 @@ class _Session(requests.Session):
         return
 
 
-def session(connection: Connection) -> requests.Session:
-    """Return a new session for a connection; it holds no credentials."""
+def session(connection: Connection, renewed_by: int | None = None) -> requests.Session:
+    """Return a new session for a connection; it holds no credentials.
+
+    ``renewed_by``: the number of bytes whose arrival starts the deadline of a response again.
+    """
     made = _Session()
     # Proxies of the environment are used, but credentials of a .netrc file are not.
     made.auth = _no_netrc
@@ -110,10 +110,16 @@ def session(connection: Connection) -> requests.Session:
         if connection.ca_bundle and connection.verify_tls
         else connection.verify_tls
     )
-    made.mount("http://", _Adapter())
-    made.mount("https://", _Adapter(connection.client_context))
+    deadline = Deadline(connection.deadline, renewed_by)
+    made.mount("http://", _Adapter(deadline))
+    made.mount("https://", _Adapter(deadline, connection.client_context))
     made.headers.update(
-        {"Accept": FHIR_JSON, "User-Agent": f"fhircryo/{__version__}", **connection.headers}
+        {
+            "Accept": FHIR_JSON,
+            "Accept-Encoding": ", ".join(ACCEPTED_ENCODINGS),
+            "User-Agent": f"fhircryo/{__version__}",
+            **connection.headers,
+        }
     )
     return made
 

@@ -22,6 +22,11 @@ _LOOSE = re.compile(
     r"(?:(?:[Tt]|\s+)([0-9]{1,2}:?[0-9]{2}(?::?[0-9]{2}(?:[.,][0-9]+)?)?)|[Tt])?"
     r"\s*([Zz]|[+\- ][0-9]{2}(?::?[0-9]{2})?)?\s*([A-Za-z]{2,5})?"
 )
+#: A day without hyphens, as HL7 version 2 writes it, or with a month or day of one digit.
+_OTHER_DAY = re.compile(
+    r"\s*([0-9]{4})(?:([0-9]{2})([0-9]{2})|-([0-9]{1,2})-([0-9]{1,2}))(?![0-9-])"
+)
+_COMPACT = re.compile(r"\s*([0-9]{8})([0-9]{4}|[0-9]{6})((?:\.[0-9]+)?[+-][0-9]{4})?\s*")
 #: A longer text is no date.
 _LONGEST = 50
 
@@ -52,23 +57,22 @@ class DateReader:
         """Return the span of days that ``text`` means; None if it does not state one clearly.
 
         A day that is followed by a time of day in another form than FHIR's is that day, with the
-        time where it can be read.
+        time where it can be read. A day in another form whose order is clear (``20160301``,
+        ``2016-3-1``) is that day.
         """
         try:
-            if len(text) == 10:
-                if text[4] != "-" or text[7] != "-":
-                    return None
+            if len(text) == 10 and text[4] == "-" and text[7] == "-":
                 day = date.fromisoformat(text)
                 return Span(day, day)
-            if len(text) > 10:
-                return self._read_time(text) or self._read_loosely(text)
+            if len(text) > 10 and (found := self._read_time(text)) is not None:
+                return found
             if _MONTH.fullmatch(text):
                 return month_span(int(text[:4]), int(text[5:]))
             if _YEAR.fullmatch(text):
                 return year_span(int(text))
+            return self._read_loosely(_with_hyphens(text)) if len(text) <= _LONGEST else None
         except (ValueError, OverflowError):
             return None
-        return None
 
     def _read_time(self, text: str) -> Span | None:
         if text[10] != "T" or text[4] != "-" or text[7] != "-":
@@ -106,8 +110,7 @@ class DateReader:
 
     def _read_loosely(self, text: str) -> Span | None:
         """Return the day at the beginning of ``text`` if what follows can only be a time."""
-        text = text.strip()
-        match = _LOOSE.fullmatch(text) if len(text) <= _LONGEST else None
+        match = _LOOSE.fullmatch(text.strip())
         if match is None:
             return None
         written, clock, offset, words = match.groups()
@@ -117,6 +120,23 @@ class DateReader:
         if clock and not words:
             found = self._read_time(f"{written}T{clock}{_offset(offset)}")
         return found or Span(day, day)
+
+
+def _with_hyphens(text: str) -> str:
+    """Return a text that begins with a day in another form, with the day in FHIR's form.
+
+    Other texts stay as they are.
+    """
+    compact = _COMPACT.fullmatch(text)
+    if compact is not None:
+        day, clock, rest = compact.groups()
+        return f"{_with_hyphens(day)}T{clock}{rest or ''}"
+    other = _OTHER_DAY.match(text)
+    if other is None:
+        return text
+    year, *numbers = (part for part in other.groups() if part)
+    month, day = (number.zfill(2) for number in numbers)
+    return f"{year}-{month}-{day}{text[other.end() :]}"
 
 
 def _offset(written: str | None) -> str:

@@ -1,53 +1,61 @@
-"""Decodes a line of JSON to a resource, or to the resources of a Bundle."""
+"""Decodes a line of JSON to a resource, or to the container of several."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from decimal import InvalidOperation
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from fhircryo.errors import UnreadableResource
 from fhircryo.fhir.resource_names import KNOWN_TYPES
-from fhircryo.fhir.wire import BUNDLE, DECODERS, HEAD, Bundle
+from fhircryo.fhir.wire import (
+    ARRAY,
+    BUNDLE,
+    DECODERS,
+    DIAGNOSTIC_REPORT,
+    HEAD,
+    PARAMETERS,
+    REPORT_OUTLINE,
+    WITHDRAWN,
+    DiagnosticReport,
+)
 
 _BEGINNING = b'{"resourceType":"'
 _START = len(_BEGINNING)
-_READ = {kind.encode(): (kind, decoder.decode) for kind, decoder in DECODERS.items()}
-_UUID = "urn:uuid:"
 _NOTHING = (b"", b"null")
 _WRONG_TYPE = "an element does not have the type that FHIR defines"
 BUNDLE_TYPE = "Bundle"
+PARAMETERS_TYPE = "Parameters"
+REPORT_TYPE = "DiagnosticReport"
+#: A JSON array of resources, where a resource is expected.
+ARRAY_TYPE = "array"
 
 T = TypeVar("T")
 
 
-class UnpackedEntry(NamedTuple):
-    """A resource of a Bundle.
-
-    ``number``: the index of its entry; ``line``: its JSON; ``id``: the UUID of its full URL, which
-    is its id if it states none.
-    """
-
-    number: int
-    line: bytes
-    id: str | None
+def _report(line: bytes) -> DiagnosticReport | None:
+    """Return a DiagnosticReport that contains anything, or did; None for others, not being read."""
+    outline = REPORT_OUTLINE.decode(line)
+    if not is_there(outline.contained) and outline.status not in WITHDRAWN:
+        return None
+    return DIAGNOSTIC_REPORT.decode(line)
 
 
-class Found(NamedTuple):
-    """A decoded resource, or an error.
-
-    ``resource``: None if the type is not read, or after an error; ``error``: what is wrong, empty
-    if nothing is; ``place``: where in the line the resource is, such as ``entry[3].``.
-    """
-
-    kind: str
-    resource: Any
-    error: str
-    place: str
+#: The containers of other resources.
+CONTAINERS = frozenset({BUNDLE_TYPE, PARAMETERS_TYPE, REPORT_TYPE, ARRAY_TYPE})
+_DECODE: dict[str, Callable[[bytes], Any]] = {
+    **{kind: decoder.decode for kind, decoder in DECODERS.items()},
+    BUNDLE_TYPE: BUNDLE.decode,
+    PARAMETERS_TYPE: PARAMETERS.decode,
+    REPORT_TYPE: _report,
+}
+_READ = {kind.encode(): (kind, decode) for kind, decode in _DECODE.items()}
 
 
 def decode(line: bytes) -> tuple[str, Any]:
     """Return the type of a resource, and its struct (None if the type is not read).
+
+    An array of resources has the type ``ARRAY_TYPE``, and its elements undecoded.
 
     Raises:
         UnreadableResource: the line is not JSON or not a resource, its type is unknown, or an
@@ -58,15 +66,13 @@ def decode(line: bytes) -> tuple[str, Any]:
             read = _READ.get(line[_START : line.find(b'"', _START)])
             if read is not None:
                 return read[0], read[1](line)
-        head = HEAD.decode(line)
-        kind = head.resource_type
+        if line[:1] == b"[" or line.lstrip()[:1] == b"[":
+            return ARRAY_TYPE, ARRAY.decode(line)
+        kind = HEAD.decode(line).resource_type
         if kind is None:
             raise UnreadableResource("not a FHIR resource: no resourceType")
-        decoder = DECODERS.get(kind)
-        if decoder is not None:
-            return kind, decoder.decode(line)
-        if kind == BUNDLE_TYPE:
-            return kind, BUNDLE.decode(line)
+        if kind in _DECODE:
+            return kind, _DECODE[kind](line)
         if kind not in KNOWN_TYPES:
             raise UnreadableResource("resourceType is not a resource type of FHIR R4, R4B or R5")
         return kind, None
@@ -106,59 +112,8 @@ def decode_element(decoder: "msgspec.json.Decoder[list[T] | T]", element: msgspe
 
 
 def kind_of(line: bytes) -> str:
-    """Return the type that an unreadable line states; empty if that cannot be read either."""
+    """Return the type that a line states, readable or not; empty if that cannot be read either."""
     try:
         return HEAD.decode(line).resource_type or ""
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return ""
-
-
-def unpack(bundle: Bundle) -> tuple[list[UnpackedEntry], dict[str, str]]:
-    """Return the resources of a Bundle, and for each full URL the reference ``Type/id``.
-
-    Unreadable entries are included: decoding them later reports what is wrong.
-    """
-    entries = []
-    targets: dict[str, str] = {}
-    for number, entry in enumerate(bundle.entry or ()):
-        line = bytes(entry.resource)
-        if line in _NOTHING:
-            continue
-        url = entry.full_url or ""
-        given = url.removeprefix(_UUID) if url.startswith(_UUID) else None
-        try:
-            head = HEAD.decode(line)
-        except msgspec.MsgspecError:
-            head = None
-        name = head.id or given if head is not None else None
-        if url and head is not None and head.resource_type and name:
-            targets[url] = f"{head.resource_type}/{name}"
-        entries.append(UnpackedEntry(number, line, given))
-    return entries, targets
-
-
-def resources(line: bytes, bundle: dict[str, str], place: str = "") -> Iterator[Found]:
-    """Yield the resource of a line, or each resource of a Bundle; unreadable ones with an error.
-
-    ``bundle``: a dictionary of the caller's. While a Bundle's resources are yielded, it maps the
-    Bundle's full URLs to references (``Type/id``). ``place``: the position in an outer Bundle.
-    """
-    try:
-        kind, resource = decode(line)
-    except UnreadableResource as error:
-        yield Found(kind_of(line), None, str(error), place)
-        return
-    if kind != BUNDLE_TYPE:
-        yield Found(kind, resource, "", place)
-        return
-    outer = dict(bundle)
-    entries, targets = unpack(resource)
-    bundle.update(targets)
-    for entry in entries:
-        # A nested Bundle adds its own full URLs to these, and removes them at its end.
-        for found in resources(entry.line, bundle, f"{place}entry[{entry.number}]."):
-            if found.resource is not None and not found.resource.id and entry.id:
-                found.resource.id = entry.id
-            yield found
-    bundle.clear()
-    bundle.update(outer)

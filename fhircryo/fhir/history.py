@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import msgspec
 
 from fhircryo.calendar import moment
-from fhircryo.fhir.search import Searcher, head_of
+from fhircryo.fhir.content_version import content_version
+from fhircryo.fhir.search import Head, Searcher, head_of
 
 
 class ResourceChange(msgspec.Struct, frozen=True):
@@ -46,20 +47,18 @@ def latest_of(searcher: Searcher, kind: str, since: str) -> dict[str, ResourceCh
 def _entries(searcher: Searcher, kind: str, since: str) -> Iterator[ResourceChange]:
     for entry in searcher.history(kind, since):
         request = entry.request
+        modified = (entry.response.last_modified if entry.response else None) or ""
         if request is not None and request.method == "DELETE":
             url = (request.url or "").partition("/_history/")[0]
             name = "/".join(url.rstrip("/").split("/")[-2:])
-            modified = (entry.response.last_modified if entry.response else None) or ""
             if name.startswith(f"{kind}/"):
                 yield ResourceChange(name, True, "", modified)
         elif entry.resource:
             head = head_of(bytes(entry.resource))
             if head is not None and head.id:
-                version, updated = (
-                    (head.meta.version_id, head.meta.last_updated) if head.meta else (None, None)
-                )
-                name = f"{kind}/{head.id}"
-                yield ResourceChange(name, False, version_of(version, updated), updated or "")
+                updated = head.meta.last_updated if head.meta else None
+                version = version_of_resource(head, bytes(entry.resource))
+                yield ResourceChange(f"{kind}/{head.id}", False, version, updated or modified)
 
 
 def version_of(version: str | None, updated: str | None) -> str:
@@ -68,3 +67,11 @@ def version_of(version: str | None, updated: str | None) -> str:
     ``version`` and ``updated``: its ``meta.versionId`` and ``meta.lastUpdated``.
     """
     return f"{version or ''}@{updated or ''}"
+
+
+def version_of_resource(head: Head, line: bytes) -> str:
+    """Return ``version_of`` a resource; without version and time, its content is the version."""
+    version, updated = (head.meta.version_id, head.meta.last_updated) if head.meta else (None, None)
+    if not version and not updated:
+        version = content_version(line)
+    return version_of(version, updated)

@@ -1,27 +1,30 @@
-"""Reads folders of FHIR files: NDJSON (plain or gzip, any number per type) and JSON documents.
+"""Reads folders of FHIR files: NDJSON and JSON documents, plain or compressed, in any subfolder.
 
 Files are read in batches of lines. A plain file can be divided into parts for several readers.
 """
 
-import gzip
 import hashlib
+import json
 import re
-import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
+
 from fhircryo.errors import SourceError, UnreadableResource
+from fhircryo.fhir.compressed import DAMAGE, open_compressed, words_of_damage
+from fhircryo.fhir.file_names import DATA_ENDINGS, data_name, is_of_bulk_client, why_unread
 from fhircryo.fhir.resource_names import KNOWN_TYPES
+from fhircryo.fhir.wire import ANYTHING, ARRAY, HEAD
 
 _BUFFER = 1 << 20
 _BATCH = 1 << 20
 _BOM = b"\xef\xbb\xbf"
-_ENDINGS = (".ndjson", ".ndjson.gz", ".json")
 _BY_NAME = {kind.lower(): kind for kind in KNOWN_TYPES}
-#: Files of computed folders and bulk exports that contain no resources.
-_NOT_RESOURCES = frozenset({"manifest.json"})
 _NOT_DATA = frozenset({".md", ".py"})
 
 
@@ -29,32 +32,25 @@ _NOT_DATA = frozenset({".md", ".py"})
 class InputFile:
     """A file to read.
 
-    ``size``: in bytes; ``hint``: the resource type that its name suggests, which only affects the
-    order of reading.
+    ``name``: its path within the folder, with ``/``. ``size``: in bytes. ``hint``: the resource
+    type that its name suggests, which only affects the order of reading. ``document``: it may be
+    one JSON document, rather than a document per line. ``compression``: ``gz``, ``zst`` or empty.
+    ``problem``: why it cannot be read, although it may hold resources; empty if it can.
     """
 
     path: Path
+    name: str
     size: int
     hint: str | None
-
-    @property
-    def name(self) -> str:
-        """The file's name within the folder."""
-        return self.path.name
-
-    @property
-    def zipped(self) -> bool:
-        """Whether the file is compressed with gzip."""
-        return self.name.endswith(".gz")
-
-    @property
-    def whole(self) -> bool:
-        """Whether the file is one JSON document, rather than a document per line."""
-        return self.name.endswith(".json")
+    document: bool = False
+    compression: str = ""
+    problem: str = ""
 
     def sha256(self) -> str | None:
         """Return the hash of the file as it is stored; None if it cannot be read."""
         try:
+            if not self.path.is_file():
+                return None
             with self.path.open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError:
@@ -72,7 +68,10 @@ class FilePart:
 
 
 def input_files(folder: Path) -> tuple[list[InputFile], list[str]]:
-    """Return the files of a folder that are read, by name, and the names of those that are not.
+    """Return the files of a folder and its subfolders, and the names of what is not read in them.
+
+    Both are sorted by name. Files that may hold resources and cannot be read are among the files,
+    with their problem.
 
     Raises:
         SourceError: the folder does not exist, cannot be read, or contains no file to read.
@@ -80,26 +79,95 @@ def input_files(folder: Path) -> tuple[list[InputFile], list[str]]:
     if not folder.is_dir():
         problem = "is a file, not a folder" if folder.exists() else "no such folder"
         raise SourceError(f"{folder}: {problem}; SOURCE must be a folder of NDJSON files")
-    files = []
-    passed_over = []
+    files: list[InputFile] = []
+    passed_over: list[str] = []
     try:
-        for path in sorted(folder.iterdir(), key=lambda path: path.name):
-            if path.name.startswith("."):
-                continue
-            if path.is_dir():
-                passed_over.append(f"{path.name}/")
-            elif path.name.endswith(_ENDINGS) and path.name not in _NOT_RESOURCES:
-                # A broken link counts as an unreadable file, which reading it will report.
-                size = path.stat().st_size if path.exists() else 0
-                files.append(InputFile(path, size, _hint(path.name)))
-            elif path.name not in _NOT_RESOURCES and path.suffix not in _NOT_DATA:
-                passed_over.append(path.name)
+        _list(folder, "", files, passed_over, {folder.resolve()})
     except OSError as error:
-        raise SourceError(f"{folder}: cannot be read: {error.strerror}") from error
-    if not files:
-        endings = ", ".join(f"*{ending}" for ending in _ENDINGS)
-        raise SourceError(f"{folder}: nothing to read: the folder contains no {endings}")
-    return files, passed_over
+        raise SourceError(
+            f"{error.filename or folder}: cannot be read: {error.strerror}"
+        ) from error
+    if all(file.problem for file in files):
+        unread = "; ".join(f"{file.name}: {file.problem}" for file in files[:3])
+        raise SourceError(
+            f"{folder}: nothing to read: the folder contains no {DATA_ENDINGS}"
+            + (f" ({unread})" if unread else "")
+        )
+    return sorted(files, key=lambda file: file.name), sorted(passed_over)
+
+
+def _list(
+    folder: Path, within: str, files: list[InputFile], passed_over: list[str], seen: set[Path]
+) -> None:
+    """Add the files of a folder; ``within``: its path in the source, ``seen``: folders so far."""
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        name = f"{within}{path.name}"
+        if path.is_dir():
+            place = path.resolve()
+            if place in seen or _is_own_output(path):
+                passed_over.append(f"{name}/")
+            else:
+                seen.add(place)
+                _list(path, f"{name}/", files, passed_over, seen)
+            continue
+        file = _input_file(path, name)
+        if file is not None:
+            files.append(file)
+        elif path.suffix not in _NOT_DATA:
+            passed_over.append(name)
+
+
+def _is_own_output(folder: Path) -> bool:
+    """Return whether this program wrote a folder: an earlier result within the source."""
+    with suppress(OSError, ValueError, RecursionError):
+        manifest = json.loads((folder / "manifest.json").read_bytes())
+        return isinstance(manifest, dict) and "fhircryo" in manifest
+    return False
+
+
+def _input_file(path: Path, name: str) -> InputFile | None:
+    """Return a file that is read, or has to be; None for one that is no data."""
+    data = data_name(path.name)
+    if data is None:
+        problem = why_unread(path) if path.is_file() and path.suffix not in _NOT_DATA else ""
+        if not problem:
+            return None
+        return InputFile(path, name, path.stat().st_size, None, problem=problem)
+    # A broken link counts as an unreadable file, which reading it will report.
+    there = path.exists()
+    file = InputFile(
+        path,
+        name,
+        path.stat().st_size if there else 0,
+        _hint(path.name) or _hint(name),
+        data.document,
+        data.compression,
+        "it is not a regular file" if there and not path.is_file() else "",
+    )
+    return None if is_of_bulk_client(path.name) and not _may_hold_resources(file) else file
+
+
+def _may_hold_resources(file: InputFile) -> bool:
+    """Return whether a file holds a FHIR resource, or is damaged so that nobody can tell."""
+    try:
+        for part in parts([file], max(file.size, 1)):
+            for batch in read_batches(part):
+                if any(map(_is_resource, batch)):
+                    return True
+    except UnreadableResource:
+        return True
+    return False
+
+
+def _is_resource(line: bytes) -> bool:
+    try:
+        if line.lstrip()[:1] == b"[":
+            return any(_is_resource(bytes(one)) for one in ARRAY.decode(line))
+        return HEAD.decode(line).resource_type in KNOWN_TYPES
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 def _hint(name: str) -> str | None:
@@ -112,7 +180,8 @@ def parts(files: list[InputFile], size: int) -> list[FilePart]:
     """Return the parts to read: ``size`` bytes of a plain file each, or a whole file of others."""
     found: list[FilePart] = []
     for file in files:
-        step = size if not (file.zipped or file.whole) else max(file.size, 1)
+        whole = file.compression or file.document or file.problem
+        step = max(file.size, 1) if whole else size
         for start in range(0, max(file.size, 1), step):
             end = start + step if start + step < file.size else None
             found.append(FilePart(len(found), file, start, end))
@@ -126,17 +195,20 @@ def read_batches(part: FilePart) -> Iterator[list[bytes]]:
         UnreadableResource: the file cannot be read, or is damaged; the lines before the damage have
             been yielded by then.
     """
+    file = part.file
+    if file.problem:
+        raise UnreadableResource(file.problem)
     try:
-        if part.file.whole:
-            yield _document(part.file.path.read_bytes())
-        elif part.file.zipped:
-            with gzip.open(part.file.path, "rb") as zipped:
-                yield from _stream_batches(zipped)
+        if file.compression:
+            with open_compressed(file.path, file.compression) as stream:
+                yield from _documents(stream) if file.document else _stream_batches(stream)
+        elif file.document:
+            yield _document(file.path.read_bytes())
         else:
-            with part.file.path.open("rb", buffering=_BUFFER) as file:
-                yield from _part_batches(file, part)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UnreadableResource(f"the gzip file is damaged or incomplete: {error}") from None
+            with file.path.open("rb", buffering=_BUFFER) as plain:
+                yield from _part_batches(plain, part)
+    except DAMAGE as error:
+        raise UnreadableResource(words_of_damage(file.compression, error)) from None
     except OSError as error:
         raise UnreadableResource(f"the file cannot be read: {error.strerror}") from None
 
@@ -144,10 +216,27 @@ def read_batches(part: FilePart) -> Iterator[list[bytes]]:
 def _document(content: bytes) -> list[bytes]:
     """Return a JSON document as one line, or as many lines if it has a document on each line."""
     content = content.removeprefix(_BOM)
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        ANYTHING.decode(content)
+        return [content]
     lines = content.split(b"\n")
-    filled = [line for line in lines if line.strip()]
-    several = len(filled) > 1 and all(line[:1] == b"{" and len(line) > 2 for line in filled)
+    filled = [text for line in lines if (text := line.strip())]
+    several = len(filled) > 1 and all(text[:1] == b"{" and len(text) > 2 for text in filled)
     return lines if several else [content]
+
+
+def _documents(stream: BufferedIOBase) -> Iterator[list[bytes]]:
+    """Yield a compressed JSON document; of a damaged one the lines before the damage."""
+    content = bytearray()
+    try:
+        while more := stream.read1(_BUFFER):
+            content += more
+    except DAMAGE:
+        lines = _document(bytes(content))
+        if len(lines) > 1:
+            yield lines[:-1]
+        raise
+    yield _document(bytes(content))
 
 
 def _stream_batches(stream: Iterable[bytes]) -> Iterator[list[bytes]]:
@@ -163,7 +252,7 @@ def _stream_batches(stream: Iterable[bytes]) -> Iterator[list[bytes]]:
             if size >= _BATCH:
                 yield batch
                 batch, size = [], 0
-    except (EOFError, zlib.error, gzip.BadGzipFile):
+    except DAMAGE:
         yield batch
         raise
     yield batch

@@ -1,4 +1,4 @@
-"""Limits on the responses of servers, which are not trusted: size, nesting depth, format."""
+"""Limits on the responses of servers, which are not trusted: size, nesting, format, encoding."""
 
 from typing import NamedTuple
 
@@ -7,6 +7,9 @@ import requests
 from fhircryo.errors import SourceError
 
 _CHUNK = 1 << 16
+#: The content encodings that are requested: those that every installation decodes.
+ACCEPTED_ENCODINGS = ("gzip", "deflate")
+_DECODED = frozenset({*ACCEPTED_ENCODINGS, "x-gzip", "identity", ""})
 _MEGABYTE = 1 << 20
 _BRACKETS = bytes.maketrans(b"[]", b"{}")
 _NOT_STRUCTURE = bytes(set(range(256)).difference(b'{}[]"'))
@@ -34,9 +37,11 @@ def read_whole(response: requests.Response, limits: Limits, shown: str) -> None:
     The decompressed size is counted chunk by chunk, so that a decompression bomb is never expanded.
 
     Raises:
-        LimitError: the content is larger than the limit.
+        LimitError: the content is larger than the limit, or compressed in a way that was not
+            requested.
         requests.RequestException: the connection breaks.
     """
+    _check_encoding(response, shown)
     largest = limits.megabytes * _MEGABYTE
     announced = response.headers.get("Content-Length", "")
     if announced.isdecimal() and int(announced) > largest:
@@ -52,6 +57,17 @@ def read_whole(response: requests.Response, limits: Limits, shown: str) -> None:
         chunks.append(chunk)
     # This is where the library stores the content when it reads a response at once.
     response._content = b"".join(chunks)
+
+
+def _check_encoding(response: requests.Response, shown: str) -> None:
+    encodings = response.headers.get("Content-Encoding", "")
+    for encoding in encodings.split(","):
+        if encoding.strip().lower() not in _DECODED:
+            response.close()
+            raise LimitError(
+                f"{shown}: the response is compressed as {encoding.strip()[:20]!r}, although only"
+                f" {' and '.join(ACCEPTED_ENCODINGS)} were offered: a proxy between may do that"
+            )
 
 
 def _too_large(limits: Limits, shown: str) -> LimitError:

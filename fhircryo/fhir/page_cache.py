@@ -12,11 +12,12 @@ _DIGEST = 32
 
 
 class KeptPage(msgspec.Struct, array_like=True):
-    """A stored page: its matches, the total that it states (0: none) and the next page's URL."""
+    """A stored page: its matches, its stated total (0: none), the next page's URL, its outcomes."""
 
     lines: list[bytes]
     total: int
     link: str | None
+    outcomes: list[bytes]
 
 
 _ENCODER = msgspec.msgpack.Encoder()

@@ -11,6 +11,11 @@ _NOT_FOUND = 404
 _PARAMETER = frozenset({400, 414, 422, 501})
 _INTERACTION = _PARAMETER | {_NOT_FOUND, 405}
 _LIST = _PARAMETER | {_FORBIDDEN, _NOT_FOUND}
+_POST_SEARCH = frozenset({_NOT_FOUND, 405, 415})
+_GONE = frozenset({_NOT_FOUND, _DELETED})
+_READ = _LIST | {405}
+_EXPORT = frozenset({400, _NOT_FOUND, 422, 501})
+_CONFIGURATION = frozenset({400, 401, _FORBIDDEN, _NOT_FOUND, 405, 406, _DELETED, 501})
 
 
 def type_unavailable(error: HttpError) -> bool:
@@ -44,3 +49,28 @@ def request_unsupported(error: HttpError) -> bool:
 def deleted(error: HttpError) -> bool:
     """Whether the resource existed and was deleted."""
     return error.status == _DELETED
+
+
+def gone(error: HttpError) -> bool:
+    """Whether something that the server gave an address for is not there any more."""
+    return error.status in _GONE
+
+
+def post_search_unsupported(error: HttpError) -> bool:
+    """Whether the server does not support searches by POST."""
+    return error.status in _POST_SEARCH
+
+
+def read_unsupported(error: HttpError) -> bool:
+    """Whether the server does not let us read a resource by its id, or does not have it."""
+    return error.status in _READ
+
+
+def export_unsupported(error: HttpError) -> bool:
+    """Whether the server does not support a bulk export, or one of its parameters or types."""
+    return error.status in _EXPORT
+
+
+def configuration_absent(error: HttpError) -> bool:
+    """Whether the server has no SMART configuration; some ask for a token to say so."""
+    return error.status in _CONFIGURATION

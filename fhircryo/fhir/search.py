@@ -3,20 +3,22 @@
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 import msgspec
 import requests
 
 from fhircryo.calendar import moment
 from fhircryo.errors import SourceError
+from fhircryo.fhir import refusals
 from fhircryo.fhir.client import Client, HttpError, joined, without_query
+from fhircryo.fhir.outcomes import OPERATION_OUTCOME, Outcomes
 from fhircryo.fhir.page_cache import KeptPage, KeptPages, KeptSearch
+from fhircryo.fhir.unexpected import described
 
-_NO_POST = frozenset({404, 405, 415})
-_EXPIRED = frozenset({404, 410})
-#: The search modes of entries that are not matches.
-_NO_MATCH = frozenset({"include", "outcome"})
-_NOT_TAKEN = frozenset({400, 422, 501})
+_INCLUDED, _OUTCOME = "include", "outcome"
+_SEARCH_BY_POST = "/_search"
+_ID, _COUNT = "_id", "_count"
 _ATTEMPTS = 3
 #: By default HAPI reuses the result of an equal search of the last minute.
 _FRESH = {"Cache-Control": "no-cache"}
@@ -89,15 +91,59 @@ class _Match(NamedTuple):
 
 
 class _ResultPage(NamedTuple):
-    """A page of a search: the stated total (0: none), its matches, and the next page's URL."""
+    """A page of a search: the stated total (0: none), its matches, and the next page's URL.
+
+    ``outcomes``: the OperationOutcomes beside its matches.
+    """
 
     total: int
     matches: list[_Match]
     link: str | None
+    outcomes: list[bytes]
+
+    @classmethod
+    def of(cls, kept: KeptPage) -> "_ResultPage":
+        """Return a page that was stored."""
+        matches = [_Match(line, head_of(line)) for line in kept.lines]
+        return cls(kept.total, matches, kept.link, kept.outcomes)
 
     def to_keep(self) -> KeptPage:
         """Return the page in the form in which it is stored."""
-        return KeptPage([match.line for match in self.matches], self.total, self.link)
+        lines = [match.line for match in self.matches]
+        return KeptPage(lines, self.total, self.link, self.outcomes)
+
+
+class _Tally:
+    """Counts the matches of one reading of a search, and compares them with the stated total.
+
+    A total may be an estimate until the last page, so the last one that is stated counts.
+    Source: https://cloud.google.com/healthcare-api/docs/how-tos/best-practices-fhir-search
+    """
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._names: set[str] = set()
+        self._nameless = 0
+        self.stated = 0
+
+    def add(self, page: _ResultPage) -> None:
+        """Count the matches of a page; versions of a resource are one."""
+        for _, head in page.matches:
+            if head is None or not head.id:
+                self._nameless += 1
+            elif head.resource_type == self._kind:
+                self._names.add(head.id)
+        self.stated = page.total or self.stated
+
+    @property
+    def found(self) -> int:
+        """The number of different matches."""
+        return len(self._names) + self._nameless
+
+    @property
+    def agrees(self) -> bool:
+        """Whether as many matches were found as the server counts; True if it states no total."""
+        return not self.stated or self.found == self.stated
 
 
 class Sample(NamedTuple):
@@ -133,6 +179,8 @@ class Searcher:
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix="fhircryo-page")
         #: The earliest time, of those that the server states, at which a page was made.
         self.answered: str | None = None
+        #: What the server says beside the matches, such as that it withholds some.
+        self.outcomes = Outcomes()
 
     def close(self) -> None:
         """Stop requesting pages in advance."""
@@ -145,10 +193,13 @@ class Searcher:
             HttpError: the server rejects the search.
             SourceError: the response is not a Bundle.
         """
-        page = self._page(self._first(kind, {**params, "_count": "1"}))
-        if page.total is not None:
-            return page.total > 0
-        return any(entry.resource for entry in page.entry or ())
+        page = self._page(self._first(kind, {**params, _COUNT: "1"}))
+        result = _result(page, None)
+        self._note(kind, result)
+        if any(head is None or head.resource_type == kind for _, head in result.matches):
+            return True
+        # Some servers count outcomes as well.
+        return not result.outcomes and result.total > 0
 
     def history(self, kind: str, since: str) -> Iterator[BundlePageEntry]:
         """Yield the entries of a resource type's history since an instant, newest first.
@@ -158,7 +209,7 @@ class Searcher:
         """
         url = f"{self._client.base}/{kind}/_history"
         size = str(self._client.connection.page_size)
-        response = self._by_get(url, {"_since": since, "_count": size})
+        response = self._by_get(url, {"_since": since, _COUNT: size})
         visited: set[str] = set()
         while True:
             page = self._page(response)
@@ -166,16 +217,18 @@ class Searcher:
             link = self._next(page, response.url, visited)
             if link is None:
                 return
-            response = self._client.request("GET", link)
+            response = self._follow(link)
 
     def sample(self, kind: str, params: Params, pages: int) -> "Sample":
         """Return the first ``pages`` pages of a search, without requesting any further page.
+
+        ``params`` may name another ``_count`` than the settings do.
 
         Raises:
             HttpError: the server rejects the search.
             SourceError: a page is not a Bundle, or the next page is at another origin.
         """
-        sized = {**params, "_count": str(self._client.connection.page_size)}
+        sized = {_COUNT: str(self._client.connection.page_size), **params}
         response = self._first(kind, sized)
         visited: set[str] = set()
         lines: list[bytes] = []
@@ -184,12 +237,14 @@ class Searcher:
         for read in range(1, pages + 1):
             page = self._page(response)
             total = page.total if total is None else total
-            for unseen in _unseen(kind, _matches(page), seen):
+            result = _result(page, None)
+            self._note(kind, result)
+            for unseen in _unseen(kind, result.matches, seen):
                 lines += unseen
             link = self._next(page, response.url, visited)
             if link is None or read == pages:
                 break
-            response = self._client.request("GET", link)
+            response = self._follow(link)
         return Sample(lines, read, total, link is None)
 
     def search(self, kind: str, params: Params) -> Iterator[list[bytes]]:
@@ -198,25 +253,26 @@ class Searcher:
         Raises:
             HttpError: the server rejects the search.
             SourceError: a page is not a Bundle, the next page is at another origin, or the server
-                returns fewer matches than it counts.
+                returns another number of matches than it counts.
         """
         seen: set[_Key] = set()
-        found = expected = missing = 0
+        tally = _Tally(kind)
         link: str | None = None
         kept = None if self._kept is None else self._kept.of(self._client.base, kind, params)
         if kept is not None:
-            for page in kept.pages():
-                expected, link = max(expected, page.total), page.link
-                yield from _unseen(kind, [_Match(line, head_of(line)) for line in page.lines], seen)
-            if kept.any and link is None and _count_resources(seen) >= expected:
+            for page in map(_ResultPage.of, kept.pages()):
+                link = page.link
+                yield from self._new(kind, page, tally, seen)
+            if kept.any and link is None and tally.agrees:
                 return
         for attempt in range(1, _ATTEMPTS + 1):
-            if kept is not None and link is None:
-                kept.forget()
+            if link is None:
+                tally = _Tally(kind)
+                if kept is not None:
+                    kept.forget()
             try:
-                for result in self._pages(kind, params, link, kept):
-                    expected = max(expected, result.total)
-                    yield from _unseen(kind, result.matches, seen)
+                for page in self._pages(kind, params, link, kept):
+                    yield from self._new(kind, page, tally, seen)
             except _ExpiredError:
                 if attempt > 1:
                     raise SourceError(
@@ -224,21 +280,32 @@ class Searcher:
                         " its pages were read; request fewer or larger pages (setting page_size)"
                     ) from None
             else:
-                # Pages shift while others write; the search is repeated if matches are missing.
-                found, missing = _count_resources(seen), expected
-                if found >= expected:
+                # Pages shift while others write; the search is repeated if the numbers differ.
+                if tally.agrees:
                     return
-            expected, link = 0, None
+            link = None
         raise SourceError(
-            f"{self._client.base}/{kind}: the server counts {missing} matches but returns {found},"
-            f" in each of {_ATTEMPTS} attempts"
+            f"{self._client.base}/{kind}: the server counts {tally.stated} matches but returns"
+            f" {tally.found}, in each of {_ATTEMPTS} attempts"
         )
+
+    def _new(
+        self, kind: str, page: _ResultPage, tally: _Tally, seen: set[_Key]
+    ) -> Iterator[list[bytes]]:
+        """Count a page of a search, note its outcomes, and yield what is new on it."""
+        tally.add(page)
+        self._note(kind, page)
+        yield from _unseen(kind, page.matches, seen)
+
+    def _note(self, kind: str, page: _ResultPage) -> None:
+        for outcome in page.outcomes:
+            self.outcomes.note(kind, outcome)
 
     def _pages(
         self, kind: str, params: Params, link: str | None, kept: KeptSearch | None
     ) -> Iterator[_ResultPage]:
         """Yield the pages of a search; ``link``: the page to continue from (None: the first)."""
-        sized = {**params, "_count": str(self._client.connection.page_size)}
+        sized = {**params, _COUNT: str(self._client.connection.page_size)}
         response = self._counted(kind, sized) if link is None else self._continued(link)
         visited: set[str] = set()
         met: set[_Key] = set()
@@ -248,9 +315,9 @@ class Searcher:
             page = self._page(response)
             link = self._next(page, response.url, visited)
             if link is not None:
-                upcoming = self._ahead.submit(self._client.request, "GET", link)
-            matches = _matches(page)
-            keys = {_key(match.head) for match in matches}
+                upcoming = self._ahead.submit(self._follow, link)
+            result = _result(page, link)
+            keys = {_key(match.head) for match in result.matches}
             idle = 0 if keys - met else idle + 1
             met |= keys
             if idle > _MOST_IDLE:
@@ -258,7 +325,6 @@ class Searcher:
                     f"{self._client.base}/{kind}: {idle} pages in a row contain nothing new: the"
                     " server's links to the next page form a loop"
                 )
-            result = _ResultPage(page.total or 0, matches, link)
             if kept is not None:
                 kept.keep(result.to_keep())
             yield result
@@ -267,17 +333,34 @@ class Searcher:
             try:
                 response = upcoming.result()
             except HttpError as error:
-                if error.status in _EXPIRED:
+                if refusals.gone(error):
                     raise _ExpiredError from None
                 raise
+
+    def _follow(self, link: str) -> requests.Response:
+        """Request the next page.
+
+        A server that answers a search by POST may name a next page that it gives by POST only.
+        Source: https://github.com/FirelyTeam/firely-net-sdk/issues/1405
+        """
+        try:
+            return self._client.request("GET", link)
+        except HttpError as error:
+            parts = urlsplit(link)
+            if not parts.path.endswith(_SEARCH_BY_POST) or not refusals.interaction_unsupported(
+                error
+            ):
+                raise
+            url = urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
+            return self._client.request("POST", url, form=dict(parse_qsl(parts.query)))
 
     def _continued(self, link: str) -> requests.Response:
         """Request the page from which an interrupted run continues."""
         try:
-            return self._client.request("GET", link)
+            return self._follow(link)
         except HttpError as error:
             # Servers use different statuses for a search that they have discarded.
-            if error.status in _EXPIRED | _NOT_TAKEN:
+            if refusals.gone(error) or refusals.parameter_unsupported(error):
                 raise _ExpiredError from None
             raise
 
@@ -287,12 +370,24 @@ class Searcher:
             try:
                 return self._first(kind, {**params, "_total": "accurate"})
             except HttpError as error:
-                if error.status not in _NOT_TAKEN:
+                if not refusals.parameter_unsupported(error):
                     raise
-                response = self._first(kind, params)
+                response = self._uncounted(kind, params)
                 self._totals = False
                 return response
-        return self._first(kind, params)
+        return self._uncounted(kind, params)
+
+    def _uncounted(self, kind: str, params: Params) -> requests.Response:
+        """Request the first page; of a search by id without a page size if the server refuses it.
+
+        Source: https://github.com/cerner/fhir.cerner.com/pull/663, no other parameter beside _id.
+        """
+        try:
+            return self._first(kind, params)
+        except HttpError as error:
+            if _ID not in params or not refusals.parameter_unsupported(error):
+                raise
+        return self._first(kind, {name: params[name] for name in params if name != _COUNT})
 
     def _first(self, kind: str, params: Params) -> requests.Response:
         url = f"{self._client.base}/{kind}"
@@ -301,13 +396,13 @@ class Searcher:
         try:
             return self._client.request("POST", f"{url}/_search", form=dict(params), headers=_FRESH)
         except HttpError as error:
-            if error.status not in _NO_POST:
+            if not refusals.post_search_unsupported(error):
                 raise
             refused = error
         try:
             response = self._by_get(url, params)
         except HttpError as error:
-            raise (error if error.status not in _NO_POST else refused) from None
+            raise (refused if refusals.post_search_unsupported(error) else error) from None
         self._by_post = False
         return response
 
@@ -320,10 +415,11 @@ class Searcher:
         try:
             page = _PAGE.decode(response.content)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise SourceError(f"{shown}: the page is not a FHIR Bundle: {error}") from None
+            what = described(response.content)
+            raise SourceError(f"{shown}: not a FHIR Bundle but {what} ({error})") from None
         if page.resource_type != "Bundle":
-            received = page.resource_type or "resource without a type"
-            raise SourceError(f"{shown}: the server returned a {received} instead of a Bundle")
+            what = described(response.content)
+            raise SourceError(f"{shown}: the server returned {what} instead of a Bundle")
         made = page.meta.last_updated if page.meta is not None else None
         if made and (self.answered is None or moment(made) < moment(self.answered)):
             self.answered = made
@@ -357,20 +453,20 @@ def head_of(line: bytes) -> Head | None:
         return None
 
 
-def _count_resources(seen: set[_Key]) -> int:
-    """Return how many different resources were seen; versions of a resource count once."""
-    return len({name for name, _, _ in seen})
-
-
-def _matches(page: _PageBundle) -> list[_Match]:
-    """Return the matches of a page, without included resources and outcomes."""
-    found = []
+def _result(page: _PageBundle, link: str | None) -> _ResultPage:
+    """Return a page with its matches and its outcomes apart, without included resources."""
+    matches, outcomes = [], []
     for entry in page.entry or ():
         line = bytes(entry.resource)
-        if not line or (entry.search is not None and entry.search.mode in _NO_MATCH):
+        mode = entry.search.mode if entry.search is not None else None
+        if not line or mode == _INCLUDED:
             continue
-        found.append(_Match(line, head_of(line)))
-    return found
+        head = head_of(line)
+        if mode == _OUTCOME or (head is not None and head.resource_type == OPERATION_OUTCOME):
+            outcomes.append(line)
+        else:
+            matches.append(_Match(line, head))
+    return _ResultPage(page.total or 0, matches, link, outcomes)
 
 
 def _unseen(kind: str, matches: list[_Match], seen: set[_Key]) -> Iterator[list[bytes]]:

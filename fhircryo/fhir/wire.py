@@ -79,6 +79,9 @@ class PatientLink(_Element):
     type: str | None = None
 
 
+#: The statuses of a DiagnosticReport that holds no more.
+WITHDRAWN = ("entered-in-error", "cancelled")
+
 #: An element that is rarely needed; ``decode_element`` decodes it on demand.
 Undecoded = msgspec.Raw
 ABSENT = msgspec.Raw(b"")
@@ -342,11 +345,58 @@ class MedicationAdministration(_Medicated):
 class BundleEntry(_Element):
     full_url: str | None = None
     # msgspec does not allow Raw in a union, so an empty value means that there is no resource.
-    resource: msgspec.Raw = msgspec.Raw(b"")
+    resource: Undecoded = ABSENT
+    request: Undecoded = ABSENT
+    response: Undecoded = ABSENT
 
 
 class Bundle(_Element):
+    type: Any = None
+    meta: Undecoded = ABSENT
     entry: list[BundleEntry] | None = None
+
+
+class BundleRequest(_Element):
+    """What an entry of a Bundle asks for, or asked for."""
+
+    method: str | None = None
+    url: str | None = None
+
+
+class BundleResponse(_Element):
+    etag: str | None = None
+    last_modified: str | None = None
+
+
+class ParametersPart(_Element):
+    resource: Undecoded = ABSENT
+    part: "list[ParametersPart] | None" = None
+
+
+class Parameters(_Element):
+    parameter: list[ParametersPart] | None = None
+
+
+class ReportOutline(_Element):
+    """Whether a DiagnosticReport contains anything, which few do, and whether it was withdrawn."""
+
+    status: Any = None
+    contained: Undecoded = ABSENT
+
+
+class DiagnosticReport(Resource):
+    status: str | None = None
+    subject: Reference | None = None
+    effective_date_time: str | None = None
+    effective_period: Period | None = None
+    result: list[Reference] | None = None
+    contained: Undecoded = ABSENT
+
+
+class Panel(_Element):
+    """An Observation as far as it names its members."""
+
+    has_member: list[Reference] | None = None
 
 
 class TypeAndId(_Element):
@@ -382,4 +432,14 @@ EXTENSIONS = msgspec.json.Decoder(list[Extension] | Extension, float_hook=Decima
 DOSAGES = msgspec.json.Decoder(list[Dosage] | Dosage)
 CANONICALS = msgspec.json.Decoder(list[str] | str)
 BUNDLE = msgspec.json.Decoder(Bundle)
+BUNDLE_META = msgspec.json.Decoder(Meta)
+BUNDLE_REQUEST = msgspec.json.Decoder(BundleRequest)
+BUNDLE_RESPONSE = msgspec.json.Decoder(BundleResponse)
+PARAMETERS = msgspec.json.Decoder(Parameters)
+REPORT_OUTLINE = msgspec.json.Decoder(ReportOutline)
+DIAGNOSTIC_REPORT = msgspec.json.Decoder(DiagnosticReport)
+PANEL = msgspec.json.Decoder(Panel)
 HEAD = msgspec.json.Decoder(TypeAndId)
+ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
+#: Checks that a text is one JSON document.
+ANYTHING = msgspec.json.Decoder(msgspec.Raw)

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, Union
 import msgspec
 
 from fhircryo.calendar import Span, moment
+from fhircryo.fhir.deletions import Deletion
 from fhircryo.record.items import (
     AdverseEvent,
     CauseOfDeath,
@@ -55,10 +56,15 @@ class Unreadable(msgspec.Struct, order=True):
 
 
 class Older(msgspec.Struct, order=True):
-    """An older version of a resource that was read as well."""
+    """An older version of a resource that was read as well.
+
+    ``deleted``: what is newer is not a version, but that the resource was deleted, or is no longer
+    contained in another one.
+    """
 
     ref: str
     patient: str
+    deleted: bool = False
 
 
 class Facts(msgspec.Struct):
@@ -72,6 +78,7 @@ class Facts(msgspec.Struct):
     ``record.stated`` names them. ``overlays_met``: the numbers of the overlays of which something
     was found. ``unmapped_primaries``: the Conditions that findings name as their primary cancer and
     that were discarded because their codes are not mapped.
+    ``deleted``: by reference, what the source says of the deletion of resources.
     ``lines`` and ``filled``: by part of the input, its lines, and how many of them hold something.
     """
 
@@ -87,6 +94,7 @@ class Facts(msgspec.Struct):
     stated: set[str] = msgspec.field(default_factory=set)
     overlays_met: set[int] = msgspec.field(default_factory=set)
     unmapped_primaries: set[str] = msgspec.field(default_factory=set)
+    deleted: dict[str, list[Deletion]] = msgspec.field(default_factory=dict)
     lines: dict[int, int] = msgspec.field(default_factory=dict)
     filled: dict[int, int] = msgspec.field(default_factory=dict)
 
@@ -104,6 +112,8 @@ class Facts(msgspec.Struct):
         self.unmapped_primaries |= other.unmapped_primaries
         self.links.update(other.links)
         self.events.update(other.events)
+        for ref, deletions in other.deleted.items():
+            self.deleted[ref] = [*self.deleted.get(ref, ()), *deletions]
         self.lines.update(other.lines)
         self.filled.update(other.filled)
 
@@ -185,6 +195,35 @@ class RecordCollector:
         else:
             self._discard(item)
 
+    def is_wanted(self, patient: str) -> bool:
+        """Return whether the resources of a patient are retained."""
+        return self.retention.wanted is None or patient in self.retention.wanted
+
+    def delete(self, deletion: Deletion) -> None:
+        """Note that a resource was deleted; which of its versions that concerns is seen later."""
+        self.sequence += 1
+        deletion.sequence = self.sequence
+        self.facts.deleted.setdefault(deletion.ref, []).append(deletion)
+
+    def apply_deletions(self) -> frozenset[str]:
+        """Remove the items of resources that were deleted after the version that counts.
+
+        To be called when everything has been read and merged.
+
+        Returns:
+            The ids of the patients whose Patient was deleted.
+        """
+        deleted = self.facts.deleted
+        if not deleted:
+            return frozenset()
+        for ref, item in list(self.items.items()):
+            # What a resource contains is deleted with it.
+            if any(_is_later(one, item) for one in deleted.get(ref.partition("#")[0], ())):
+                del self.items[ref]
+                self.facts.older.append(Older(ref, item.patient, deleted=True))
+        gone = (ref for ref in deleted if type_of(ref) == "Patient" and ref not in self.items)
+        return frozenset(ref.partition("/")[2] for ref in gone)
+
     def _note_grading(self, item: Item) -> None:
         scale = self.retention.grading_labels[item.code]
         if scale:
@@ -221,11 +260,13 @@ class RecordCollector:
         self.items[newer.ref] = newer
 
     def doubtful(self) -> set[str]:
-        """References of which one version was retained and another discarded."""
+        """References of which one version was retained and another was discarded or deleted."""
         hashes = {hash(ref): ref for ref in self.items if ref not in self.retention.watched}
         retained = set(hashes)
         discarded = retained.intersection(self._unmapped) | retained.intersection(self._outside)
-        return {hashes[found] for found in discarded}
+        # Whether a deletion is later than an event that was discarded is known of its item only.
+        deleted = self.facts.events.keys() & self.facts.deleted.keys()
+        return {hashes[found] for found in discarded} | (deleted - self.retention.watched)
 
     def note_unmapped_primaries(self) -> None:
         """Add to the facts the named primary cancers that were discarded as unmapped.
@@ -238,7 +279,7 @@ class RecordCollector:
             for item in self.items.values()
             if type(item) is Finding
             for ref in item.primaries
-            if ref not in self.items
+            if ref not in self.items and ref not in self.facts.deleted
         }
         if named:
             found = set(named).intersection(self._unmapped)
@@ -297,6 +338,22 @@ def problem_of(item: Item) -> Reason | None:
     Adverse events, therapies, findings and diagnoses have one; it is None for all other items.
     """
     return item.problem if isinstance(item, _WITH_PROBLEM) else None
+
+
+def _is_later(deletion: Deletion, item: Item) -> bool:
+    """Whether a resource was deleted after the version of an item, rather than written again.
+
+    By the number of the version, then by time. Where neither tells it, a list of deletions holds
+    for all that is there, and another deletion is later if it was read later.
+    """
+    one, two = deletion.version or "", item.version or ""
+    if one.isdecimal() and two.isdecimal() and int(one) != int(two):
+        return int(one) > int(two)
+    if deletion.updated and item.updated:
+        then, written = moment(deletion.updated), moment(item.updated)
+        if then != written:
+            return then > written
+    return deletion.last or deletion.sequence > item.sequence
 
 
 def _is_newer(item: Item, other: Item) -> bool:

@@ -1,7 +1,7 @@
 """Which records belong to the same person, and which patients may be computed."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,10 @@ class Selection:
 
     include: frozenset[str] | None = None
     exclude: frozenset[str] = frozenset()
+
+    def without(self, deleted: frozenset[str]) -> "Selection":
+        """Return the selection without patients whose Patient was deleted, as if they objected."""
+        return replace(self, exclude=self.exclude | deleted) if deleted else self
 
 
 #: Every patient of the source.

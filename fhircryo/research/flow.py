@@ -24,7 +24,8 @@ class Flow(msgspec.Struct, frozen=True):
     ``patients_read``: Patient resources. ``candidates``: patients with a procedure that can be the
     index procedure; ``lost``: the candidates who are not in the cohort. ``procedures``: by reason,
     the other patients whose cryoablation cannot be the index procedure. ``lacking``: the resource
-    types that the source does not hold. ``never_stated``: the kinds of events that no resource of
+    types that the source does not hold, or of which it withholds some; ``withheld``: the server's
+    words about those of which it does. ``never_stated``: the kinds of events that no resource of
     the source is mapped to. ``unreadable``: how many lines and files.
     """
 
@@ -37,6 +38,7 @@ class Flow(msgspec.Struct, frozen=True):
     lacking: list[str]
     never_stated: list[str]
     unreadable: int
+    withheld: dict[str, str] = {}
 
 
 def flow_of(read: ReadResult, config: RunConfig, built: BuiltTables) -> Flow:
@@ -63,9 +65,10 @@ def flow_of(read: ReadResult, config: RunConfig, built: BuiltTables) -> Flow:
         lost=[excluded for excluded in lost if excluded.patients],
         cohort=len(built.tables["patients"]),
         procedures=_procedures(read, candidates),
-        lacking=lacking_types(read.lacking),
+        lacking=lacking_types(read.lacking, read.collected.withheld),
         never_stated=never_stated(facts.stated),
         unreadable=len(facts.unreadable),
+        withheld=dict(sorted(read.collected.withheld.items())),
     )
 
 

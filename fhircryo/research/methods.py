@@ -60,8 +60,8 @@ def _patients(config: RunConfig, flow: Flow, between: Between) -> str:
     )
     if flow.lacking:
         text += (
-            f" The source holds no {', no '.join(flow.lacking)}: endpoints that would rest on there"
-            " being none were taken as unknown."
+            f" The source holds no {', no '.join(flow.lacking)}, or does not give all of it:"
+            " endpoints that would rest on there being none were taken as unknown."
         )
     return text
 

@@ -8,10 +8,11 @@ from functools import cached_property
 from pathlib import Path
 
 from fhircryo.record.assemble import Records, assemble
+from fhircryo.record.collector import Older
 from fhircryo.record.items import Issue, Lacking, Reason
 from fhircryo.runs.drivers import driver_of
 from fhircryo.runs.run_config import RunConfig
-from fhircryo.sources.lacking import lacking_of
+from fhircryo.sources.lacking import lacking_of, with_missing_medications
 from fhircryo.sources.open_source import ServerReading, open_source
 from fhircryo.sources.source import Collected, Progress, Source
 
@@ -50,9 +51,17 @@ class ReadResult:
         for older in sorted(self.records.older):
             current = self.collected.patients.current(older.patient) if older.patient else ""
             if current in self.records.records:
-                issue = Issue(older.ref, Reason.SUPERSEDED, "an older version of it")
+                issue = Issue(older.ref, Reason.SUPERSEDED, _words(older))
                 found.setdefault(current, []).append(issue)
         return found
+
+
+def _words(older: Older) -> str:
+    if not older.deleted:
+        return "an older version of it"
+    if "#" in older.ref:
+        return "the resource that contained it was deleted, or no longer contains it"
+    return "it was deleted later"
 
 
 def read_source(
@@ -81,7 +90,7 @@ def read_opened(
         driver_of(options.workers), options.trace_patient, options.progress
     )
     with no_garbage_collection():
-        collected = source.collect(request)
+        collected = with_missing_medications(source.collect(request))
         records = assemble(collected.items, collected.facts, collected.patients)
     lacking = lacking_of(
         collected,

@@ -95,6 +95,7 @@ class RunConfig:
             driver,
             timezone=self.settings.timezone,
             test_data=self.settings.test_data,
+            accept_withheld=self.settings.accept_withheld,
             subject_system=self.settings.write.subject_system or "",
             selection=self.selection,
             trace_patient=trace_patient,

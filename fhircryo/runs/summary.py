@@ -22,6 +22,7 @@ from fhircryo.record.stated import never_stated
 from fhircryo.runs.publish_patients import PublishCounts
 from fhircryo.runs.read_source import ReadResult
 from fhircryo.runs.run_config import RunConfig
+from fhircryo.runs.unused_input import unreadable_files, why_no_cohort
 from fhircryo.sources.lacking import lacking_types
 
 #: Settings that no result depends on, or that the manifest has elsewhere; headers may be secrets.
@@ -38,7 +39,10 @@ class Summary(msgspec.Struct):
     without the unreadable ones) add up to those of the types that are read. ``unreadable``: lines,
     entries and files. ``notes``: resources that were used with a remark, by reason.
     ``never_stated``: the kinds of events that no resource states, so that "none" may mean "not
-    recorded". ``overlays_unmet``: overlays that name nothing that the source holds.
+    recorded". ``withheld``: by type, the words with which the server says that it withholds
+    results. ``overlays_unmet``: overlays that name nothing that the source holds.
+    ``unreadable_files``: those of ``unreadable`` that are whole files, with the reason of each.
+    ``no_cohort``: why no patient is in the cohort; empty if one is.
     """
 
     patients: int = 0
@@ -53,10 +57,13 @@ class Summary(msgspec.Struct):
     notes: dict[str, int] = {}
     unreadable: int = 0
     lacking: list[str] = []
+    withheld: dict[str, str] = {}
     never_stated: list[str] = []
     unknown_patients: list[str] = []
     passed_over: list[str] = []
     overlays_unmet: list[str] = []
+    unreadable_files: list[str] = []
+    no_cohort: str = ""
 
 
 def issue_writer(file: IO[bytes], config: RunConfig) -> Callable[[Issue, str], None]:
@@ -121,7 +128,8 @@ def sum_up(read: ReadResult, config: RunConfig, total: PublishCounts) -> Summary
         not_used={str(reason): not_used[reason] for reason in Reason if not_used[reason]},
         notes={str(reason): total.notes[reason] for reason in Reason if reason in total.notes},
         unreadable=len(facts.unreadable),
-        lacking=lacking_types(read.lacking),
+        lacking=lacking_types(read.lacking, read.collected.withheld),
+        withheld=dict(sorted(read.collected.withheld.items())),
         never_stated=never_stated(facts.stated),
         unknown_patients=_unknown(config.selection, facts),
         passed_over=list(read.collected.passed_over),
@@ -130,6 +138,8 @@ def sum_up(read: ReadResult, config: RunConfig, total: PublishCounts) -> Summary
             for number, overlay in enumerate(config.mappings.overlays, 1)
             if overlay.can_be_met and number not in facts.overlays_met
         ],
+        unreadable_files=unreadable_files(read),
+        no_cohort="" if total.cohort else why_no_cohort(read, config.as_of),
     )
 
 

@@ -27,9 +27,11 @@ from fhircryo.sources.code_searches import (
 )
 from fhircryo.sources.folder_source import collect_files
 from fhircryo.sources.groups import GROUP
-from fhircryo.sources.resource_types import RESOURCE_TYPES
+from fhircryo.sources.resource_types import MEDICATION, RESOURCE_TYPES
 from fhircryo.sources.server_lookups import (
     ListSearch,
+    Named,
+    SingleReads,
     deleted_patients,
     fetch_medications,
     graded_scales,
@@ -110,14 +112,15 @@ class BulkSource:
         asked for these.
         """
         client, bulk = self._client, self._bulk
-        asked = asked_for(bulk.level, request.mappings, capabilities(client))
+        can = capabilities(client)
+        asked = asked_for(bulk.level, request.mappings, can)
         exported = export(client, asked, self._work, self._patience, bulk.watch)
         bulk.watch.tell("reading")
         context = request.context(client.base)
         collected = collect_files(files_of(exported.files), request, context)
         searcher = Searcher(client)
         try:
-            collected = self._look_up(collected, searcher, request, context)
+            collected = self._look_up(collected, searcher, request, can)
         finally:
             searcher.close()
         _note_errors(collected, exported)
@@ -133,27 +136,31 @@ class BulkSource:
         )
 
     def _look_up(
-        self, collected: Collected, searcher: Searcher, request: ReadRequest, context: Context
+        self, collected: Collected, searcher: Searcher, request: ReadRequest, can: Capabilities
     ) -> Collected:
-        collected = _without_deleted(self._client, collected, request)
-        if not collected.facts.seen.get("Medication"):
-            _add_medications(searcher, collected, request, context)
-        if not self._bulk.level.startswith(GROUP):
-            return collected
-        unavailable = _unavailable(capabilities(self._client))
-        return replace(
-            collected,
-            present=types_held(searcher, collected.present, unavailable),
-            graded=graded_scales(searcher, request.mappings, collected.graded),
-        )
+        reads = SingleReads(self._client)
+        collected = _without_deleted(reads, collected, request)
+        withheld: dict[str, str] = {}
+        if not collected.facts.seen.get(MEDICATION):
+            context = request.context(self._client.base)
+            refused = _add_medications(searcher, reads, collected, request, context)
+            if refused:
+                withheld[MEDICATION] = refused
+        if self._bulk.level.startswith(GROUP):
+            collected = replace(
+                collected,
+                present=types_held(searcher, collected.present, _unavailable(can)),
+                graded=graded_scales(searcher, request.mappings, collected.graded),
+            )
+        return replace(collected, withheld=withheld | searcher.outcomes.withheld)
 
 
-def _without_deleted(client: Client, collected: Collected, request: ReadRequest) -> Collected:
+def _without_deleted(reads: SingleReads, collected: Collected, request: ReadRequest) -> Collected:
     """The same without the candidates whose Patient was deleted, as if they had objected."""
     items = collected.items.values()
     candidates = {item.patient for item in items if type(item) is Treatment and item.patient}
     found = {item.patient for item in items if type(item) is PatientFacts}
-    deleted = deleted_patients(client, candidates - found)
+    deleted = deleted_patients(reads, candidates - found)
     if not deleted:
         return collected
     selection = request.selection
@@ -162,18 +169,32 @@ def _without_deleted(client: Client, collected: Collected, request: ReadRequest)
 
 
 def _add_medications(
-    searcher: Searcher, collected: Collected, request: ReadRequest, context: Context
-) -> None:
-    """Add the Medications that therapies refer to: they belong to no patient."""
+    searcher: Searcher,
+    reads: SingleReads,
+    collected: Collected,
+    request: ReadRequest,
+    context: Context,
+) -> str:
+    """Add the Medications that therapies refer to: they belong to no patient.
+
+    Returns why the server does not let us read them; empty if it does.
+    """
     collector = RecordCollector(request.retention())
 
-    def take(kind: str, params: Params) -> None:
+    def take(kind: str, params: Params) -> Named:
+        named = Named()
         for lines in searcher.search(kind, params):
             read(lines, collector, context, _OF_THE_EXPORT)
+            named.add(lines)
+        return named
 
-    fetch_medications(collected.items, ListSearch(take))
+    def take_one(_: str, content: bytes) -> None:
+        read([content], collector, context, _OF_THE_EXPORT)
+
+    refused = fetch_medications(collected.items, ListSearch(take, take_one, reads))
     collected.items.update(collector.items)
     collected.facts.merge(collector.facts)
+    return refused
 
 
 def _unavailable(can: Capabilities) -> frozenset[str]:

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from fhircryo.errors import UnreadableResource
 from fhircryo.extract.context import Context
-from fhircryo.extract.lines import SCANNED_TYPES, read, scan
-from fhircryo.fhir.decode import BUNDLE_TYPE
+from fhircryo.extract.lines import SCANNED_CONTAINERS, SCANNED_TYPES, read, scan
 from fhircryo.fhir.input_files import FilePart, InputFile, input_files, parts, read_batches
 from fhircryo.record.collector import Facts, RecordCollector, Unreadable
 from fhircryo.record.known import Known
@@ -21,6 +20,7 @@ from fhircryo.sources.source import (
     Collected,
     ReadRequest,
     current_links,
+    not_applied,
     present_types,
 )
 
@@ -30,7 +30,7 @@ _SEQUENCES_PER_PART = 40
 
 
 class FolderSource:
-    """A folder of NDJSON files and Bundles, as bulk exports lay them out.
+    """A folder of NDJSON files and JSON documents, with its subfolders.
 
     Raises:
         SourceError: there is no such folder, or it holds nothing to read.
@@ -71,23 +71,24 @@ def collect_files(
         wanted, watched = wanted | wanted_now, watched | doubtful
         known = found
     _report_empty_files(facts, all_parts)
+    deleted = collector.apply_deletions()
     collector.note_unmapped_primaries()
     facts.links = current_links(collector.items)
     return Collected(
         items=collector.items,
         facts=facts,
-        patients=Patients(facts.links, request.selection),
+        patients=Patients(facts.links, request.selection.without(deleted)),
         place=partial(_place, all_parts, facts.lines),
         present=present_types(facts),
         graded=frozenset(facts.graded),
         files=files,
-        passed_over=passed_over,
+        passed_over=[*passed_over, *not_applied(facts)],
     )
 
 
 def _may_name_candidates(part: FilePart) -> bool:
     """Whether a file's name allows Procedures or Patients in it."""
-    return part.file.hint in {None, BUNDLE_TYPE, *SCANNED_TYPES}
+    return part.file.hint in {None, *SCANNED_CONTAINERS, *SCANNED_TYPES}
 
 
 def _scan_part(part: FilePart, known: Known, context: Context) -> None:

@@ -7,6 +7,7 @@ import msgspec
 from fhircryo.errors import UsageError
 from fhircryo.fhir.client import Client, HttpError
 from fhircryo.fhir.connect import READING_A_GROUP, open_client
+from fhircryo.fhir.unexpected import described
 from fhircryo.record.patient_list import read_patient_list
 from fhircryo.settings import ServerSettings
 from fhircryo.sources.places import server_of
@@ -51,13 +52,18 @@ def read_group(client: Client, group: str) -> frozenset[str]:
     except HttpError as error:
         raise UsageError(f"--patients {group}: {error}") from None
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        raise UsageError(f"--patients {group}: the server gives no Group there") from None
+        what = described(content)
+        raise UsageError(
+            f"--patients {group}: the server gives no Group there but {what}"
+        ) from None
     found = set()
     for member in read.member or ():
         reference = str((member.entity or {}).get("reference", ""))
         kind, _, patient = reference.rpartition("/")
         if kind.endswith("Patient") and patient:
             found.add(patient)
-    if read.resource_type != "Group" or not found:
+    if read.resource_type != "Group":
+        raise UsageError(f"--patients {group}: the server returned {described(content)}")
+    if not found:
         raise UsageError(f"--patients {group}: no Group with patients in it")
     return frozenset(found)

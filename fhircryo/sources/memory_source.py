@@ -5,7 +5,13 @@ from collections.abc import Sequence
 from fhircryo.extract.lines import read
 from fhircryo.record.collector import RecordCollector, Unreadable
 from fhircryo.record.patients import Patients
-from fhircryo.sources.source import Collected, ReadRequest, current_links, present_types
+from fhircryo.sources.source import (
+    Collected,
+    ReadRequest,
+    current_links,
+    not_applied,
+    present_types,
+)
 
 
 class MemorySource:
@@ -28,15 +34,17 @@ class MemorySource:
                 break
             watched |= doubtful
         facts = collector.facts
+        deleted = collector.apply_deletions()
         collector.note_unmapped_primaries()
         facts.links = current_links(collector.items)
         return Collected(
             items=collector.items,
             facts=facts,
-            patients=Patients(facts.links, request.selection),
+            patients=Patients(facts.links, request.selection.without(deleted)),
             place=_place,
             present=present_types(facts),
             graded=frozenset(facts.graded),
+            passed_over=not_applied(facts),
         )
 
 

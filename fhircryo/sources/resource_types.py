@@ -51,6 +51,7 @@ class ResourceType:
 
 
 _BY_PATIENT = ("patient", "subject")
+MEDICATION = "Medication"
 _LACKING = "endpoints that need this type are absent (source-lacks-type)"
 _MEDICATION_DATES = {
     "MedicationRequest": ("authored_on",),
@@ -134,7 +135,7 @@ RESOURCE_TYPES = (
         )
         for name in _MEDICATION_DATES
     ),
-    ResourceType("Medication", surveyed=False),
+    ResourceType(MEDICATION, surveyed=False),
 )
 
 _BY_NAME = {one.name: one for one in RESOURCE_TYPES}
@@ -165,6 +166,15 @@ def lacked_types() -> dict[LackedEvidence, list[str]]:
     return found
 
 
+def needed_types(evidence: LackedEvidence) -> list[str]:
+    """The types that must not be withheld, or nothing can be concluded from there being none.
+
+    Medications are told by what their Medication says.
+    """
+    kinds = lacked_types()[evidence]
+    return [*kinds, MEDICATION] if evidence is LackedEvidence.MEDICATIONS else kinds
+
+
 def complete_types_allowed() -> frozenset[str]:
     """The types that a site may declare complete: those that are read, Medication aside."""
-    return frozenset(_BY_NAME) - {"Medication"}
+    return frozenset(_BY_NAME) - {MEDICATION}

@@ -29,12 +29,16 @@ from fhircryo.sources.code_searches import (
 )
 from fhircryo.sources.resource_types import (
     INDEX_CONCEPTS,
+    MEDICATION,
     RESOURCE_TYPES,
     ResourceType,
     optional_types,
 )
 from fhircryo.sources.server_lookups import (
     ListSearch,
+    Named,
+    SingleReads,
+    check_withheld,
     deleted_patients,
     fetch_medications,
     graded_scales,
@@ -80,9 +84,11 @@ class _CohortReader:
         self._collector = RecordCollector(request.retention())
         self._searches: list[str] = []
         self._unavailable: set[str] = set()
+        self._withheld: dict[str, str] = {}
         #: Procedures that a search by code has found already: id, version, last update.
         self._procedures: set[tuple[str | None, ...]] = set()
-        self._lists = ListSearch(self._take)
+        self._reads = SingleReads(client)
+        self._lists = ListSearch(self._take, self._take_one, self._reads)
 
     def read(self) -> Collected:
         can = capabilities(self._client)
@@ -97,7 +103,9 @@ class _CohortReader:
         wanted -= self._leave_out_deleted(wanted)
         self._retain(wanted)
         self._by_patient(sorted(wanted), can)
-        fetch_medications(self._collector.items, self._lists)
+        refused = fetch_medications(self._collector.items, self._lists)
+        if refused:
+            self._withheld[MEDICATION] = refused
         unavailable = frozenset(self._unavailable)
         present = types_held(self._searcher, present_types(facts), unavailable)
         mappings = self._request.mappings
@@ -112,6 +120,7 @@ class _CohortReader:
             place=self._place,
             present=present,
             graded=graded,
+            withheld=self._withheld | self._searcher.outcomes.withheld,
         )
 
     def _place(self, unreadable: Unreadable) -> str:
@@ -120,8 +129,9 @@ class _CohortReader:
     def _retain(self, wanted: frozenset[str]) -> None:
         self._collector.retention = replace(self._collector.retention, wanted=wanted)
 
-    def _take(self, kind: str, params: Params) -> None:
-        """Search, and collect the items of every match."""
+    def _take(self, kind: str, params: Params) -> Named:
+        """Search, collect the items of every match, and return what the matches name."""
+        named = Named()
         part = len(self._searches)
         self._searches.append(f"{kind} search {part + 1}")
         first = 1
@@ -131,6 +141,15 @@ class _CohortReader:
                 matches = [line for line in found if self._is_new(line)]
             read(matches, self._collector, self._context, part, first=first)
             first += len(found)
+            named.add(found)
+        check_withheld(self._searcher, kind, self._request)
+        return named
+
+    def _take_one(self, kind: str, content: bytes) -> None:
+        """Collect the items of a resource that was read by its id."""
+        part = len(self._searches)
+        self._searches.append(f"{kind} read by id")
+        read([content], self._collector, self._context, part)
 
     def _is_new(self, line: bytes) -> bool:
         """Whether a Procedure has not been found by code already, before it is found by patient."""
@@ -167,7 +186,7 @@ class _CohortReader:
                 return wanted
             asked |= wanted
             self._retain(wanted)
-            self._lists.search("Patient", "_id", new, {})
+            self._lists.search_by_id("Patient", new)
             if can.searches("Patient", "link"):
                 self._lists.search("Patient", "link", [f"Patient/{one}" for one in new], {})
 
@@ -176,7 +195,7 @@ class _CohortReader:
         found = {
             item.patient for item in self._collector.items.values() if type(item) is PatientFacts
         }
-        deleted = deleted_patients(self._client, wanted - found)
+        deleted = deleted_patients(self._reads, wanted - found)
         if deleted:
             exclude = self._selection.exclude | deleted
             self._selection = replace(self._selection, exclude=exclude)
@@ -213,7 +232,7 @@ class _CohortReader:
     ) -> None:
         parameter, values = _by_patient_parameter(kind, patients, can)
         try:
-            self._lists.search(kind.name, parameter, values, params)
+            self._lists.search_by_patient(kind.name, parameter, values, params)
         except HttpError as error:
             if not kind.optional or not refusals.type_unavailable(error):
                 raise

@@ -1,7 +1,7 @@
 """The one interface to sources: a folder, a server by search, a server by bulk export."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, Self, TypeVar
 
 from fhircryo.extract.context import Context
@@ -53,6 +53,8 @@ class ReadRequest:
     ``timezone``: the IANA zone that times written in UTC are converted to (None: as written).
     ``test_data``: resources labelled as test data are read as well. ``subject_system``: the system
     of the patient identifiers by which a target matches patients; empty: not needed.
+    ``accept_withheld``: read on although a server says that it withholds Patients, Procedures or
+    Observations.
     ``trace_patient``: a patient of whom resources that are only counted are retained as well.
     """
 
@@ -60,6 +62,7 @@ class ReadRequest:
     driver: Driver
     timezone: str | None = None
     test_data: bool = False
+    accept_withheld: bool = False
     subject_system: str = ""
     selection: Selection = ALL_PATIENTS
     trace_patient: str = ""
@@ -96,7 +99,8 @@ class Collected:
 
     ``items``: the latest version of every retained resource, by reference. ``place``: names where
     something unreadable is. ``present``: the types that the source holds. ``graded``: the scales of
-    which it holds Observations that grade. ``files`` and ``passed_over``: of a folder, the files
+    which it holds Observations that grade. ``withheld``: by type, the words with which a server
+    says that it withholds results. ``files`` and ``passed_over``: of a folder, the files
     that were read and what else is in it. ``exported_at``: the server's time of a bulk export.
     """
 
@@ -106,6 +110,7 @@ class Collected:
     place: Callable[[Unreadable], str]
     present: frozenset[str]
     graded: frozenset[str]
+    withheld: Mapping[str, str] = field(default_factory=dict)
     files: Sequence[InputFile] = ()
     passed_over: Sequence[str] = ()
     exported_at: str | None = None
@@ -145,3 +150,9 @@ def current_links(items: dict[str, Item]) -> dict[str, str]:
         for item in items.values()
         if type(item) is PatientFacts and item.replaced_by
     }
+
+
+def not_applied(facts: Facts) -> list[str]:
+    """What is said of deletions that name no resource."""
+    number = len(facts.deleted.get("", ()))
+    return [f"{number} deletions in Bundles that do not name a resource as Type/id"][: number > 0]

@@ -97,9 +97,17 @@ def documents(source: Path) -> Iterator[dict[str, Any]]:
 
 
 def types_in(resource: dict[str, Any]) -> Iterator[str]:
-    """The types of a resource and, of a Bundle, of all that is in it instead."""
+    """The types of a resource and, of a Bundle, of all that is in it instead.
+
+    Of a DiagnosticReport also those of the results that it contains.
+    """
     if resource["resourceType"] != "Bundle":
         yield resource["resourceType"]
+        if resource["resourceType"] == "DiagnosticReport":
+            named = {one.get("reference") for one in resource.get("result", ())}
+            for one in resource.get("contained", ()):
+                if one["resourceType"] == "Observation" and f"#{one['id']}" in named:
+                    yield "Observation"
         return
     for entry in resource.get("entry", ()):
         if "resource" in entry:

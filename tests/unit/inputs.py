@@ -145,6 +145,7 @@ def folder(path: Path, files: dict[str, bytes | list[Resource]]) -> Path:
     path.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         whole = content if isinstance(content, bytes) else lines(*content)
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_bytes(whole)
     return path
 

@@ -81,6 +81,7 @@ def test_levels(level, path, expected, tmp_path):
         ran = compute(bulk, tmp_path / "out", level=level)
     assert ran.code == 0, ran.err
     assert len(bulk.asked(path)) == 1
+    assert len(bulk.asked("/metadata")) == 1
     assert same(tmp_path / "out", expected)
 
 

@@ -91,6 +91,18 @@ def test_where_lists_are_refused_the_ids_are_searched_one_by_one(status, tmp_pat
     assert bulk.medication_searches[-2:] == [["d1"], ["d2"]]
 
 
+@pytest.mark.parametrize("status", [403, 404])
+def test_where_they_are_forbidden_medications_are_lacking(status, tmp_path):
+    """Either therapy may be hormone therapy: that there was none is not known."""
+    with server(status, lists=status) as bulk:
+        ran = compute(bulk, tmp_path / "out")
+    assert ran.code == 0, ran.err
+    assert f"WITHHELD: Medication: not everything was read: status {status}" in ran.err
+    published = (tmp_path / "out" / "Observation.ndjson").read_bytes().splitlines()
+    found = inputs.value([json.loads(line) for line in published], "disease-free-12-months")
+    assert found == "absent source-lacks-type"
+
+
 @pytest.mark.parametrize("status", [400, 405, 500, 503])
 def test_any_other_refusal_is_an_error(status, tmp_path):
     with server(status, lists=status) as bulk:

@@ -113,7 +113,7 @@ def test_a_leap_second_in_a_zone_stays_in_its_minute():
 @pytest.mark.parametrize(
     "text",
     [
-        *("", " ", "unknown", "201", "20160", "20160110", "2016-1", "2016-1-10", "2016-01-1"),
+        *("", " ", "unknown", "201", "20160", "2016-1"),
         *("2016-00", "2016-13", "2016-00-10", "2016-13-01", "2016-01-00", "2016-01-32"),
         *("2016-02-30", "2015-02-29", "1900-02-29", "2016-04-31", "0000", "0000-01"),
         *("0000-01-01", "-2016-01-10", "+2016-01-10", "2016/01/10", "10.01.2016", "01/10/2016"),
@@ -265,3 +265,17 @@ def test_moments_are_the_same_at_any_offset(when, minutes):
     sign = "-" if minutes < 0 else "+"
     text = f"{local:%Y-%m-%dT%H:%M:%S.%f}{sign}{hours:02}:{rest:02}"
     assert moment(text) == when.replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "text", ["20160301", "2016-3-1", "2016-03-1", "20160301101500", "201603011015+0100"]
+)
+def test_a_day_in_another_form_is_read_where_its_order_is_clear(text: str) -> None:
+    found = DateReader().read(text)
+    assert found is not None
+    assert found.first == found.last == date(2016, 3, 1)
+
+
+@pytest.mark.parametrize("text", ["01.03.2016", "2016/03/01", "20161301", "2016-3", "12345678"])
+def test_a_day_in_another_form_is_not_guessed(text: str) -> None:
+    assert DateReader().read(text) is None

@@ -40,6 +40,11 @@ from tests.unit.inputs import (
     value,
 )
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 PATIENTS = [patient("p1")]
 PROCEDURES = [procedure("x1")]
 RESULTS = [
@@ -115,6 +120,83 @@ LAYOUTS = {
         "all.json": _pretty(bundle([bundle(RESULTS), bundle([bundle([*PATIENTS, *RESPONSES])])])),
         "more.ndjson": lines(bundle([bundle([*EVENTS, *CONDITIONS]), *PROCEDURES])),
     },
+    "subfolders": {f"a/b/{name}": content for name, content in PLAIN.items()},
+    "a folder per type, as Spark writes it": {
+        f"{name}/part-{number:05}-1c.snappy.ndjson": one + b"\n"
+        for name, content in PLAIN.items()
+        for number, one in enumerate(content.splitlines())
+    },
+    "endings in capitals": {name.upper(): content for name, content in PLAIN.items()},
+    "jsonl": {name.replace(".ndjson", ".JsonL"): content for name, content in PLAIN.items()},
+    "jsonl in a gz": {
+        name.replace(".ndjson", ".jsonl.GZ"): gzip.compress(content)
+        for name, content in PLAIN.items()
+    },
+    "zst": {f"{name}.zst": zstd.compress(content) for name, content in PLAIN.items()},
+    "zst in capitals": {f"{name}.ZST": zstd.compress(content) for name, content in PLAIN.items()},
+    "zst of two frames": {
+        f"{name}.zst": zstd.compress(content[:50]) + zstd.compress(content[50:])
+        for name, content in PLAIN.items()
+    },
+    "BOM in a zst": {
+        f"{name}.zst": zstd.compress(b"\xef\xbb\xbf" + content) for name, content in PLAIN.items()
+    },
+    "a pretty-printed Bundle in a gz": {"all.json.gz": gzip.compress(_pretty(bundle(EVERYTHING)))},
+    "a pretty-printed Bundle in a zst": {
+        "ALL.JSON.zst": zstd.compress(_pretty(bundle(EVERYTHING)))
+    },
+    "lines in a json.gz": {"all.json.gz": gzip.compress(lines(*EVERYTHING))},
+    "an array": {"all.json": json.dumps(EVERYTHING).encode()},
+    "a pretty-printed array": {"all.json": b"\r\n " + _pretty(EVERYTHING)},
+    "an array with a BOM in a gz": {
+        "all.json.gz": gzip.compress(b"\xef\xbb\xbf" + json.dumps(EVERYTHING).encode())
+    },
+    "an array of Bundles": {
+        "all.json": _pretty([bundle(RESULTS), bundle(EVERYTHING[5:]), *PATIENTS, *PROCEDURES])
+    },
+    "arrays as lines": {
+        "all.ndjson": lines(json.dumps(EVERYTHING[:3]), json.dumps(EVERYTHING[3:]))
+    },
+    "lines with blanks before them in a json": {
+        "all.json": b"".join(b"  " + one + b"\n" for one in lines(*EVERYTHING).splitlines())
+    },
+    "Parameters": {
+        "all.json": _pretty(
+            {
+                "resourceType": "Parameters",
+                "parameter": [
+                    {"name": "text", "valueString": "x"},
+                    {"name": "return", "resource": bundle(EVERYTHING[4:])},
+                    {
+                        "name": "parts",
+                        "part": [{"name": "one", "resource": one} for one in EVERYTHING[:4]],
+                    },
+                ],
+            }
+        )
+    },
+    "Parameters in a Bundle as a line": {
+        "Parameters.ndjson": lines(
+            bundle(
+                [
+                    {
+                        "resourceType": "Parameters",
+                        "parameter": [{"name": "return", "resource": one} for one in EVERYTHING],
+                    }
+                ]
+            )
+        )
+    },
+    "a deletion of what is not there": {
+        **PLAIN,
+        "sub/deleted.ndjson": lines(
+            {
+                "resourceType": "Bundle",
+                "type": "transaction",
+                "entry": [{"request": {"method": "DELETE", "url": "Observation/nobody"}}],
+            }
+        ),
+    },
     "resources as json files": {
         f"{number}.json": _pretty(resource) for number, resource in enumerate(EVERYTHING)
     },
@@ -179,6 +261,18 @@ LAYOUTS = {
     },
     "absolute references": {
         name: content.replace(b'"Patient/p1"', b'"https://fhir.example.org/r4/Patient/p1"')
+        for name, content in PLAIN.items()
+    },
+    "references with a fragment": {
+        name: content.replace(b'"Patient/p1"', b'"Patient/p1#name"')
+        for name, content in PLAIN.items()
+    },
+    "references with a slash or blank at the end": {
+        name: content.replace(b'"Patient/p1"', b'" https://a.org/Patient/p1/ "')
+        for name, content in PLAIN.items()
+    },
+    "references with a version and a fragment": {
+        name: content.replace(b'"Patient/p1"', b'"Patient/p1/_history/3#name"')
         for name, content in PLAIN.items()
     },
     "references with a version": {
@@ -297,7 +391,6 @@ BAD_LINES = {
     "cut short": line(RESULTS[3])[:-20],
     "no JSON": b"Observation a 0.8",
     "two resources": line(RESULTS[3]) + line(RESULTS[3]),
-    "an array": b"[" + line(RESULTS[3]) + b"]",
     "a number": b"5",
     "a text": b'"Observation"',
     "null": b"null",
@@ -498,9 +591,8 @@ def test_what_is_not_read_in_a_folder_is_named(tmp_path):
     source = folder(tmp_path / "in", {**PLAIN, "notes.txt": b"x", "Observation.csv": b"x"})
     folder(source / "more", {"Observation.ndjson": lines(psa("z", "2016-03-01", 9))})
     done = compute(source, tmp_path / "out")
-    named = {name.rstrip("/") for name in done.summary.passed_over}
-    assert {"notes.txt", "Observation.csv", "more"} <= named
-    assert done.value("psa-nadir") == 0.4
+    assert done.summary.passed_over == ["Observation.csv", "notes.txt"]
+    assert done.summary.read_by_type["Observation"] == len(RESULTS) + 1
 
 
 def test_a_file_that_is_a_link_into_nothing_is_unreadable(tmp_path):

@@ -9,6 +9,7 @@ from datetime import datetime
 import msgspec
 
 from fhircryo.errors import SignInError, SourceError
+from fhircryo.fhir import refusals
 from fhircryo.fhir.auth.credentials import NoAuth
 from fhircryo.fhir.auth.scopes import Version, scope_version
 from fhircryo.fhir.client import Client, HttpError, joined, origin, without_query
@@ -18,8 +19,6 @@ PLACE = ".well-known/smart-configuration"
 
 _JSON = {"Accept": "application/json"}
 _BUDGET_SECONDS = 15.0
-#: The statuses with which servers answer that they have no SMART configuration.
-_ABSENT = frozenset({400, 401, 403, 404, 405, 406, 410, 501})
 
 
 class SmartConfiguration(msgspec.Struct):
@@ -51,7 +50,7 @@ def discover(connection: Connection) -> SmartConfiguration | None:
     try:
         response = client.request("GET", url, headers=_JSON, budget=budget)
     except HttpError as error:
-        if error.status in _ABSENT:
+        if refusals.configuration_absent(error):
             return None
         raise
     finally:

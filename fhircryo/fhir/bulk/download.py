@@ -13,6 +13,7 @@ import requests
 import urllib3
 
 from fhircryo.errors import SourceError, TargetError
+from fhircryo.fhir import refusals
 from fhircryo.fhir.auth.credentials import NoAuth
 from fhircryo.fhir.bulk.export_job import ExportLostError
 from fhircryo.fhir.client import (
@@ -20,15 +21,16 @@ from fhircryo.fhir.client import (
     Client,
     HttpError,
     backoff,
+    innermost,
     is_loopback,
     joined,
     without_query,
 )
 from fhircryo.fhir.connection import session
+from fhircryo.fhir.deadline import DeadlineError
 
 LOG = logging.getLogger("fhircryo.bulk")
 
-_GONE = frozenset({404, 410})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 5
 _PARTIAL = 206
@@ -87,9 +89,14 @@ class Downloader:
                     self._write(download, part, stopped)
                 return _rename_whole(part, path)
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+                if isinstance(innermost(error), DeadlineError):
+                    raise SourceError(
+                        f"{without_query(url)}: less than a megabyte arrived within"
+                        f" {self._client.connection.deadline:g} s (setting request_deadline)"
+                    ) from None
                 problem = type(error).__name__
             except HttpError as error:
-                if error.status in _GONE:
+                if refusals.gone(error):
                     raise ExportLostError from None
                 if error.status not in PASSING:
                     raise
@@ -180,7 +187,7 @@ class Downloader:
             connection = self._client.connection
             if not own:
                 connection = replace(connection, headers={}, auth=NoAuth(), client_context=None)
-            found = session(connection)
+            found = session(connection, renewed_by=_CHUNK)
             setattr(self._local, name, found)
         return found
 

@@ -6,17 +6,15 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from fhircryo.errors import SourceError
+from fhircryo.fhir import refusals
 from fhircryo.fhir.bulk.export_manifest import BulkManifest, read_manifest
 from fhircryo.fhir.client import Client, HttpError, joined, retry_after_of, without_query
 
 LOG = logging.getLogger("fhircryo.bulk")
 
-#: The statuses with which servers reject a parameter or a resource type.
-_NOT_TAKEN = frozenset({400, 404, 422, 501})
 #: The types that are not in the Patient compartment.
 #: Source: https://hl7.org/fhir/R4/compartmentdefinition-patient.html
 _OUTSIDE_COMPARTMENT = frozenset({"Medication"})
-_UNKNOWN = frozenset({404, 410})
 _PENDING = 202
 _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 60.0
@@ -66,7 +64,7 @@ def start(client: Client, asked: Asked) -> str:
         try:
             return _kick_off(client, variant)
         except HttpError as error:
-            if error.status not in _NOT_TAKEN:
+            if not refusals.export_unsupported(error):
                 raise
             first_error = first_error or error
             types = ",".join(variant.types)
@@ -117,7 +115,7 @@ def wait_for(client: Client, status_url: str, tell: Told, patience: float) -> Bu
         try:
             response = client.request("GET", status_url)
         except HttpError as error:
-            if error.status in _UNKNOWN:
+            if refusals.gone(error):
                 raise ExportLostError from None
             raise SourceError(f"the export failed: {error}") from None
         if response.status_code != _PENDING:

@@ -4,6 +4,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from fhircryo.errors import SourceError, TargetError
+from fhircryo.fhir import refusals
 from fhircryo.fhir.client import Client, HttpError
 from fhircryo.fhir.connect import ERASING, open_client
 from fhircryo.fhir.search import Searcher, head_of
@@ -83,7 +84,7 @@ def _delete(
         try:
             client.request("DELETE", f"{client.base}/{ref}")
         except HttpError as error:
-            if error.status not in (404, 410):
+            if not refusals.gone(error):
                 result.left[ref] = str(error)
                 continue
         result.deleted.append(ref)

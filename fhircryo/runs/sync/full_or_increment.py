@@ -54,6 +54,7 @@ def _fingerprint(config: RunConfig) -> str:
             "complete_types",
             "vital_status_complete",
             "test_data",
+            "accept_withheld",
             "write",
         },
     )

@@ -5,18 +5,18 @@ from dataclasses import replace
 
 from fhircryo.fhir.capability import capabilities
 from fhircryo.fhir.search import Searcher
-from fhircryo.fhir.wire import DECODERS
 from fhircryo.publish.comparison import RetractionScope
 from fhircryo.record.patients import Selection
 from fhircryo.runs.drivers import driver_of
 from fhircryo.runs.run_config import RunConfig
-from fhircryo.runs.sync.changes import ChangeReader, NoIncrementError, SourceChanges
+from fhircryo.runs.sync.changes import ChangeReader, SourceChanges
 from fhircryo.runs.sync.followed_patients import FollowedPatients
 from fhircryo.runs.sync.full_or_increment import lacking_changed
 from fhircryo.runs.sync.patient_states import subject_identifiers
 from fhircryo.runs.sync.remember import remember_patients, remember_selection, selection_changes
-from fhircryo.runs.sync.server_time import server_time
 from fhircryo.runs.sync.steps import SyncSteps
+from fhircryo.runs.sync.time_ignored import remember_time_ignored, say_once
+from fhircryo.runs.sync.watermark import Watermark, after_export, after_searches, save
 
 LOG = logging.getLogger("fhircryo.sync")
 
@@ -40,12 +40,13 @@ def run_increment(steps: SyncSteps) -> str:
     if reason or steps.options.dry_run or result.stopped or result.held_back:
         return reason
     with steps.state.transaction():
-        steps.state.set_watermarks(dict.fromkeys(DECODERS, watermark))
+        save(steps.state, watermark)
+        remember_time_ignored(steps.state, changes.whole)
         remember_selection(steps.state, steps.config.selection)
     return ""
 
 
-def _read_changes(steps: SyncSteps) -> tuple[SourceChanges, str]:
+def _read_changes(steps: SyncSteps) -> tuple[SourceChanges, Watermark]:
     """The changes since the last run, and the watermark of this run."""
     config = steps.config
     searcher = Searcher(steps.client)
@@ -54,18 +55,16 @@ def _read_changes(steps: SyncSteps) -> tuple[SourceChanges, str]:
         context = config.read_request(driver_of(1)).context(steps.client.base)
         listed = config.selection.include or frozenset()
         followed = FollowedPatients(context, steps.state, listed)
-        overlap = config.settings.sync.overlap
-        reader = ChangeReader(searcher, can, config.mappings, followed, steps.state, overlap)
+        reader = ChangeReader(searcher, can, config.mappings, followed, steps.state, steps.clock)
         if steps.exports is None:
             changes = reader.search_changes()
-            watermark = server_time(steps.client, searcher)
-        else:
-            changes, watermark = steps.exports.read_changes(reader, can)
+            return changes, after_searches(steps, searcher, anew=False)
+        changes, at = steps.exports.read_changes(reader, can)
     finally:
         searcher.close()
-    if watermark is None:
-        raise NoIncrementError("the server does not give its time")
-    return changes, watermark
+    if changes.whole:
+        say_once(steps.state, "the server exports resources from before _since")
+    return changes, after_export(steps, at, anew=False)
 
 
 def _affected_patients(steps: SyncSteps, changes: SourceChanges) -> set[str]:

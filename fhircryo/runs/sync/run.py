@@ -9,7 +9,8 @@ from contextlib import ExitStack
 from fhircryo.fhir.connect import READING, open_client
 from fhircryo.publish.target_server import Permissions, open_target
 from fhircryo.runs.run_config import RunConfig
-from fhircryo.runs.sync.changes import NoIncrementError
+from fhircryo.runs.sync.changes import NoIncrementError, TimeIgnoredError
+from fhircryo.runs.sync.data_clock import DataClock
 from fhircryo.runs.sync.full_or_increment import full_run_reason
 from fhircryo.runs.sync.full_run import run_full
 from fhircryo.runs.sync.increment import run_increment
@@ -18,6 +19,7 @@ from fhircryo.runs.sync.state_file import state_path, with_state
 from fhircryo.runs.sync.steps import SyncSteps
 from fhircryo.runs.sync.sync_options import SyncOptions, source_and_target
 from fhircryo.runs.sync.sync_result import SyncResult
+from fhircryo.runs.sync.time_ignored import say_once
 from fhircryo.sources.bulk_source import level_of, needs_of
 
 
@@ -43,9 +45,10 @@ def sync(config: RunConfig, options: SyncOptions) -> SyncResult:
         level = config.settings.sync.bulk
         needs = READING if level is None else needs_of(level_of(level))
         client = stack.enter_context(open_client(source, config.settings.source, needs))
+        clock = DataClock(config.settings.sync.overlap)
 
         def run_with(state: State) -> SyncResult:
-            steps = SyncSteps(config, options, state, client, target)
+            steps = SyncSteps(config, options, state, client, target, clock)
             _run(steps)
             steps.result.pending = state.pending()
             return steps.result
@@ -61,6 +64,10 @@ def _run(steps: SyncSteps) -> None:
     if not reason:
         try:
             reason = run_increment(steps)
+        except TimeIgnoredError as error:
+            steps.time_ignored = True
+            say_once(steps.state, str(error))
+            reason = str(error)
         except NoIncrementError as error:
             reason = f"the changes cannot be read: {error}"
     if reason:

@@ -1,4 +1,4 @@
-"""The time of a source server, from which the watermarks of the next run are set."""
+"""The time that a source server states of itself."""
 
 from datetime import datetime
 
@@ -7,7 +7,7 @@ from fhircryo.fhir.client import Client
 from fhircryo.fhir.search import Searcher
 
 
-def server_time(client: Client, searcher: Searcher) -> str | None:
+def server_time(client: Client, searcher: Searcher) -> datetime | None:
     """The server's time before its first answer of this run; None if the server does not give it.
 
     The HTTP headers and the Bundles may come from two clocks; the earlier time is returned.
@@ -15,7 +15,7 @@ def server_time(client: Client, searcher: Searcher) -> str | None:
     times = [client.first_answered] if client.first_answered is not None else []
     if searcher.answered:
         times.append(moment(searcher.answered))
-    return as_instant(min(times)) if times else None
+    return min(times) if times else None
 
 
 def as_instant(time: datetime) -> str:

@@ -26,6 +26,13 @@ _MIGRATIONS = (
         kind TEXT NOT NULL, patient TEXT NOT NULL, PRIMARY KEY (kind, patient)
     ) WITHOUT ROWID;
     """,
+    # Watermarks were taken from the server's header Date, which may be ahead of the clock of its
+    # data; resources without version and time had the version "@", whatever they said. Without
+    # watermarks the next run is a full run.
+    """
+    DELETE FROM watermark;
+    DELETE FROM version WHERE version = '@';
+    """,
 )
 VERSION = len(_MIGRATIONS)
 

@@ -6,6 +6,7 @@ from fhircryo.publish.patient_output import PatientOutput
 from fhircryo.publish.target_server import PushResult, TargetServer
 from fhircryo.runs.read_source import ReadOptions, ReadResult, read_opened
 from fhircryo.runs.run_config import RunConfig
+from fhircryo.runs.sync.data_clock import DataClock
 from fhircryo.runs.sync.exports import Exports
 from fhircryo.runs.sync.state_database import State
 from fhircryo.runs.sync.sync_options import StoppedError, SyncOptions
@@ -18,7 +19,8 @@ from fhircryo.sources.open_source import server_source
 class SyncSteps:
     """The steps of one sync run, over an open state, source and target; they fill ``result``.
 
-    ``client``: of the source. ``exports``: None unless the settings ask for bulk export.
+    ``client``: of the source. ``clock``: of its resources. ``exports``: None unless the settings
+    ask for bulk export.
     """
 
     def __init__(
@@ -28,13 +30,17 @@ class SyncSteps:
         state: State,
         client: Client,
         target: TargetServer,
+        clock: DataClock,
     ) -> None:
         self.config = config
         self.options = options
         self.state = state
         self.client = client
         self._target = target
+        self.clock = clock
         self.result = SyncResult()
+        #: Whether this run noticed that the server ignores ``_lastUpdated``.
+        self.time_ignored = False
         level = config.settings.sync.bulk
         self.exports: Exports | None = None
         if level is not None:

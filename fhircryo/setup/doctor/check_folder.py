@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fhircryo.errors import SourceError, UsageError
+from fhircryo.fhir.file_names import DATA_ENDINGS
 from fhircryo.publish.folder_target import check_target
 from fhircryo.runs.read_source import read_source
 from fhircryo.runs.run_config import RunConfig
+from fhircryo.runs.unused_input import unreadable_files, why_no_cohort
 from fhircryo.setup.doctor.check import CheckResult, failed, ok, warning
 from fhircryo.sources.lacking import lacking_types
 
@@ -27,10 +29,13 @@ def source_folder_checks(folder: Path, config: RunConfig) -> Iterator[CheckResul
             f"{broken} lines or files",
             "correct the export; fhircryo compute lists them in issues.ndjson",
         )
+    for words in unreadable_files(read):
+        yield warning("source", "unreadable file", words, "or move it out of the folder")
     for name in read.collected.passed_over:
-        yield warning(
-            "source", "not read", name, "only *.ndjson, *.ndjson.gz and *.json files are read"
-        )
+        yield warning("source", "not read", name, f"read are {DATA_ENDINGS}")
+    deleted = sum(older.deleted for older in read.collected.facts.older)
+    if deleted:
+        yield ok("source", "deletions", f"{deleted} resources are deleted by Bundles in the folder")
     for kind in lacking_types(read.lacking):
         yield warning(
             "source",
@@ -46,7 +51,7 @@ def source_folder_checks(folder: Path, config: RunConfig) -> Iterator[CheckResul
         yield warning(
             "source",
             "index procedures",
-            "no procedure has a mapped code: the cohort would be empty",
+            f"the cohort would be empty. {why_no_cohort(read, config.as_of)}",
             "run fhircryo mappings survey to see the codes in the source",
         )
 

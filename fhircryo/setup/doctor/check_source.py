@@ -11,6 +11,7 @@ from fhircryo.fhir.client import Client, HttpError
 from fhircryo.fhir.search import Sample, Searcher
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.setup.doctor.check import FORBIDDEN, CheckResult, failed, ok, warning
+from fhircryo.setup.doctor.check_increments import increment_checks
 from fhircryo.setup.doctor.check_server import server_checks
 from fhircryo.sources.code_searches import (
     WITHOUT_COMPONENTS,
@@ -22,9 +23,11 @@ from fhircryo.sources.code_searches import (
 )
 from fhircryo.sources.resource_types import (
     INDEX_CONCEPTS,
+    MEDICATION,
     RESOURCE_TYPES,
     LackedEvidence,
     lacked_types,
+    optional_types,
 )
 
 _PART = "source"
@@ -101,7 +104,18 @@ class _TrialSearches:
             if kind.optional and kind.lacked is not LackedEvidence.MEDICATIONS:
                 yield self._holds((kind.name,))
         yield self._medications()
-        yield self._last_updated()
+        yield from increment_checks(self._client, self._searcher, self._can, self._config.mappings)
+        yield from self._withheld()
+
+    def _withheld(self) -> Iterator[CheckResult]:
+        """Report the types of which the server says that it withholds results."""
+        for kind, words in sorted(self._searcher.outcomes.withheld.items()):
+            name, what = f"{kind} withheld", f"the server says: {words}"
+            advice = "ask the server's team for permission to read all of it"
+            if kind in optional_types() or kind == MEDICATION:
+                yield warning(_PART, name, what, f"{advice}; until then the type is lacking")
+            else:
+                yield failed(_PART, name, what, f"{advice}, or use --accept-withheld")
 
     def _medications(self) -> CheckResult:
         """Check whether medications are kept: one of the types is enough, as for a run."""
@@ -203,18 +217,6 @@ class _TrialSearches:
             "export or allow the type; if it is recorded and nothing of the kind happened, add it"
             " to the setting complete_types",
         )
-
-    def _last_updated(self) -> CheckResult:
-        try:
-            self._searcher.any("Patient", {"_lastUpdated": "ge2000-01-01"})
-        except HttpError as error:
-            return warning(
-                _PART,
-                "_lastUpdated",
-                f"not supported: {error}",
-                "changes cannot be searched for, so each run reads the whole cohort",
-            )
-        return ok(_PART, "_lastUpdated", "supported")
 
     def _refused(self, name: str, error: HttpError, advice: str = "") -> CheckResult:
         """A forbidden search is a failure; one that is rejected for another reason is a warning."""

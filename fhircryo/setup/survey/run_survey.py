@@ -10,9 +10,9 @@ from fhircryo.fhir.capability import capabilities
 from fhircryo.fhir.client import Client, HttpError
 from fhircryo.fhir.connect import open_client
 from fhircryo.fhir.dates import DateReader
-from fhircryo.fhir.decode import resources
 from fhircryo.fhir.input_files import input_files, parts, read_batches
 from fhircryo.fhir.search import Searcher
+from fhircryo.fhir.unpack import resources
 from fhircryo.mapping.concepts import CONCEPTS
 from fhircryo.mapping.load import Mappings, load_mappings
 from fhircryo.runs.read_source import no_garbage_collection
