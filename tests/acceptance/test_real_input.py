@@ -99,7 +99,7 @@ def documents(source: Path) -> Iterator[dict[str, Any]]:
 def types_in(resource: dict[str, Any]) -> Iterator[str]:
     """The types of a resource and, of a Bundle, of all that is in it instead.
 
-    Of a DiagnosticReport also those of the results that it contains.
+    Of a DiagnosticReport also those of the results that it contains, of Parameters those in them.
     """
     if resource["resourceType"] != "Bundle":
         yield resource["resourceType"]
@@ -108,6 +108,11 @@ def types_in(resource: dict[str, Any]) -> Iterator[str]:
             for one in resource.get("contained", ()):
                 if one["resourceType"] == "Observation" and f"#{one['id']}" in named:
                     yield "Observation"
+        for one in (
+            resource.get("parameter", ()) if resource["resourceType"] == "Parameters" else ()
+        ):
+            if "resource" in one:
+                yield from types_in(one["resource"])
         return
     for entry in resource.get("entry", ()):
         if "resource" in entry:
