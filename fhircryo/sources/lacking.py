@@ -3,6 +3,10 @@
 from collections.abc import Container, Iterable
 from dataclasses import replace
 
+from fhircryo.extract.context import NO_CODE
+from fhircryo.extract.medication import BY_REFERENCE
+from fhircryo.mapping.concepts import MEDICATED_TYPES
+from fhircryo.record.collector import type_of
 from fhircryo.record.items import Lacking, Therapy
 from fhircryo.sources.resource_types import (
     MEDICATION,
@@ -14,16 +18,28 @@ from fhircryo.sources.source import Collected
 
 
 def with_missing_medications(collected: Collected) -> Collected:
-    """The same, with Medications withheld if therapies name them and the source holds none.
+    """The same, with Medications withheld if therapies name their drugs by them alone.
 
-    Which drug such a therapy gives is then not known, so it may be salvage therapy.
+    A source that holds no Medication, and in which no therapy has the code of a drug, does not say
+    which drugs were given: any of them may have been salvage therapy.
     """
     if collected.facts.seen.get(MEDICATION) or MEDICATION in collected.withheld:
         return collected
-    if not any(type(one) is Therapy and one.medication for one in collected.items.values()):
+    therapies = [one for one in collected.items.values() if type(one) is Therapy]
+    if not any(one.medication for one in therapies) or _names_drugs(therapies, collected):
         return collected
     words = "therapies name Medications, and the source holds none"
     return replace(collected, withheld={**collected.withheld, MEDICATION: words})
+
+
+def _names_drugs(therapies: Iterable[Therapy], collected: Collected) -> bool:
+    """Whether any medication that was ordered, taken or given has the code of its drug."""
+    if any(not one.medication and type_of(one.ref) in MEDICATED_TYPES for one in therapies):
+        return True
+    return any(
+        kind in MEDICATED_TYPES and code not in (BY_REFERENCE, NO_CODE)
+        for _, kind, code in collected.facts.counted
+    )
 
 
 def lacking_of(

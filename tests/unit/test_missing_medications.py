@@ -91,6 +91,20 @@ def test_a_drug_that_no_source_states_may_be_salvage_therapy(
     assert disease_free(*medications) == expected
 
 
+@pytest.mark.parametrize("code", ["N02BE01", "C09AA02"])
+def test_a_source_that_names_other_drugs_by_code_lacks_nothing(code: str) -> None:
+    coded_order = {
+        "resourceType": "MedicationRequest",
+        "id": "another",
+        "status": "active",
+        "intent": "order",
+        "medicationCodeableConcept": coded(ATC, code),
+        "subject": SUBJECT,
+        "authoredOn": "2015-09-01",
+    }
+    assert disease_free(coded_order) == "Y"
+
+
 def test_the_summary_says_so(tmp_path: Path) -> None:
     lines = "".join(json.dumps(one) + "\n" for one in RECORD)
     (tmp_path / "in").mkdir()
