@@ -28,7 +28,7 @@ def test_the_demo_shows_the_table_and_that_a_search_finds_the_endpoints():
     shown = done.stdout
     assert (done.returncode, done.stderr) == (0, ""), shown
     assert re.findall(r"^(\d)  ", shown, re.MULTILINE) == list("123456")
-    assert re.search(r"^new +2055$", shown, re.MULTILINE)
+    assert re.search(r"^new +2322$", shown, re.MULTILINE)
     table = [line for line in shown.splitlines() if line.startswith("│")]
     assert len(table) == 10
     assert all(line.endswith("│ = │") for line in table)

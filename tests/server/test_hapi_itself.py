@@ -14,11 +14,11 @@ COHORT = Path(__file__).parents[2] / "examples" / "bomers-2020"
 #: Resources of the cohort's folder by type; of several versions one counts.
 COUNTS = {
     "Patient": 74,
-    "Procedure": 225,
-    "AdverseEvent": 27,
-    "Condition": 167,
-    "QuestionnaireResponse": 977,
-    "Observation": 1153,
+    "Procedure": 275,
+    "AdverseEvent": 28,
+    "Condition": 172,
+    "QuestionnaireResponse": 983,
+    "Observation": 1426,
 }
 FHIR_JSON = {"Content-Type": "application/fhir+json"}
 BASE = "https://w3id.org/fhircryo"
