@@ -81,7 +81,7 @@ def test_a_resource_type(tmp_path):
         before("_EXTRACTORS:", "from fhircryo.extract.encounter import encounter\n"),
         before('    "Medication": ', '    "Encounter": encounter,'),
     )
-    copy.change("fhircryo/sources/resource_types.py", before('    ResourceType(MEDICATION', ROW))
+    copy.change("fhircryo/sources/resource_types.py", before("    ResourceType(MEDICATION", ROW))
     copy.change(
         "fhircryo/record/items.py",
         ("class Issue(", f"{KIND}class Issue("),
