@@ -253,7 +253,7 @@ def print_flow(found: "Cohort", flow: "Flow", source: str, *, narrowed: bool) ->
     lines += flow_words(flow)
     if not flow.cohort:
         lines.append("The cohort is empty: all patients were lost as shown above.")
-        if not narrowed:
+        if not (narrowed or flow.lost or flow.procedures):
             lines.append(f"Are the site's codes mapped? See fhircryo mappings survey {source}")
     print(text_of(lines), file=sys.stderr)
 

@@ -1,0 +1,37 @@
+"""What ``cohort`` says about a cohort without a patient: why they were lost."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.unit.inputs import cli
+
+CRYOABLATION = {"system": "http://www.ama-assn.org/go/cpt", "code": "55873"}
+OTHER = {"system": "http://www.ama-assn.org/go/cpt", "code": "55700"}
+
+
+@pytest.mark.parametrize(
+    ("code", "day", "asks"),
+    [
+        (CRYOABLATION, "on the first of March", False),
+        (CRYOABLATION, "2016", False),
+        (OTHER, "2016-03-01", True),
+    ],
+)
+def test_codes_are_asked_about_only_where_nothing_else_explains_it(
+    tmp_path: Path, code: dict[str, str], day: str, asks: bool
+) -> None:
+    procedure = {
+        "resourceType": "Procedure",
+        "id": "x",
+        "status": "completed",
+        "code": {"coding": [code]},
+        "subject": {"reference": "Patient/p1"},
+        "performedDateTime": day,
+    }
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.ndjson").write_text(json.dumps(procedure) + "\n", "utf-8")
+    ran = cli("cohort", tmp_path / "in", tmp_path / "out", "--as-of", "2017-12-31")
+    assert "The cohort is empty" in ran.err
+    assert ("Are the site's codes mapped?" in ran.err) is asks
