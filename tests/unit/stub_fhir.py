@@ -248,6 +248,26 @@ class GivesNoVersionsAndIgnoresLastUpdated(GivesNoVersions, IgnoresLastUpdated):
     """
 
 
+class WithholdsConditions(StubFhir):
+    """Leaves Conditions out of its answers, and says so in an outcome of status 200.
+
+    As Epic, code 59204: onc-healthit/onc-certification-g10-test-kit issue 278.
+    """
+
+    def _search(self, kind: str, query: dict[str, str]) -> Reply:
+        reply = super()._search(kind, query)
+        if kind != "Condition":
+            return reply
+        issue = {
+            "severity": "warning",
+            "code": "suppressed",
+            "diagnostics": "Client not authorized: results of this type have not been included",
+        }
+        outcome = {"resourceType": "OperationOutcome", "issue": [issue]}
+        entry = {"resource": outcome, "search": {"mode": "outcome"}}
+        return Reply(content={**_bundle("searchset", [entry]), "total": 0})
+
+
 class TwoClocks(StubFhir):
     """Its header Date is 20 minutes ahead of the clock that stamps its data.
 

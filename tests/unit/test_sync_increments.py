@@ -29,6 +29,7 @@ from tests.unit.stub_fhir import (
     IgnoresLastUpdatedBesideCodes,
     StubFhir,
     TwoClocks,
+    WithholdsConditions,
 )
 
 TODAY = date(2018, 1, 1)
@@ -109,6 +110,18 @@ def test_a_server_without_a_habit(site):
     site.source.put(RISEN)
     done = site.sync()
     assert (done.full, done.changed, done.patients) == ("", 1, 1)
+    assert site.failure() == "Y"
+
+
+@of(WithholdsConditions)
+def test_withheld_changes_are_not_taken_for_none(site):
+    """Whether a Condition changed cannot be seen, so that everything is read again."""
+    site.sync()
+    done = site.sync()
+    words = "the server withholds results of Condition"
+    assert done.full == f"the changes cannot be read: {words}"
+    site.source.put(RISEN)
+    site.sync()
     assert site.failure() == "Y"
 
 

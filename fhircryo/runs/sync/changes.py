@@ -109,7 +109,14 @@ class ChangeReader:
             since = self._clock.since(watermarks[kind])
             self._search_updated(kind, since)
             self._read_history(kind, since)
+        self._check_withheld()
         return self._changes
+
+    def _check_withheld(self) -> None:
+        """Raise NoIncrementError if the server withheld results: a change may be among them."""
+        withheld = self._searcher.outcomes.withheld
+        if withheld:
+            raise NoIncrementError(f"the server withholds results of {', '.join(sorted(withheld))}")
 
     def oldest_watermark(self) -> str:
         """The ``_since`` of a bulk export: the oldest watermark, less the overlap.
