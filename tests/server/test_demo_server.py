@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from fhircryo.cli.demo import DEMO_AS_OF
+from tests.unit.inputs import cli
+
 ROOT = Path(__file__).parents[2]
 ENDPOINT = r"http\S+/Observation/e[0-9a-f]{32}\?"
 PROVENANCE = r"http\S+/Provenance\?target=Observation/e[0-9a-f]{32}&"
@@ -15,7 +18,10 @@ PROVENANCE = r"http\S+/Provenance\?target=Observation/e[0-9a-f]{32}&"
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("hapi")  # skipped, or an error, where no server can be had
-def test_the_demo_shows_the_table_and_that_a_search_finds_the_endpoints():
+def test_the_demo_shows_the_table_and_that_a_search_finds_the_endpoints(tmp_path):
+    folder = ROOT / "examples" / "bomers-2020"
+    assert cli("compute", folder, tmp_path / "out", "--as-of", DEMO_AS_OF).code == 0
+    endpoints = len((tmp_path / "out" / "Observation.ndjson").read_bytes().splitlines())
     done = subprocess.run(
         [sys.executable, "-m", "tests.server.demo_server", "--once"],
         cwd=ROOT,
@@ -28,7 +34,7 @@ def test_the_demo_shows_the_table_and_that_a_search_finds_the_endpoints():
     shown = done.stdout
     assert (done.returncode, done.stderr) == (0, ""), shown
     assert re.findall(r"^(\d)  ", shown, re.MULTILINE) == list("123456")
-    assert re.search(r"^new +2322$", shown, re.MULTILINE)
+    assert re.search(f"^new +{endpoints}$", shown, re.MULTILINE)
     table = [line for line in shown.splitlines() if line.startswith("│")]
     assert len(table) == 10
     assert all(line.endswith("│ = │") for line in table)
