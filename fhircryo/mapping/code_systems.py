@@ -19,6 +19,8 @@ class CodeSystems:
     def __init__(self, groups: Mapping[str, tuple[str, ...]] | None = None) -> None:
         self._groups = dict(groups or {})
         self.undotted = frozenset(one for systems in self._groups.values() for one in systems)
+        #: The OIDs of systems that a group names by their URLs as well.
+        self.oids = frozenset(one for one in self.undotted if one.startswith("urn:oid:"))
 
     def of(self, system: str) -> tuple[str, ...]:
         """Return the systems of a group, or the system itself where it names no group."""

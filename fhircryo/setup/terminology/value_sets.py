@@ -76,9 +76,12 @@ def _grades(key: str, mappings: Mappings) -> Resource:
 
 
 def _includes(codes: Iterable[AnyCode], mappings: Mappings) -> list[Resource]:
-    """The codes by system: one list of whole codes, and one pattern of all prefixes."""
+    """The codes by system: one list of whole codes, and one pattern of all prefixes.
+
+    A system is named by its URL: FHIR allows no OID of a system that has one.
+    """
     found = []
-    listed = list(codes)
+    listed = [code for code in codes if code.system not in mappings.merged.systems.oids]
     for system in dict.fromkeys(code.system for code in listed):
         of_system = [code for code in listed if code.system == system]
         exact = dict.fromkeys(code.code for code in of_system if not code.descendants)
