@@ -32,6 +32,8 @@ from tests.unit.stub_fhir import (
     WithholdsConditions,
 )
 
+pytestmark = pytest.mark.slow
+
 TODAY = date(2018, 1, 1)
 LONG_AGO = datetime(2017, 6, 1, tzinfo=UTC)
 RECORD = [

@@ -24,6 +24,8 @@ from tests.unit.hospital import Reply
 from tests.unit.inputs import Computed, Resource
 from tests.unit.vendor_servers import Habits, VendorServer, as_json, outcome
 
+pytestmark = pytest.mark.slow
+
 ATC = "http://www.whocc.no/atc"
 EPIC = "urn:oid:1.2.840.114350.1.13.1.1.7.2.657369"
 NOT_AUTHORIZED = outcome(
