@@ -34,4 +34,5 @@ def test_codes_are_asked_about_only_where_nothing_else_explains_it(
     (tmp_path / "in" / "a.ndjson").write_text(json.dumps(procedure) + "\n", "utf-8")
     ran = cli("cohort", tmp_path / "in", tmp_path / "out", "--as-of", "2017-12-31")
     assert "The cohort is empty" in ran.err
-    assert ("Are the site's codes mapped?" in ran.err) is asks
+    words = f"Are the site's codes mapped? See fhircryo mappings survey {tmp_path / 'in'}"
+    assert (words in ran.err) is asks
