@@ -22,7 +22,7 @@ demo: $(READY)
 demo-server: $(READY)
 	$(BIN)/python -m tests.server.demo_server
 
-# What is worth running before every commit: about a minute on two cores.
+# What is worth running before every commit: two to three minutes on two cores.
 check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
