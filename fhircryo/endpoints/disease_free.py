@@ -46,7 +46,7 @@ def disease_free(course: PatientCourse) -> Result:
     clear = _clear_psa(course, landmark)
     if clear is None:
         return without_value(Reason.INSUFFICIENT_PSA)
-    if course.psa.response is False and course.protocol.disease_free.no_response == "absent":
+    if course.lacks_response:
         return without_value(Reason.NO_PSA_RESPONSE, psa_evidence(Role.CLEAR_PSA, clear))
     if course.lacking.conditions or course.lacks_therapies:
         return without_value(Reason.SOURCE_LACKS_TYPE)

@@ -63,6 +63,11 @@ class PatientCourse(msgspec.Struct):
         return [] if self.protocol.salvage_therapy == "report" else self.therapies.possible
 
     @property
+    def lacks_response(self) -> bool:
+        """Whether PSA never fell below the baseline, and the protocol takes that into account."""
+        return self.psa.response is False and self.protocol.disease_free.no_response == "absent"
+
+    @property
     def lacks_therapies(self) -> bool:
         """Whether the source lacks medications that would change endpoints resting on PSA."""
         return self.lacking.medications and self.protocol.salvage_therapy != "report"

@@ -85,15 +85,13 @@ def _has_other_malignancy(finding: Finding, timeline: Timeline) -> bool:
     The day as recorded counts, before any move to the day of death, so that what is recorded after
     a death leaves the question open.
     """
-    last = ANY_DAY.last if finding.when is None else finding.when.last
-    last = min(last, timeline.as_of) if finding.when is None else last
+    last = timeline.as_of
+    if finding.when is not None:
+        last = min(last, finding.when.last)
     return any(
         diagnosis.malignancy is Malignancy.OTHER
         and diagnosis.problem is None
-        and (
-            diagnosis.when is None
-            or (diagnosis.when.first <= last and diagnosis.when.first <= timeline.as_of)
-        )
+        and (diagnosis.when is None or diagnosis.when.first <= last)
         for diagnosis in timeline.record.diagnoses
     )
 

@@ -148,8 +148,7 @@ def disease_free_survival(course: PatientCourse) -> Result:
         return _at_baseline(DISEASE_FREE_SURVIVAL, course)
     censored = _last_clear(course)
     unknown = _doubtful_therapy(course)
-    response_counts = course.protocol.disease_free.no_response == "absent"
-    if unknown is None and course.psa.response is False and response_counts:
+    if unknown is None and course.lacks_response:
         unknown = (Reason.NO_PSA_RESPONSE, censored.evidence if censored is not None else ())
     if unknown is None and (course.lacking.conditions or course.lacks_therapies):
         unknown = (Reason.SOURCE_LACKS_TYPE, ())

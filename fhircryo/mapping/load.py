@@ -110,11 +110,6 @@ class Mappings:
         """The grades by system and code."""
         return self.grade_index.codes
 
-    @property
-    def grade_texts(self) -> dict[str, GradeEntry]:
-        """The grades by folded text."""
-        return self.grade_index.texts
-
     def normal_code(self, system: str | None, code: str) -> str:
         """Return a code in the form in which codes of its system are compared."""
         return self.index.systems.normal_code(system, code)

@@ -102,6 +102,7 @@ def read(
     """Compute a server's cohort."""
     quick = {"retry_budget": 5.0, "page_size": 4, **source}
     settings = Settings(source=ServerSettings(**quick), accept_withheld=accept_withheld)
+    # The parameter is declared as a folder; a run takes a server's URL in its place.
     return inputs.compute(server.base, target, selection=selection, settings=settings)  # type: ignore[arg-type]
 
 
