@@ -44,11 +44,16 @@ def init(
     Example:
       fhircryo config init
     """
+    import os
+
     from fhircryo.errors import UsageError
     from fhircryo.settings import commented_settings
 
     try:
-        with file.open("x", encoding="utf-8") as written:
+        # Others may read the file and nobody else may write it, whatever the umask: a settings file
+        # that others can write is refused.
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as written:
             written.write(commented_settings())
     except FileExistsError:
         raise UsageError(f"{file}: exists already; name another file") from None

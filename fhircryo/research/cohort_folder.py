@@ -63,7 +63,7 @@ def write_cohort(
     tables = TableOptions(str if identified else pseudonyms.of, identified, options.between)
     with no_garbage_collection():
         found = cohort_of(read, config, tables, workers=how.workers, progress=how.progress)
-    made_from = manifest(read, config, options, found.flow)
+    made_from = manifest(read, config, options, found.flow, pseudonyms)
     del read  # The records take most of the memory, and they are not needed any more.
     how.begin("writing")
     if options.kind == "pseudonymised" and not key.exists():

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,19 +13,32 @@ from fhircryo.publish.target_server import state_folder
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.sync.state_database import DamagedStateError, State, is_damage
 from fhircryo.runs.sync.state_schema import migrate
+from fhircryo.storage.ownership import check_own_file, check_own_folder, make_own_folder
 
 LOG = logging.getLogger("fhircryo.sync")
 
 _T = TypeVar("_T")
 #: What SQLite appends to the name of a database file in WAL mode.
 _WAL_SUFFIXES = ("-wal", "-shm")
+_FOLDER = "state folder (setting state_folder)"
 
 
 def state_path(config: RunConfig, source: str, target: str) -> Path:
-    """The path of the state file for a source, a target and a protocol."""
+    """The path of the state file for a source, a target and a protocol.
+
+    Raises:
+        UsageError: other users can change what is in the state folder.
+    """
+    folder = state_folder(config.settings)
+    try:
+        check_own_folder(folder, _FOLDER)
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # The folder is made, or cannot be made, when it is needed.
+    except OSError as error:
+        raise UsageError(f"{folder}: {_FOLDER}: cannot be read: {error.strerror}") from None
     name = "\x1f".join((source, target, config.settings.source_name, config.protocol.id))
     digest = hashlib.sha256(name.encode()).hexdigest()[:16]
-    return state_folder(config.settings) / f"sync-{digest}.sqlite"
+    return folder / f"sync-{digest}.sqlite"
 
 
 @contextmanager
@@ -86,9 +98,12 @@ def remove(path: Path) -> None:
 
 def _connect(path: Path) -> sqlite3.Connection:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_own_folder(path.parent, _FOLDER)
         # The file is created before SQLite opens it, so that it is private from the start.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        check_own_file(path, "state file", create=True)
+        for suffix in _WAL_SUFFIXES:
+            with suppress(FileNotFoundError):
+                check_own_file(path.with_name(path.name + suffix), "state file")
         connection = sqlite3.connect(path, isolation_level=None, timeout=10.0)
     except (OSError, sqlite3.OperationalError) as error:
         raise _cannot_open(path, error) from None

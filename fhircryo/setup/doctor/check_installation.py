@@ -12,6 +12,7 @@ from fhircryo.publish.target_server import state_folder
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.settings import CONFIG_FILE, Settings
 from fhircryo.setup.doctor.check import CheckResult, failed, ok, warning
+from fhircryo.storage.ownership import make_own_folder
 
 _PART = "here"
 #: The mode bits that give access to the group and to others.
@@ -44,9 +45,12 @@ def _timezone(settings: Settings) -> CheckResult:
 def _state(folder: Path) -> CheckResult:
     """Check that the state folder can be written to, and that only its owner can read it."""
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_own_folder(folder, "state folder")
         with tempfile.NamedTemporaryFile(dir=folder):
             pass
+    except UsageError as error:
+        advice = "see docs/how-to/run-on-a-schedule.md, Files and users"
+        return failed(_PART, "state folder", str(error), advice, UsageError.exit_code)
     except OSError as error:
         return failed(
             _PART,
