@@ -67,9 +67,7 @@ def _inputs(
     if kind == "aggregate-only":
         return []
     if kind == "identified":
-        found = [
-            {"name": file.name, "size": file.size, "sha256": file.sha256()} for file in files
-        ]
+        found = [{"name": file.name, "size": file.size, "sha256": file.sha256()} for file in files]
         return sorted(found, key=lambda one: str(one["sha256"]))
     keyed = [
         {

@@ -42,6 +42,24 @@ def test_another_file_by_name(tmp_path):
         load_settings(tmp_path / "nowhere.toml")
 
 
+def test_a_token_command_is_a_list(monkeypatch):
+    Path("fhircryo.toml").write_text('[source]\ntoken_command = "give-token; rm -r /"\n')
+    with pytest.raises(UsageError, match=r"source\.token_command: .*each argument as an item of a"):
+        load_settings()
+    Path("fhircryo.toml").write_text('[source]\ntoken_command = ["give-token", "--now"]\n')
+    assert load_settings().source.token_command == ("give-token", "--now")
+    variable = "FHIRCRYO_TARGET__TOKEN_COMMAND"
+    for text in ("give-token --now", '"give-token --now"', '{"give-token": 1}'):
+        monkeypatch.setenv(variable, text)
+        with pytest.raises(UsageError, match=f"{variable}: write a list as JSON") as caught:
+            load_settings()
+        assert "give-token" not in str(caught.value)
+    monkeypatch.setenv(variable, '["give-token", "--now"]')
+    found = load_settings()
+    assert found.target is not None
+    assert found.target.token_command == ("give-token", "--now")
+
+
 def test_what_may_be_secret_is_masked(monkeypatch):
     Path("fhircryo.toml").write_text('[source.headers]\nX-Api-Key = "hush-hush"\n')
     monkeypatch.setenv("FHIRCRYO_TARGET__HEADERS", '{"X-Other": "hush-too"}')

@@ -271,10 +271,15 @@ def use_work(folder: Path) -> None:
         (work / "page").write_text("read")
 
 
-def broken_off(target: Path) -> Path:
-    with pytest.raises(ZeroDivisionError), work_folder(target, TARGET) as work:
+def break_off(target: Path) -> None:
+    with work_folder(target, TARGET) as work:
         (work / "page").write_text("read")
         raise ZeroDivisionError
+
+
+def broken_off(target: Path) -> Path:
+    with pytest.raises(ZeroDivisionError):
+        break_off(target)
     return work_folder_of(target)
 
 
@@ -328,7 +333,6 @@ def test_what_everybody_can_change_is_not_used(read, tmp_path):
     file.chmod(0o646)
     with pytest.raises(UsageError, match="every user of this machine can change this file"):
         read(file)
-
 
 
 @AS_ROOT

@@ -46,13 +46,15 @@ def open_state(path: Path) -> Iterator[State]:
     """Open a state file; create it if it does not exist.
 
     Raises:
-        UsageError: the file cannot be opened, or a newer version of the program wrote it.
+        UsageError: the file cannot be used, or a newer version of the program wrote it.
         DamagedStateError: the file is damaged; this may be found at any time while it is open.
     """
     connection = _connect(path)
     try:
         migrate(connection, path)
         yield State(connection, path)
+    except sqlite3.OperationalError as error:
+        raise _cannot_use(path, error) from None
     except sqlite3.DatabaseError as error:
         if is_damage(error):
             raise DamagedStateError(path) from None
@@ -106,20 +108,21 @@ def _connect(path: Path) -> sqlite3.Connection:
                 check_own_file(path.with_name(path.name + suffix), "state file")
         connection = sqlite3.connect(path, isolation_level=None, timeout=10.0)
     except (OSError, sqlite3.OperationalError) as error:
-        raise _cannot_open(path, error) from None
+        raise _cannot_use(path, error) from None
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
     except sqlite3.OperationalError as error:
         connection.close()
-        raise _cannot_open(path, error) from None
+        raise _cannot_use(path, error) from None
     except sqlite3.DatabaseError:
         connection.close()
         raise DamagedStateError(path) from None
     return connection
 
 
-def _cannot_open(path: Path, error: Exception) -> UsageError:
+def _cannot_use(path: Path, error: Exception) -> UsageError:
     return UsageError(
-        f"{path}: the state file cannot be opened: {error}; check the setting state_folder"
+        f"{path}: the state file cannot be used: {error}; check the setting state_folder and the"
+        " free disk space"
     )
