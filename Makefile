@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# uv is taken from the path where it is, else from the environment itself.
+# uv is taken from the path where it is, else from the environment itself, in the locked version.
 SYNC = UV_PROJECT_ENVIRONMENT=$(VENV) $$(command -v uv || echo $(BIN)/uv) \
 	sync --quiet --locked --inexact --python $(PYTHON)
 
@@ -88,8 +88,14 @@ real-input: $(READY)
 clean:
 	rm -rf $(VENV) build .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
+# What installs and builds the program, by version and hash: after a change of uv.lock.
+build-requirements.txt: uv.lock
+	$$(command -v uv || echo $(BIN)/uv) export --quiet --locked --only-group build \
+		--no-emit-project --no-annotate --no-header --output-file $@ >/dev/null
+
 $(READY): pyproject.toml uv.lock
 	@command -v uv >/dev/null || test -x $(BIN)/uv || \
-		{ $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv; }
+		{ $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet \
+			--require-hashes -r build-requirements.txt; }
 	@$(SYNC)
 	@touch $@
