@@ -13,7 +13,8 @@ PYTEST := $(BIN)/pytest -q -n auto
 SERVERS := -p tests.server.scheduling --dist loadgroup
 
 .PHONY: demo demo-server check test test-unit test-spec test-property test-acceptance test-server \
-	test-browser test-docs test-extension lint docs bench hapi real-input clean kills demo-sync
+	test-browser test-docs test-extension lint docs bench hapi real-input clean kills demo-sync \
+	pin
 
 demo: $(READY)
 	$(BIN)/fhircryo demo --report build/demo
@@ -89,9 +90,9 @@ clean:
 	rm -rf $(VENV) build .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # What installs and builds the program, by version and hash: after a change of uv.lock.
-build-requirements.txt: uv.lock
+pin:
 	$$(command -v uv || echo $(BIN)/uv) export --quiet --locked --only-group build \
-		--no-emit-project --no-annotate --no-header --output-file $@ >/dev/null
+		--no-emit-project --no-annotate --no-header --output-file build-requirements.txt >/dev/null
 
 $(READY): pyproject.toml uv.lock
 	@command -v uv >/dev/null || test -x $(BIN)/uv || \

@@ -197,7 +197,7 @@ def test_a_broken_unit_is_found(name, tmp_path, monkeypatch):
     "more, words",
     [
         ('mappings = ["site.yaml"]\n', "mappings: site.yaml is not absolute"),
-        ('mappings = ["/home/me/site.yaml"]\n', "is hidden from the service"),
+        ('mappings = ["/var/tmp/site.yaml"]\n', "is hidden from the service"),
         ('state_folder = "/srv"\n', None),  # the environment of the unit counts
     ],
 )
