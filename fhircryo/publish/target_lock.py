@@ -18,6 +18,21 @@ from fhircryo.storage.ownership import check_own_file, make_own_folder
 
 LOG = logging.getLogger("fhircryo")
 
+#: What the folder is called in messages.
+STATE_FOLDER = "state folder (setting state_folder)"
+
+
+def make_state_folder(folder: Path) -> None:
+    """Create the folder of locks and states if it does not exist, and check that it is ours alone.
+
+    Raises:
+        UsageError: the folder cannot be created, or other users can change what is in it.
+    """
+    try:
+        make_own_folder(folder, STATE_FOLDER)
+    except OSError as error:
+        raise _cannot_be_written(folder, error) from None
+
 
 @contextmanager
 def target_lock(target: str, folder: Path) -> Iterator[None]:
@@ -33,7 +48,7 @@ def target_lock(target: str, folder: Path) -> Iterator[None]:
     name = f"target-{hashlib.sha256(target.encode()).hexdigest()[:16]}"
     holder = folder / f"{name}.holder"
     try:
-        make_own_folder(folder, "state folder (setting state_folder)")
+        make_state_folder(folder)
         check_own_file(folder / f"{name}.lock", "lock", create=True)
         lock = FileLock(folder / f"{name}.lock", mode=PRIVATE)
         lock.acquire(blocking=False)
@@ -42,15 +57,17 @@ def target_lock(target: str, folder: Path) -> Iterator[None]:
             f"{target}: another run is writing to it{_described(holder)}; wait until it has ended"
         ) from None
     except OSError as error:
-        raise UsageError(
-            f"{folder}: the state folder cannot be written: {error.strerror} (setting state_folder)"
-        ) from None
+        raise _cannot_be_written(folder, error) from None
     try:
         _name_holder(holder)
         yield
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
+
+
+def _cannot_be_written(folder: Path, error: OSError) -> UsageError:
+    return UsageError(f"{folder}: {STATE_FOLDER}: cannot be written: {error.strerror}")
 
 
 def _name_holder(holder: Path) -> None:

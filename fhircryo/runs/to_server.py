@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fhircryo.publish.comparison import RetractionScope
 from fhircryo.publish.patient_output import PatientOutput
+from fhircryo.publish.target_lock import make_state_folder
 from fhircryo.publish.target_server import Permissions, PushResult, open_target, state_folder
 from fhircryo.record.items import PatientFacts
 from fhircryo.runs.execution import Execution
@@ -58,6 +59,7 @@ def compute_server(
         how.begin("reading")
         beside = None
         if how.bulk is not None:
+            make_state_folder(state_folder(config.settings))
             beside = bulk_place(config.settings, str(source), target)
         server_reading = ServerReading(beside, how.bulk)
         read = read_source(

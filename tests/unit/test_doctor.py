@@ -59,6 +59,14 @@ def test_a_state_folder_that_others_can_read(tmp_path):
     assert checked()[1]["state folder"][0] == "warning"
 
 
+def test_a_state_folder_that_others_can_write(tmp_path):
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state").chmod(0o777)
+    code, checks = checked()
+    assert (code, checks["state folder"][0]) == (2, "failed")
+    assert "every user of this machine can change it" in checks["state folder"][1]
+
+
 def test_a_state_folder_that_cannot_be_made(tmp_path, monkeypatch):
     Path(tmp_path / "file").write_text("")
     monkeypatch.setenv("FHIRCRYO_STATE_FOLDER", str(tmp_path / "file" / "state"))

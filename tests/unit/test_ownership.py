@@ -15,7 +15,9 @@ from fhircryo.settings import load_settings, settings_in_force
 from fhircryo.storage import ownership
 from fhircryo.storage.private_files import read_secret
 from fhircryo.storage.work_folder import work_folder, work_folder_of
-from tests.unit.inputs import cli
+from tests.unit.bulk_server import BulkServer, files_of
+from tests.unit.inputs import AS_OF, cli, patient, procedure
+from tests.unit.stub_fhir import StubFhir
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX permissions")
 
@@ -261,6 +263,21 @@ def test_status_is_not_read_from_a_folder_that_others_can_write(tmp_path, monkey
         ran = cli(*command)
         assert ran.code == 2, command
         assert "every user of this machine" in ran.err
+
+
+def test_an_export_does_not_lie_in_a_folder_that_others_can_write(tmp_path, monkeypatch):
+    """A dry run holds no lock, but keeps the files of an export beside the states."""
+    monkeypatch.setenv("FHIRCRYO_STATE_FOLDER", str(tmp_path / "state"))
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state").chmod(0o777)
+    files = files_of([patient("p1"), procedure("x1", "2016-01-10")])
+    with BulkServer(files) as source, StubFhir() as target:
+        run = ("compute", source.url, target.base, "--as-of", AS_OF, "--bulk", "system")
+        ran = cli(*run, "--dry-run")
+        assert ran.code == 2, ran.err
+        assert "every user of this machine can change it" in ran.err
+        (tmp_path / "state").chmod(0o700)
+        assert cli(*run, "--dry-run").code == 0
 
 
 # ------------------------------------------------------------------ work folders

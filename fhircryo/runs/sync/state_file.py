@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import TypeVar
 
 from fhircryo.errors import UsageError
+from fhircryo.publish.target_lock import STATE_FOLDER, make_state_folder
 from fhircryo.publish.target_server import state_folder
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.sync.state_database import DamagedStateError, State, is_damage
 from fhircryo.runs.sync.state_schema import migrate
-from fhircryo.storage.ownership import check_own_file, check_own_folder, make_own_folder
+from fhircryo.storage.ownership import check_own_file, check_own_folder
 
 LOG = logging.getLogger("fhircryo.sync")
 
 _T = TypeVar("_T")
 #: What SQLite appends to the name of a database file in WAL mode.
 _WAL_SUFFIXES = ("-wal", "-shm")
-_FOLDER = "state folder (setting state_folder)"
 
 
 def state_path(config: RunConfig, source: str, target: str) -> Path:
@@ -31,11 +31,11 @@ def state_path(config: RunConfig, source: str, target: str) -> Path:
     """
     folder = state_folder(config.settings)
     try:
-        check_own_folder(folder, _FOLDER)
+        check_own_folder(folder, STATE_FOLDER)
     except (FileNotFoundError, NotADirectoryError):
         pass  # The folder is made, or cannot be made, when it is needed.
     except OSError as error:
-        raise UsageError(f"{folder}: {_FOLDER}: cannot be read: {error.strerror}") from None
+        raise UsageError(f"{folder}: {STATE_FOLDER}: cannot be read: {error.strerror}") from None
     name = "\x1f".join((source, target, config.settings.source_name, config.protocol.id))
     digest = hashlib.sha256(name.encode()).hexdigest()[:16]
     return folder / f"sync-{digest}.sqlite"
@@ -100,7 +100,7 @@ def remove(path: Path) -> None:
 
 def _connect(path: Path) -> sqlite3.Connection:
     try:
-        make_own_folder(path.parent, _FOLDER)
+        make_state_folder(path.parent)
         # The file is created before SQLite opens it, so that it is private from the start.
         check_own_file(path, "state file", create=True)
         for suffix in _WAL_SUFFIXES:

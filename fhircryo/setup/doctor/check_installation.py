@@ -8,11 +8,11 @@ from pathlib import Path
 
 from fhircryo import __version__
 from fhircryo.errors import UsageError
+from fhircryo.publish.target_lock import make_state_folder
 from fhircryo.publish.target_server import state_folder
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.settings import CONFIG_FILE, Settings
 from fhircryo.setup.doctor.check import CheckResult, failed, ok, warning
-from fhircryo.storage.ownership import make_own_folder
 
 _PART = "here"
 #: The mode bits that give access to the group and to others.
@@ -45,7 +45,7 @@ def _timezone(settings: Settings) -> CheckResult:
 def _state(folder: Path) -> CheckResult:
     """Check that the state folder can be written to, and that only its owner can read it."""
     try:
-        make_own_folder(folder, "state folder")
+        make_state_folder(folder)
         with tempfile.NamedTemporaryFile(dir=folder):
             pass
     except UsageError as error:
