@@ -100,9 +100,11 @@ def _read(path: Path, what: str) -> _Found:
     """
     try:
         with path.open("rb") as file:
-            owner = os.fstat(file.fileno()).st_uid
+            status = os.fstat(file.fileno())
             mode = _mode(file.fileno()) if os.name == "posix" else stat.S_IRUSR
-            return _Found(file.read(), mode, owner)
+            if not stat.S_ISREG(status.st_mode):
+                mode &= ~stat.S_IWOTH  # /dev/null: who writes to it changes nothing
+            return _Found(file.read(), mode, status.st_uid)
     except OSError as error:
         raise UsageError(f"{path}: {what}: cannot be read: {error.strerror or error}") from None
 

@@ -352,6 +352,10 @@ def test_what_everybody_can_change_is_not_used(read, tmp_path):
         read(file)
 
 
+def test_no_list_can_be_said_by_the_empty_device():
+    assert read_patient_list(Path("/dev/null")) == frozenset()
+
+
 @AS_ROOT
 def test_systemd_may_pass_the_folder_of_a_dynamic_user(tmp_path, monkeypatch):
     """As /var/lib/fhircryo of the shipped unit: a link of root's to a folder of the service's."""
