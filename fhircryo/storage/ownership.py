@@ -58,13 +58,16 @@ def read_settings_file(path: Path, *, found: bool) -> str:
         return file.read().decode()
 
 
-def others_who_can_change(path: Path, status: os.stat_result) -> str | None:
+def others_who_can_change(
+    path: Path, status: os.stat_result, also: int | None = None
+) -> str | None:
     """Return in words which other users can change a file or folder, or None if none can.
 
-    ``status``: that of the open file, or of ``path`` without following a symbolic link.
+    ``status``: that of the open file, or of ``path`` without following a symbolic link. ``also``: a
+    further user who may own it.
     """
     mode = status.st_mode
-    if not is_trusted(status.st_uid):
+    if not is_trusted(status.st_uid, also):
         return f"it belongs to user {user_name(status.st_uid)} ({described(status)})"
     if stat.S_ISLNK(mode):
         return None  # The mode of a link has no meaning.
@@ -86,7 +89,7 @@ def make_own_folder(folder: Path, name: str) -> None:
     check_own_folder(folder, name)
 
 
-def check_own_folder(folder: Path, name: str) -> None:
+def check_own_folder(folder: Path, name: str, *, reading: bool = False) -> None:
     """Check that other users can neither change what a folder holds nor exchange the folder.
 
     They cannot if root or this user owns the folder and all folders above it, if only they can
@@ -94,7 +97,8 @@ def check_own_folder(folder: Path, name: str) -> None:
     owner of a file can remove it there (as in /tmp). Symbolic links on the way must belong to
     root or this user: systemd makes ``/var/lib/NAME`` one for services with a dynamic user.
 
-    ``name``: what the folder is called in messages.
+    ``name``: what the folder is called in messages. ``reading``: root may read what a service of
+    another user wrote, in a folder that only this user can change.
 
     Raises:
         UsageError: others can.
@@ -102,10 +106,11 @@ def check_own_folder(folder: Path, name: str) -> None:
     """
     if not _POSIX:
         return
-    _check_folder(folder, name, folder.stat())
+    also = folder.stat().st_uid if reading and os.geteuid() == 0 else None
+    _check_folder(folder, name, folder.stat(), also)
     for above in _way_to(folder):
         status = above.lstat()
-        if not is_trusted(status.st_uid):
+        if not is_trusted(status.st_uid, also):
             why = "another user owns it"
         elif _anybody_can_exchange_its_entries(status):
             why = "every user of this machine can change it"
@@ -135,8 +140,8 @@ def check_own_entry(folder: Path, name: str) -> None:
         _check_folder(folder, name, folder.lstat())
 
 
-def _check_folder(folder: Path, name: str, status: os.stat_result) -> None:
-    why = others_who_can_change(folder, status)
+def _check_folder(folder: Path, name: str, status: os.stat_result, also: int | None = None) -> None:
+    why = others_who_can_change(folder, status, also)
     if stat.S_ISLNK(status.st_mode):
         why = "it is a symbolic link"
     if why:
@@ -206,9 +211,9 @@ def _folder_remedy(folder: Path, status: os.stat_result) -> str:
     return f"check what is in it, and run: chmod go-w {shlex.quote(str(folder))}"
 
 
-def is_trusted(user: int) -> bool:
-    """Whether a user is root or the one who runs the program."""
-    return user == 0 or user == os.geteuid()
+def is_trusted(user: int, also: int | None = None) -> bool:
+    """Whether a user is root, the one who runs the program, or ``also``."""
+    return user in (0, also) or user == os.geteuid()
 
 
 def _is_private_group(group: int) -> bool:

@@ -10,7 +10,9 @@ from fhircryo.errors import UsageError
 from fhircryo.publish.target_lock import target_lock
 from fhircryo.record.patient_list import read_patient_list
 from fhircryo.research.pseudonyms import Pseudonyms, read_key, write_key
-from fhircryo.runs.sync.state_file import open_state
+from fhircryo.runs.run_config import RunConfig
+from fhircryo.runs.sync.state_file import open_state, state_path
+from fhircryo.runs.sync.status_file import status_path
 from fhircryo.settings import load_settings, settings_in_force
 from fhircryo.storage import ownership
 from fhircryo.storage.private_files import read_secret
@@ -263,6 +265,27 @@ def test_status_is_not_read_from_a_folder_that_others_can_write(tmp_path, monkey
         ran = cli(*command)
         assert ran.code == 2, command
         assert "every user of this machine" in ran.err
+
+
+@AS_ROOT
+def test_root_reads_the_status_of_a_service_and_nothing_more(tmp_path, monkeypatch, give):
+    monkeypatch.setenv("FHIRCRYO_STATE_FOLDER", str(tmp_path / "state"))
+    monkeypatch.setenv("FHIRCRYO_SYNC__SOURCE", TARGET)
+    config = RunConfig.of(load_settings(), AS_OF)
+    state = state_path(config, TARGET, TARGET)
+    with open_state(state):
+        pass
+    status_path(state).write_text('{"run": "r1", "exit_code": 5}')
+    for path in (tmp_path / "state", *(tmp_path / "state").iterdir()):
+        give(path)
+    ran = cli("sync", "--status")
+    assert (ran.code, '"run": "r1"' in ran.out) == (5, True), ran.err
+    for command in (("state", "show"), ("state", "check"), ("state", "reset", "--yes")):
+        ran = cli(*command)
+        assert ran.code == 2, command
+        assert "run as user" in ran.err
+    (tmp_path / "state").chmod(0o720)
+    assert cli("sync", "--status").code == 2
 
 
 def test_an_export_does_not_lie_in_a_folder_that_others_can_write(tmp_path, monkeypatch):

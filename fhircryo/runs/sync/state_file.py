@@ -26,12 +26,15 @@ _WAL_SUFFIXES = ("-wal", "-shm")
 def state_path(config: RunConfig, source: str, target: str) -> Path:
     """The path of the state file for a source, a target and a protocol.
 
+    Root may read what lies there of a service's user, such as the status of its last run. Who opens
+    the state has to be that user, because SQLite writes beside it.
+
     Raises:
         UsageError: other users can change what is in the state folder.
     """
     folder = state_folder(config.settings)
     try:
-        check_own_folder(folder, STATE_FOLDER)
+        check_own_folder(folder, STATE_FOLDER, reading=True)
     except (FileNotFoundError, NotADirectoryError):
         pass  # The folder is made, or cannot be made, when it is needed.
     except OSError as error:
