@@ -67,7 +67,9 @@ def target_lock(target: str, folder: Path) -> Iterator[None]:
 
 
 def _cannot_be_written(folder: Path, error: OSError) -> UsageError:
-    return UsageError(f"{folder}: {STATE_FOLDER}: cannot be written: {error.strerror}")
+    return UsageError(
+        f"{folder}: the state folder cannot be written: {error.strerror} (setting state_folder)"
+    )
 
 
 def _name_holder(holder: Path) -> None:
