@@ -86,6 +86,6 @@ def run() -> None:
         # The program that reads our output has ended, as `head` does in `| head`; no error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(DONE)
-    except Exception:
-        say_traceback()
+    except Exception as error:
+        say_traceback(error)
         sys.exit(BUG)

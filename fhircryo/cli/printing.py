@@ -33,11 +33,11 @@ def say_error(error: FhircryoError) -> None:
     _print(indented(f"fhircryo: {error}"), err=True)
 
 
-def say_traceback() -> None:
-    """Print the traceback of the exception that is handled, which is a bug, on stderr."""
+def say_traceback(error: BaseException) -> None:
+    """Print the traceback of an exception, which is a bug, on stderr."""
     import traceback
 
-    _print(indented(traceback.format_exc().removesuffix("\n")), err=True)
+    _print(indented("".join(traceback.format_exception(error)).removesuffix("\n")), err=True)
 
 
 def confirmed(question: str, *, err: bool = False) -> bool:
@@ -68,5 +68,7 @@ class Commands(typer.core.TyperGroup):
 def _print(text: str, *, err: bool) -> None:
     """Print escaped text; what the encoding of the stream lacks is an escape sequence too."""
     stream = sys.stderr if err else sys.stdout
+    if stream is None:  # the command was started without one
+        return
     encoding = stream.encoding or "utf-8"
     print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)

@@ -1,4 +1,4 @@
-"""Cells that a spreadsheet would compute: neutralised in every CSV file, and nothing else changed."""
+"""Cells that a spreadsheet would compute: neutralised in every CSV file; nothing else changes."""
 
 import csv
 import json
@@ -94,6 +94,7 @@ def folder(tmp_path_factory) -> Path:
     return base / "out"
 
 
+@pytest.mark.slow
 def test_no_csv_file_holds_a_formula(folder):
     files = list(folder.rglob("*.csv"))
     assert {"patients.csv", "redcap_patients.csv", "dictionary.csv", "psa-courses.csv"} <= {
@@ -110,6 +111,7 @@ def test_no_csv_file_holds_a_formula(folder):
     assert neutralised
 
 
+@pytest.mark.slow
 def test_numbers_stay_numbers_and_texts_come_back(folder):
     written = pd.read_csv(folder / "psa.csv")
     assert (written["days"] < 0).any()
@@ -121,6 +123,7 @@ def test_numbers_stay_numbers_and_texts_come_back(folder):
     assert list(written["days"]) == list(kept["days"])
 
 
+@pytest.mark.slow
 def test_what_was_not_used_is_told_with_its_code(folder):
     written = pd.read_csv(folder / "not_used.csv")
     codes = set(pq.read_table(folder / "not_used.parquet").to_pandas()["code"])
@@ -128,6 +131,7 @@ def test_what_was_not_used_is_told_with_its_code(folder):
     assert set(written["code"].str.replace("^'", "", regex=True)) == codes
 
 
+@pytest.mark.slow
 def test_redcap_keeps_negative_days_and_one_record_name(folder):
     records = pd.read_csv(folder / "redcap_psa.csv")
     assert records["psa_days"].min() < 0
@@ -136,6 +140,7 @@ def test_redcap_keeps_negative_days_and_one_record_name(folder):
     )
 
 
+@pytest.mark.slow
 def test_the_data_package_describes_what_is_written(folder):
     frictionless = pytest.importorskip("frictionless")
     report = frictionless.validate(str(folder / "datapackage.json"), type="package")

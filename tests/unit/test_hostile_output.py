@@ -49,6 +49,8 @@ def log_format(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, 
     """Everything is logged, as text or in the format that a test names."""
     monkeypatch.setenv("FHIRCRYO_LOG_FORMAT", getattr(request, "param", "text"))
     monkeypatch.setenv("FHIRCRYO_LOG_LEVEL", "debug")
+    monkeypatch.setenv("FHIRCRYO_SOURCE__RETRY_BUDGET", "0.1")
+    monkeypatch.setenv("FHIRCRYO_TARGET__RETRY_BUDGET", "0.1")
     monkeypatch.setenv("FHIRCRYO_STATE_FOLDER", str(tmp_path / "state"))
     monkeypatch.chdir(tmp_path)
 
@@ -249,8 +251,7 @@ def test_environment(monkeypatch):
 def _settings(tmp_path: Path, source: str, target: str) -> Path:
     file = tmp_path / "site.toml"
     file.write_text(
-        f"[sync]\nsource = {json.dumps(source)}\ntarget = {json.dumps(target)}\n"
-        "[source]\nretry_budget = 0.1\n[target]\nretry_budget = 0.1\n",
+        f"[sync]\nsource = {json.dumps(source)}\ntarget = {json.dumps(target)}\n",
         encoding="utf-8",
     )
     return file
