@@ -107,23 +107,23 @@ def indented(text: str) -> str:
 
 
 def json_text(content: Any, indent: int | None = None) -> str:
-    """Return JSON in which secrets are masked, and characters that are not visible are escaped.
+    """Return JSON in which characters that are not visible are escaped.
 
-    Without ``indent`` it is one line.
+    Without ``indent`` it is one line. Secrets are not masked: see ``masked_values``.
     """
-    text = json.dumps(_masked_within(content), indent=indent, ensure_ascii=False)
+    text = json.dumps(content, indent=indent, ensure_ascii=False)
     # The only line breaks are those of the indentation: within a string JSON has none.
     return "\n".join("".join(map(_escaped_in_json, line)) for line in text.split("\n"))
 
 
-def _masked_within(value: Any) -> Any:
-    """A value for JSON with secrets masked in its texts."""
+def masked_values(value: Any) -> Any:
+    """Return a value for JSON with secrets masked in its texts."""
     if isinstance(value, str):
         return masked(value)
     if isinstance(value, dict):
-        return {_masked_within(key): _masked_within(one) for key, one in value.items()}
+        return {key: masked_values(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_masked_within(one) for one in value]
+        return [masked_values(one) for one in value]
     return value
 
 
@@ -178,7 +178,7 @@ class _JsonLines(logging.Formatter):
             content["run"] = self._run
         if record.exc_info:
             content["exception"] = self.formatException(record.exc_info)
-        return json_text(content)
+        return json_text(masked_values(content))
 
 
 def set_up_logs(level: str | None, log_format: str, run: str = "") -> None:

@@ -12,7 +12,7 @@ import typer
 import typer.core
 
 from fhircryo.errors import FhircryoError
-from fhircryo.logs import indented, json_text, line_of, text_of
+from fhircryo.logs import indented, json_text, line_of, masked_values, text_of
 
 #: The base of typer's errors about arguments, which is not among the names that typer exports.
 _ArgumentError: Any = typer.BadParameter.__base__
@@ -25,7 +25,7 @@ def say(*lines: str, err: bool = False) -> None:
 
 def say_json(content: Any) -> None:
     """Print a value as JSON on stdout."""
-    _print(json_text(content, indent=2), err=False)
+    _print(json_text(masked_values(content), indent=2), err=False)
 
 
 def say_error(error: FhircryoError) -> None:

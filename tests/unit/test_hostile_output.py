@@ -3,14 +3,17 @@
 Each test has hostile text wherever text comes from outside, and looks at all that is printed.
 """
 
+import io
 import json
 import logging
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from fhircryo.cli.progress import progress
 from fhircryo.logs import _INVISIBLE, escaped
 from tests.unit import inputs
 from tests.unit.bulk_server import BulkServer, files_of
@@ -213,6 +216,22 @@ def test_errors_in_arguments(tmp_path, arguments):
     refused = shown(*arguments)
     assert refused.code not in (0, 1)
     assert "\\x1b" in refused.all
+
+
+def test_the_progress_on_a_terminal(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with progress() as (stage, _):
+        assert stage is not None
+        stage(f"[red]{EVIL}")
+    shown = terminal.getvalue()
+    assert "[red]evil" in shown
+    for text in ("\x1b]", "\x07", "\x9b", "\u202e", "\u2066", "\u200b", f"\n{FORGED}"):
+        assert text not in shown
 
 
 def test_bytes_that_are_no_text(tmp_path):
