@@ -111,9 +111,19 @@ def json_text(content: Any, indent: int | None = None) -> str:
 
     Without ``indent`` it is one line. Secrets are not masked: see ``masked_values``.
     """
-    text = json.dumps(content, indent=indent, ensure_ascii=False)
+    return visible_json(json.dumps(content, indent=indent, ensure_ascii=False))
+
+
+def visible_json(text: str) -> str:
+    """Return the same JSON with characters that are not visible as escape sequences."""
     # The only line breaks are those of the indentation: within a string JSON has none.
-    return "\n".join("".join(map(_escaped_in_json, line)) for line in text.split("\n"))
+    return "\n".join(map(_visible_line, text.split("\n")))
+
+
+def _visible_line(line: str) -> str:
+    if line.isprintable() and (line.isascii() or not _INVISIBLE.search(line)):
+        return line
+    return "".join(map(_escaped_in_json, line))
 
 
 def masked_values(value: Any) -> Any:

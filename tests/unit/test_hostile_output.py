@@ -81,13 +81,19 @@ class Shown:
         return self.out + self.err
 
 
-def shown(*arguments: object) -> Shown:
-    """Run a command, and look at every character that it prints."""
-    ran = inputs.cli(*arguments)
-    for line in (ran.out + "\n" + ran.err).split("\n"):
+def assert_visible(text: str) -> None:
+    """Check that each line shows all of its characters, and that none was forged."""
+    for line in text.split("\n"):
         assert line.isprintable(), repr(line)
         assert not _INVISIBLE.search(line), repr(line)
         assert not line.startswith(FORGED), line
+
+
+def shown(*arguments: object) -> Shown:
+    """Run a command, and look at every character that it prints."""
+    ran = inputs.cli(*arguments)
+    assert_visible(ran.out + "\n" + ran.err)
+    for line in ran.err.split("\n"):
         if line.startswith('{"time"'):
             assert json.loads(line)["message"]
     assert "Traceback" not in ran.err, ran.err
@@ -148,9 +154,12 @@ def test_folders(tmp_path):
         assert (
             escaped(EVIL) in shown("cohort", source, folder, *AS_OF, *how, *kind, "--no-report").out
         )
-    draft = tmp_path / f"draft{EVIL}"
-    surveyed = shown("mappings", "survey", source, "--draft", draft, "--mappings", overlay)
+    draft, written = tmp_path / f"draft{EVIL}", tmp_path / "survey.json"
+    more = ("--draft", draft, "--out", written, "--mappings", overlay)
+    surveyed = shown("mappings", "survey", source, *more)
     assert escaped(EVIL)[:20] in surveyed.out
+    for file in (draft, written, tmp_path / f"out{EVIL}" / "issues.ndjson"):
+        assert_visible(file.read_text(encoding="utf-8"))
     assert shown("doctor", source, tmp_path / f"out{EVIL}", *how).out
     json.loads(shown("doctor", source, *how, "--json").out)
 
