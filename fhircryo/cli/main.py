@@ -1,8 +1,7 @@
 """The ``fhircryo`` command."""
 
-import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -17,7 +16,8 @@ from fhircryo.cli.export import export
 from fhircryo.cli.forget import forget
 from fhircryo.cli.push import push
 from fhircryo.cli.sync import sync
-from fhircryo.errors import BUG, DONE, FhircryoError
+from fhircryo.errors import BUG, FhircryoError
+from fhircryo.interrupts import asked_to_stop
 from fhircryo.logs import masked, text_of
 
 # The help is plain text, because rich would double the time that --help takes.
@@ -68,27 +68,36 @@ def _fhircryo(
       fhircryo demo
 
     Exit codes: 0 done; 1 a bug; 2 usage or settings; 3 source unreachable or refused; 4 done, but
-    something was unreadable; 5 the target rejected something; 6 another run holds the lock.
+    something was unreadable; 5 the target rejected something; 6 another run holds the lock;
+    7 stopped before it was done.
     """
 
 
 def run() -> None:
     """Run the command line; print an error that the user can correct as one line, and exit."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            if sys.stdout is not None:  # it is None if the command was started without one
+                sys.stdout.flush()
     except FhircryoError as error:
         words = text_of(str(error).split("\n"))
         print(f"fhircryo: {masked(words)}", file=sys.stderr)
         sys.exit(error.exit_code)
     except SystemExit as stop:
-        if not isinstance(stop.__context__, BrokenPipeError):
-            raise
-        # The program that reads our output has ended, as `head` does in `| head`; no error.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(DONE)
-    except Exception:
-        # A bug: print the traceback that Python would print, with secrets masked.
-        import traceback
+        if isinstance(stop.__context__, BrokenPipeError):
+            # Typer takes it for a stdout whose reader has gone, but it is another pipe or a socket.
+            _end_by_bug(stop.__context__)
+        raise
+    except Exception as error:
+        _end_by_bug(error)
 
-        print(masked(traceback.format_exc()), end="", file=sys.stderr)
-        sys.exit(BUG)
+
+def _end_by_bug(error: Exception) -> NoReturn:
+    """Print the traceback that Python would print, with secrets masked."""
+    import traceback
+
+    if asked_to_stop() is None:  # else it may be a consequence of the signal
+        print(masked("".join(traceback.format_exception(error))), end="", file=sys.stderr)
+    sys.exit(BUG)

@@ -9,7 +9,8 @@ import typer
 
 from fhircryo.cli.options import AcceptUnreadable, AllowRetractions, Config, DryRun
 from fhircryo.cli.published_text import NOTHING_WRITTEN, exit_code, print_published
-from fhircryo.errors import DONE, REJECTED, FhircryoError, LockedError
+from fhircryo.errors import BUG, REJECTED, STOPPED, FhircryoError, LockedError, UsageError
+from fhircryo.interrupts import asked_to_stop, held, stoppable
 from fhircryo.logs import text_of
 
 if TYPE_CHECKING:
@@ -89,18 +90,19 @@ def _run_and_report(
         FhircryoError: the error with which the run ended.
     """
     from fhircryo.logs import masked
-    from fhircryo.runs.sync.status_file import RunReport, read_status, write_metrics, write_status
+    from fhircryo.runs.sync.report import report_run
+    from fhircryo.runs.sync.status_file import RunReport
 
     started = datetime.now(UTC)
-    done, error = _run(config, wanted)
-    code = error.exit_code if error is not None else _exit_code(done)
-    report = RunReport(run_id, started, datetime.now(UTC), code, masked(str(error or "")), done)
-    # A run that found the target locked did nothing: the report of the other run is kept.
-    if not wanted.dry_run and code != LockedError.exit_code:
-        write_status(status_file, report)
-        metrics = config.settings.sync.metrics_file
-        if metrics is not None:
-            write_metrics(metrics, report, (read_status(status_file) or {}).get("last_success"))
+    with held():  # however the run ends, that is reported
+        done, error = _run(config, wanted)
+        code = _exit_code(done, error)
+        report = RunReport(run_id, started, datetime.now(UTC), code, masked(str(error or "")), done)
+        # A run that found the target locked did nothing: the report of the other run is kept.
+        if not wanted.dry_run and code != LockedError.exit_code:
+            code = report_run(status_file, config.settings.sync.metrics_file, report)
+        if done is not None:
+            _print_done(done)
     if error is not None:
         raise error
     return code
@@ -108,40 +110,32 @@ def _run_and_report(
 
 def _run(
     config: "RunConfig", wanted: "SyncOptions"
-) -> "tuple[SyncResult | None, FhircryoError | None]":
-    """Run until the end, or until SIGTERM or SIGINT asks the run to stop; print what was done.
+) -> "tuple[SyncResult | None, Exception | None]":
+    """Run until the end, or until a signal asks the run to stop.
 
     Returns what was done (None if the run stopped before it wrote) and the error that ended it.
     """
-    import signal
-    import threading
     from dataclasses import replace
 
     from fhircryo.runs.sync.run import sync
     from fhircryo.runs.sync.sync_options import StoppedError
 
-    stop = threading.Event()
-    handlers = {
-        number: signal.signal(number, lambda *_: stop.set())
-        for number in (signal.SIGTERM, signal.SIGINT)
-    }
     try:
-        done = sync(config, replace(wanted, stopped=stop.is_set))
-    except StoppedError:
-        print("Stopped before anything was written; the next run continues.", file=sys.stderr)
+        with stoppable():
+            return sync(config, replace(wanted, stopped=lambda: asked_to_stop() is not None)), None
+    except (StoppedError, KeyboardInterrupt):
         return None, None
-    except FhircryoError as error:
+    except Exception as error:  # a bug is reported like the errors that a user can correct
         return None, error
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    _print_done(done)
-    return done, None
 
 
-def _exit_code(done: "SyncResult | None") -> int:
+def _exit_code(done: "SyncResult | None", error: Exception | None) -> int:
+    if done is None and error is None:
+        return STOPPED
+    if asked_to_stop() is not None or (done is not None and done.stopped):
+        return STOPPED
     if done is None:
-        return DONE
+        return error.exit_code if isinstance(error, FhircryoError) else BUG
     if done.pending:
         return REJECTED
     return exit_code(done.pushed, done.summary.unreadable if done.summary is not None else 0)
@@ -163,8 +157,6 @@ def _print_done(done: "SyncResult") -> None:
         print_published(done.pushed)
     else:
         print("nothing to write", file=sys.stderr)
-    if done.stopped:
-        print("Stopped after the current transaction; the next run continues.", file=sys.stderr)
     for waiting in done.pending:
         print(
             f"WAITING: Patient/{waiting.patient}, since {waiting.since}, {waiting.tries} attempts:"
@@ -175,14 +167,20 @@ def _print_done(done: "SyncResult") -> None:
 
 
 def _print_status(status_file: Path) -> int:
-    """Print how the last run ended, as JSON; return its exit code."""
+    """Print how the last run ended, as JSON; return its exit code.
+
+    Raises:
+        UsageError: no run is on record, or the status file is damaged.
+    """
     import json
 
     from fhircryo.runs.sync.status_file import read_status
 
     content = read_status(status_file)
     if content is None:
-        typer.echo(f"{status_file}: no run has ended yet")
-        return DONE
+        raise UsageError(
+            f"{status_file}: no run is on record; has fhircryo sync run with these settings, as"
+            " this user?"
+        )
     typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
-    return int(content.get("exit_code", DONE))
+    return int(content["exit_code"])
