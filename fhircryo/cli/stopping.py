@@ -29,9 +29,9 @@ def stopped_by_signals() -> Iterator[None]:
 
     For the process of the command only: from the end of the block, signals are ignored.
     """
-    handle_signals()
     try:
         try:
+            handle_signals()
             yield
         finally:
             hold()
