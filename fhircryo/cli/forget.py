@@ -23,7 +23,7 @@ def forget(
 
     \b
     Example:
-      fhircryo forget 2029487 --config /etc/fhircryo.toml
+      fhircryo forget 2029487 --config /etc/fhircryo/fhircryo.toml
     """
     from fhircryo.cli.run_options import scheduled_run_config
     from fhircryo.runs.sync.erasure import forget_patient

@@ -20,7 +20,8 @@ class RunOptions:
     """The options that say what is computed, as they are on the command line.
 
     ``patients``: a file or a Group; None: all. ``exclude``: a file of patients who objected.
-    ``accept_withheld``: the setting, where it is not set there.
+    ``accept_withheld``: the setting, where it is not set there. ``settings_file``: None: the one of
+    the current folder, if there is one.
     """
 
     source: str = ""
@@ -30,6 +31,7 @@ class RunOptions:
     patients: str | None = None
     exclude: Path | None = None
     accept_withheld: bool = False
+    settings_file: Path | None = None
 
     @property
     def narrowed(self) -> bool:
@@ -48,6 +50,7 @@ class RunOptions:
         from fhircryo.settings import load_settings
 
         settings = load_settings(
+            self.settings_file,
             protocol=self.protocol,
             mappings=tuple(self.mappings) if self.mappings else None,
             accept_withheld=self.accept_withheld or None,

@@ -24,7 +24,7 @@ def show(config: Config = None) -> None:
 
     \b
     Example:
-      fhircryo state show --config /etc/fhircryo.toml
+      fhircryo state show --config /etc/fhircryo/fhircryo.toml
     """
     from fhircryo.runs.sync.state_database import DamagedStateError
     from fhircryo.runs.sync.state_file import open_state
@@ -56,7 +56,7 @@ def check(config: Config = None) -> None:
 
     \b
     Example:
-      fhircryo state check
+      fhircryo state check --config /etc/fhircryo/fhircryo.toml
     """
     from fhircryo.runs.sync.state_database import DamagedStateError
     from fhircryo.runs.sync.state_file import open_state
@@ -82,7 +82,7 @@ def reset(
 
     \b
     Example:
-      fhircryo state reset --yes
+      fhircryo state reset --yes --config /etc/fhircryo/fhircryo.toml
     """
     from fhircryo.publish.target_lock import target_lock
     from fhircryo.runs.sync.state_file import remove

@@ -56,7 +56,7 @@ def sync(
 
     \b
     Example:
-      fhircryo sync --config /etc/fhircryo.toml
+      fhircryo sync --config /etc/fhircryo/fhircryo.toml
     """
     import uuid
 
