@@ -16,7 +16,7 @@ from fhircryo.cli.export import export
 from fhircryo.cli.forget import forget
 from fhircryo.cli.push import push
 from fhircryo.cli.sync import sync
-from fhircryo.errors import BUG, FhircryoError
+from fhircryo.errors import BUG, FhircryoError, UsageError
 from fhircryo.interrupts import asked_to_stop
 from fhircryo.logs import masked, text_of
 
@@ -89,6 +89,9 @@ def run() -> None:
         if isinstance(stop.__context__, BrokenPipeError):
             # Typer takes it for a stdout whose reader has gone, but it is another pipe or a socket.
             _end_by_bug(stop.__context__)
+        if isinstance(stop.__context__, typer.Abort) and asked_to_stop() is None:
+            print("fhircryo: nobody confirms; add --yes", file=sys.stderr)
+            sys.exit(UsageError.exit_code)
         raise
     except Exception as error:
         _end_by_bug(error)

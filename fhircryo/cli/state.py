@@ -107,12 +107,12 @@ class _StateFiles(NamedTuple):
 
 
 def _state_files(config: Path | None) -> _StateFiles:
-    from fhircryo.cli.run_options import scheduled_run_config
+    from fhircryo.cli.run_options import scheduled_settings
     from fhircryo.publish.target_server import state_folder
     from fhircryo.runs.sync.state_file import state_path
     from fhircryo.runs.sync.sync_options import source_and_target
 
-    run_config = scheduled_run_config(config)
+    run_config = scheduled_settings(config)
     source, target = source_and_target(run_config)
     return _StateFiles(
         state_path(run_config, source, target), target, state_folder(run_config.settings)

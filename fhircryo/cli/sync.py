@@ -1,7 +1,9 @@
 """``fhircryo sync``: a scheduled run."""
 
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,14 +62,14 @@ def sync(
     """
     import uuid
 
-    from fhircryo.cli.run_options import scheduled_run_config
+    from fhircryo.cli.run_options import scheduled_settings, with_patients
     from fhircryo.logs import set_up_logs
     from fhircryo.runs.sync.state_file import state_path
     from fhircryo.runs.sync.status_file import status_path
     from fhircryo.runs.sync.sync_options import SyncOptions, source_and_target
 
     run_id = uuid.uuid4().hex[:12]
-    run_config = scheduled_run_config(config, patients, exclude, bulk)
+    run_config = scheduled_settings(config, bulk)
     set_up_logs(run_config.settings.log_level, run_config.settings.log_format, run_id)
     status_file = status_path(state_path(run_config, *source_and_target(run_config)))
     if status:
@@ -78,13 +80,21 @@ def sync(
         allow_retractions=allow_retractions,
         accept_unreadable=accept_unreadable,
     )
-    raise typer.Exit(_run_and_report(run_id, run_config, wanted, status_file))
+    configured = partial(with_patients, run_config, patients, exclude)
+    metrics_file = run_config.settings.sync.metrics_file
+    raise typer.Exit(_run_and_report(run_id, configured, wanted, status_file, metrics_file))
 
 
 def _run_and_report(
-    run_id: str, config: "RunConfig", wanted: "SyncOptions", status_file: Path
+    run_id: str,
+    configured: "Callable[[], RunConfig]",
+    wanted: "SyncOptions",
+    status_file: Path,
+    metrics_file: Path | None,
 ) -> int:
     """Run, and write how the run ended to the status file and the metrics; return the exit code.
+
+    ``configured``: reads the lists of patients, which may fail like the rest of the run.
 
     Raises:
         FhircryoError: the error with which the run ended.
@@ -95,12 +105,12 @@ def _run_and_report(
 
     started = datetime.now(UTC)
     with held():  # however the run ends, that is reported
-        done, error = _run(config, wanted)
+        done, error = _run(configured, wanted)
         code = _exit_code(done, error)
         report = RunReport(run_id, started, datetime.now(UTC), code, masked(str(error or "")), done)
         # A run that found the target locked did nothing: the report of the other run is kept.
-        if not wanted.dry_run and code != LockedError.exit_code:
-            code = report_run(status_file, config.settings.sync.metrics_file, report)
+        if not wanted.dry_run and not isinstance(error, LockedError):
+            code = report_run(status_file, metrics_file, report)
         if done is not None:
             _print_done(done)
     if error is not None:
@@ -109,7 +119,7 @@ def _run_and_report(
 
 
 def _run(
-    config: "RunConfig", wanted: "SyncOptions"
+    configured: "Callable[[], RunConfig]", wanted: "SyncOptions"
 ) -> "tuple[SyncResult | None, Exception | None]":
     """Run until the end, or until a signal asks the run to stop.
 
@@ -122,7 +132,8 @@ def _run(
 
     try:
         with stoppable():
-            return sync(config, replace(wanted, stopped=lambda: asked_to_stop() is not None)), None
+            stopping = replace(wanted, stopped=lambda: asked_to_stop() is not None)
+            return sync(configured(), stopping), None
     except (StoppedError, KeyboardInterrupt):
         return None, None
     except Exception as error:  # a bug is reported like the errors that a user can correct

@@ -136,7 +136,7 @@ def operating_commands() -> list[list[str]]:
         text = (HOW_TO / name).read_text(encoding="utf-8")
         lines += [line.removeprefix("fhircryo ") for line in shown_commands(HOW_TO / name)]
         lines += re.findall(r"`fhircryo ([^`]+--[^`]+)`", text)
-    lines += re.findall(r"`fhircryo ([^`]+)`", ALERTS.read_text(encoding="utf-8"))
+    lines += re.findall(r"`fhircryo ([^`]+ [^`]+)`", ALERTS.read_text(encoding="utf-8"))
     lines += [
         line.removeprefix("fhircryo ")
         for line in shown_commands(HOW_TO / "sign-in.md")

@@ -1,6 +1,8 @@
 """What a scheduled run reports: status file, metrics, exit code; and ``sync --status``."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -142,6 +144,39 @@ def test_a_failed_run_keeps_the_time_of_the_last_success(site):
     name = "fhircryo_sync_last_success_timestamp_seconds"
     assert site.metrics()[name] == metrics[name]
     assert site.sync("--status").code == failed.code
+
+
+@pytest.mark.parametrize("name", ["Group/1", "no-such-file.txt"])
+def test_a_list_of_patients_that_cannot_be_read_is_reported(name, site):
+    assert site.sync().code == 0
+    failed = site.sync("--patients", name)
+    assert failed.code in (2, 3)
+    assert site.status()["exit_code"] == failed.code
+
+
+def test_the_status_is_shown_without_asking_the_server(site):
+    file = site.folder / "fhircryo.toml"
+    file.write_text(file.read_text().replace("[sync]", '[sync]\npatients = "Group/1"'))
+    failed = site.sync()
+    assert failed.code == site.status()["exit_code"] != 0
+    site.server.seen.clear()
+    assert site.sync("--status").code == failed.code
+    assert cli("state", "show", "--config", file).code == 0
+    assert site.server.seen == []
+
+
+def test_a_question_that_nobody_answers_is_an_error(site):
+    assert site.sync().code == 0
+    ran = subprocess.run(
+        [sys.executable, "-m", "fhircryo", "state", "reset", "--config", "fhircryo.toml"],
+        cwd=site.folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == 2
+    assert b"add --yes" in ran.stderr
 
 
 def test_a_bug_is_reported_too(site, monkeypatch):

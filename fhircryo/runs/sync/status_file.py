@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fhircryo import __version__
-from fhircryo.errors import STOPPED, UsageError
+from fhircryo.errors import STOPPED, TargetError, UsageError
 from fhircryo.publish.difference import Action
 from fhircryo.runs.sync.sync_result import SyncResult
 from fhircryo.storage.atomic import PRIVATE, write_whole
@@ -79,7 +79,7 @@ def status_path(state: Path) -> Path:
 
 
 def write_status(path: Path, report: RunReport, last_success: str | None) -> None:
-    """Write the status file atomically.
+    """Write the status file atomically, and make its folder if there is none.
 
     ``last_success``: the time at which the last successful run ended.
 
@@ -87,6 +87,10 @@ def write_status(path: Path, report: RunReport, last_success: str | None) -> Non
         TargetError: the file cannot be written.
     """
     content = report.as_dict() | {"last_success": last_success}
+    try:  # a run that fails early has not made the folder
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise TargetError(f"{path}: cannot be written: {error.strerror or error}") from error
     write_whole(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode(), PRIVATE)
 
 
