@@ -309,9 +309,14 @@ def metrics_in(folder: Path) -> dict[str, str]:
 
 
 def published(target: StubFhir) -> dict[str, Any]:
-    """The endpoints of a target, without what tells one write from another."""
+    """The endpoints of a target, without what tells one write from another.
+
+    The status does: an endpoint that was final and is changed is amended, and one that is written
+    for the first time is not.
+    """
+    history = ("meta", "issued", "status")
     return {
-        one["id"]: {name: value for name, value in one.items() if name not in ("meta", "issued")}
+        one["id"]: {name: value for name, value in one.items() if name not in history}
         for one in target.of_type("Observation")
     }
 
