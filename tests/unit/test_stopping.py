@@ -399,7 +399,7 @@ def number_of_children(process: int) -> int:
 
 def until(holds) -> None:
     """Wait until a condition holds."""
-    for _ in range(3000):
+    for _ in range(9000):
         if holds():
             return
         time.sleep(0.01)

@@ -98,7 +98,8 @@ def export(client: Client, asked: Asked, work: Path, patience: float, watch: Wat
                 " them for too short a time?"
             ) from None
         except KeyboardInterrupt:
-            job.cancel()
+            with held():  # the interrupt may come again, where Python lost it first
+                job.cancel()
             raise
 
 
