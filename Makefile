@@ -76,9 +76,11 @@ hapi: $(READY)
 demo-sync: $(READY)
 	$(BIN)/python -m tests.server.demo_sync
 
-# kill -9 at 200 random moments of scheduled runs; the tests do 50.
+# kill -9 at 200 random moments of scheduled runs; the tests do 50. Each command is stopped by a signal
+# at 50 random moments; the tests do 4.
 kills: $(READY)
 	TEST_KILLS=200 $(BIN)/pytest -q tests/server/test_sync_killed.py
+	TEST_STOPS=50 $(BIN)/pytest -q tests/unit/test_stopping.py
 
 # Fetches Synthea, HL7's and mCODE's examples from the public registries, and computes them in full.
 real-input: $(READY)

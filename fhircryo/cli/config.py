@@ -25,7 +25,7 @@ def show(config: Config = None) -> None:
 
     \b
     Example:
-      fhircryo config show --config /etc/fhircryo.toml
+      fhircryo config show --config /etc/fhircryo/fhircryo.toml
     """
     from fhircryo.settings import settings_in_force
 

@@ -15,6 +15,7 @@ from fhircryo.fhir.client import Client, HttpError, joined, without_query
 from fhircryo.fhir.outcomes import OPERATION_OUTCOME, Outcomes
 from fhircryo.fhir.page_cache import KeptPage, KeptPages, KeptSearch
 from fhircryo.fhir.unexpected import described
+from fhircryo.interrupts import asked_to_stop
 
 _INCLUDED, _OUTCOME = "include", "outcome"
 _SEARCH_BY_POST = "/_search"
@@ -183,8 +184,8 @@ class Searcher:
         self.outcomes = Outcomes()
 
     def close(self) -> None:
-        """Stop requesting pages in advance."""
-        self._ahead.shutdown(wait=True, cancel_futures=True)
+        """Stop requesting pages in advance; nobody waits for a page when the run is to stop."""
+        self._ahead.shutdown(wait=asked_to_stop() is None, cancel_futures=True)
 
     def any(self, kind: str, params: Params) -> bool:
         """Whether a search has any match.

@@ -106,11 +106,11 @@ def test_a_state_that_is_not_there_damaged_and_removed(monkeypatch, tmp_path):
     monkeypatch.setenv("FHIRCRYO_SYNC__SOURCE", "https://fhir.example/r4")
     assert "nothing is remembered" in cli("state", "show").stdout
     assert "nothing is remembered" in cli("state", "check").stdout
-    from fhircryo.cli.run_options import scheduled_run_config
+    from fhircryo.cli.run_options import scheduled_settings
     from fhircryo.runs.sync.state_file import open_state, state_path
     from fhircryo.runs.sync.sync_options import source_and_target
 
-    job = scheduled_run_config(None)
+    job = scheduled_settings(None)
     path = state_path(job, *source_and_target(job))
     with open_state(path) as state, state.transaction():
         state.set_watermarks({"Patient": "2026-01-01T00:00:00.000Z"})

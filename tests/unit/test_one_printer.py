@@ -41,7 +41,12 @@ _ALLOWED = {
     ("cli/printing.py", "print"),
     ("cli/printing.py", "confirm"),
     ("cli/printing.py", "stdout"),
+    # It replaces the streams as a whole: by those that handle readers that have gone, full disks.
+    ("cli/standard_streams.py", "stdout"),
+    ("cli/standard_streams.py", "stderr"),
     ("cli/printing.py", "stderr"),
+    # The end of a command flushes what was printed, so that a full disk is an error.
+    ("cli/main.py", "stdout"),
     # The handler of all log lines, with a formatter that escapes.
     ("logs.py", "StreamHandler"),
     ("logs.py", "stderr"),
