@@ -4,7 +4,7 @@ import hashlib
 from typing import Any
 
 from fhircryo import __version__
-from fhircryo.fhir.client import without_query
+from fhircryo.fhir.urls import without_query
 from fhircryo.research.flow import Flow
 from fhircryo.research.folder_options import FolderOptions
 from fhircryo.runs.read_source import ReadResult
