@@ -71,7 +71,6 @@ def compute(
       fhircryo compute https://fhir.hospital.example/r4 endpoints/
       fhircryo compute https://fhir.hospital.example/r4 https://fhir.hospital.example/r4 --dry-run
     """
-    from fhircryo.publish.target_server import Permissions
     from fhircryo.sources.places import server_of
 
     run = RunOptions(
@@ -81,6 +80,8 @@ def compute(
     if server_of(target) is not None:
         if force or validate:
             raise UsageError("--force and --validate need a folder as TARGET")
+        from fhircryo.publish.target_server import Permissions
+
         allowed = Permissions(dry_run, allow_retractions)
         raise typer.Exit(_to_server(run, reading, target, allowed, accept_unreadable))
     if dry_run or allow_retractions or accept_unreadable:

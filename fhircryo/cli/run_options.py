@@ -86,14 +86,14 @@ class SourceOptions:
         Raises:
             UsageError: the options contradict each other, or SOURCE is a folder.
         """
-        from fhircryo.fhir.bulk.exporting import Watch
-        from fhircryo.sources.bulk_source import Bulk, check_keep, level_of
-        from fhircryo.sources.places import server_of
-
         if self.bulk is None:
             if self.keep:
                 raise UsageError("--keep is for the files of --bulk; add --bulk")
             return None
+        from fhircryo.fhir.bulk.exporting import Watch
+        from fhircryo.sources.bulk_source import Bulk, check_keep, level_of
+        from fhircryo.sources.places import server_of
+
         if server_of(source) is None:
             raise UsageError("--bulk needs a FHIR server as SOURCE; a folder is read directly")
         watch = Watch() if stage is None else Watch(tell=stage)
@@ -144,9 +144,10 @@ def _selection(
     """The patients who were requested, and those who objected."""
     from fhircryo.record.patient_list import read_patient_list
     from fhircryo.record.patients import Selection
-    from fhircryo.sources.groups import patients_of
 
-    return Selection(
-        include=patients_of(source, patients, settings.source) if patients else None,
-        exclude=read_patient_list(exclude) if exclude else frozenset(),
-    )
+    include = None
+    if patients:
+        from fhircryo.sources.groups import patients_of
+
+        include = patients_of(source, patients, settings.source)
+    return Selection(include, read_patient_list(exclude) if exclude else frozenset())

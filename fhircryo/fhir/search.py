@@ -11,10 +11,11 @@ import requests
 from fhircryo.calendar import moment
 from fhircryo.errors import SourceError
 from fhircryo.fhir import refusals
-from fhircryo.fhir.client import Client, HttpError, joined, without_query
+from fhircryo.fhir.client import Client, HttpError
 from fhircryo.fhir.outcomes import OPERATION_OUTCOME, Outcomes
 from fhircryo.fhir.page_cache import KeptPage, KeptPages, KeptSearch
 from fhircryo.fhir.unexpected import described
+from fhircryo.fhir.urls import joined, without_query
 from fhircryo.interrupts import asked_to_stop
 
 _INCLUDED, _OUTCOME = "include", "outcome"

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from fhircryo import __version__
-from fhircryo.fhir.client import without_query
 from fhircryo.fhir.input_files import InputFile
+from fhircryo.fhir.urls import without_query
 from fhircryo.research.flow import Flow
 from fhircryo.research.folder_options import CohortKind, FolderOptions
 from fhircryo.research.pseudonyms import Pseudonyms

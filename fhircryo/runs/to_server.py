@@ -10,7 +10,7 @@ from fhircryo.publish.target_lock import make_state_folder
 from fhircryo.publish.target_server import Permissions, PushResult, open_target, state_folder
 from fhircryo.record.items import PatientFacts
 from fhircryo.runs.execution import Execution
-from fhircryo.runs.publish_patients import PublishCounts, publish_patients
+from fhircryo.runs.publish_patients import PublishCounts, publish_patients, server_outputs
 from fhircryo.runs.read_source import (
     ReadOptions,
     ReadResult,
@@ -85,8 +85,9 @@ def compute_outputs(read: ReadResult, config: RunConfig) -> tuple[list[PatientOu
     """The resources of all patients of the cohort, and the summary of the run."""
     counts = PublishCounts()
     outputs: list[PatientOutput] = []
+    context = config.publish_context
     pieces = publish_patients(
-        read.records.records.values(), read.lacking, read.older, config.publish_context
+        read.records.records.values(), read.lacking, read.older, context, server_outputs(context)
     )
     with no_garbage_collection():
         for piece in pieces:
