@@ -165,6 +165,21 @@ class ServerSettings(BaseModel):
     max_file_gb: Annotated[
         int, Field(ge=1, description="Largest file of a bulk export that is read, in gigabytes")
     ] = 64
+    max_line_mb: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="Longest line, and largest JSON document, that is read from a file, in"
+            " megabytes",
+        ),
+    ] = 512
+    max_unpacked_gb: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="Largest size of a compressed file after decompression, in gigabytes",
+        ),
+    ] = 1024
     bulk_patience: Annotated[
         float, Field(gt=0, description="Longest wait for a bulk export to finish, in seconds")
     ] = 24 * 3600.0
