@@ -471,6 +471,8 @@ def load_settings(config: Path | None = None, **given: Any) -> Settings:
         raise UsageError("\n".join(lines)) from error
     except ValueError as error:
         raise UsageError(f"{config or CONFIG_FILE} or FHIRCRYO_...: {error}") from error
+    except RecursionError:
+        raise UsageError(f"{config or CONFIG_FILE}: it is nested too deeply") from None
 
 
 class SettingInForce(NamedTuple):

@@ -1,7 +1,9 @@
 """Splits the content of files into lines, within limits on their length."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from io import BufferedIOBase, BytesIO, RawIOBase
+from itertools import accumulate
 from typing import NamedTuple
 
 from fhircryo.errors import UnreadableResource
@@ -145,7 +147,7 @@ def batches(
             if newline and size >= _BATCH:
                 block = b"".join(kept)
                 cut = block.rfind(b"\n") + 1
-                yield _lines(block[:cut], position, end)
+                yield _lines(block[:cut], limits, position, end)
                 position += cut
                 kept, size, newline = [block[cut:]], len(block) - cut, False
                 if end is not None and position >= end:
@@ -156,26 +158,22 @@ def batches(
                 kept, size, skipping = [], 0, True
     except (*DAMAGE, UnreadableResource):
         block = b"".join(kept)
-        yield _lines(block[: block.rfind(b"\n") + 1], position, end)
+        yield _lines(block[: block.rfind(b"\n") + 1], limits, position, end)
         raise
-    yield _lines(b"".join(kept), position, end)
+    yield _lines(b"".join(kept), limits, position, end)
 
 
-def _lines(block: bytes, position: int, end: int | None) -> list[bytes]:
-    """Return the lines of a block that begin before ``end``."""
-    if not position:
-        without = block.removeprefix(BOM)
-        position, block = len(block) - len(without), without
+def _lines(block: bytes, limits: FileLimits, position: int, end: int | None) -> list[bytes]:
+    """Return the lines of a block that begin before ``end``; ``position``: where it begins."""
     lines = BytesIO(block).readlines()
-    if end is None or position + len(block) <= end:
-        return lines
-    kept = []
-    for line in lines:
-        if position >= end:
-            break
-        kept.append(line)
-        position += len(line)
-    return kept
+    if end is not None and position + len(block) > end:
+        begins = list(accumulate(map(len, lines), initial=position))
+        lines = lines[: bisect_left(begins, end)]
+    if len(block) > limits.line_bytes:
+        lines = [_unread(limits) if len(one) > limits.line_bytes else one for one in lines]
+    if not position and lines and lines[0].startswith(BOM):
+        lines[0] = lines[0].removeprefix(BOM)
+    return lines
 
 
 def is_of_lines(content: bytes | bytearray) -> bool:
