@@ -188,8 +188,15 @@ def test_folders_may_be_nested_deeply(tmp_path):
         inner /= "d"
         inner.mkdir()
     (inner / "a.ndjson").write_bytes(lines(*COURSE))
-    files, _ = input_files(tmp_path / "in")
-    assert [file.path for file in files] == [inner / "a.ndjson"]
+    try:
+        files, _ = input_files(tmp_path / "in")
+        assert [file.path for file in files] == [inner / "a.ndjson"]
+    finally:
+        # What removes temporary folders descends by functions that call each other.
+        (inner / "a.ndjson").unlink()
+        while inner != tmp_path:
+            inner.rmdir()
+            inner = inner.parent
 
 
 _MEASURED = """
