@@ -1,8 +1,8 @@
 """The commands: what they print, what they write, and how they end."""
 
 import json
-import re
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
