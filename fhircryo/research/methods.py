@@ -56,8 +56,11 @@ def _patients(config: RunConfig, flow: Flow, between: Between) -> str:
         f"Patients with a completed or stopped cryoablation of the prostate{span} were read from"
         f" the FHIR record as of {config.as_of}. Day 0 (D0) is the day of the first such procedure;"
         f" procedures up to {days} day(s) later belong to the index treatment."
-        f" {flow.cohort} patients are in the cohort."
     )
+    if flow.cohort is None:
+        text += " The number of patients in the cohort is not shown."
+    else:
+        text += f" {flow.cohort} patients are in the cohort."
     if flow.lacking:
         text += (
             f" The source holds no {', no '.join(flow.lacking)}, or does not give all of it:"
@@ -183,7 +186,7 @@ def _versions(config: RunConfig, kind: str) -> str:
         "identified": "the tables are identified",
         "pseudonymised": "the tables are pseudonymised",
     }
-    hidden = f"groups smaller than {config.settings.smallest_group} are not shown"
+    hidden = f"no group smaller than {config.settings.smallest_group} is shown or can be computed"
     return (
         f"Endpoints were computed with fhircryo {__version__}, protocol {config.protocol.id}"
         f" {config.protocol.version} ({config.protocol.source}), mappings SHA-256"
