@@ -36,7 +36,7 @@ def shown_baseline(row: BaselineRow, groups: ShownGroups) -> BaselineRow:
     names = sorted({str(word) for word in words[known]} | {level.words for level in row.levels})
     of_level = {name: as_group(words.map(str).eq(name)) & known for name in names}
     counts = pool_small({name: int(of_level[name].sum()) for name in names}, groups.threshold)
-    if not groups.admit(topic, known, *(of_level[name] for name in names if name in counts)):
+    if set(counts) == {POOLED} or not groups.admit(topic, known, *(of_level[name] for name in names if name in counts)):
         return replace(row, values=None, levels=())
     binary = [level.words for level in row.levels] == [YES]
     shown = tuple(

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from fhircryo.mapping.protocol import BASELINE, Protocol
 from fhircryo.research.analysis import Prom, PromChange, PromPoint, Unmarked
-from fhircryo.research.disclosure_topics import EXPECTED, questionnaire
+from fhircryo.research.disclosure_topics import EXPECTED, change_of, questionnaire
 from fhircryo.research.patient_columns import expected_column, mark_column, score_column
 from fhircryo.research.shown_groups import ShownGroups, as_group
 from fhircryo.research.statistics.paired import Paired
@@ -29,6 +29,7 @@ class _Scores:
         self._prom = prom
         self._groups = groups
         self._topic = questionnaire(prom.instrument)
+        self._change_topic = change_of(prom.instrument)
 
     def shown(self, protocol: Protocol) -> Prom:
         """What may be shown: first the changes that the publication reports."""
@@ -69,29 +70,38 @@ class _Scores:
         groups, name = self._groups, change.time_point
         column = score_column(self._prom.instrument, name, change=True)
         pairs = groups.known(column)
-        paired = self._paired(change.paired, pairs, column)
+        shown = groups.admit(self._topic, pairs)
+        paired = self._paired(change.paired, pairs, column) if shown else None
         if paired is None:
             return PromChange(name, None, None)
         responded, difference = change.responders, self._prom.difference
         if responded is not None and difference is not None:
             values, least = groups.patients[column], least_change(difference.points)
             rose, fell = as_group(values >= least), as_group(values <= -least)
-            responded = responded if groups.admit(self._topic, pairs, rose, fell) else None
+            responded = responded if groups.admit(self._change_topic, pairs, rose, fell) else None
         unmarked = (self._unmarked(one, pairs, column, name) for one in change.unmarked)
         return PromChange(name, paired, responded, tuple(one for one in unmarked if one))
 
     def _paired(self, paired: Paired | None, pairs: "Group", column: str) -> Paired | None:
         """A paired change; the test only where rises, falls and neither are no small groups.
 
-        An effect of nearly 1 and a small P value would tell how many fell.
+        An effect of nearly 1 and a small P value would tell how many fell. A quartile between two
+        scores tells how many lie below it.
         """
-        groups = self._groups
+        groups, values = self._groups, self._groups.patients[column]
         change = None if paired is None else groups.quartiles(paired.change)
-        if paired is None or change is None or not groups.admit(self._topic, pairs):
+        if paired is None or change is None:
             return None
-        values = groups.patients[column]
+        quartiles = (change.q1, change.median, change.q3)
+        below = [
+            pairs & as_group(values < quartile)
+            for quartile in quartiles
+            if not (pairs & as_group(values == quartile)).any()
+        ]
+        if not groups.admit(self._change_topic, pairs, *below):
+            return None
         rose, fell = pairs & as_group(values > 0), pairs & as_group(values < 0)
-        if groups.admit(self._topic, pairs, rose, fell):
+        if groups.admit(self._change_topic, pairs, rose, fell):
             return replace(paired, change=change)
         return replace(paired, change=change, statistic=None, p=None, effect=None)
 
@@ -101,6 +111,6 @@ class _Scores:
         """The change without marked pairs; None if it may not be told that there are any."""
         name = mark_column(self._prom.instrument, time_point, unmarked.key, change=True)
         marked = pairs & self._groups.yes(name)
-        if not self._groups.admit(self._topic, pairs, marked):
+        if not self._groups.admit(self._change_topic, pairs, marked):
             return None
         return replace(unmarked, paired=self._paired(unmarked.paired, pairs & ~marked, column))

@@ -42,7 +42,8 @@ class BaselineRow(msgspec.Struct, frozen=True):
     """A characteristic: in how many patients it is recorded, and what it is.
 
     ``key``: for ``characteristic``. ``known`` and ``missing``: numbers of patients, None if too few
-    to be shown. ``values``: of a number; None for a category, or if it may not be shown. ``levels``: of a category.
+    to be shown. ``values``: of a number; None for a category, or if it may not be shown.
+    ``levels``: of a category.
     """
 
     key: str

@@ -58,6 +58,7 @@ _COURSE = frozenset().union(*_CLIQUES[3:8], {_OS, _CSS})
 #: The times that are censored at the last contact; an answered questionnaire is one.
 _TO_CONTACT = frozenset({_MFS, _FFS, _OS, _CSS, TIME_TO_SALVAGE_THERAPY.key})
 _QUESTIONNAIRE = "questionnaire "
+_CHANGE = "change of "
 _IN_TIME = " in time"
 _TIMES = frozenset(endpoint.key + _IN_TIME for endpoint in TIMES_TO_EVENT)
 
@@ -68,8 +69,13 @@ def in_time(endpoint: str) -> str:
 
 
 def questionnaire(instrument: str) -> str:
-    """The topic of the scores of an instrument, by its key."""
+    """The topic of who has scores of an instrument, by its key."""
     return _QUESTIONNAIRE + instrument
+
+
+def change_of(instrument: str) -> str:
+    """The topic of whose score of an instrument rose or fell."""
+    return _CHANGE + instrument
 
 
 def linked(one: str, other: str) -> bool:
@@ -83,6 +89,8 @@ def _linked_in_order(one: str, other: str) -> bool:
     if one in _TIMES:
         contact = one.removesuffix(_IN_TIME) in _TO_CONTACT
         return other in _TIMES | _COURSE | {GRADES} or (contact and _is_questionnaire(other))
+    if one.startswith(_CHANGE):
+        return other == _QUESTIONNAIRE + one.removeprefix(_CHANGE)
     return one == EXPECTED and (other in _TIMES | _COURSE or _is_questionnaire(other))
 
 

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from fhircryo.research.statistics.suppress import (
     POOLED,
-    hides_table,
     is_small,
     pool_small,
 )
@@ -37,8 +36,3 @@ def test_nothing_is_lost_but_names(parts, threshold):
         assert name == POOLED or parts[name] == count
     if not any(is_small(count, threshold) for count in parts.values()):
         assert shown == parts
-
-
-def test_tables():
-    assert hides_table([[10, 0], [4, 20]])
-    assert not hides_table([[10, 0], [5, 20]])
