@@ -8,7 +8,7 @@ Reasons for a missing value, numbers of complications (not of patients) and medi
 never shown. Numbers of resources are rounded, because a resource is often a patient.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -31,9 +31,9 @@ from fhircryo.mapping.protocol import PublishedFigure
 from fhircryo.record.items import Reason
 from fhircryo.research.aggregate_baseline import shown_baseline
 from fhircryo.research.aggregate_flow import hundreds, shown_flow
-from fhircryo.research.aggregate_scores import shown_proms
+from fhircryo.research.aggregate_scores import says_anything, shown_proms
 from fhircryo.research.aggregate_times import shown_survival
-from fhircryo.research.analysis import NOT_KNOWN, Analysis, Grades, Prom
+from fhircryo.research.analysis import NOT_KNOWN, Analysis, Grades, NotUsedCount, Prom
 from fhircryo.research.complication_summary import (
     ComplicationSummary,
     GradedShare,
@@ -102,6 +102,8 @@ class _Aggregator:
         self._config = config
         self._threshold = threshold
         self._groups = ShownGroups(tables["patients"], threshold)
+        #: In a small cohort also that nobody has something is a statement about few.
+        self._few = is_small(found.flow.cohort or 0, threshold)
 
     def shown(self) -> Analysis:
         found, groups, protocol = self._found, self._groups, self._config.protocol
@@ -114,7 +116,7 @@ class _Aggregator:
         nadir_days = self._distribution(
             PSA_NADIR.key, detail_column(PSA_NADIR, Detail.DAYS), found.nadir_days
         )
-        proms = shown_proms(found.proms, groups, protocol)
+        proms = self._proms()
         times |= self._times(found.survival, main=False)
         rates |= {
             rate.rule: self._rate(rate) for rate in found.disease_free if not rate.in_protocol
@@ -135,10 +137,8 @@ class _Aggregator:
             proms=proms,
             complications=self._complications(found.complications),
             grades=self._grades(found.grades),
-            evaluable=tuple(self._evaluable(endpoint) for endpoint in found.evaluable),
-            not_used=tuple(
-                replace(counted, count=hundreds(counted.count)) for counted in found.not_used
-            ),
+            evaluable=self._all_evaluable({prom.instrument for prom in proms}),
+            not_used=tuple(self._not_used()),
             salvaged=salvaged,
             salvage=None,
         )
@@ -148,9 +148,9 @@ class _Aggregator:
         hidden = replace(row, ours=NOT_SHOWN, counted=None, change=None)
         groups, endpoint = self._groups, SHARES.get(figure.row)
         if figure.row == "patients":
-            return hidden if is_small(self._found.flow.cohort or 0, self._threshold) else row
+            return hidden if self._few else row
         if row.counted is None:
-            return row
+            return hidden if self._few and row.change is None else row
         if figure.row == "not-evaluable":
             known = groups.known(snake(DISEASE_FREE.key))
             return row if groups.admit(DISEASE_FREE.key, known) else hidden
@@ -163,7 +163,7 @@ class _Aggregator:
     def _rate(self, rate: DiseaseFreeRate) -> DiseaseFreeRate:
         topic = DISEASE_FREE.key if rate.in_protocol else RULES
         shown = self._groups.proportion(topic, rate.rate, rule_column(rate.rule))
-        return replace(rate, rate=shown, absent=())
+        return replace(rate, rate=shown, absent=(), estimable=rate.estimable or self._few)
 
     def _with_no_response(self, rate: DiseaseFreeRate) -> DiseaseFreeRate:
         if rate.with_no_response is None:
@@ -177,7 +177,12 @@ class _Aggregator:
 
     def _times(self, survival: Iterable[Survival], *, main: bool) -> dict[str, Survival]:
         chosen = [one for one in survival if (one.endpoint in _MAIN_TIMES) == main]
-        return {one.endpoint.key: shown_survival(one, self._groups) for one in chosen}
+        return {
+            one.endpoint.key: shown_survival(
+                replace(one, estimable=one.estimable or self._few), self._groups
+            )
+            for one in chosen
+        }
 
     def _distribution(
         self, topic: str, column: str, values: Distribution | None
@@ -199,6 +204,7 @@ class _Aggregator:
             found,
             kinds=tuple(kinds),
             shares=tuple(self._graded(share, snake(endpoint.key)) for share, endpoint in shares),
+            not_recorded=() if self._few else found.not_recorded,
         )
 
     def _graded(self, share: GradedShare, column: str) -> GradedShare:
@@ -208,7 +214,14 @@ class _Aggregator:
         known = groups.known(column)
         left_out = ~known & as_group(groups.patients[PATIENT].isin(having))
         told = groups.admit(COMPLICATIONS, known, left_out)
-        return replace(share, counted=counted, left_out=share.left_out if told else None, absent=())
+        return replace(
+            share,
+            recorded=share.recorded or self._few,
+            estimable=share.estimable or self._few,
+            counted=counted,
+            left_out=share.left_out if told else None,
+            absent=(),
+        )
 
     def _grades(self, grades: Grades) -> Grades:
         patients = self._groups.patients
@@ -224,6 +237,31 @@ class _Aggregator:
         if self._groups.admit(GRADES, self._groups.everybody, *cells):
             return grades
         return Grades((), (), None)
+
+    def _proms(self) -> tuple[Prom, ...]:
+        """The questionnaires of which anything is shown, and those of the publication.
+
+        That somebody answered another one is not told.
+        """
+        protocol = self._config.protocol
+        named = {row.instrument for row in protocol.published}
+        proms = shown_proms(self._found.proms, self._groups, protocol)
+        return tuple(prom for prom in proms if prom.instrument in named or says_anything(prom))
+
+    def _not_used(self) -> Iterator[NotUsedCount]:
+        """What was not used, where it is much; where it is less, not even the reason is told."""
+        for counted in self._found.not_used:
+            count = hundreds(counted.count)
+            if count is not None and not self._few:
+                yield replace(counted, count=count)
+
+    def _all_evaluable(self, instruments: set[str]) -> tuple[Evaluable, ...]:
+        codes = {PROM_SCORE.code(instrument) for instrument in instruments}
+        return tuple(
+            self._evaluable(endpoint)
+            for endpoint in self._found.evaluable
+            if not endpoint.time_point or endpoint.code in codes
+        )
 
     def _evaluable(self, endpoint: Evaluable) -> Evaluable:
         code, point = endpoint.code, endpoint.time_point

@@ -6,7 +6,7 @@ from fhircryo.research.baseline_summary import YES, BaselineRow, Level, characte
 from fhircryo.research.disclosure_topics import DOUBLING, HORMONE, PSA
 from fhircryo.research.shown_groups import ShownGroups, as_group
 from fhircryo.research.statistics.proportions import proportion
-from fhircryo.research.statistics.suppress import pool_small
+from fhircryo.research.statistics.suppress import POOLED, pool_small
 
 _RADIOTHERAPY = "radiotherapy"
 _GRADE = "grade of the biopsy"
@@ -36,7 +36,8 @@ def shown_baseline(row: BaselineRow, groups: ShownGroups) -> BaselineRow:
     names = sorted({str(word) for word in words[known]} | {level.words for level in row.levels})
     of_level = {name: as_group(words.map(str).eq(name)) & known for name in names}
     counts = pool_small({name: int(of_level[name].sum()) for name in names}, groups.threshold)
-    if set(counts) == {POOLED} or not groups.admit(topic, known, *(of_level[name] for name in names if name in counts)):
+    shown_levels = [of_level[name] for name in names if name in counts]
+    if set(counts) == {POOLED} or not groups.admit(topic, known, *shown_levels):
         return replace(row, values=None, levels=())
     binary = [level.words for level in row.levels] == [YES]
     shown = tuple(

@@ -42,12 +42,14 @@ def shown_flow(flow: Flow, threshold: int) -> Flow:
     patients_read = flow.patients_read if fits(flow.patients_read) else None
     return replace(
         flow,
-        resources_read=hundreds(flow.resources_read),
+        resources_read=None if small else hundreds(flow.resources_read),
         patients_read=patients_read,
         candidates=candidates,
         lost=[Exclusion(words, count) for words, count in pooled.items()],
         cohort=None if small else flow.cohort,
         procedures={_ANY_REASON: not_index} if not_index else {},
+        # In a small cohort also that nobody has an event is a statement about few.
+        never_stated=[] if small else flow.never_stated,
         unreadable=None if flow.unreadable else 0,
         withheld=dict.fromkeys(flow.withheld, _WITHHELD),
         not_index=0,

@@ -22,6 +22,13 @@ def shown_proms(proms: Iterable[Prom], groups: ShownGroups, protocol: Protocol) 
     return tuple(_Scores(prom, groups).shown(protocol) for prom in proms)
 
 
+def says_anything(prom: Prom) -> bool:
+    """Whether any number of a questionnaire is shown."""
+    return any(point.completeness or point.scores for point in prom.points) or any(
+        change.paired for change in prom.changes
+    )
+
+
 class _Scores:
     """The scores of an instrument."""
 

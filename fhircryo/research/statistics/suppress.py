@@ -27,6 +27,8 @@ def pool_small(counts: Mapping[str, int], threshold: int = THRESHOLD) -> dict[st
     pooled = {name for name, count in counts.items() if is_small(count, threshold)}
     if not pooled:
         return dict(counts)
+    # A part that has the name of the pool belongs to it.
+    pooled |= counts.keys() & {POOLED}
     others = sorted((name for name in counts if name not in pooled), key=lambda name: counts[name])
     total = sum(counts[name] for name in pooled)
     while others and total < threshold:
