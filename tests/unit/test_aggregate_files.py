@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -107,11 +108,12 @@ def test_the_files_are_made_of_the_checked_numbers_alone(cohort, tmp_path, monke
     assert files_of(folders[0]) == files_of(folders[1])
 
 
-def test_what_could_not_be_read_is_told_without_its_number(hospital, tmp_path):
-    with (hospital / "Patient.ndjson").open("ab") as file:
+def test_what_could_not_be_read_is_told_without_its_number(tmp_path):
+    source, target = tmp_path / "in", tmp_path / "out"
+    shutil.copytree(COHORT, source)
+    with (source / "Patient.ndjson").open("ab") as file:
         file.write(b"{\n{\n{\n")
-    target = tmp_path / "out"
-    ran = cli("cohort", hospital, target, "--as-of", AS_OF, "--aggregate-only")
+    ran = cli("cohort", source, target, "--as-of", AS_OF, "--aggregate-only")
     assert ran.code == 4
     assert "UNREADABLE: some lines or files" in ran.err
     assert json.loads((target / "flow.json").read_text())["unreadable"] is None
