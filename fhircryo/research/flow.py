@@ -96,17 +96,17 @@ def _procedures(read: ReadResult, candidates: set[str]) -> dict[str, set[str]]:
 def flow_words(flow: Flow) -> list[str]:
     """The flow as lines of text."""
     lines = [
-        f"patients read         {_count(flow.patients_read):>9}",
-        f"with a cryoablation   {_count(flow.candidates):>9}",
+        f"patients read         {_count(flow.patients_read):>8}",
+        f"with a cryoablation   {_count(flow.candidates):>8}",
     ]
     lines += [
-        f"  lost                {_count(lost.patients):>9}   {lost.words}" for lost in flow.lost
+        f"  lost                {_count(lost.patients):>8}   {lost.words}" for lost in flow.lost
     ]
-    lines.append(f"in the cohort         {_count(flow.cohort):>9}")
+    lines.append(f"in the cohort         {_count(flow.cohort):>8}")
     for reason, count in flow.procedures.items():
-        lines.append(f"  no index procedure  {_count(count):>9}   its cryoablation: {reason}")
+        lines.append(f"  no index procedure  {_count(count):>8}   its cryoablation: {reason}")
     return lines
 
 
 def _count(count: int | None) -> str:
-    return NOT_SHOWN if count is None else str(count)
+    return "hidden" if count is None else str(count)

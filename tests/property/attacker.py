@@ -96,7 +96,9 @@ class Reader:
     def _share(self, counted: Any, column: str) -> Iterator[Count]:
         if counted is not None:
             yield Count(("known", column), counted.n, self.known(column))
-            yield Count(("yes", column), counted.successes, self.yes(column))
+            yes, known = self.yes(column), self.known(column)
+            yield Count(("yes", column), counted.successes, yes)
+            yield Count(("no", column), counted.n - counted.successes, known & ~yes)
 
     def _shares(self) -> Iterator[Count]:
         columns = {
@@ -140,6 +142,8 @@ class Reader:
                 yield Count(("known", column), one.patients, known)
             if one.events is not None:
                 yield Count(("yes", f"{column}_event"), one.events, event)
+                censored = (one.patients or 0) - one.events
+                yield Count(("censored", column), censored, known & ~event)
             if one.intervals is not None:
                 yield Count(("interval", column), one.intervals, self.known(f"{column}_high"))
             for at in one.landmarks:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import example as also
 from hypothesis import strategies as st
 
 import fhircryo
@@ -81,10 +81,13 @@ def given_away(cohort: Drawn) -> list[str]:
 
 
 @settings(
-    max_examples=25,
+    max_examples=20,
     deadline=None,
+    # A cohort that is found is small enough; to make it smaller takes minutes.
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow],
 )
+@also(size=82, kinds=8, seed=0)
 @given(
     size=st.one_of(st.integers(0, 12), st.integers(13, 250)),
     kinds=st.sampled_from([1, 2, 8, 62]),
@@ -97,8 +100,8 @@ def test_nothing_can_be_computed_of_a_random_cohort(size: int, kinds: int, seed:
     assert given_away(drawn(order.choices(pool, k=size))) == []
 
 
-@pytest.mark.parametrize("odd", range(0, 62, 6))
-@pytest.mark.parametrize("others", [4, 5, 40])
+@pytest.mark.parametrize("odd", range(0, 62, 12))
+@pytest.mark.parametrize("others", [4, 40])
 def test_nothing_can_be_computed_of_an_odd_one_out(odd: int, others: int) -> None:
     """One patient among many who are alike."""
     alike = 1 if odd != 1 else 2
@@ -140,14 +143,13 @@ def test_no_step_of_the_flow_is_small(cohort, lost, not_index, others):
 # --------------------------------------------------------------------------- planted faults
 
 
-def everything(found: Analysis, *_: Any) -> Analysis:
-    return found
-
-
 def test_the_attacker_finds_what_is_not_hidden(monkeypatch):
     monkeypatch.setattr(Ledger, "admit", lambda *_: True)
     monkeypatch.setattr(Ledger, "admit_shared", lambda *_: True)
-    assert len(given_away(Drawn(example().tables, example().analysis))) > 20
+    found = given_away(Drawn(example().tables, example().analysis))
+    # By subtraction, and by the integer programs.
+    assert [line for line in found if " and " in line]
+    assert [line for line in found if " is " in line]
 
 
 def test_the_attacker_finds_one_complement(monkeypatch):
@@ -155,12 +157,8 @@ def test_the_attacker_finds_one_complement(monkeypatch):
     alone: Callable[..., bool] = lambda one, other: one == other  # noqa: E731
     monkeypatch.setattr("fhircryo.research.shown_groups.linked", alone)
     monkeypatch.setattr(Ledger, "_apart", lambda *_: True)
-    found = [
-        line
-        for seed in range(8)
-        for line in given_away(drawn(random.Random(seed).choices(range(62), k=150)))
-    ]
-    assert found
+    draws = (random.Random(seed).choices(range(62), k=150) for seed in range(8))
+    assert any(given_away(drawn(chosen)) for chosen in draws)
 
 
 def test_the_attacker_finds_a_threshold_that_is_one_too_low():

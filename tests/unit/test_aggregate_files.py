@@ -125,7 +125,7 @@ def test_the_shares_of_a_reading_have_two_decimals(cohort):
     read = []
     for one in cohort.analysis.survival:
         read += shown_survival(one, ShownGroups(cohort["patients"], 5)).landmarks
-    assert len(read) > 5
+    assert len(read) >= 5
     for reading in read:
         for share in (reading.survival, reading.lower, reading.upper):
             assert share is None or share == round(share, 2)

@@ -71,12 +71,14 @@ class Ledger:
         ]
         bases = [base for name, base in self._shared.items() if self._linked(topic, name)]
         atoms = self._cut([*bases, *(part.atoms for part in joined)], new)
-        if atoms is None or not self._apart(new):
+        # What can be read off besides: who is known and is not in a group.
+        told = [*new, *(known & ~group for group in groups)]
+        if atoms is None or not self._apart(told):
             return False
         topics = {topic}.union(*(part.topics for part in joined))
         self._parts = [part for part in self._parts if part not in joined]
         self._parts.append(_Part(topics, atoms))
-        self._published += new
+        self._published += told
         return True
 
     def admit_shared(self, topic: str, group: "Group") -> bool:
@@ -119,12 +121,18 @@ class Ledger:
 
         Also across topics that are not linked: a reader may guess that one lies within the other.
         """
-        known = [self._everybody, *self._published, *groups]
+        import numpy as np
+
+        known = np.stack([self._everybody, *self._published, *groups]).astype(np.int64)
+        sizes, everybody = known.sum(axis=1), len(self._everybody)
         for group in groups:
-            for one in (group, ~group):
-                for other in known:
-                    for two in (other, ~other):
-                        outside = int((one & ~two).sum()), int((two & ~one).sum())
-                        if 0 in outside and is_small(max(outside), self._threshold):
-                            return False
+            size, common = int(group.sum()), known @ group.astype(np.int64)
+            rests = (
+                (sizes - size)[common == size],  # it lies within them
+                (size - sizes)[common == sizes],  # they lie within it
+                (everybody - sizes - size)[common == 0],  # in nobody both
+                common[common == sizes + size - everybody],  # in everybody one of both
+            )
+            if any(is_small(int(rest), self._threshold) for some in rests for rest in some):
+                return False
         return True
