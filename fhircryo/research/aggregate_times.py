@@ -65,8 +65,9 @@ def _readings(
     for reading in survival.landmarks:
         censored = known & ~happened & (days < reading.day)
         before, so_far = happened & (days < reading.day), happened & (days <= reading.day)
+        at_risk = known & (days >= reading.day)
         topic = in_time(survival.endpoint.key)
-        if groups.admit(topic, known, happened, censored, before, so_far):
+        if groups.admit(topic, known, happened, censored, before, so_far, at_risk):
             yield _rounded(reading)
 
 
