@@ -19,6 +19,7 @@ from fhircryo.publish.comparison import Comparison, RetractionScope
 from fhircryo.publish.difference import Difference
 from fhircryo.publish.origin import Origin
 from fhircryo.publish.patient_output import PatientOutput
+from fhircryo.publish.retraction_limit import too_many_retractions
 from fhircryo.publish.server_writer import Progress, ServerWriter, Stopped, WriteResult
 from fhircryo.publish.target_connection import TargetConnection
 from fhircryo.publish.target_device import TargetDevice
@@ -37,11 +38,15 @@ class Permissions:
 
 @dataclass
 class PushResult:
-    """What a run changed on a server or, as a dry run, would change."""
+    """What a run changed on a server or, as a dry run, would change.
+
+    ``refusal``: of a dry run: why the real run would write nothing; empty if it would write.
+    """
 
     difference: Difference
     written: WriteResult
     dry_run: bool
+    refusal: str = ""
 
     def unsent(self) -> set[str]:
         """Patients of whom something differs but was not sent, because the run was asked to end."""
@@ -197,22 +202,24 @@ class TargetServer:
             difference = self._comparison.difference(patients, scope, device)
             changed = list(difference.changed())
             if dry_run or not changed:
-                return PushResult(difference, WriteResult(), dry_run)
+                refusal = self._too_many_retractions(difference) if dry_run else ""
+                return PushResult(difference, WriteResult(), dry_run, refusal)
             self._check_retractions(difference)
             self._device.write()
             writer = ServerWriter(self._connection, device, self._settings.bundle_size)
             written = writer.write(changed, len(changed), progress, stopped)
             return PushResult(difference, written, dry_run=False)
 
+    def _too_many_retractions(self, difference: Difference) -> str:
+        if self._allowed.allow_retractions:
+            return ""
+        return too_many_retractions(difference, self._settings)
+
     def _check_retractions(self, difference: Difference) -> None:
         """Refuse far more retractions than usual: without a person's word they are an error."""
-        retracted = difference.retracted_patients()
-        if self._allowed.allow_retractions or retracted <= self._settings.retraction_patients:
-            return
-        published = difference.count_published()
-        if retracted > self._settings.retraction_share * published:
+        refusal = self._too_many_retractions(difference)
+        if refusal:
             raise TargetError(
-                f"{self._connection.base}: endpoints of {retracted} of {published} patients would"
-                " be retracted, which is more than usual, so nothing was written; check them with"
+                f"{self._connection.base}: {refusal}, so nothing was written; check them with"
                 " --dry-run, then use --allow-retractions if they are right"
             )
