@@ -7,9 +7,9 @@ from fhircryo.fhir.capability import Capabilities
 from fhircryo.fhir.client import Client, HttpError
 from fhircryo.fhir.search import Searcher
 from fhircryo.publish.published_endpoint import all_published
+from fhircryo.publish.target_kind import creation
 from fhircryo.publish.target_lock import target_lock
 from fhircryo.publish.target_server import state_folder
-from fhircryo.publish.transaction import creation
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.setup.doctor.check import FORBIDDEN, CheckResult, failed, ok, warning
 from fhircryo.setup.doctor.check_server import server_checks
@@ -54,7 +54,7 @@ def _interactions(known: Capabilities) -> Iterator[CheckResult]:
     else:
         words = (
             "conditional updates are used"
-            if how == "conditional"
+            if how == "conditional-update"
             else "a search precedes each write"
         )
         yield warning(
