@@ -91,5 +91,5 @@ def sign_in(
     results = []
     for result in sign_in_checks(source, server, WRITING if target else READING):
         results.append(result)
-        typer.echo(f"{result.status:<8} {result.check:<17} {result.text}")
+        typer.echo(f"{result.status:<9} {result.check:<17} {result.text}")
     raise typer.Exit(exit_code(results))

@@ -23,8 +23,9 @@ def doctor(
 ) -> None:
     """Check that everything that a run needs is in place. Nothing is written to SOURCE or TARGET.
 
-    Each check prints one line: ok, warning or failed, and what to do. The exit code is 0 if no
-    check failed; otherwise it is the one with which a run would end for the first failed check.
+    Each check prints one line: ok, not tried, warning or failed, and what to do. The exit code is 0
+    if no check failed; otherwise it is the one with which a run would end for the first failed
+    check.
 
     \b
     Example:
@@ -43,7 +44,7 @@ def doctor(
         results.append(result)
         if not as_json:
             typer.echo(
-                escaped(f"{result.status:<8} {result.part:<7} {result.check:<37} {result.text}")
+                escaped(f"{result.status:<9} {result.part:<7} {result.check:<37} {result.text}")
             )
     if as_json:
         content = [asdict(result) for result in results]

@@ -9,6 +9,7 @@ import typer
 
 from fhircryo.cli.options import AcceptUnreadable, AllowRetractions, Config, DryRun
 from fhircryo.cli.published_text import NOTHING_WRITTEN, exit_code, print_published
+from fhircryo.cli.real_run import InputRead
 from fhircryo.errors import DONE, REJECTED, FhircryoError, LockedError
 from fhircryo.logs import text_of
 
@@ -144,7 +145,12 @@ def _exit_code(done: "SyncResult | None") -> int:
         return DONE
     if done.pending:
         return REJECTED
-    return exit_code(done.pushed, done.summary.unreadable if done.summary is not None else 0)
+    return exit_code(done.pushed, _input_read(done))
+
+
+def _input_read(done: "SyncResult") -> InputRead:
+    unreadable = done.summary.unreadable if done.summary is not None else 0
+    return InputRead(unreadable, accepted=not done.would_be_held_back)
 
 
 def _print_done(done: "SyncResult") -> None:
@@ -160,7 +166,7 @@ def _print_done(done: "SyncResult") -> None:
         lines.append(NOTHING_WRITTEN)
     print(text_of(lines), file=sys.stderr)
     if done.pushed is not None:
-        print_published(done.pushed)
+        print_published(done.pushed, _input_read(done))
     else:
         print("nothing to write", file=sys.stderr)
     if done.stopped:

@@ -1,7 +1,5 @@
 """Writes computed endpoints to a FHIR server, where they differ from those that it holds."""
 
-import json
-import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -22,14 +20,14 @@ from fhircryo.publish.difference import Difference
 from fhircryo.publish.known_ids import open_known_ids
 from fhircryo.publish.origin import Origin
 from fhircryo.publish.patient_output import PatientOutput
+from fhircryo.publish.renamed_source import warn_of_renamed
+from fhircryo.publish.retraction_limit import too_many_retractions
 from fhircryo.publish.server_writer import Progress, ServerWriter, Stopped, WriteResult
 from fhircryo.publish.target_connection import TargetConnection
 from fhircryo.publish.target_kind import Creation, creation
 from fhircryo.publish.target_lock import target_lock
 from fhircryo.publish.target_trial import TargetTrial
 from fhircryo.settings import ServerSettings, Settings, WriteSettings
-
-LOG = logging.getLogger("fhircryo.target")
 
 
 @dataclass(frozen=True)
@@ -42,11 +40,15 @@ class Permissions:
 
 @dataclass
 class PushResult:
-    """What a run changed on a server or, as a dry run, would change."""
+    """What a run changed on a server or, as a dry run, would change.
+
+    ``refusal``: of a dry run: why the real run would write nothing; empty if it would write.
+    """
 
     difference: Difference
     written: WriteResult
     dry_run: bool
+    refusal: str = ""
 
     def unsent(self) -> set[str]:
         """Patients of whom something differs but was not sent, because the run was asked to end."""
@@ -205,38 +207,27 @@ class TargetServer:
             else:
                 trial.establish_device()
             difference = self._comparison.difference(patients, scope, trial.device)
-            self._warn_of_renamed(difference)
+            warn_of_renamed(difference.renamed, self._connection.base)
             changed = list(difference.changed())
             if dry_run or not changed:
-                return PushResult(difference, WriteResult(), dry_run)
+                refusal = self._too_many_retractions(difference) if dry_run else ""
+                return PushResult(difference, WriteResult(), dry_run, refusal)
             self._check_retractions(difference)
             trial.run()
             writer = ServerWriter(self._connection, trial, self._settings.bundle_size)
             written = writer.write(changed, len(changed), progress, stopped)
             return PushResult(difference, written, dry_run=False)
 
-    def _warn_of_renamed(self, difference: Difference) -> None:
-        """Warn of endpoints that stand under another name of the source and are not updated."""
-        for name, number in sorted(difference.renamed.items()):
-            LOG.warning(
-                "%s: %d of the computed endpoints stand under source_name = %s as well, and are not"
-                " updated any more; if the source was renamed, retract them: with that source_name,"
-                " run fhircryo compute SOURCE TARGET --exclude FILE --allow-retractions, where FILE"
-                " lists the patients",
-                self._connection.base,
-                number,
-                json.dumps(name),
-            )
+    def _too_many_retractions(self, difference: Difference) -> str:
+        if self._allowed.allow_retractions:
+            return ""
+        return too_many_retractions(difference, self._settings)
 
     def _check_retractions(self, difference: Difference) -> None:
         """Refuse far more retractions than usual: without a person's word they are an error."""
-        retracted = difference.retracted_patients()
-        if self._allowed.allow_retractions or retracted <= self._settings.retraction_patients:
-            return
-        published = difference.count_published()
-        if retracted > self._settings.retraction_share * published:
+        refusal = self._too_many_retractions(difference)
+        if refusal:
             raise TargetError(
-                f"{self._connection.base}: endpoints of {retracted} of {published} patients would"
-                " be retracted, which is more than usual, so nothing was written; check them with"
+                f"{self._connection.base}: {refusal}, so nothing was written; check them with"
                 " --dry-run, then use --allow-retractions if they are right"
             )

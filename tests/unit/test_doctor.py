@@ -1,6 +1,7 @@
 """The doctor's checks of this machine and of folders; tests/server has those of servers."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ def test_nothing_is_wrong(tmp_path):
 def test_each_check_is_a_line(tmp_path):
     done = CliRunner().invoke(app, ["doctor"])
     assert done.exit_code == 0
-    assert all(line.startswith("ok       here    ") for line in done.stdout.splitlines())
+    assert all(line.startswith("ok        here    ") for line in done.stdout.splitlines())
 
 
 def test_missing_types_and_unreadable_or_skipped_files_are_warnings(tmp_path):
@@ -64,3 +65,11 @@ def test_a_state_folder_that_cannot_be_made(tmp_path, monkeypatch):
     monkeypatch.setenv("FHIRCRYO_STATE_FOLDER", str(tmp_path / "file" / "state"))
     code, checks = checked()
     assert (code, checks["state folder"][0]) == (2, "failed")
+
+
+def test_a_target_beside_which_nothing_may_be_written(tmp_path, monkeypatch):
+    """A run would fail after it has computed everything."""
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    code, checks = checked(tmp_path / "in", tmp_path / "out")
+    assert checks["writable"] == ("failed", f"{tmp_path}: this user may not write there")
+    assert code == 3  # that of the first failure

@@ -72,7 +72,9 @@ class SyncSteps:
         accepted = self.options.accept_unreadable or self.config.settings.sync.accept_unreadable
         summary = self.result.summary
         unreadable = summary is not None and bool(summary.unreadable)
-        self.result.held_back = unreadable and not accepted and not self.options.dry_run
+        prevented = unreadable and not accepted
+        self.result.held_back = prevented and not self.options.dry_run
+        self.result.would_be_held_back = prevented and self.options.dry_run
         return self.result.held_back
 
     def push(self, patients: list[PatientOutput], scope: RetractionScope) -> PushResult:
