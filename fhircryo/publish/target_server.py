@@ -17,14 +17,16 @@ from fhircryo.fhir.search import Searcher
 from fhircryo.publish.as_on_server import References
 from fhircryo.publish.comparison import Comparison, RetractionScope
 from fhircryo.publish.difference import Difference
+from fhircryo.publish.known_ids import open_known_ids
 from fhircryo.publish.origin import Origin
 from fhircryo.publish.patient_output import PatientOutput
+from fhircryo.publish.renamed_source import warn_of_renamed
 from fhircryo.publish.retraction_limit import too_many_retractions
 from fhircryo.publish.server_writer import Progress, ServerWriter, Stopped, WriteResult
 from fhircryo.publish.target_connection import TargetConnection
-from fhircryo.publish.target_device import TargetDevice
+from fhircryo.publish.target_kind import Creation, creation
 from fhircryo.publish.target_lock import target_lock
-from fhircryo.publish.transaction import creation
+from fhircryo.publish.target_trial import TargetTrial
 from fhircryo.settings import ServerSettings, Settings, WriteSettings
 
 
@@ -111,11 +113,14 @@ def open_target(
                 needs |= MATCHING
             client = stack.enter_context(open_client(target, server, needs))
             found = _writable(client)
-        if creation(found) != "own-id" and not allowed.dry_run and not alone:
-            stack.enter_context(target_lock(client.base, state_folder(settings)))
+        folder = state_folder(settings)
+        if creation(found) is not Creation.OWN_ID and not allowed.dry_run and not alone:
+            stack.enter_context(target_lock(client.base, folder))
         searcher = Searcher(client)
         stack.callback(searcher.close)
-        connection = TargetConnection(client, searcher, found, origin)
+        known = stack.enter_context(open_known_ids(client.base, folder, dry_run=allowed.dry_run))
+        patience = settings.write.index_patience
+        connection = TargetConnection(client, searcher, found, origin, known, patience)
         yield TargetServer(connection, references, settings.write, allowed)
 
 
@@ -174,8 +179,9 @@ class TargetServer:
         self._connection = connection
         self._settings = settings
         self._allowed = allowed
-        self._device = TargetDevice(connection)
-        self._comparison = Comparison(connection, references, settings.subject_system or "")
+        self._trial = TargetTrial(connection, provenance=settings.provenance)
+        kind = None if allowed.dry_run else self._trial.kind
+        self._comparison = Comparison(connection, kind, references, settings.subject_system or "")
 
     @property
     def requests_made(self) -> int:
@@ -195,18 +201,20 @@ class TargetServer:
             TargetError: the server fails or refuses, or too many endpoints would be retracted.
         """
         with _as_target():
-            dry_run = self._allowed.dry_run
-            device = self._device.find()
-            if device is None and patients and not dry_run:
-                device = self._device.write()
-            difference = self._comparison.difference(patients, scope, device)
+            dry_run, trial = self._allowed.dry_run, self._trial
+            if dry_run or not patients:
+                trial.find_device()
+            else:
+                trial.establish_device()
+            difference = self._comparison.difference(patients, scope, trial.device)
+            warn_of_renamed(difference.renamed, self._connection.base)
             changed = list(difference.changed())
             if dry_run or not changed:
                 refusal = self._too_many_retractions(difference) if dry_run else ""
                 return PushResult(difference, WriteResult(), dry_run, refusal)
             self._check_retractions(difference)
-            self._device.write()
-            writer = ServerWriter(self._connection, device, self._settings.bundle_size)
+            trial.run()
+            writer = ServerWriter(self._connection, trial, self._settings.bundle_size)
             written = writer.write(changed, len(changed), progress, stopped)
             return PushResult(difference, written, dry_run=False)
 

@@ -201,7 +201,7 @@ class StubFhir(Stub):
 
     def _transaction(self, sent: Resource) -> Reply:
         entries = []
-        for entry in sent["entry"]:
+        for entry in sent.get("entry", ()):
             name = entry["request"]["url"]
             known = name in self.stored
             self.put({**entry["resource"], "id": name.partition("/")[2]})

@@ -242,6 +242,9 @@ class StubTarget(StubFhir):
         with self._guard:
             self.requests += 1
             self._index_due()
+            if seen.method == "DELETE":
+                self.delete("/".join(_path(seen)))
+                return Reply(204)
             if not _writes(seen):
                 return self._as_read(seen)
             fate = self.lose.pop(0) if self.lose else self.fate(seen)

@@ -1,0 +1,63 @@
+"""How a target lets endpoints be created, and what is known of it during a run.
+
+Source: https://hl7.org/fhir/R4/http.html, sections update as create, conditional update and
+conditional create.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from fhircryo.fhir.capability import Capabilities
+
+
+class Creation(StrEnum):
+    """How an endpoint that a target does not hold is created, the safest first.
+
+    ``OWN_ID``: by an update under our own id, which no race and no repetition can double.
+    ``CONDITIONAL_UPDATE`` and ``CONDITIONAL_CREATE``: the server searches our identifier before it
+    creates. ``SEARCH``: the server protects nothing; the lock of the target, the remembered ids and
+    reading back do.
+    """
+
+    OWN_ID = "own-id"
+    CONDITIONAL_UPDATE = "conditional-update"
+    CONDITIONAL_CREATE = "conditional-create"
+    SEARCH = "search"
+
+
+def creations(capabilities: Capabilities) -> Iterator[Creation]:
+    """The ways of creating that a CapabilityStatement claims, the safest first."""
+    if capabilities.update_create:
+        yield Creation.OWN_ID
+    if capabilities.conditional_update:
+        yield Creation.CONDITIONAL_UPDATE
+    if capabilities.conditional_create:
+        yield Creation.CONDITIONAL_CREATE
+    yield Creation.SEARCH
+
+
+def creation(capabilities: Capabilities) -> Creation:
+    """The safest way of creating that a CapabilityStatement claims."""
+    return next(creations(capabilities))
+
+
+@dataclass
+class TargetKind:
+    """What a target can do: at first what it claims, later what it was seen to do.
+
+    ``transactions``: whether it carries out a transaction as a whole. ``most_entries``: the number
+    of entries that it was seen to refuse as too many, less one; None if it refused none.
+    ``provenances``: whether Provenances are written.
+    """
+
+    creation: Creation
+    transactions: bool
+    provenances: bool
+    most_entries: int | None = None
+
+    @classmethod
+    def claimed(cls, capabilities: Capabilities, *, provenances: bool) -> "TargetKind":
+        """What a CapabilityStatement claims. ``provenances``: whether they are wanted."""
+        stored = any(capabilities.allows("Provenance", how) for how in ("create", "update"))
+        return cls(creation(capabilities), capabilities.transaction, provenances and stored)
