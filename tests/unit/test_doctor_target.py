@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fhircryo.cli.main import app
+from fhircryo.errors import UsageError
 from fhircryo.publish.provenance import device
 from fhircryo.publish.shapes import plain
 from tests.unit.hospital import Reply, Seen
@@ -40,13 +41,13 @@ def target() -> Iterator[StubTarget]:
         yield found
 
 
-def checked(target: StubTarget, habits: Target | None = None) -> tuple[int, Checks]:
+def checked(target: StubTarget, habits: Target | None = None, *options: str) -> tuple[int, Checks]:
     """The exit code, and by check: the status, and the words with the advice."""
     target.habits = habits or target.habits
     source = Path("in")
     source.mkdir(exist_ok=True)
     (source / "Patient.ndjson").write_text('{"resourceType": "Patient", "id": "p1"}\n')
-    done = CliRunner().invoke(app, ["doctor", str(source), target.base, "--json"])
+    done = CliRunner().invoke(app, ["doctor", str(source), target.base, "--json", *options])
     assert done.exception is None or isinstance(done.exception, SystemExit)
     assert not target.of_type("Observation")
     found = [one for one in json.loads(done.stdout) if one["part"] == "target"]
@@ -172,3 +173,44 @@ def test_no_answer_is_shown(target):
         status, said = checks[name]
         assert status == "warning"
         assert "cannot be reached" in said
+
+
+@pytest.mark.parametrize(
+    "habits, words",
+    [
+        (own_ids(), "Device/fhircryo: the server took an id of ours"),
+        (conditional_update(), "a second conditional update created no second Device"),
+        (conditional_create(), "a second conditional create created no second Device"),
+        (neither(), "a search by identifier found what was written"),
+        (neither(claims={"conditionalCreate": True}), "a search by identifier found"),
+    ],
+)
+def test_the_device_is_written_if_that_is_asked_for(habits, words, target):
+    code, checks = checked(target, habits, "--write-device")
+    status, said = checks["Device written"]
+    assert (code, status) == (0, "ok")
+    assert words in said
+    assert checks["Provenance written"][0] == "ok"
+    checked(target, habits, "--write-device")
+    assert len(target.of_type("Device")) == len(target.of_type("Provenance")) == 1
+
+
+@pytest.mark.parametrize(
+    "habits, words",
+    [
+        (neither(finds_identifiers=False), "does not find what was written"),
+        (own_ids(refuses={"Device": 422}), "write.provenance = false"),
+        (own_ids(refuses={"Provenance": 422}), "write.provenance = false"),
+    ],
+)
+def test_what_only_writing_shows(habits, words, target, monkeypatch):
+    monkeypatch.setenv("FHIRCRYO_WRITE__INDEX_PATIENCE", "0")
+    code, checks = checked(target, habits, "--write-device")
+    status, said = checks["trial"]
+    assert (code, status) == (5, "failed")
+    assert words in said
+
+
+def test_a_device_is_written_to_a_server_only(tmp_path):
+    done = CliRunner().invoke(app, ["doctor", "in", "out", "--write-device"])
+    assert isinstance(done.exception, UsageError)

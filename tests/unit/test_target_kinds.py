@@ -3,7 +3,6 @@
 The habits of the stub target and their sources are in ``stub_target``.
 """
 
-import logging
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,9 +10,7 @@ from typing import Any
 
 import pytest
 
-from fhircryo.errors import TargetError
 from fhircryo.publish.difference import Action
-from fhircryo.publish.known_ids import known_ids_path
 from fhircryo.publish.target_server import Permissions
 from fhircryo.record.patients import ALL_PATIENTS, Selection
 from fhircryo.runs.run_config import RunConfig

@@ -1,4 +1,4 @@
-"""Checks whether a FHIR server can be written to, without writing anything."""
+"""Checks whether a FHIR server can be written to; nothing is written unless that is asked for."""
 
 from collections.abc import Iterator
 
@@ -14,6 +14,7 @@ from fhircryo.publish.target_server import state_folder
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.setup.doctor.check import CheckResult, failed, not_tried, ok, warning
 from fhircryo.setup.doctor.check_server import server_checks
+from fhircryo.setup.doctor.check_trial import trial_checks
 from fhircryo.setup.doctor.check_writing import writing_checks
 
 _PART = "target"
@@ -31,8 +32,10 @@ _ONE_WRITER = (
 )
 
 
-def target_checks(client: Client, config: RunConfig) -> Iterator[CheckResult]:
-    """Check a server as TARGET."""
+def target_checks(
+    client: Client, config: RunConfig, *, write_device: bool = False
+) -> Iterator[CheckResult]:
+    """Check a server as TARGET. ``write_device``: the Device is written as well, and only it."""
     known = yield from server_checks(client, _PART, TargetError.exit_code)
     if known is None:
         return
@@ -50,6 +53,8 @@ def target_checks(client: Client, config: RunConfig) -> Iterator[CheckResult]:
     yield _identifiers(client, config)
     yield _lock(client, known, config)
     yield _published(client, config)
+    if write_device:
+        yield from trial_checks(client, known, config)
 
 
 def _ids(client: Client, known: Capabilities) -> CheckResult:
