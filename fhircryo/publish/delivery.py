@@ -27,6 +27,7 @@ from fhircryo.publish.target_kind import TargetKind
 from fhircryo.publish.transaction import PatientRequests, WriteRequest, bundled, transaction
 
 _BATCH = "batch-response"
+_REFUSED = 400
 
 
 class _EntryResponse(msgspec.Struct):
@@ -122,13 +123,25 @@ class Delivery:
                 refs.append(f"Observation/{written.id}")
         except HttpError as error:
             if not is_unanswered(error):
-                # The first error is the one to report, whether or not the Provenance is written.
-                lacking = [endpoint.identifier for endpoint in patient.changes.lacking]
-                with suppress(HttpError, UnreachableError):
-                    self._send_provenance(patient, refs, [*answer.written, *lacking])
+                self._evidence_partly(patient, refs, list(answer.written))
             raise
         self._send_provenance(patient, refs, patient.identifiers())
         return answer
+
+    def _evidence_partly(
+        self, patient: PatientRequests, refs: list[str], written: list[str]
+    ) -> None:
+        """Write the Provenance of what was written before a refusal.
+
+        The refusal is the error to report, whether or not this succeeds.
+        """
+        lacking = [endpoint.identifier for endpoint in patient.changes.lacking]
+        with suppress(HttpError, UnreachableError):
+            if written or lacking:
+                self._send_provenance(patient, refs, [*written, *lacking])
+            elif patient.provenance_at:
+                url = f"{self._client.base}/{patient.provenance_at}"
+                self._client.request("DELETE", url, budget=0)
 
     # --- what is noted
 
@@ -181,9 +194,10 @@ class Delivery:
             raise UnreachableError(f"{shown}: the answer is not FHIR") from None
         if answer.resource_type != "Bundle":
             raise UnreachableError(f"{shown}: the answer is not a Bundle")
-        if answer.type == _BATCH:
-            self._kind.transactions = False
         found = [entry.response or _EntryResponse() for entry in answer.entry or ()]
+        # An entry that was refused alone was not part of a transaction.
+        if answer.type == _BATCH or any(_status(entry) >= _REFUSED for entry in found):
+            self._kind.transactions = False
         if len(found) != number or not all(_status(entry) for entry in found):
             raise UnreachableError(f"{shown}: the answer does not say what was written")
         return found
@@ -197,7 +211,7 @@ class Delivery:
         provenance = ""
         for request, entry in sent:
             status = _status(entry)
-            if status >= 400:
+            if status >= _REFUSED:
                 url = f"{without_query(self._client.base)}/{request.url.partition('?')[0]}"
                 words = outcome_text(bytes(entry.outcome))
                 answer.refusal = answer.refusal or HttpError(request.method, url, status, words)
@@ -223,7 +237,6 @@ class Delivery:
     def _note_entries(self, answer: Answer, refused: list[WriteRequest], provenance: str) -> None:
         patient = answer.patient
         if answer.refusal is not None:
-            self._kind.transactions = False
             self._nothing_written(patient, refused)
         # In a batch, a reference to another entry is not resolved, so that its target is wrong.
         batch = not self._kind.transactions

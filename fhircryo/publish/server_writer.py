@@ -27,6 +27,7 @@ from fhircryo.publish.refused_write import (
 from fhircryo.publish.retry_budget import RetryBudget
 from fhircryo.publish.same_refusals import SameRefusals
 from fhircryo.publish.target_connection import TargetConnection
+from fhircryo.publish.target_kind import NOT_PROMISED
 from fhircryo.publish.target_trial import TargetTrial
 from fhircryo.publish.transaction import PatientRequests, RequestMaker
 from fhircryo.publish.validate import InvalidShape
@@ -233,7 +234,7 @@ class ServerWriter:
                 if len(patients) == 1:
                     raise _AloneError from None
             elif interaction_refused(refusal):
-                LOG.warning("%s; every endpoint is written by a request of its own", refusal)
+                LOG.warning("%s; %s", refusal, NOT_PROMISED)
                 self._kind.transactions = False
                 raise _AloneError from None
             raise
@@ -248,9 +249,9 @@ class ServerWriter:
         for answer in answers:
             if answer.refusal is not None:
                 LOG.warning(
-                    "the server carried out a transaction only in part: %s; it does not promise"
-                    " that the endpoints of a patient are written together or not at all",
+                    "the server carried out a transaction only in part: %s; from now on %s",
                     answer.refusal,
+                    NOT_PROMISED,
                 )
             if answer.is_done:
                 self._trial.try_endpoints(answer.written)

@@ -13,7 +13,7 @@ from fhircryo.publish.reading_back import PublishedReader
 from fhircryo.publish.refused_write import type_refused, way_refused
 from fhircryo.publish.shapes import ENCODER, Json, OutReference, plain
 from fhircryo.publish.target_connection import TargetConnection
-from fhircryo.publish.target_kind import Creation, TargetKind, creations
+from fhircryo.publish.target_kind import Creation, TargetKind, creations, remember_creation
 from fhircryo.publish.transaction import WriteRequest
 
 LOG = logging.getLogger("fhircryo.target")
@@ -61,9 +61,10 @@ class TargetDevice:
         if found is not None and self._read(str(found.reference)) is not None:
             return found
         refusal: HttpError | None = None
-        for how in creations(self._connection.capabilities):
+        ways = list(creations(self._connection.capabilities))
+        for how in ways[ways.index(self._kind.creation) :]:
             try:
-                name = self.held.create(self.request(how))
+                name = self._create(how)
             except HttpError as error:
                 if not (way_refused(error) or type_refused(error)):
                     raise
@@ -109,6 +110,11 @@ class TargetDevice:
         condition = search if how is Creation.CONDITIONAL_CREATE else None
         return WriteRequest("POST", "Device", _URN, content, if_none_exist=condition)
 
+    def _create(self, how: Creation) -> str:
+        """Create the Device in one of the ways; its id."""
+        found = "" if how is Creation.OWN_ID else self.held.find()
+        return found or self.held.create(self.request(how))
+
     def _read(self, ref: str) -> Json | None:
         return PublishedReader(self._connection).read(ref)
 
@@ -122,6 +128,7 @@ class TargetDevice:
                 how,
             )
             self._kind.creation = how
+            remember_creation(self._connection.capabilities, self._connection.known, how)
 
     def _refused(self, refusal: HttpError) -> None:
         """Refuse a target that does not take the Device, unless it may be left out."""

@@ -9,6 +9,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from fhircryo.fhir.capability import Capabilities
+from fhircryo.publish.known_ids import CREATION, KnownIds
+
+#: What writing by single requests means.
+NOT_PROMISED = (
+    "every endpoint is written by a request of its own, and this target does not promise that the"
+    " endpoints of a patient are written together or not at all"
+)
 
 
 class Creation(StrEnum):
@@ -57,7 +64,25 @@ class TargetKind:
     most_entries: int | None = None
 
     @classmethod
-    def claimed(cls, capabilities: Capabilities, *, provenances: bool) -> "TargetKind":
-        """What a CapabilityStatement claims. ``provenances``: whether they are wanted."""
+    def of(cls, capabilities: Capabilities, known: KnownIds, *, provenances: bool) -> "TargetKind":
+        """What a CapabilityStatement claims, and what an earlier run saw to be otherwise.
+
+        ``provenances``: whether they are wanted.
+        """
         stored = any(capabilities.allows("Provenance", how) for how in ("create", "update"))
-        return cls(creation(capabilities), capabilities.transaction, provenances and stored)
+        how = honoured_creation(capabilities, known)
+        return cls(how, capabilities.transaction, provenances and stored)
+
+
+def honoured_creation(capabilities: Capabilities, known: KnownIds) -> Creation:
+    """The safest way of creating that is claimed, or that an earlier run saw to be honoured."""
+    claimed = creation(capabilities)
+    remembered = known.of([CREATION]).get(CREATION)
+    if remembered is None or remembered.version != claimed:
+        return claimed
+    return Creation(remembered.id)
+
+
+def remember_creation(capabilities: Capabilities, known: KnownIds, how: Creation) -> None:
+    """Remember that a target honours less than it claims."""
+    known.written({CREATION: (how, creation(capabilities))})

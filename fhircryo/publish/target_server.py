@@ -24,7 +24,7 @@ from fhircryo.publish.renamed_source import warn_of_renamed
 from fhircryo.publish.retraction_limit import too_many_retractions
 from fhircryo.publish.server_writer import Progress, ServerWriter, Stopped, WriteResult
 from fhircryo.publish.target_connection import TargetConnection
-from fhircryo.publish.target_kind import Creation, creation
+from fhircryo.publish.target_kind import Creation, honoured_creation
 from fhircryo.publish.target_lock import target_lock
 from fhircryo.publish.target_trial import TargetTrial
 from fhircryo.settings import ServerSettings, Settings, WriteSettings
@@ -114,11 +114,12 @@ def open_target(
             client = stack.enter_context(open_client(target, server, needs))
             found = _writable(client)
         folder = state_folder(settings)
-        if creation(found) is not Creation.OWN_ID and not allowed.dry_run and not alone:
+        known = stack.enter_context(open_known_ids(client.base, folder, dry_run=allowed.dry_run))
+        own_ids = honoured_creation(found, known) is Creation.OWN_ID
+        if not (own_ids or allowed.dry_run or alone):
             stack.enter_context(target_lock(client.base, folder))
         searcher = Searcher(client)
         stack.callback(searcher.close)
-        known = stack.enter_context(open_known_ids(client.base, folder, dry_run=allowed.dry_run))
         patience = settings.write.index_patience
         connection = TargetConnection(client, searcher, found, origin, known, patience)
         yield TargetServer(connection, references, settings.write, allowed)

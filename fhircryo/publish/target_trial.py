@@ -26,7 +26,13 @@ from fhircryo.publish.shapes import ENCODER, OutAgent, OutConcept, OutReference
 from fhircryo.publish.single_request import send_single
 from fhircryo.publish.target_connection import TargetConnection
 from fhircryo.publish.target_device import TargetDevice
-from fhircryo.publish.target_kind import Creation, TargetKind, creations
+from fhircryo.publish.target_kind import (
+    NOT_PROMISED,
+    Creation,
+    TargetKind,
+    creations,
+    remember_creation,
+)
 from fhircryo.publish.transaction import WriteRequest, transaction
 
 LOG = logging.getLogger("fhircryo.target")
@@ -49,7 +55,7 @@ class TargetTrial:
 
     def __init__(self, connection: TargetConnection, *, provenance: bool) -> None:
         self._connection = connection
-        self.kind = TargetKind.claimed(connection.capabilities, provenances=provenance)
+        self.kind = TargetKind.of(connection.capabilities, connection.known, provenances=provenance)
         self._held = TargetDevice(connection, self.kind, required=provenance)
         self.device: OutReference | None = None
         self._provenance_tried = False
@@ -147,9 +153,9 @@ class TargetTrial:
             LOG.debug("the trial of a transaction was not answered: %s", error)
         if not self.kind.transactions:
             LOG.warning(
-                "%s: the server does not carry out transactions, although it claims to; every"
-                " endpoint is written by a request of its own",
+                "%s: the server does not carry out transactions, although it claims to; %s",
                 client.base,
+                NOT_PROMISED,
             )
 
     def _try_search(self) -> None:
@@ -190,9 +196,11 @@ class TargetTrial:
         return False
 
     def _take_next_creation(self) -> None:
-        claimed = list(creations(self._connection.capabilities))
+        capabilities = self._connection.capabilities
+        claimed = list(creations(capabilities))
         before = self.kind.creation
         self.kind.creation = claimed[claimed.index(before) + 1]
+        remember_creation(capabilities, self._connection.known, self.kind.creation)
         LOG.warning(
             "%s: the CapabilityStatement claims %s, but the server does not honour it; endpoints"
             " are created by %s",
