@@ -19,9 +19,19 @@ def doctor(
     ] = None,
     protocol: Protocol = None,
     mappings: Mappings = None,
+    write_device: Annotated[
+        bool,
+        typer.Option(
+            "--write-device",
+            help="Write the Device of this program to TARGET, as a run does before the first"
+            " patient, and a Provenance of it: this tries what cannot be tried otherwise.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Check that everything that a run needs is in place. Nothing is written to SOURCE or TARGET.
+    """Check that everything that a run needs is in place.
+
+    Nothing is written to SOURCE or TARGET, unless --write-device is given.
 
     Each check prints one line: ok, not tried, warning or failed, and what to do. The exit code is 0
     if no check failed; otherwise it is the one with which a run would end for the first failed
@@ -35,12 +45,16 @@ def doctor(
     from dataclasses import asdict
 
     from fhircryo.cli.run_options import RunOptions
+    from fhircryo.errors import UsageError
     from fhircryo.setup.doctor.all_checks import all_checks
     from fhircryo.setup.doctor.check import exit_code
+    from fhircryo.sources.places import server_of
 
+    if write_device and (target is None or server_of(target) is None):
+        raise UsageError("--write-device needs a FHIR server as TARGET")
     config = RunOptions(protocol=protocol, mappings=mappings).config()
     results = []
-    for result in all_checks(source, target, config):
+    for result in all_checks(source, target, config, write_device=write_device):
         results.append(result)
         if not as_json:
             typer.echo(

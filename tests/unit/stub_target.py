@@ -302,6 +302,7 @@ class StubTarget(StubFhir):
         path = _path(seen)
         if not path:
             return self._bundle_written(json.loads(seen.body))
+        self._check_taken(path[0])
         resource = json.loads(seen.body)
         if not resource.get("resourceType"):
             raise _RefusedError(400, "not a resource", "structure")
@@ -377,8 +378,7 @@ class StubTarget(StubFhir):
     ) -> tuple[int, str]:
         """Write one resource; returns the status and the resource's name."""
         kind = url.partition("?")[0].partition("/")[0]
-        if kind in self.habits.refuses:
-            raise _RefusedError(self.habits.refuses[kind], f"{kind} is not taken", "not-supported")
+        self._check_taken(kind)
         subject = str(resource.get("subject", {}).get("reference") or "")
         subject = subject or str(resource.get("subject", {}).get("identifier", {}).get("value", ""))
         if subject.removeprefix("Patient/") in self.habits.rejects:
@@ -388,6 +388,11 @@ class StubTarget(StubFhir):
         if "?" in url:
             return self._update_by_search(kind, url.partition("?")[2], resource)
         return self._update(url, resource, match)
+
+    def _check_taken(self, kind: str) -> None:
+        """Refuse a type, whatever is sent: rights are checked before content."""
+        if kind in self.habits.refuses:
+            raise _RefusedError(self.habits.refuses[kind], f"{kind} is not taken", "not-supported")
 
     def _create(self, kind: str, resource: Resource, condition: str | None) -> tuple[int, str]:
         how = self.habits.conditional_create
