@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from fhircryo.errors import TargetError
 from fhircryo.publish.difference import Action
+from fhircryo.publish.known_ids import known_ids_path
 from fhircryo.publish.target_server import Permissions
 from fhircryo.record.patients import ALL_PATIENTS, Selection
 from fhircryo.runs.run_config import RunConfig
