@@ -22,9 +22,12 @@ from fhircryo.errors import UsageError
 
 LOG = logging.getLogger("fhircryo.target")
 
-#: The names under which the ids of the Device and of its Provenance are remembered, and the way of
-#: creating that the target was seen to honour, with the one that it claims.
-DEVICE, DEVICE_PROVENANCE, CREATION = "Device", "Provenance of Device", "creation"
+#: The names under which the ids of the Device and of its Provenance are remembered.
+DEVICE, DEVICE_PROVENANCE = "Device", "Provenance of Device"
+#: The name of the way of creating that the target was seen to honour, with the one that it claims,
+#: and of the note that its transactions are none.
+CREATION, NO_TRANSACTIONS = "creation", "no transactions"
+NOT_ENDPOINTS = frozenset({DEVICE, DEVICE_PROVENANCE, CREATION, NO_TRANSACTIONS})
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS written (
