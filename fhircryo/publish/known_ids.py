@@ -94,12 +94,11 @@ class KnownIds:
         self._connection = connection
         self._path = path
         self._guard = threading.RLock()
-        connection.executescript(_SCHEMA)
 
     @classmethod
     def in_memory(cls) -> "KnownIds":
         """Ids that are remembered for one run only."""
-        return cls(sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False))
+        return cls(_in_memory())
 
     # --- the ids of resources, by identifier
 
@@ -246,7 +245,7 @@ def _connected(path: Path) -> sqlite3.Connection:
     Raises:
         sqlite3.DatabaseError: the file is damaged.
     """
-    connection = sqlite3.connect(path, isolation_level=None, timeout=10.0, check_same_thread=False)
+    connection = sqlite3.connect(path, isolation_level=None, timeout=60.0, check_same_thread=False)
     try:
         sound = connection.execute("PRAGMA quick_check").fetchone()[0] == "ok"
     except sqlite3.DatabaseError:
@@ -255,12 +254,19 @@ def _connected(path: Path) -> sqlite3.Connection:
     if not sound:
         connection.close()
         raise sqlite3.DatabaseError
+    connection.executescript(_SCHEMA)
+    return connection
+
+
+def _in_memory() -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    connection.executescript(_SCHEMA)
     return connection
 
 
 def _copied(path: Path) -> sqlite3.Connection:
     """The content of a file in memory; empty where there is none, or none that can be read."""
-    copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    copy = _in_memory()
     try:
         with sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True) as connection:
             connection.backup(copy)
