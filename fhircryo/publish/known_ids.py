@@ -273,6 +273,7 @@ def _copied(path: Path) -> sqlite3.Connection:
         connection.close()
     except sqlite3.DatabaseError:
         LOG.debug("%s: there are no remembered ids", path)
+    copy.executescript(_SCHEMA)
     return copy
 
 

@@ -46,7 +46,7 @@ def missing_provenances(
     unanswered = {name: one for name, one in owed.items() if one.recorded}
     if not unanswered:
         return owed
-    until = max(one.sent or 0.0 for one in unanswered.values()) + connection.patience
+    sent = max(one.sent or 0.0 for one in unanswered.values())
     refs = {f"Observation/{published[name][0].id}": name for name in unanswered}
 
     def search(missing: set[str]) -> Iterator[str]:
@@ -56,7 +56,7 @@ def missing_provenances(
                 yield name
 
     try:
-        missing = wait_until_found(search, unanswered, until)
+        missing = wait_until_found(search, unanswered, sent, connection.patience)
     except HttpError:
         # Provenances cannot be searched: what was sent as a whole was written as a whole.
         missing = set() if kind.transactions else set(unanswered)
@@ -88,7 +88,7 @@ def _look_at_forgotten(
                 yield refs[target]
 
     try:
-        missing = wait_until_found(search, forgotten, time.time() + connection.patience)
+        missing = wait_until_found(search, forgotten, time.time(), connection.patience)
     except HttpError:
         LOG.debug("Provenances cannot be searched")
         missing = set()

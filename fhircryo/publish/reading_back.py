@@ -137,7 +137,7 @@ class PublishedReader:
                 found.update(self._searched(missing))
             return found.keys() & missing
 
-        missing = wait_until_found(search, unanswered, last + self._connection.patience)
+        missing = wait_until_found(search, unanswered, last, self._connection.patience)
         self._known.not_written(missing)
         self._known.written(
             {name: (found[name][0].id, found[name][0].version) for name in unanswered - missing}

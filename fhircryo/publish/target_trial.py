@@ -135,8 +135,7 @@ class TargetTrial:
                 connection.searcher, missing, connection.origin, connection.base
             ).keys()
 
-        until = time.time() + connection.patience
-        if wait_until_found(search, wanted, until):
+        if wait_until_found(search, wanted, time.time(), connection.patience):
             raise self._not_searchable("Observation")
         self._searched = True
 
@@ -176,7 +175,7 @@ class TargetTrial:
         if self._searched or self.device is None:
             return
         try:
-            found = self._held.held.searched(time.time() + self._connection.patience)
+            found = self._held.held.searched(time.time())
         except HttpError as error:
             raise self._not_searchable("Device", str(error)) from None
         if not found:
