@@ -4,6 +4,7 @@ What is sent is noted beforehand, and what was answered afterwards (``known_ids`
 that is killed in between, or whose answer is lost, can be told from one that wrote nothing.
 """
 
+import logging
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -14,7 +15,7 @@ import msgspec
 from requests import Response
 
 from fhircryo.fhir.client import Client, HttpError, UnreachableError, outcome_text, without_query
-from fhircryo.publish.known_ids import KnownIds, OwedProvenance
+from fhircryo.publish.known_ids import NO_TRANSACTIONS, KnownIds, OwedProvenance
 from fhircryo.publish.refused_write import is_unanswered
 from fhircryo.publish.single_request import (
     CREATED,
@@ -23,11 +24,15 @@ from fhircryo.publish.single_request import (
     send_single,
     version_of,
 )
-from fhircryo.publish.target_kind import TargetKind
+from fhircryo.publish.target_kind import NOT_PROMISED, TargetKind
 from fhircryo.publish.transaction import PatientRequests, WriteRequest, bundled, transaction
+
+LOG = logging.getLogger("fhircryo.target")
 
 _BATCH = "batch-response"
 _REFUSED = 400
+#: In a reference to another entry of a transaction.
+_UNRESOLVED = b'"urn:uuid:'
 
 
 class _EntryResponse(msgspec.Struct):
@@ -79,6 +84,7 @@ class Delivery:
         self._client = client
         self._kind = kind
         self._known = known
+        self._references_checked = False
 
     def send_together(self, patients: list[PatientRequests]) -> list[Answer]:
         """Write patients in one transaction.
@@ -98,7 +104,9 @@ class Delivery:
                 for patient in patients:
                     self._nothing_written(patient, patient.observations)
             raise
-        entries = iter(self._entries(response, len(requests)))
+        found = self._entries(response, len(requests))
+        self._check_references(requests, found)
+        entries = iter(found)
         return [
             self._settled(patient, [(request, next(entries)) for request in of_patient])
             for patient, of_patient in zip(patients, sent, strict=True)
@@ -197,10 +205,36 @@ class Delivery:
         found = [entry.response or _EntryResponse() for entry in answer.entry or ()]
         # An entry that was refused alone was not part of a transaction.
         if answer.type == _BATCH or any(_status(entry) >= _REFUSED for entry in found):
-            self._kind.transactions = False
+            self._no_transactions()
         if len(found) != number or not all(_status(entry) for entry in found):
             raise UnreachableError(f"{shown}: the answer does not say what was written")
         return found
+
+    def _check_references(
+        self, requests: list[WriteRequest], entries: list[_EntryResponse]
+    ) -> None:
+        """Read a Provenance, once: in a batch, references to other entries are not resolved."""
+        for request, entry in zip(requests, entries, strict=True):
+            name, _ = location_of(entry.location, request.kind)
+            if self._references_checked or request.identifier or not name:
+                continue
+            if _UNRESOLVED not in request.resource:
+                continue
+            self._references_checked = True
+            url = f"{self._client.base}/{request.kind}/{name}"
+            with suppress(HttpError, UnreachableError):
+                if _UNRESOLVED in self._client.request("GET", url).content:
+                    self._no_transactions()
+
+    def _no_transactions(self) -> None:
+        """Note that the server does not carry out transactions, although it may say so."""
+        self._kind.transactions = False
+        self._known.written({NO_TRANSACTIONS: ("seen", "")})
+        LOG.warning(
+            "%s: the server carried out a transaction as a batch; from now on %s",
+            self._client.base,
+            NOT_PROMISED,
+        )
 
     def _settled(
         self, patient: PatientRequests, sent: list[tuple[WriteRequest, _EntryResponse]]

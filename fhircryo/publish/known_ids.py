@@ -22,9 +22,12 @@ from fhircryo.errors import UsageError
 
 LOG = logging.getLogger("fhircryo.target")
 
-#: The names under which the ids of the Device and of its Provenance are remembered, and the way of
-#: creating that the target was seen to honour, with the one that it claims.
-DEVICE, DEVICE_PROVENANCE, CREATION = "Device", "Provenance of Device", "creation"
+#: The names under which the ids of the Device and of its Provenance are remembered.
+DEVICE, DEVICE_PROVENANCE = "Device", "Provenance of Device"
+#: The name of the way of creating that the target was seen to honour, with the one that it claims,
+#: and of the note that its transactions are none.
+CREATION, NO_TRANSACTIONS = "creation", "no transactions"
+NOT_ENDPOINTS = frozenset({DEVICE, DEVICE_PROVENANCE, CREATION, NO_TRANSACTIONS})
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS written (
@@ -91,12 +94,11 @@ class KnownIds:
         self._connection = connection
         self._path = path
         self._guard = threading.RLock()
-        connection.executescript(_SCHEMA)
 
     @classmethod
     def in_memory(cls) -> "KnownIds":
         """Ids that are remembered for one run only."""
-        return cls(sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False))
+        return cls(_in_memory())
 
     # --- the ids of resources, by identifier
 
@@ -243,7 +245,7 @@ def _connected(path: Path) -> sqlite3.Connection:
     Raises:
         sqlite3.DatabaseError: the file is damaged.
     """
-    connection = sqlite3.connect(path, isolation_level=None, timeout=10.0, check_same_thread=False)
+    connection = sqlite3.connect(path, isolation_level=None, timeout=60.0, check_same_thread=False)
     try:
         sound = connection.execute("PRAGMA quick_check").fetchone()[0] == "ok"
     except sqlite3.DatabaseError:
@@ -252,18 +254,26 @@ def _connected(path: Path) -> sqlite3.Connection:
     if not sound:
         connection.close()
         raise sqlite3.DatabaseError
+    connection.executescript(_SCHEMA)
+    return connection
+
+
+def _in_memory() -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    connection.executescript(_SCHEMA)
     return connection
 
 
 def _copied(path: Path) -> sqlite3.Connection:
     """The content of a file in memory; empty where there is none, or none that can be read."""
-    copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    copy = _in_memory()
     try:
         with sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True) as connection:
             connection.backup(copy)
         connection.close()
     except sqlite3.DatabaseError:
         LOG.debug("%s: there are no remembered ids", path)
+    copy.executescript(_SCHEMA)
     return copy
 
 

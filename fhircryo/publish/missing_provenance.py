@@ -2,9 +2,12 @@
 
 A Provenance whose request was refused or not sent is known to be missing. One that was sent without
 an answer is looked for on the target: FHIR R4 gives Provenance no identifier, so it is found by its
-target and the time that it states (https://hl7.org/fhir/R4/provenance.html#search).
+target and the time that it states (https://hl7.org/fhir/R4/provenance.html#search). Where nothing
+is remembered of an endpoint, as when the state folder was lost, any Provenance of it counts.
 """
 
+import logging
+import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
@@ -16,6 +19,8 @@ from fhircryo.publish.published_endpoint import PublishedByIdentifier
 from fhircryo.publish.shapes import DECODER
 from fhircryo.publish.target_connection import TargetConnection
 from fhircryo.publish.target_kind import Creation, TargetKind
+
+LOG = logging.getLogger("fhircryo.target")
 
 _PER_SEARCH = 25
 
@@ -33,6 +38,7 @@ def missing_provenances(
     if not kind.provenances:
         return {}
     known = connection.known
+    _look_at_forgotten(connection, published, identifiers)
     owed = {name: one for name, one in known.owed(identifiers).items() if published.get(name)}
     # Under our own id it is simply written again.
     if not owed or kind.creation is Creation.OWN_ID:
@@ -40,7 +46,7 @@ def missing_provenances(
     unanswered = {name: one for name, one in owed.items() if one.recorded}
     if not unanswered:
         return owed
-    until = max(one.sent or 0.0 for one in unanswered.values()) + connection.patience
+    sent = max(one.sent or 0.0 for one in unanswered.values())
     refs = {f"Observation/{published[name][0].id}": name for name in unanswered}
 
     def search(missing: set[str]) -> Iterator[str]:
@@ -50,13 +56,44 @@ def missing_provenances(
                 yield name
 
     try:
-        missing = wait_until_found(search, unanswered, until)
+        missing = wait_until_found(search, unanswered, sent, connection.patience)
     except HttpError:
         # Provenances cannot be searched: what was sent as a whole was written as a whole.
         missing = set() if kind.transactions else set(unanswered)
     there = unanswered.keys() - missing
     known.provenance_written(there)
     return {name: one for name, one in owed.items() if name not in there}
+
+
+def _look_at_forgotten(
+    connection: TargetConnection,
+    published: PublishedByIdentifier,
+    identifiers: Iterable[str] | None,
+) -> None:
+    """Look for the Provenances of endpoints of which nothing is remembered; once for each."""
+    known = connection.known
+    remembered = known.of(identifiers)
+    forgotten = {
+        name: found[0]
+        for name, found in published.items()
+        if name not in remembered and found and found[0].ours
+    }
+    if not forgotten:
+        return
+    refs = {f"Observation/{endpoint.id}": name for name, endpoint in forgotten.items()}
+
+    def search(missing: set[str]) -> Iterator[str]:
+        for target, _ in _stated(connection, [ref for ref in refs if refs[ref] in missing]):
+            if target in refs:
+                yield refs[target]
+
+    try:
+        missing = wait_until_found(search, forgotten, time.time(), connection.patience)
+    except HttpError:
+        LOG.debug("Provenances cannot be searched")
+        missing = set()
+    known.owe(dict.fromkeys(missing, OwedProvenance("", "", None)))
+    known.written({name: (one.id, one.version) for name, one in forgotten.items()})
 
 
 def _stated(connection: TargetConnection, refs: list[str]) -> Iterator[tuple[str, datetime]]:

@@ -42,16 +42,19 @@ class OneResource:
                 return known.id
             self._known.forget([self._name])
             known = None
-        until = 0.0 if known is None else (known.sent or 0.0) + self._connection.patience
-        found = self.searched(until)
+        found = self.searched(None if known is None else known.sent)
         if found:
             self._known.written({self._name: (found[0], "")})
             return found[0]
         self._known.not_written([self._name])
         return ""
 
-    def searched(self, until: float) -> list[str]:
-        """The ids that the search finds until a time (seconds since 1970), in their order."""
+    def searched(self, sent: float | None) -> list[str]:
+        """The ids that the search finds, in their order.
+
+        ``sent``: when the resource was written, from when on it may take the patience of the
+        settings to be found (seconds since 1970); None where it is not known that it was.
+        """
         found: list[str] = []
 
         def search(_: set[str]) -> Iterator[str]:
@@ -60,7 +63,7 @@ class OneResource:
             if found:
                 yield self._name
 
-        wait_until_found(search, [self._name], until)
+        wait_until_found(search, [self._name], sent or 0.0, self._connection.patience)
         return sorted(set(found))
 
     def create(self, request: WriteRequest) -> str:

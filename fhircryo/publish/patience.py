@@ -8,13 +8,19 @@ _LONGEST_PAUSE = 5.0
 
 
 def wait_until_found(
-    search: Callable[[set[str]], Iterable[str]], wanted: Iterable[str], until: float
+    search: Callable[[set[str]], Iterable[str]],
+    wanted: Iterable[str],
+    sent: float,
+    patience: float,
 ) -> set[str]:
     """Search again and again until everything is found or the time is over; what is not found.
 
-    ``search``: is given what is not found yet, and returns what of it is found. ``until``: the end
-    in seconds since 1970; there is always one search.
+    ``search``: is given what is not found yet, and returns what of it is found. ``sent``: when it
+    was last written, in seconds since 1970. ``patience``: how long it is searched from then on, in
+    seconds; there is always one search.
     """
+    # A clock that was set back since then does not make a run wait for longer.
+    until = min(sent, time.time()) + patience
     missing = set(wanted)
     pause = _FIRST_PAUSE
     while missing:

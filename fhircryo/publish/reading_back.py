@@ -14,7 +14,7 @@ import msgspec
 from fhircryo.errors import SourceError
 from fhircryo.fhir import refusals
 from fhircryo.fhir.client import HttpError, without_query
-from fhircryo.publish.known_ids import CREATION, DEVICE, DEVICE_PROVENANCE, KnownId
+from fhircryo.publish.known_ids import NOT_ENDPOINTS, KnownId
 from fhircryo.publish.patience import wait_until_found
 from fhircryo.publish.published_endpoint import (
     PublishedByIdentifier,
@@ -44,9 +44,9 @@ class PublishedReader:
         """All endpoints of the target, retracted ones included."""
         connection = self._connection
         found = all_published(connection.searcher, connection.origin, connection.base)
-        remembered = self._known.of()
-        for name in (DEVICE, DEVICE_PROVENANCE, CREATION):
-            remembered.pop(name, None)
+        remembered = {
+            name: known for name, known in self._known.of().items() if name not in NOT_ENDPOINTS
+        }
         nothing = not found
         found = self._completed(found, remembered)
         if nothing and found:
@@ -137,7 +137,7 @@ class PublishedReader:
                 found.update(self._searched(missing))
             return found.keys() & missing
 
-        missing = wait_until_found(search, unanswered, last + self._connection.patience)
+        missing = wait_until_found(search, unanswered, last, self._connection.patience)
         self._known.not_written(missing)
         self._known.written(
             {name: (found[name][0].id, found[name][0].version) for name in unanswered - missing}

@@ -247,12 +247,6 @@ class ServerWriter:
         """The patients of whom something is left to write; the others are counted as written."""
         left = []
         for answer in answers:
-            if answer.refusal is not None:
-                LOG.warning(
-                    "the server carried out a transaction only in part: %s; from now on %s",
-                    answer.refusal,
-                    NOT_PROMISED,
-                )
             if answer.is_done:
                 self._trial.try_endpoints(answer.written)
                 self._land(answer.patient.changes)

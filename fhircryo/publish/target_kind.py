@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from fhircryo.fhir.capability import Capabilities
-from fhircryo.publish.known_ids import CREATION, KnownIds
+from fhircryo.publish.known_ids import CREATION, NO_TRANSACTIONS, KnownIds
 
 #: What writing by single requests means.
 NOT_PROMISED = (
@@ -71,7 +71,8 @@ class TargetKind:
         """
         stored = any(capabilities.allows("Provenance", how) for how in ("create", "update"))
         how = honoured_creation(capabilities, known)
-        return cls(how, capabilities.transaction, provenances and stored)
+        transactions = capabilities.transaction and not known.of([NO_TRANSACTIONS])
+        return cls(how, transactions, provenances and stored)
 
 
 def honoured_creation(capabilities: Capabilities, known: KnownIds) -> Creation:

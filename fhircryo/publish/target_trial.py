@@ -14,14 +14,19 @@ import msgspec
 from msgspec import UNSET, structs
 
 from fhircryo.errors import TargetError
-from fhircryo.fhir.client import HttpError, UnreachableError
+from fhircryo.fhir.client import HttpError, UnreachableError, backoff
 from fhircryo.publish.known_ids import DEVICE_PROVENANCE
 from fhircryo.publish.observation_maker import DEVICE_ID
 from fhircryo.publish.one_resource import OneResource
 from fhircryo.publish.patience import wait_until_found
 from fhircryo.publish.provenance import provenance, provenance_id
 from fhircryo.publish.published_endpoint import published_with
-from fhircryo.publish.refused_write import interaction_refused, type_refused, way_refused
+from fhircryo.publish.refused_write import (
+    interaction_refused,
+    is_unanswered,
+    type_refused,
+    way_refused,
+)
 from fhircryo.publish.shapes import ENCODER, OutAgent, OutConcept, OutReference
 from fhircryo.publish.single_request import send_single
 from fhircryo.publish.target_connection import TargetConnection
@@ -38,6 +43,7 @@ from fhircryo.publish.transaction import WriteRequest, transaction
 LOG = logging.getLogger("fhircryo.target")
 
 _BATCH = "batch-response"
+_TRIES = 4
 _DENIED = frozenset({401, 403})
 _CONDITIONAL = frozenset({Creation.CONDITIONAL_UPDATE, Creation.CONDITIONAL_CREATE})
 
@@ -129,8 +135,7 @@ class TargetTrial:
                 connection.searcher, missing, connection.origin, connection.base
             ).keys()
 
-        until = time.time() + connection.patience
-        if wait_until_found(search, wanted, until):
+        if wait_until_found(search, wanted, time.time(), connection.patience):
             raise self._not_searchable("Observation")
         self._searched = True
 
@@ -141,16 +146,22 @@ class TargetTrial:
         if not self.kind.transactions:
             return
         client = self._connection.client
-        try:
-            content = client.request("POST", client.base, body=transaction(()), budget=0).content
-            with suppress(msgspec.MsgspecError, UnicodeDecodeError):
-                self.kind.transactions = msgspec.json.decode(content, type=_Answer).type != _BATCH
-        except HttpError as error:
-            if error.status in _DENIED:
-                raise
-            self.kind.transactions = not interaction_refused(error)
-        except UnreachableError as error:
-            LOG.debug("the trial of a transaction was not answered: %s", error)
+        for attempt in range(1, _TRIES + 1):
+            try:
+                answer = client.request("POST", client.base, body=transaction(()), budget=0)
+            except (HttpError, UnreachableError) as error:
+                refusal = error if isinstance(error, HttpError) else None
+                if refusal is not None and refusal.status in _DENIED:
+                    raise
+                if refusal is None or is_unanswered(refusal):
+                    time.sleep(backoff(attempt))
+                    continue
+                self.kind.transactions = not interaction_refused(refusal)
+            else:
+                with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+                    kind = msgspec.json.decode(answer.content, type=_Answer).type
+                    self.kind.transactions = kind != _BATCH
+            break
         if not self.kind.transactions:
             LOG.warning(
                 "%s: the server does not carry out transactions, although it claims to; %s",
@@ -164,7 +175,7 @@ class TargetTrial:
         if self._searched or self.device is None:
             return
         try:
-            found = self._held.held.searched(time.time() + self._connection.patience)
+            found = self._held.held.searched(time.time())
         except HttpError as error:
             raise self._not_searchable("Device", str(error)) from None
         if not found:
