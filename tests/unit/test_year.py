@@ -55,7 +55,7 @@ LAG = 0.15
 PATIENCE = 4 * LAG
 
 KINDS: dict[str, Callable[[], Target]] = {
-    "own ids": own_ids,
+    "own ids": lambda: own_ids(lag_seconds=LAG),
     "conditional update": lambda: conditional_update(lag_seconds=LAG),
     "conditional create": lambda: conditional_create(lag_seconds=LAG, updates_leave_index=True),
     "neither": lambda: neither(lag_seconds=LAG),
