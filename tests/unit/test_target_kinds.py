@@ -361,6 +361,26 @@ def test_with_own_ids_a_search_that_never_finds_is_told(site, caplog):
     one.check()
 
 
+class HoldsWhatIsGone(StubTarget):
+    """Its conditional creates find a resource that was deleted: its index has it still."""
+
+    def __init__(self, habits: Target) -> None:
+        super().__init__(habits)
+        self.put({"resourceType": "Observation", "id": "gone"})
+        self.delete("Observation/gone")
+
+    def _found(self, kind: str, condition: str) -> list[str]:
+        return ["Observation/gone"] if kind == "Observation" else super()._found(kind, condition)
+
+
+def test_a_server_that_contradicts_itself_ends_in_a_message(tmp_path):
+    with HoldsWhatIsGone(conditional_create()) as target:
+        done = Site(target, tmp_path).write(retry_budget=1.0)
+        assert done.pushed is not None
+        assert set(done.pushed.rejected) == set(PEOPLE)
+        assert all("does not give them out" in why for why in done.pushed.rejected.values())
+
+
 # --- types that a target refuses
 
 
