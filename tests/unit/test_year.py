@@ -298,8 +298,7 @@ def _year(
             for _ in range(chance.randint(0, 3)):
                 site.hospital.event()
             if chance.random() < 0.08:
-                # What an unfinished run leaves open is remembered in the state folder alone.
-                site.lose_state(all_of_it=chance.random() < 0.5 and not ends[-1])
+                site.lose_state(all_of_it=chance.random() < 0.5)
             ends.append(_faulty_run(site, chance, killer))
             if chance.random() < 0.3:
                 target.settle()
