@@ -211,6 +211,8 @@ class ServerWriter:
                         return pending, error, attempt
                     raise
                 left = pending
+            else:
+                left = self._without_contradictions(left, attempt)
             pending = self._unfinished(self._renewed(left)) if left else []
             if send == self._send_together and not self._kind.transactions:
                 return pending, None, attempt
@@ -253,6 +255,24 @@ class ServerWriter:
             else:
                 left.append(answer.patient)
         return left
+
+    def _without_contradictions(
+        self, left: list[PatientRequests], attempt: int
+    ) -> list[PatientRequests]:
+        """The patients to send again after an answer without an error; the others are rejected.
+
+        A server may say again and again that it holds an endpoint which it does not give out, as
+        one that was deleted and is in its index still.
+        """
+        if attempt < _TRIES or not left or self._budget.wait(attempt, None, "contradictions"):
+            return left
+        for patient in left:
+            self._reject(
+                patient.changes,
+                "the server answers that it holds endpoints of this patient, but does not give"
+                " them out; the next run tries again",
+            )
+        return []
 
     def _is_passing(self, refusal: HttpError) -> bool:
         """Whether the same request may succeed later.

@@ -153,6 +153,7 @@ def an_endpoint(seen: Any) -> bool:
 # --- every kind of target
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transaction", ["whole", "batch", "refused"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_written_is_there_once(kind, transaction, site):
@@ -167,6 +168,7 @@ def test_what_is_written_is_there_once(kind, transaction, site):
     one.quiet()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("updates_leave_index", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_search_that_lags_does_not_lead_to_a_second_create(kind, updates_leave_index, site):
@@ -192,6 +194,7 @@ def test_a_search_that_lags_does_not_lead_to_a_second_create(kind, updates_leave
 # --- lost answers and halved bundles
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lag", [0.0, 0.3])
 @pytest.mark.parametrize("fate", ["lost before", "lost after", "504 after"])
 @pytest.mark.parametrize("transaction", ["whole", "refused"])
@@ -234,6 +237,7 @@ def test_a_lost_provenance_is_not_written_twice(kind, site):
     one.quiet()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transaction", ["whole", "batch", "refused"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_that_ends_after_a_lost_answer_is_completed_by_the_next(kind, transaction, site):
@@ -249,6 +253,7 @@ def test_a_run_that_ends_after_a_lost_answer_is_completed_by_the_next(kind, tran
     one.quiet()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_type", ["batch-response", "transaction-response"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_transaction_that_is_handled_as_a_batch_is_recognised(kind, batch_type, site, caplog):
@@ -267,6 +272,7 @@ def test_a_transaction_that_is_handled_as_a_batch_is_recognised(kind, batch_type
     one.quiet()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_batch_that_says_it_was_a_transaction_is_recognised(kind, site):
     """Nothing is refused, but references between its entries are not resolved."""
@@ -311,6 +317,7 @@ def test_a_damaged_file_of_ids_is_set_aside(kind, site, caplog):
 # --- what a CapabilityStatement claims wrongly
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "habits",
     [
@@ -361,9 +368,30 @@ def test_with_own_ids_a_search_that_never_finds_is_told(site, caplog):
     one.check()
 
 
+class HoldsWhatIsGone(StubTarget):
+    """Its conditional creates find a resource that was deleted: its index has it still."""
+
+    def __init__(self, habits: Target) -> None:
+        super().__init__(habits)
+        self.put({"resourceType": "Observation", "id": "gone"})
+        self.delete("Observation/gone")
+
+    def _found(self, kind: str, condition: str) -> list[str]:
+        return ["Observation/gone"] if kind == "Observation" else super()._found(kind, condition)
+
+
+def test_a_server_that_contradicts_itself_ends_in_a_message(tmp_path):
+    with HoldsWhatIsGone(conditional_create()) as target:
+        done = Site(target, tmp_path).write(retry_budget=1.0)
+        assert done.pushed is not None
+        assert set(done.pushed.rejected) == set(PEOPLE)
+        assert all("does not give them out" in why for why in done.pushed.rejected.values())
+
+
 # --- types that a target refuses
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transaction", ["whole", "batch", "refused"])
 @pytest.mark.parametrize("status", [403, 405, 422])
 @pytest.mark.parametrize("kind", KINDS)
@@ -380,6 +408,7 @@ def test_a_refused_provenance_stops_before_a_patient_is_half_written(
     one.quiet(provenance=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [403, 405, 422])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_refused_device_stops_with_advice(kind, status, site):
@@ -401,6 +430,7 @@ def test_without_a_device_the_first_endpoints_are_searched(kind, site):
     assert len({_patient(each[0]) for each in one.endpoints.values()}) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transaction", ["whole", "refused"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_forbidden_endpoints_stop_before_anything_is_written(kind, transaction, site):
@@ -459,6 +489,7 @@ def test_a_missing_provenance_is_found_without_any_memory(kind, site):
 # --- size and interactions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [404, 405, 501])
 @pytest.mark.parametrize("kind", KINDS)
 def test_transactions_that_are_refused_are_sent_as_single_requests(kind, status, site):
@@ -468,6 +499,7 @@ def test_transactions_that_are_refused_are_sent_as_single_requests(kind, status,
     one.quiet()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [413, 400, 422])
 @pytest.mark.parametrize("most", [5, 60])
 @pytest.mark.parametrize("kind", KINDS)
@@ -484,6 +516,7 @@ def test_transactions_that_are_too_large_are_sent_in_parts(kind, most, status, s
 # --- everybody fails alike
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [412, 428, 401, 405])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_stops_where_every_patient_fails_alike(kind, status, site):
@@ -506,6 +539,7 @@ def test_some_patients_who_are_refused_do_not_stop_the_others(site):
     assert set(done.pushed.written.landed) == set(people[5:])
 
 
+@pytest.mark.slow
 def test_waiting_is_limited_for_the_run_and_not_for_each_half(site):
     one = site(own_ids(refuses={"Observation": 500}))
     people = [f"p{number}" for number in range(16)]
