@@ -350,3 +350,22 @@ def test_a_year(kind, command, seed, killer, tmp_path):
         assert len(target.writes()) == before
         assert "killed" in ends
         assert ends.count("") > len(ends) / 4
+
+
+def test_what_a_killed_run_wrote_is_retracted_by_the_next(killer, tmp_path):
+    """The procedure was an error, which is corrected before the state knows what was written."""
+    with StubFhir() as source, StubTarget() as target:
+        site = Site(Hospital(source, random.Random(0)), target, tmp_path / "state", "sync")
+        site.run()
+        before = target.endpoints().keys()
+        source.put(inputs.patient("late"), inputs.procedure("x-late", "2016-06-01", "late"))
+        killer.where, killer.steps_left = "the state alone", 0
+        with pytest.raises(KilledError):
+            site.run()
+        written = target.endpoints().keys() - before
+        assert written
+        killer.steps_left = None
+        source.put(inputs.procedure("x-late", "2016-06-01", "late", status="entered-in-error"))
+        site.run()
+        statuses = {target.endpoints()[name][0]["status"] for name in written}
+        assert statuses == {"entered-in-error"}

@@ -79,6 +79,9 @@ class SyncSteps:
 
     def push(self, patients: list[PatientOutput], scope: RetractionScope) -> PushResult:
         """Write the endpoints that differ from those on the target."""
+        if not self.options.dry_run:
+            with self.state.transaction():
+                self.state.begin_writing((one.patient, one.identifiers()) for one in patients)
         pushed = self._target.push(patients, scope, stopped=self.options.stopped)
         self.result.pushed = pushed
         self.result.stopped = pushed.written.stopped
