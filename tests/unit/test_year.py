@@ -369,3 +369,24 @@ def test_what_a_killed_run_wrote_is_retracted_by_the_next(killer, tmp_path):
         site.run()
         statuses = {target.endpoints()[name][0]["status"] for name in written}
         assert statuses == {"entered-in-error"}
+
+
+def test_a_retraction_that_a_full_run_could_not_write_is_written_by_the_next(killer, tmp_path):
+    """The state that a full run replaces keeps what stands of a patient who was rejected."""
+    with StubFhir() as source, StubTarget() as target:
+        site = Site(Hospital(source, random.Random(0)), target, tmp_path / "state", "sync")
+        site.run()
+        (wrong,) = [
+            one
+            for one in source.of_type("Procedure")
+            if one["subject"]["reference"] == "Patient/p0"
+        ]
+        source.put({**wrong, "status": "entered-in-error"})
+        target.habits.rejects = frozenset({"p0"})
+        assert site.run(full=True) == {"p0"}
+        target.habits.rejects = frozenset()
+        assert site.run() == set()
+        retracted = [
+            one for one in target.of_type("Observation") if one["status"] == "entered-in-error"
+        ]
+        assert len(retracted) == len(target.endpoints()) / 4

@@ -187,10 +187,14 @@ class State:
         If the run ends before it saves them, the next run finds by this what it left on the target.
         """
         for patient, identifiers in patients:
-            rows = [(identifier, patient) for identifier in identifiers]
-            self._connection.executemany("INSERT OR IGNORE INTO published VALUES (?, ?)", rows)
+            self.add_published(patient, identifiers)
             begun = "INSERT OR IGNORE INTO pending VALUES (?, '', '', 0)"
             self._connection.execute(begun, (patient,))
+
+    def add_published(self, patient: str, identifiers: Iterable[str]) -> None:
+        """Note endpoints that are, or may be, on the target, beside those that are noted."""
+        rows = [(identifier, patient) for identifier in identifiers]
+        self._connection.executemany("INSERT OR IGNORE INTO published VALUES (?, ?)", rows)
 
     def begun(self) -> set[str]:
         """The patients of whom an earlier run may have written something that it did not save."""
