@@ -21,6 +21,7 @@ from fhircryo.publish.refused_write import (
     CONFLICTS,
     failed,
     interaction_refused,
+    is_unanswered,
     too_large,
     type_refused,
 )
@@ -204,12 +205,13 @@ class ServerWriter:
             except _AloneError:
                 return pending, None, attempt
             except (HttpError, UnreachableError) as error:
-                if isinstance(error, HttpError) and not self._is_passing(error):
-                    return pending, error, attempt
-                if not self._wait(attempt, error):
-                    if isinstance(error, HttpError) and _may_be_content(error):
-                        return pending, error, attempt
-                    raise
+                refusal = self._refusal(error, attempt)
+                if refusal is not None and not is_unanswered(refusal):
+                    return pending, refusal, attempt
+                if refusal is not None:
+                    # It may have been carried out: what stands must not be sent again in halves.
+                    pending = self._unfinished(self._renewed(pending))
+                    return pending, refusal if pending else None, attempt
                 left = pending
             else:
                 left = self._without_contradictions(left, attempt)
@@ -274,15 +276,22 @@ class ServerWriter:
             )
         return []
 
-    def _is_passing(self, refusal: HttpError) -> bool:
-        """Whether the same request may succeed later.
+    def _refusal(self, error: HttpError | UnreachableError, attempt: int) -> HttpError | None:
+        """The refusal to report; None, after waiting, if the request is to be sent again.
 
         Raises:
-            HttpError: the credentials are refused, so that no other request would succeed.
+            HttpError, UnreachableError: no other request would succeed.
         """
-        if refusal.status == _UNAUTHORISED:
-            raise refusal
-        return refusal.status in CONFLICTS | PASSING
+        refusal = error if isinstance(error, HttpError) else None
+        if refusal is not None and refusal.status not in CONFLICTS | PASSING:
+            if refusal.status == _UNAUTHORISED:
+                raise refusal
+            return refusal
+        if self._wait(attempt, error):
+            return None
+        if refusal is None or not _may_be_content(refusal):
+            raise error
+        return refusal
 
     def _wait(self, attempt: int, error: HttpError | UnreachableError) -> bool:
         """Wait before the next attempt; False if there is to be none."""

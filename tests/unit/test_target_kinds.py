@@ -220,6 +220,21 @@ def test_a_lost_answer_doubles_nothing(kind, transaction, fate, lag, site):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_what_stands_is_read_again_before_a_bundle_is_halved(kind, site):
+    """The last attempt to send it whole was carried out, but a gateway answered 504."""
+    one = site(KINDS[kind](lag_seconds=0.3))
+    fates = iter(["lost before", "lost before", "504 after"])
+    one.target.fate = lambda seen: next(fates, "") if to_the_base(seen) else ""
+    done = one.write(bundle_size=1000)
+    assert next(fates, "all came") == "all came"
+    assert done.pushed is not None
+    assert done.pushed.rejected == {}
+    assert one.target.carried_out["update"] <= len(PEOPLE)  # Provenances that are sent again
+    one.check()
+    one.quiet()
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_lost_provenance_is_not_written_twice(kind, site):
     one = site(KINDS[kind](transaction="refused"))
     hit = []
