@@ -13,7 +13,7 @@ PYTEST := $(BIN)/pytest -q -n auto
 SERVERS := -p tests.server.scheduling --dist loadgroup
 
 .PHONY: demo demo-server check test test-unit test-spec test-property test-acceptance test-server \
-	test-browser test-docs test-extension lint docs bench hapi real-input clean kills demo-sync \
+	test-browser test-docs test-extension lint docs bench hapi real-input clean kills years demo-sync \
 	pin
 
 demo: $(READY)
@@ -81,6 +81,10 @@ demo-sync: $(READY)
 kills: $(READY)
 	TEST_KILLS=200 $(BIN)/pytest -q tests/server/test_sync_killed.py
 	TEST_STOPS=50 $(BIN)/pytest -q tests/unit/test_stopping.py
+
+# Ten years of hospital life on ten kinds of target; the tests do one year on four.
+years: $(READY)
+	TEST_YEARS=10 $(BIN)/pytest -q tests/unit/test_year.py
 
 # Fetches Synthea, HL7's and mCODE's examples from the public registries, and computes them in full.
 real-input: $(READY)

@@ -255,6 +255,21 @@ class WriteSettings(BaseModel):
             " transaction",
         ),
     ] = 100
+    provenance: Annotated[
+        bool,
+        Field(
+            description="Write a Provenance for each patient whose endpoints changed; false for a"
+            " TARGET that refuses Provenance (a Device that it refuses is then left out as well)"
+        ),
+    ] = True
+    index_patience: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="How long what was written may take to appear in searches of TARGET, in"
+            " seconds; after an answer was lost, nothing is created again within this time",
+        ),
+    ] = 60.0
     retraction_share: Annotated[
         Decimal,
         Field(
