@@ -152,7 +152,7 @@ def _outside_cohort(record: PatientRecord, versions: list[Issue]) -> PatientPiec
         issues.append(Issue(item.ref, reason))
     if versions:
         add_counts(counts.not_used, {str(Reason.SUPERSEDED): len(versions)})
-    return PatientPiece(record.patient, None, issues, counts)
+    return PatientPiece(record.patient, None, sorted(issues), counts)
 
 
 def subject_identifier(record: PatientRecord) -> str:
