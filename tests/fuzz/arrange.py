@@ -19,7 +19,6 @@ Files = dict[str, bytes]
 _DEEPEST_PACKING = 4
 
 
-
 def plainly(trees: list[Any]) -> Files:
     """One file of NDJSON with a line for each tree, without blanks."""
     return {"mutated.ndjson": "".join(f"{written(tree)}\n" for tree in trees).encode()}
@@ -134,8 +133,15 @@ def damaged(files: Files, rng: Random) -> Files:
 
 
 _BESIDE = (
-    *("manifest.json", "log.ndjson", "error.ndjson", "notes.txt", "Observation.xml", "empty.ndjson"),
-    *("deeper/x.json", "Observation.ndjson.bz2", "data.csv", "\u202egnosj.ndjson", "a\nb.ndjson"),
+    *("manifest.json", "log.ndjson", "error.ndjson", "notes.txt", "Observation.xml"),
+    *(
+        "empty.ndjson",
+        "deeper/x.json",
+        "Observation.ndjson.bz2",
+        "data.csv",
+        "\u202egnosj.ndjson",
+        "a\nb.ndjson",
+    ),
 )
 
 

@@ -7,12 +7,14 @@ from pathlib import Path
 from random import Random
 
 from fhircryo.publish.folder_target import FILES, OBSERVATIONS, PROVENANCES
+from tests.fuzz.documents import Document
 from tests.fuzz.inputs import SITE, Input
 from tests.fuzz.oracles import (
     CODES,
     Finding,
     check_explanation,
     check_folder,
+    check_not_used,
     check_run,
     check_table,
     expect,
@@ -26,7 +28,8 @@ from tests.fuzz.seeds import BYSTANDERS
 #: CPU seconds of a command on the bystanders alone, and of computing a byte (measured).
 _USUAL = {"compute": 0.04, "explain": 0.05, "mappings": 0.2, "cohort": 0.6}
 _PER_BYTE = 0.5e-6
-_REFERENCE: dict[tuple[str, bool], list[bytes]] = {}
+#: The endpoints of the bystanders alone, by cut-off date and whether the overlay is applied.
+REFERENCE: dict[tuple[str, bool], list[bytes]] = {}
 
 
 @dataclass
@@ -64,7 +67,7 @@ class Checks:
         # All are drawn, whatever the input: a smaller input that fails has the same checks.
         chosen = [check for share, check in rarely if self.rng.random() < share]
         if self.given.document is not None:
-            self._document()
+            self._document(self.given.document)
         if done.code not in (0, 4):
             return
         self._bystanders(out)
@@ -90,14 +93,14 @@ class Checks:
     def _bystanders(self, out: Path) -> None:
         """Nobody else's resources change what is published of a patient."""
         key = (self.given.as_of, self.given.overlay)
-        if key not in _REFERENCE:
+        if key not in REFERENCE:
             folder = self.work / "alone"
             alone = self.given.write(self.work / "alone-in", {})
             self._compute(alone, folder)
-            _REFERENCE[key] = of_bystanders(folder)
+            REFERENCE[key] = of_bystanders(folder)
         found = of_bystanders(out)
-        changed = set(found) ^ set(_REFERENCE[key])
-        expect(found == _REFERENCE[key], "another patient's endpoints changed", sorted(changed)[:4])
+        changed = set(found) ^ set(REFERENCE[key])
+        expect(found == REFERENCE[key], "another patient's endpoints changed", sorted(changed)[:4])
 
     def _arrangement(self, out: Path) -> None:
         """The order and the files in which resources lie are of no matter."""
@@ -107,7 +110,7 @@ class Checks:
         other = self.work / "out-others"
         done = self._compute(source, other)
         check_folder(other, done)
-        _expect_same(out, other, "arrangement", {OBSERVATIONS, PROVENANCES})
+        expect_same(out, other, "arrangement", {OBSERVATIONS, PROVENANCES})
 
     def _processes(self, out: Path) -> None:
         """Several processes write what one writes."""
@@ -116,8 +119,8 @@ class Checks:
             one = self.work / "out-parts"
             self._compute(self.source, one, "--workers", "1")
             self._compute(self.source, other, "--workers", "2")
-        _expect_same(out, one, "parts", set(FILES))
-        _expect_same(out, other, "processes", set(FILES))
+        expect_same(out, one, "parts", set(FILES))
+        expect_same(out, other, "processes", set(FILES))
 
     def _explanation(self, out: Path) -> None:
         """What is explained of a patient is what was published of him."""
@@ -144,6 +147,7 @@ class Checks:
             for name in subjects
         }
         check_table(folder / "endpoints.csv", published)
+        check_not_used(folder / "not_used.csv", out)
 
     def _other_cohorts(self, out: Path) -> None:
         kind = self.rng.choice((["--aggregate-only"], ["--format", "csv,parquet,redcap"]))
@@ -163,7 +167,7 @@ class Checks:
         other = self.work / "out-draft"
         done = self._compute(self.source, other, "--mappings", draft)
         expect(done.code in (0, 4), "the draft is refused", done.err)
-        _expect_same(out, other, "draft", {OBSERVATIONS})
+        expect_same(out, other, "draft", {OBSERVATIONS})
 
     def _shapes(self, out: Path) -> None:
         done = self._compute(self.source, self.work / "out-valid", "--validate")
@@ -180,33 +184,34 @@ class Checks:
         named = subjects & {f"Patient/{name}" for name in self.given.victims}
         expect(not named, "an excluded patient is computed", named)
 
-    def _document(self) -> None:
-        document = self.given.document
-        assert document is not None
+    def _document(self, document: Document) -> None:
+        """A document is used, or refused with its name by every command."""
         path = self.work / document.name
         path.write_bytes(document.content)
         refused = CODES & {0, 2}
         computed = self.work / "out-document"
+        options = ["--as-of", self.given.as_of]
         if document.kind == "settings":
             told = self._run("config", "show", "--config", path, codes=refused)
         elif document.kind == "overlay":
             told = self._run("mappings", "check", path, codes=refused)
             self._run("mappings", "show", "--mappings", path, codes=refused)
-            done = self._run(
-                "compute", self.source, computed, "--mappings", path, "--as-of", self.given.as_of
+            used = self._run("compute", self.source, computed, "--mappings", path, *options)
+            expect(
+                (told.code == 2) <= (used.code == 2), "an overlay is refused, and used", used.err
             )
-            expect((told.code == 2) <= (done.code == 2), "an overlay is refused, and used", done.err)
         else:
             told = self._run("protocols", "show", path, codes=refused)
-            done = self._run(
-                "compute", self.source, computed, "--protocol", path, "--as-of", self.given.as_of
+            used = self._run("compute", self.source, computed, "--protocol", path, *options)
+            expect(
+                (told.code == 2) <= (used.code == 2), "a protocol is refused, and used", used.err
             )
-            expect((told.code == 2) <= (done.code == 2), "a protocol is refused, and used", done.err)
         if told.code == 2:
             expect(path.name in told.err, "an error does not name the file", told.err)
 
 
-def _expect_same(one: Path, other: Path, what: str, names: set[str]) -> None:
+def expect_same(one: Path, other: Path, what: str, names: set[str]) -> None:
+    """Raise a Finding if a file of one folder is not, byte by byte, that of another."""
     for name in sorted(names):
         before, after = (one / name).read_bytes(), (other / name).read_bytes()
         if before != after:

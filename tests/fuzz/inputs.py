@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -93,6 +94,10 @@ def _trees(resources: list[Any], victims: list[str], found: Seeds, rng: Random) 
         number = rng.randrange(len(trees))
         if isinstance(trees[number], dict):
             trees[number] = mutator.mutated(trees[number], rng.choice((1, 1, 1, 2, 4)))
+    for number in range(rng.choice((0, 0, 0, 0, 20, 300))):
+        copied = rng.choice(resources)
+        if copied["resourceType"] != "Patient":
+            trees.append(mutator.mutated(copied | {"id": f"copy-{number}"}, rng.choice((1, 1, 3))))
     for number in range(rng.choice((0, 0, 1, 5))):
         stranger = dict(rng.choice(found.strangers)) | {"id": f"stranger-{number}"}
         if rng.random() < 0.7:
@@ -117,7 +122,7 @@ def _special(ids: list[str], victims: list[str], rng: Random) -> list[Any]:
             rng.shuffle(chain)
         if rng.random() < 0.3:
             chain.append(chain[0])
-        for one, other in zip(chain, chain[1:], strict=False):
+        for one, other in pairwise(chain):
             link = {"other": {"reference": f"Patient/{other}"}, "type": "replaced-by"}
             trees.append({"resourceType": "Patient", "id": one, "link": [link]})
     return trees

@@ -10,7 +10,7 @@ from tests.fuzz.inputs import Input, other_files
 from tests.fuzz.mutate import Place, places
 
 #: So many smaller inputs are tried.
-_TRIALS = 400
+_TRIALS = 150
 
 
 def minimised(given: Input, fails: Callable[[Input], bool]) -> Input:
@@ -19,9 +19,11 @@ def minimised(given: Input, fails: Callable[[Input], bool]) -> Input:
 
     def still(trees: list[Any]) -> Input | None:
         nonlocal trials
+        if not trials:
+            return None
         trials -= 1
         smaller = _with(given, trees)
-        return smaller if trials > 0 and fails(smaller) else None
+        return smaller if fails(smaller) else None
 
     plain = given.files == arrange.plainly(given.trees)
     if not plain or still(given.trees) is None:

@@ -225,7 +225,7 @@ class Mutator:
         place = self._rng.choice(found)
         key = self._rng.choice(("item", "extension", "component", "answer", "contained", "part"))
         tree: Any = copy.deepcopy(place.value)
-        for _ in range(self._rng.choice((1, 2, 5, 40, 120))):
+        for _ in range(self._rng.choice((1, 2, 5, 25))):
             tree = {**place.value, key: [tree]}
         place.put(tree)
 

@@ -34,7 +34,9 @@ def expect(condition: bool, kind: str, detail: object) -> None:
         raise Finding(kind, str(detail)[:3000])
 
 
-def check_run(run: Run, codes: Iterable[int] = CODES, *, usual: float, json_out: bool = False) -> None:
+def check_run(
+    run: Run, codes: Iterable[int] = CODES, *, usual: float, json_out: bool = False
+) -> None:
     """Check the exit code, the words, and the time of a run; ``usual``: its CPU seconds."""
     command = run.arguments[0]
     if "Traceback" in run.err or run.code == 1:
@@ -86,7 +88,9 @@ def check_folder(folder: Path, run: Run) -> None:
     expect(read == counts["used"] + not_used, "read = used + not used", counts)
     listed, summed, unreadable = _counted(issues)
     notes = sum(counts["notes"].values())
-    expect(listed + summed == not_used + notes, "issues = not used + notes", (counts, listed, summed))
+    expect(
+        listed + summed == not_used + notes, "issues = not used + notes", (counts, listed, summed)
+    )
     expect(unreadable == counts["unreadable"], "unreadable ones are listed", counts)
     expect((run.code == 4) == bool(counts["unreadable"]), "exit 4 if unreadable", run.code)
 
@@ -138,9 +142,7 @@ def published_values(folder: Path, patient: str) -> dict[tuple[str, str], Value]
     for one in lines_of(folder / OBSERVATIONS):
         if one["subject"]["reference"] == f"Patient/{patient}":
             key = one["code"]["coding"][0]["code"]
-            parts = {
-                part["code"]["coding"][0]["code"]: part for part in one.get("component", ())
-            }
+            parts = {part["code"]["coding"][0]["code"]: part for part in one.get("component", ())}
             point = parts.get("time-point")
             when = point["valueCodeableConcept"]["coding"][0]["code"] if point else ""
             found[key, when] = (one["status"], _published(one))
@@ -160,7 +162,9 @@ def _published(one: Any) -> str:
 def check_explanation(story: Any, published: dict[tuple[str, str], Value]) -> None:
     """Check that an explanation states the endpoints that were published of the same patient."""
     told = {(one["endpoint"], one["time_point"]): one for one in story["endpoints"]}
-    expect(told.keys() == published.keys(), "explain: other endpoints", told.keys() ^ published.keys())
+    expect(
+        told.keys() == published.keys(), "explain: other endpoints", told.keys() ^ published.keys()
+    )
     for key, (status, value) in published.items():
         expect(told[key]["status"] == status, "explain: another status", (key, told[key], status))
         said = told[key]["value"]
@@ -177,10 +181,16 @@ def check_table(path: Path, published: dict[str, dict[tuple[str, str], Value]]) 
         for row in csv.DictReader(lines):
             point = row["time_point"].removeprefix("follow-up")
             told.setdefault(row["patient"].lstrip("'"), {})[row["endpoint"], point] = row
-    expect(told.keys() == published.keys(), "cohort: other patients", (told.keys(), published.keys()))
+    expect(
+        told.keys() == published.keys(), "cohort: other patients", (told.keys(), published.keys())
+    )
     for patient, endpoints in published.items():
         rows = told[patient]
-        expect(rows.keys() == endpoints.keys(), "cohort: other endpoints", rows.keys() ^ endpoints.keys())
+        expect(
+            rows.keys() == endpoints.keys(),
+            "cohort: other endpoints",
+            rows.keys() ^ endpoints.keys(),
+        )
         for key, (status, value) in endpoints.items():
             row = rows[key]
             expect(row["status"] == status, "cohort: another status", (key, row, status))
@@ -188,7 +198,22 @@ def check_table(path: Path, published: dict[str, dict[tuple[str, str], Value]]) 
                 expect(row["absent"] != "", "cohort: not absent", (key, row))
             elif value != "range":
                 said = _short(row["value"])
-                expect(said == value or _is_near(said, value), "cohort: another value", (key, row, value))
+                expect(
+                    said == value or _is_near(said, value),
+                    "cohort: another value",
+                    (key, row, value),
+                )
+
+
+def check_not_used(path: Path, computed: Path) -> None:
+    """Check that a cohort's table of what is not used has the numbers of a computed folder."""
+    counts = json.loads((computed / MANIFEST).read_bytes())["counts"]
+    expected = Counter(counts["not_used"]) + Counter(unreadable=counts["unreadable"])
+    told: Counter[str] = Counter()
+    with path.open(encoding="utf-8", newline="") as lines:
+        for row in csv.DictReader(lines):
+            told[row["reason"]] += int(row["count"])
+    expect(told == expected, "cohort: other numbers are not used", (told, expected))
 
 
 def _is_near(one: str, other: str) -> bool:

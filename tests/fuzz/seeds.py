@@ -1,4 +1,4 @@
-"""What is mutated: the patients of the examples, resource by resource, and what they are made of."""
+"""What is mutated: the patients of the examples, and the values that they are made of."""
 
 import gzip
 import json
@@ -11,8 +11,6 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
-#: The inputs of former findings, a file each: their resources are seeds as well.
-FINDINGS = Path(__file__).parent / "findings"
 
 Resource = dict[str, Any]
 
@@ -69,9 +67,9 @@ def resources_in(folder: Path) -> list[Resource]:
     found: list[Resource] = []
     for file in sorted(folder.iterdir()):
         if ".ndjson" in file.name or file.suffix == ".json":
-            opened = gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb")
-            with opened as lines:
-                content = lines.read()
+            content = file.read_bytes()
+            if file.suffix == ".gz":
+                content = gzip.decompress(content)
             texts = [content] if file.suffix == ".json" else content.splitlines()
             for text in texts:
                 found += _unpacked(json.loads(text))
