@@ -5,17 +5,19 @@ once. Where reading finds more (a Procedure in a file named after another type, 
 resource that differ in whether they are of use), the files are read again with that knowledge.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from fhircryo.errors import UnreadableResource
 from fhircryo.extract.context import Context
 from fhircryo.extract.lines import SCANNED_CONTAINERS, SCANNED_TYPES, read, scan
+from fhircryo.fhir.file_lines import DEFAULT_LIMITS, FileLimits
 from fhircryo.fhir.input_files import FilePart, InputFile, input_files, parts, read_batches
 from fhircryo.record.collector import Facts, RecordCollector, Unreadable
 from fhircryo.record.known import Known
 from fhircryo.record.patients import Patients
+from fhircryo.settings import ServerSettings
 from fhircryo.sources.source import (
     Collected,
     ReadRequest,
@@ -29,6 +31,11 @@ PART_SIZE = 16 << 20
 _SEQUENCES_PER_PART = 40
 
 
+def file_limits(settings: ServerSettings) -> FileLimits:
+    """The limits on the files of a folder, by the settings of the source."""
+    return FileLimits(settings.max_line_mb, settings.max_unpacked_gb)
+
+
 class FolderSource:
     """A folder of NDJSON files and JSON documents, with its subfolders.
 
@@ -36,10 +43,10 @@ class FolderSource:
         SourceError: there is no such folder, or it holds nothing to read.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, limits: FileLimits = DEFAULT_LIMITS) -> None:
         self.name = str(folder)
         self.server: str | None = None
-        self.files, self.passed_over = input_files(folder)
+        self.files, self.passed_over = input_files(folder, limits)
 
     def collect(self, request: ReadRequest) -> Collected:
         """Read all files of the folder."""
@@ -78,7 +85,7 @@ def collect_files(
         items=collector.items,
         facts=facts,
         patients=Patients(facts.links, request.selection.without(deleted)),
-        place=partial(_place, all_parts, facts.lines),
+        place=_places(all_parts, facts.lines),
         present=present_types(facts),
         graded=frozenset(facts.graded),
         files=files,
@@ -114,18 +121,22 @@ def _read_part(part: FilePart, collector: RecordCollector, context: Context) -> 
     facts.filled[part.number] = filled
 
 
-def _place(all_parts: Sequence[FilePart], lines: dict[int, int], unreadable: Unreadable) -> str:
-    """``file:line``, with the entry of a Bundle, of something that could not be read."""
-    part = all_parts[unreadable.part]
-    name = part.file.name
-    if unreadable.line:
-        before = sum(
-            lines.get(other.number, 0)
-            for other in all_parts
-            if other.file is part.file and other.number < part.number
-        )
-        name = f"{name}:{before + unreadable.line}"
-    return f"{name} {unreadable.within}" if unreadable.within else name
+def _places(all_parts: Sequence[FilePart], lines: dict[int, int]) -> Callable[[Unreadable], str]:
+    """Return what names ``file:line``, with the entry of a Bundle, of something unreadable."""
+    before: list[int] = []
+    read: dict[str, int] = {}
+    for part in all_parts:
+        name = part.file.name
+        before.append(read.get(name, 0))
+        read[name] = before[-1] + lines.get(part.number, 0)
+
+    def place(unreadable: Unreadable) -> str:
+        name = all_parts[unreadable.part].file.name
+        if unreadable.line:
+            name = f"{name}:{before[unreadable.part] + unreadable.line}"
+        return f"{name} {unreadable.within}" if unreadable.within else name
+
+    return place
 
 
 def _report_empty_files(facts: Facts, all_parts: Sequence[FilePart]) -> None:

@@ -10,7 +10,7 @@ from fhircryo.fhir.connect import READING, open_client
 from fhircryo.fhir.page_cache import KeptPages
 from fhircryo.settings import ServerSettings
 from fhircryo.sources.bulk_source import Bulk, BulkSource, needs_of
-from fhircryo.sources.folder_source import FolderSource
+from fhircryo.sources.folder_source import FolderSource, file_limits
 from fhircryo.sources.places import server_of
 from fhircryo.sources.search_source import SearchSource
 from fhircryo.sources.source import Source
@@ -43,7 +43,7 @@ def open_source(
     how = how or ServerReading()
     server = server_of(place)
     if server is None:
-        yield FolderSource(Path(place))
+        yield FolderSource(Path(place), file_limits(settings))
         return
     needs = READING if how.bulk is None else needs_of(how.bulk.level)
     with ExitStack() as stack:
