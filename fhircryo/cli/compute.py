@@ -1,6 +1,5 @@
 """``fhircryo compute``: the endpoints of a source, written to a folder or a server."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,10 +20,10 @@ from fhircryo.cli.options import (
     Source,
     Workers,
 )
+from fhircryo.cli.printing import say
 from fhircryo.cli.published_text import NOTHING_WRITTEN, exit_code, print_published
 from fhircryo.cli.run_options import RunOptions, SourceOptions
 from fhircryo.errors import DONE, UNREADABLE, UsageError
-from fhircryo.logs import text_of
 
 if TYPE_CHECKING:
     from fhircryo.publish.target_server import Permissions
@@ -145,7 +144,7 @@ def _to_server(
         )
     print_summary(done.summary, narrowed=run.narrowed, listed=False)
     if done.pushed is None:
-        print(NOTHING_WRITTEN, file=sys.stderr)
+        say(NOTHING_WRITTEN, err=True)
     else:
         print_published(done.pushed)
     return exit_code(done.pushed, done.summary.unreadable)
@@ -188,4 +187,4 @@ def print_summary(summary: "Summary", *, narrowed: bool = False, listed: bool = 
         lines.append(f"  used, but  {number:>10}   {reason}")
     if summary.no_cohort and not narrowed:
         lines.append(summary.no_cohort)
-    print(text_of(lines), file=sys.stderr)
+    say(*lines, err=True)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from fhircryo.cli.options import Config
+from fhircryo.cli.printing import say
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -29,7 +30,7 @@ def show(config: Config = None) -> None:
     from fhircryo.settings import settings_in_force
 
     for setting in settings_in_force(config):
-        typer.echo(f"{setting.name:<34} {setting.value:<40} {setting.origin}")
+        say(f"{setting.name:<34} {setting.value:<40} {setting.origin}")
 
 
 @app.command()
@@ -54,4 +55,4 @@ def init(
         raise UsageError(f"{file}: exists already; name another file") from None
     except OSError as error:
         raise UsageError(f"{file}: cannot be written: {error.strerror}") from None
-    typer.echo(f"{file}: written; remove the # in front of each setting that you want to change")
+    say(f"{file}: written; remove the # in front of each setting that you want to change")

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from fhircryo.cli.options import Json, Mappings, Protocol
-from fhircryo.logs import escaped
+from fhircryo.cli.printing import say, say_json
 
 
 def doctor(
@@ -30,7 +30,6 @@ def doctor(
     Example:
       fhircryo doctor https://fhir.hospital.example/r4 https://fhir.hospital.example/r4
     """
-    import json
     from dataclasses import asdict
 
     from fhircryo.cli.run_options import RunOptions
@@ -42,10 +41,7 @@ def doctor(
     for result in all_checks(source, target, config):
         results.append(result)
         if not as_json:
-            typer.echo(
-                escaped(f"{result.status:<8} {result.part:<7} {result.check:<37} {result.text}")
-            )
+            say(f"{result.status:<8} {result.part:<7} {result.check:<37} {result.text}")
     if as_json:
-        content = [asdict(result) for result in results]
-        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        say_json([asdict(result) for result in results])
     raise typer.Exit(exit_code(results))

@@ -15,13 +15,14 @@ from fhircryo.cli.doctor import doctor
 from fhircryo.cli.explain import explain
 from fhircryo.cli.export import export
 from fhircryo.cli.forget import forget
+from fhircryo.cli.printing import Commands, say, say_error, say_traceback
 from fhircryo.cli.push import push
 from fhircryo.cli.sync import sync
 from fhircryo.errors import BUG, DONE, FhircryoError
-from fhircryo.logs import masked, text_of
 
 # The help is plain text, because rich would double the time that --help takes.
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -45,7 +46,7 @@ app.add_typer(config.app, name="config")
 
 def _print_version(requested: bool) -> None:
     if requested:
-        typer.echo(f"fhircryo {__version__}")
+        say(f"fhircryo {__version__}")
         raise typer.Exit
 
 
@@ -77,8 +78,7 @@ def run() -> None:
     try:
         app()
     except FhircryoError as error:
-        words = text_of(str(error).split("\n"))
-        print(f"fhircryo: {masked(words)}", file=sys.stderr)
+        say_error(error)
         sys.exit(error.exit_code)
     except SystemExit as stop:
         if not isinstance(stop.__context__, BrokenPipeError):
@@ -86,9 +86,6 @@ def run() -> None:
         # The program that reads our output has ended, as `head` does in `| head`; no error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(DONE)
-    except Exception:
-        # A bug: print the traceback that Python would print, with secrets masked.
-        import traceback
-
-        print(masked(traceback.format_exc()), end="", file=sys.stderr)
+    except Exception as error:
+        say_traceback(error)
         sys.exit(BUG)

@@ -6,6 +6,7 @@ from typing import NamedTuple, NoReturn
 import typer
 
 from fhircryo.cli.options import Config, Yes
+from fhircryo.cli.printing import confirmed, say
 from fhircryo.errors import BUG, DONE, LockedError
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -30,22 +31,20 @@ def show(config: Config = None) -> None:
     from fhircryo.runs.sync.state_file import open_state
 
     files = _state_files(config)
-    typer.echo(f"state        {files.state}")
-    typer.echo(f"target       {files.target}")
+    say(f"state        {files.state}")
+    say(f"target       {files.target}")
     if not files.state.exists():
-        typer.echo(_NO_STATE)
+        say(_NO_STATE)
         return
     try:
         with open_state(files.state) as state:
-            typer.echo(f"last full    {state.fact('last-full') or 'none'}")
+            say(f"last full    {state.fact('last-full') or 'none'}")
             for words, number in state.counts().items():
-                typer.echo(f"{words:<24} {number:>8}")
+                say(f"{words:<24} {number:>8}")
             for kind, stamp in sorted(state.watermarks().items()):
-                typer.echo(f"read up to   {kind:<26} {stamp}")
+                say(f"read up to   {kind:<26} {stamp}")
             for waiting in state.pending():
-                typer.echo(
-                    f"waiting      Patient/{waiting.patient} since {waiting.since}: {waiting.why}"
-                )
+                say(f"waiting      Patient/{waiting.patient} since {waiting.since}: {waiting.why}")
     except DamagedStateError:
         _end_damaged(files.state)
 
@@ -63,14 +62,14 @@ def check(config: Config = None) -> None:
 
     path = _state_files(config).state
     if not path.exists():
-        typer.echo(_NO_STATE)
+        say(_NO_STATE)
         return
     try:
         with open_state(path) as state:
             state.check()
     except DamagedStateError:
         _end_damaged(path)
-    typer.echo(f"{path}: sound")
+    say(f"{path}: sound")
 
 
 @app.command()
@@ -88,14 +87,14 @@ def reset(
     from fhircryo.runs.sync.state_file import remove
 
     files = _state_files(config)
-    if not yes and not typer.confirm(f"Remove {files.state}?"):
+    if not yes and not confirmed(f"Remove {files.state}?"):
         raise typer.Exit(DONE)
     try:
         with target_lock(files.target, files.locks):
             remove(files.state)
     except LockedError as error:
         raise LockedError(f"{error}; then reset the state") from None
-    typer.echo(f"{files.state}: removed")
+    say(f"{files.state}: removed")
 
 
 class _StateFiles(NamedTuple):
@@ -120,5 +119,5 @@ def _state_files(config: Path | None) -> _StateFiles:
 
 
 def _end_damaged(path: Path) -> NoReturn:
-    typer.echo(f"{path}: damaged; the next run sets the file aside and is a full one")
+    say(f"{path}: damaged; the next run sets the file aside and is a full one")
     raise typer.Exit(BUG)

@@ -1,6 +1,5 @@
 """``fhircryo sync``: a scheduled run."""
 
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fhircryo.cli.options import AcceptUnreadable, AllowRetractions, Config, DryRun
+from fhircryo.cli.printing import say, say_json
 from fhircryo.cli.published_text import NOTHING_WRITTEN, exit_code, print_published
 from fhircryo.errors import DONE, REJECTED, FhircryoError, LockedError
-from fhircryo.logs import text_of
 
 if TYPE_CHECKING:
     from fhircryo.runs.run_config import RunConfig
@@ -128,7 +127,7 @@ def _run(
     try:
         done = sync(config, replace(wanted, stopped=stop.is_set))
     except StoppedError:
-        print("Stopped before anything was written; the next run continues.", file=sys.stderr)
+        say("Stopped before anything was written; the next run continues.", err=True)
         return None, None
     except FhircryoError as error:
         return None, error
@@ -158,31 +157,29 @@ def _print_done(done: "SyncResult") -> None:
         )
     if done.held_back:
         lines.append(NOTHING_WRITTEN)
-    print(text_of(lines), file=sys.stderr)
+    say(*lines, err=True)
     if done.pushed is not None:
         print_published(done.pushed)
     else:
-        print("nothing to write", file=sys.stderr)
+        say("nothing to write", err=True)
     if done.stopped:
-        print("Stopped after the current transaction; the next run continues.", file=sys.stderr)
+        say("Stopped after the current transaction; the next run continues.", err=True)
     for waiting in done.pending:
-        print(
+        say(
             f"WAITING: Patient/{waiting.patient}, since {waiting.since}, {waiting.tries} attempts:"
             f" {waiting.why}",
-            file=sys.stderr,
+            err=True,
         )
-    print(f"requests     {done.requests:>10}", file=sys.stderr)
+    say(f"requests     {done.requests:>10}", err=True)
 
 
 def _print_status(status_file: Path) -> int:
     """Print how the last run ended, as JSON; return its exit code."""
-    import json
-
     from fhircryo.runs.sync.status_file import read_status
 
     content = read_status(status_file)
     if content is None:
-        typer.echo(f"{status_file}: no run has ended yet")
+        say(f"{status_file}: no run has ended yet")
         return DONE
-    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+    say_json(content)
     return int(content.get("exit_code", DONE))

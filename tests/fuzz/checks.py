@@ -81,13 +81,11 @@ class Checks:
     def _compute(self, source: Path, out: Path, *more: str | Path) -> Run:
         return self._run("compute", source, out, *self._options(*more))
 
-    def _run(
-        self, *arguments: str | Path, codes: frozenset[int] = CODES, json_out: bool = False
-    ) -> Run:
+    def _run(self, *arguments: str | Path, codes: frozenset[int] = CODES) -> Run:
         size = sum(len(content) for content in self.given.files.values())
         usual = _USUAL.get(str(arguments[0]), 0.1) + _PER_BYTE * size
         done = run(*arguments)
-        check_run(done, codes, usual=usual, json_out=json_out)
+        check_run(done, codes, usual=usual)
         return done
 
     def _bystanders(self, out: Path) -> None:
@@ -127,7 +125,7 @@ class Checks:
         patient = self.rng.choice([*self.given.victims, BYSTANDERS[0]])
         # A merged patient is explained under the id that remains.
         self._run("explain", self.source, patient, *self._options())
-        done = self._run("explain", self.source, patient, *self._options("--json"), json_out=True)
+        done = self._run("explain", self.source, patient, *self._options("--json"))
         published = published_values(out, patient)
         if done.code == 2:
             expect(not published, "explain: refused although published", done.err)

@@ -17,7 +17,6 @@ from tests.fuzz.seeds import BYSTANDERS
 CODES = frozenset({0, 2, 3, 4})
 #: CPU seconds that any run may take, and how many times as long as the same without mutations.
 _ALWAYS, _SLOWER = 1.5, 20
-_JSON_CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 
 class Finding(Exception):
@@ -34,9 +33,7 @@ def expect(condition: bool, kind: str, detail: object) -> None:
         raise Finding(kind, str(detail)[:3000])
 
 
-def check_run(
-    run: Run, codes: Iterable[int] = CODES, *, usual: float, json_out: bool = False
-) -> None:
+def check_run(run: Run, codes: Iterable[int] = CODES, *, usual: float) -> None:
     """Check the exit code, the words, and the time of a run; ``usual``: its CPU seconds."""
     command = run.arguments[0]
     if "Traceback" in run.err or run.code == 1:
@@ -46,10 +43,7 @@ def check_run(
         raise Finding(f"traceback {where}", f"{last}\n{run.err[-3000:]}")
     expect(run.code in codes, f"{command}: exit {run.code}", run.err)
     for name, text in (("stderr", run.err), ("stdout", run.out)):
-        if json_out and name == "stdout":
-            raw = _JSON_CONTROLS.findall(text)
-        else:
-            raw = [one for one in text if not one.isprintable() and one != "\n"]
+        raw = [one for one in text if not one.isprintable() and one != "\n"]
         expect(not raw, f"{command}: raw characters on {name}", (raw[:5], text[:2000]))
         expect(SECRET not in text, f"{command}: secret on {name}", text)
     limit = max(_ALWAYS, _SLOWER * usual)
