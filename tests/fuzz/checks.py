@@ -28,6 +28,11 @@ from tests.fuzz.seeds import BYSTANDERS
 #: CPU seconds of a command on the bystanders alone, and of computing a byte (measured).
 _USUAL = {"compute": 0.04, "explain": 0.05, "mappings": 0.2, "cohort": 0.6}
 _PER_BYTE = 0.5e-6
+#: How somebody, or a spreadsheet, writes the id of a patient.
+_FORMS_OF_IDS = (
+    *("{}", "{}", "{}", "Patient/{}", " {} ", "\ufeff{}", "{}\u200b", "\u200e{}", "\u00a0{}\u00a0"),
+    *('"{}"', "{};", "{}\x00", "{} # objected", "https://fhir.example/r4/Patient/{}", "{}\u00ad"),
+)
 #: The endpoints of the bystanders alone, by cut-off date and whether the overlay is applied.
 REFERENCE: dict[tuple[str, bool], list[bytes]] = {}
 
@@ -172,11 +177,15 @@ class Checks:
         expect(done.code in (0, 4), "not valid FHIR", done.err)
 
     def _objection(self, out: Path) -> None:
-        """Who objected is not computed, under whatever id."""
+        """Who objected is not computed, however the list is written, or the list is refused."""
         excluded = self.work / "objected.txt"
-        excluded.write_text("\n".join(self.given.victims) + "\n", encoding="utf-8")
+        form = self.rng.choice(_FORMS_OF_IDS)
+        lines = [form.format(name) for name in self.given.victims]
+        excluded.write_bytes(self.rng.choice((b"\n", b"\r\n")).join(map(str.encode, lines)))
         other = self.work / "out-objected"
         done = self._compute(self.source, other, "--exclude", excluded)
+        if done.code == 2:
+            return
         check_folder(other, done)
         subjects = {one["subject"]["reference"] for one in lines_of(other / OBSERVATIONS)}
         named = subjects & {f"Patient/{name}" for name in self.given.victims}

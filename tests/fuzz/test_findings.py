@@ -42,3 +42,17 @@ def test_the_issues_of_a_patient_outside_the_cohort_have_one_order(tmp_path):
     with shared_among_processes():
         three = _computed(tmp_path, "three", forwards, "--workers", "2") / "issues.ndjson"
     assert one.read_bytes() == two.read_bytes() == three.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "line", ["p1\u200b", "\ufeff\ufeffp1", "\u200ep1", "p1\x00", '"p1"', "'p1'"]
+)
+def test_an_id_that_would_name_nobody_is_refused(line, tmp_path):
+    """Pasted from a document or a spreadsheet; who objected was computed."""
+    source = folder(tmp_path / "in", {"a.ndjson": [procedure(), patient("p1")]})
+    objected = tmp_path / "objected.txt"
+    objected.write_text(f"# objected\n{line}\n", encoding="utf-8")
+    done = run("compute", source, tmp_path / "out", "--exclude", objected)
+    assert done.code == 2
+    assert f"{objected}:2: " in done.err
+    assert not (tmp_path / "out").exists()
