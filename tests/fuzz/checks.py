@@ -7,8 +7,10 @@ from pathlib import Path
 from random import Random
 
 from fhircryo.publish.folder_target import FILES, OBSERVATIONS, PROVENANCES
+from tests.fuzz.arrange import plainly
 from tests.fuzz.documents import Document
 from tests.fuzz.inputs import SITE, Input
+from tests.fuzz.mutate import with_noise
 from tests.fuzz.oracles import (
     CODES,
     Finding,
@@ -61,6 +63,7 @@ class Checks:
         check_folder(out, done)
         rarely = [
             (0.5, self._arrangement),
+            (0.1, self._noise),
             (0.05, self._processes),
             (0.15, self._explanation),
             (0.02, self._table),
@@ -114,6 +117,17 @@ class Checks:
         done = self._compute(source, other)
         check_folder(other, done)
         expect_same(out, other, "arrangement", {OBSERVATIONS, PROVENANCES})
+
+    def _noise(self, out: Path) -> None:
+        """Elements that FHIR does not define, and copies of a resource, are of no matter."""
+        if not self.given.others:
+            return
+        noisy = [with_noise(one, self.rng) for one in self.given.trees]
+        files = plainly([*self.given.trees, *noisy])
+        source = self.given.write(self.work / "noise", files)
+        other = self.work / "out-noise"
+        check_folder(other, self._compute(source, other))
+        expect_same(out, other, "noise", {OBSERVATIONS})
 
     def _processes(self, out: Path) -> None:
         """Several processes write what one writes."""

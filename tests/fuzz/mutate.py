@@ -254,6 +254,23 @@ class Mutator:
             self._rng.choice(found).put(f"#{inner['id']}")
 
 
+_NOISE: list[Any] = [
+    *(None, True, 1, "x", [], {}, [1, {"a": None}], "\u202e", "2016-01-01"),
+    {"coding": [{"system": "http://loinc.org", "code": "2857-1"}]},
+    Literal("1e5000"),
+]
+
+
+def with_noise(tree: Resource, rng: Random) -> Resource:
+    """Return a copy of a resource with elements that FHIR does not define, and another text."""
+    copied = copy.deepcopy(tree)
+    objects = [copied, *(one.value for one in places(copied) if isinstance(one.value, dict))]
+    for holder in rng.sample(objects, min(3, len(objects))):
+        holder[rng.choice(("xUnknown", "note2", "_x", "zzz", ""))] = rng.choice(_NOISE)
+    copied["text"] = {"status": "generated", "div": "<div>PSA 99 ng/mL 2857-1</div>"}
+    return copied
+
+
 def unreadable(rng: Random) -> Literal:
     """Return a line that is no resource."""
     texts = (
