@@ -2,11 +2,12 @@
 
 Log lines contain ids and counts, never clinical values. A server may repeat a secret in an error
 message, and a bug may print one. Code that reads a secret therefore registers it with
-``keep_secret``, and code that writes text for people passes it through ``masked``.
+``keep_secret``, and ``masked`` masks it in what is shown.
 
-Whatever comes from outside (a server's words, codes, units, ids) may contain control characters
-that forge lines or command a terminal. ``escaped`` shows them as escape sequences; ``text_of``
-makes the lines of an output of escaped text.
+Whatever comes from outside (a server's words, codes, units, ids, names of files) may contain
+control characters that forge lines or command a terminal. ``escaped`` shows them as escape
+sequences. Everything that is printed or logged is made by one of three functions: ``text_of`` (the
+lines of an output), ``indented`` (a text of several lines) and ``json_text``.
 """
 
 import json
@@ -16,7 +17,8 @@ import sys
 from collections import deque
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import NamedTuple
+from types import TracebackType
+from typing import Any, NamedTuple
 
 MASK = "********"
 
@@ -59,24 +61,92 @@ def masked(text: str) -> str:
 
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
+#: Characters that Python takes for printable and that show nothing, so that two texts look alike:
+#: Default_Ignorable_Code_Point of https://www.unicode.org/Public/UNIDATA/DerivedCoreProperties.txt
+#: outside the categories Cc, Cf and Cn; and the empty pattern of Braille.
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0"
+    "\U000e0100-\U000e01ef]"
+)
+#: A longer line is shortened where it is printed or logged (characters).
+LONGEST_LINE = 4_000
+
 
 def escaped(text: str) -> str:
-    r"""Return a text in which every character that is not printable is an escape sequence.
+    r"""Return a text in which every character that is not visible is an escape sequence.
 
-    These are control characters, line breaks, characters that turn the direction of writing, and
-    blanks other than the space: ``\n``, ``\x1b``, ``\u202e``. YAML and Python read these sequences
-    as the same characters.
+    These are control characters, line breaks, characters that turn the direction of writing or
+    have no width, halves of surrogate pairs, and blanks other than the space: ``\n``, ``\x1b``,
+    ``\u202e``. YAML and Python read these sequences as the same characters.
     """
-    return text if text.isprintable() else "".join(map(_escaped, text))
+    if text.isprintable() and (text.isascii() or not _INVISIBLE.search(text)):
+        return text
+    return "".join(map(_escaped, text))
+
+
+def line_of(text: str) -> str:
+    """Return a text as one line to be shown: secrets masked, escaped, not overlong."""
+    shown = escaped(masked(text))
+    if len(shown) <= LONGEST_LINE:
+        return shown
+    return f"{shown[:LONGEST_LINE]}... ({len(shown)} characters)"
 
 
 def text_of(lines: Iterable[str]) -> str:
-    """Return lines as one text; each is escaped, so that none can contain another line."""
-    return "\n".join(map(escaped, lines))
+    """Return lines as one text; each is made by ``line_of``, so that none contains another line."""
+    return "\n".join(map(line_of, lines))
+
+
+def indented(text: str) -> str:
+    """Return a text of several lines, such as a traceback, with all but the first one indented.
+
+    A line break in what such a text quotes therefore cannot forge a line of an output or a log.
+    """
+    first, *others = text.split("\n")
+    return text_of([first, *(f"  {line}" for line in others)])
+
+
+def json_text(content: Any, indent: int | None = None) -> str:
+    """Return JSON in which characters that are not visible are escaped.
+
+    Without ``indent`` it is one line. Secrets are not masked: see ``masked_values``.
+    """
+    return visible_json(json.dumps(content, indent=indent, ensure_ascii=False))
+
+
+def visible_json(text: str) -> str:
+    """Return the same JSON with characters that are not visible as escape sequences."""
+    # The only line breaks are those of the indentation: within a string JSON has none.
+    return "\n".join(map(_visible_line, text.split("\n")))
+
+
+def _visible_line(line: str) -> str:
+    if line.isprintable() and (line.isascii() or not _INVISIBLE.search(line)):
+        return line
+    return "".join(map(_escaped_in_json, line))
+
+
+def masked_values(value: Any) -> Any:
+    """Return a value for JSON with secrets masked in its texts."""
+    if isinstance(value, str):
+        return masked(value)
+    if isinstance(value, dict):
+        return {key: masked_values(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [masked_values(one) for one in value]
+    return value
+
+
+def _is_visible(letter: str) -> bool:
+    return letter.isprintable() and not _INVISIBLE.match(letter)
+
+
+def _escaped_in_json(letter: str) -> str:
+    return letter if _is_visible(letter) else json.dumps(letter)[1:-1]
 
 
 def _escaped(letter: str) -> str:
-    if letter.isprintable():
+    if _is_visible(letter):
         return letter
     number = ord(letter)
     if number < 0x100:
@@ -84,14 +154,20 @@ def _escaped(letter: str) -> str:
     return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
+_Raised = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+
+
 class _TextLines(logging.Formatter):
-    """Formats a log record as a line of text, with secrets masked and outside text escaped."""
+    """Formats a log record as a line of text, and its traceback as indented lines."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  the name of the base
-        return escaped(super().formatMessage(record))
+        return line_of(super().formatMessage(record))
 
-    def format(self, record: logging.LogRecord) -> str:
-        return masked(super().format(record))
+    def formatException(self, ei: _Raised) -> str:  # noqa: N802  the name of the base
+        return "  " + indented(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802  the name of the base
+        return "  " + indented(stack_info)
 
 
 class _JsonLines(logging.Formatter):
@@ -106,13 +182,13 @@ class _JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": masked(record.getMessage()),
+            "message": record.getMessage(),
         }
         if self._run:
             content["run"] = self._run
         if record.exc_info:
-            content["exception"] = masked(self.formatException(record.exc_info))
-        return json.dumps(content, ensure_ascii=False)
+            content["exception"] = self.formatException(record.exc_info)
+        return json_text(masked_values(content))
 
 
 def set_up_logs(level: str | None, log_format: str, run: str = "") -> None:
@@ -132,3 +208,8 @@ def set_up_logs(level: str | None, log_format: str, run: str = "") -> None:
     logger = logging.getLogger("fhircryo")
     logger.handlers[:] = [handler]
     logger.setLevel(level.upper())
+    # Warnings of Python and of libraries may quote outside text too.
+    logging.captureWarnings(capture=True)
+    logging.getLogger("py.warnings").handlers[:] = [handler]
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(handler.formatter)

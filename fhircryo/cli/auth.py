@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from fhircryo.cli.options import Config, ServerSource
+from fhircryo.cli.printing import say
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -51,10 +52,10 @@ def keygen(
 
     public = jwks or file.with_name(f"{file.name}.jwks.json")
     key = write_key_pair(file, public, algorithm)
-    typer.echo(f"private key  {file}   keep it secret: setting key_file")
-    typer.echo(f"public key   {public}   give this to the server's team")
-    typer.echo(f"algorithm    {key.algorithm} ({key.size})")
-    typer.echo(f"kid          {key.kid}")
+    say(f"private key  {file}   keep it secret: setting key_file")
+    say(f"public key   {public}   give this to the server's team")
+    say(f"algorithm    {key.algorithm} ({key.size})")
+    say(f"kid          {key.kid}")
 
 
 @app.command("test")
@@ -91,5 +92,5 @@ def sign_in(
     results = []
     for result in sign_in_checks(source, server, WRITING if target else READING):
         results.append(result)
-        typer.echo(f"{result.status:<8} {result.check:<17} {result.text}")
+        say(f"{result.status:<8} {result.check:<17} {result.text}")
     raise typer.Exit(exit_code(results))

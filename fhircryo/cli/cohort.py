@@ -23,9 +23,9 @@ from fhircryo.cli.options import (
     Workers,
     parse_day,
 )
+from fhircryo.cli.printing import confirmed, say
 from fhircryo.cli.run_options import RunOptions, SourceOptions
 from fhircryo.errors import DONE, UNREADABLE, SourceError, UsageError
-from fhircryo.logs import text_of
 
 if TYPE_CHECKING:
     from fhircryo.research.cohort_tables import Cohort
@@ -201,7 +201,7 @@ def _write(run: RunOptions, reading: SourceOptions, output: _Output) -> "Cohort"
         shown = replace(found, flow=shown_flow(found.flow, options.threshold), unknown_patients=[])
         print_flow(shown, run.source, narrowed=run.narrowed)
         if found.unknown_patients:
-            print(_UNKNOWN, file=sys.stderr)
+            say(_UNKNOWN, err=True)
     else:
         print_flow(found, run.source, narrowed=run.narrowed)
     return found
@@ -218,25 +218,25 @@ def _partial_work_named(folder: Path) -> Iterator[None]:
         work = work_folder_of(folder.resolve())
         if work.is_dir():
             hours = int(OLDEST.total_seconds() // 3600)
-            print(
+            say(
                 f"The data that were read are kept in {work} for {hours} hours. Run the command"
                 " again to continue from there, or remove that folder.",
-                file=sys.stderr,
+                err=True,
             )
         raise
 
 
 def _confirm_identified(folder: Path) -> None:
     """Explain what identified tables are, and ask for confirmation."""
-    print(
+    say(
         f"--identified: {folder} will hold patient ids, the ids of their resources and exact dates:"
         " health data of identifiable people. Keep it where only people who may read the patients'"
         " records have access.",
-        file=sys.stderr,
+        err=True,
     )
     if not sys.stdin.isatty():
         raise UsageError("--identified needs confirmation: add --yes")
-    if not typer.confirm("Write identified tables?", err=True):
+    if not confirmed("Write identified tables?", err=True):
         raise typer.Exit(DONE)
 
 
@@ -262,15 +262,15 @@ def print_flow(found: "Cohort", source: str, *, narrowed: bool) -> None:
         lines.append("The cohort is empty: all patients were lost as shown above.")
         if not (narrowed or flow.lost or flow.procedures):
             lines.append(f"Are the site's codes mapped? See fhircryo mappings survey {source}")
-    print(text_of(lines), file=sys.stderr)
+    say(*lines, err=True)
 
 
 def _print_output(output: _Output) -> None:
     """Print what was written, and where."""
     folder = output.folder
-    typer.echo(f"{output.kind}: {folder}")
+    say(f"{output.kind}: {folder}")
     if output.report:
-        typer.echo(f"report: {folder / 'report.html'}")
+        say(f"report: {folder / 'report.html'}")
     if output.kind == "pseudonymised":
         key = output.key or f"{folder}.key"
-        typer.echo(f"key of the pseudonyms, to be kept separately: {key}")
+        say(f"key of the pseudonyms, to be kept separately: {key}")

@@ -1,6 +1,5 @@
 """``fhircryo compute``: the endpoints of a source, written to a folder or a server."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,10 +20,10 @@ from fhircryo.cli.options import (
     Source,
     Workers,
 )
+from fhircryo.cli.printing import say
 from fhircryo.cli.published_text import NOTHING_WRITTEN, exit_code, print_published
 from fhircryo.cli.run_options import RunOptions, SourceOptions
 from fhircryo.errors import DONE, UNREADABLE, UsageError
-from fhircryo.logs import text_of
 
 if TYPE_CHECKING:
     from fhircryo.publish.target_server import Permissions
@@ -72,7 +71,6 @@ def compute(
       fhircryo compute https://fhir.hospital.example/r4 endpoints/
       fhircryo compute https://fhir.hospital.example/r4 https://fhir.hospital.example/r4 --dry-run
     """
-    from fhircryo.publish.target_server import Permissions
     from fhircryo.sources.places import server_of
 
     run = RunOptions(
@@ -82,6 +80,8 @@ def compute(
     if server_of(target) is not None:
         if force or validate:
             raise UsageError("--force and --validate need a folder as TARGET")
+        from fhircryo.publish.target_server import Permissions
+
         allowed = Permissions(dry_run, allow_retractions)
         raise typer.Exit(_to_server(run, reading, target, allowed, accept_unreadable))
     if dry_run or allow_retractions or accept_unreadable:
@@ -145,7 +145,7 @@ def _to_server(
         )
     print_summary(done.summary, narrowed=run.narrowed, listed=False)
     if done.pushed is None:
-        print(NOTHING_WRITTEN, file=sys.stderr)
+        say(NOTHING_WRITTEN, err=True)
     else:
         print_published(done.pushed)
     return exit_code(done.pushed, done.summary.unreadable)
@@ -188,4 +188,4 @@ def print_summary(summary: "Summary", *, narrowed: bool = False, listed: bool = 
         lines.append(f"  used, but  {number:>10}   {reason}")
     if summary.no_cohort and not narrowed:
         lines.append(summary.no_cohort)
-    print(text_of(lines), file=sys.stderr)
+    say(*lines, err=True)

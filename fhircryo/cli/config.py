@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from fhircryo.cli.options import Config
+from fhircryo.cli.printing import say
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -24,12 +25,12 @@ def show(config: Config = None) -> None:
 
     \b
     Example:
-      fhircryo config show --config /etc/fhircryo.toml
+      fhircryo config show --config /etc/fhircryo/fhircryo.toml
     """
     from fhircryo.settings import settings_in_force
 
     for setting in settings_in_force(config):
-        typer.echo(f"{setting.name:<34} {setting.value:<40} {setting.origin}")
+        say(f"{setting.name:<34} {setting.value:<40} {setting.origin}")
 
 
 @app.command()
@@ -44,14 +45,19 @@ def init(
     Example:
       fhircryo config init
     """
+    import os
+
     from fhircryo.errors import UsageError
     from fhircryo.settings import commented_settings
 
     try:
-        with file.open("x", encoding="utf-8") as written:
+        # Others may read the file and nobody else may write it, whatever the umask: a settings file
+        # that others can write is refused.
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as written:
             written.write(commented_settings())
     except FileExistsError:
         raise UsageError(f"{file}: exists already; name another file") from None
     except OSError as error:
         raise UsageError(f"{file}: cannot be written: {error.strerror}") from None
-    typer.echo(f"{file}: written; remove the # in front of each setting that you want to change")
+    say(f"{file}: written; remove the # in front of each setting that you want to change")

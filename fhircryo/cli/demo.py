@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fhircryo.cli.printing import say
 from fhircryo.errors import BUG, DONE
 
 if TYPE_CHECKING:
@@ -43,10 +44,10 @@ def demo(
     same = print_table(demo_cohort(source, config))
     if out is not None:
         compute_folder(source, out, config)
-        typer.echo(f"endpoints: {out}")
+        say(f"endpoints: {out}")
     if report is not None:
         write_cohort(source, report, config, FolderOptions())
-        typer.echo(f"report: {report / 'report.html'}")
+        say(f"report: {report / 'report.html'}")
     raise typer.Exit(DONE if same else BUG)
 
 
@@ -81,12 +82,12 @@ def print_table(found: "Cohort") -> bool:
         config.protocol,
         config.mappings.instruments,
     )
-    typer.echo(f"{config.protocol.title}, as of {config.as_of}")
+    say(f"{config.protocol.title}, as of {config.as_of}")
     table = Table()
     for heading in ("", "fhircryo", "published", ""):
         table.add_column(heading)
     for row in rows:
         table.add_row(row.words, row.ours, row.published, "=" if row.same else "DIFFERS")
     Console().print(table)
-    typer.echo(f"published: {config.protocol.source}")
+    say(f"published: {config.protocol.source}")
     return all(row.same for row in rows)

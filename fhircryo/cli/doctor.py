@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from fhircryo.cli.options import Json, Mappings, Protocol
-from fhircryo.logs import escaped
+from fhircryo.cli.options import Config, Json, Mappings, Protocol
+from fhircryo.cli.printing import say, say_json
 
 
 def doctor(
@@ -19,9 +19,13 @@ def doctor(
     ] = None,
     protocol: Protocol = None,
     mappings: Mappings = None,
+    config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Check that everything that a run needs is in place. Nothing is written to SOURCE or TARGET.
+
+    With --config and without SOURCE, the servers of scheduled runs are checked (sync.source and
+    sync.target).
 
     Each check prints one line: ok, warning or failed, and what to do. The exit code is 0 if no
     check failed; otherwise it is the one with which a run would end for the first failed check.
@@ -29,23 +33,23 @@ def doctor(
     \b
     Example:
       fhircryo doctor https://fhir.hospital.example/r4 https://fhir.hospital.example/r4
+      fhircryo doctor --config /etc/fhircryo/fhircryo.toml
     """
-    import json
     from dataclasses import asdict
 
     from fhircryo.cli.run_options import RunOptions
+    from fhircryo.runs.sync.sync_options import source_and_target
     from fhircryo.setup.doctor.all_checks import all_checks
     from fhircryo.setup.doctor.check import exit_code
 
-    config = RunOptions(protocol=protocol, mappings=mappings).config()
+    run_config = RunOptions(protocol=protocol, mappings=mappings, settings_file=config).config()
+    if source is None and config is not None:
+        source, target = source_and_target(run_config)
     results = []
-    for result in all_checks(source, target, config):
+    for result in all_checks(source, target, run_config):
         results.append(result)
         if not as_json:
-            typer.echo(
-                escaped(f"{result.status:<8} {result.part:<7} {result.check:<37} {result.text}")
-            )
+            say(f"{result.status:<8} {result.part:<7} {result.check:<37} {result.text}")
     if as_json:
-        content = [asdict(result) for result in results]
-        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        say_json([asdict(result) for result in results])
     raise typer.Exit(exit_code(results))

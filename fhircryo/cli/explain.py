@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fhircryo.cli.options import AcceptWithheld, AsOf, Exclude, Json, Mappings, Protocol, Source
+from fhircryo.cli.printing import say, say_json
 from fhircryo.errors import DONE, UNREADABLE, UsageError
-from fhircryo.logs import text_of
 
 if TYPE_CHECKING:
     from fhircryo.setup.explanation import Story
@@ -41,8 +41,6 @@ def explain(
       fhircryo explain examples/bomers-2020 2029487 --endpoint biochemical-failure
       fhircryo explain https://fhir.hospital.example/r4 --patients Group/cryo-trial --json
     """
-    import json
-
     from fhircryo.cli.run_options import RunOptions
     from fhircryo.setup.explanation import explain_patient
 
@@ -58,12 +56,13 @@ def explain(
     stories = [explain_patient(source, name, config, endpoint) for name in requested]
     if as_json:
         content = [story.as_dict() for story in stories]
-        typer.echo(json.dumps(content[0] if patient else content, indent=2, ensure_ascii=False))
+        say_json(content[0] if patient else content)
     else:
-        typer.echo("\n\n".join(text_of(_lines(story)) for story in stories))
+        for number, story in enumerate(stories):
+            say(*([""] if number else []), *_lines(story))
     unreadable = max(story.unreadable for story in stories)
     if unreadable:
-        typer.echo(
+        say(
             f"UNREADABLE: {unreadable} lines or files of the source could not be read; resources of"
             " the patient may be among them",
             err=True,

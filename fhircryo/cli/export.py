@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from fhircryo.cli.options import ServerSource
+from fhircryo.cli.printing import say
 from fhircryo.errors import UNREADABLE, UsageError
-from fhircryo.logs import escaped
 
 
 def export(
@@ -49,7 +49,7 @@ def export(
         watch = Watch(stage, advance) if stage and advance else Watch()
         done = download(source, folder, level, config, watch)
     for words in done.errors:
-        typer.echo(escaped(f"ERROR reported by the server: {words}"), err=True)
-    typer.echo(f"{folder}: {len(done.files)} files, as of {done.at or 'an unknown time'}")
+        say(f"ERROR reported by the server: {words}", err=True)
+    say(f"{folder}: {len(done.files)} files, as of {done.at or 'an unknown time'}")
     if done.errors:
         raise typer.Exit(UNREADABLE)

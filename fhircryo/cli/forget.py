@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from fhircryo.cli.options import Config, Yes
+from fhircryo.cli.printing import confirmed, say
 from fhircryo.errors import DONE, REJECTED
 
 
@@ -23,25 +24,25 @@ def forget(
 
     \b
     Example:
-      fhircryo forget 2029487 --config /etc/fhircryo.toml
+      fhircryo forget 2029487 --config /etc/fhircryo/fhircryo.toml
     """
-    from fhircryo.cli.run_options import scheduled_run_config
+    from fhircryo.cli.run_options import scheduled_settings, with_patients
     from fhircryo.runs.sync.erasure import forget_patient
 
-    run_config = scheduled_run_config(config)
+    run_config = with_patients(scheduled_settings(config))
     name = patient.removeprefix("Patient/")
-    if not yes and not typer.confirm(f"Delete all endpoints of Patient/{name} from the target?"):
+    if not yes and not confirmed(f"Delete all endpoints of Patient/{name} from the target?"):
         raise typer.Exit(DONE)
     done = forget_patient(run_config, name)
-    typer.echo(f"deleted      {len(done.deleted):>8}   resources of the target")
+    say(f"deleted      {len(done.deleted):>8}   resources of the target")
     for ref, why in done.left.items():
-        typer.echo(f"LEFT: {ref}: {why}")
+        say(f"LEFT: {ref}: {why}")
     if name not in run_config.selection.exclude:
-        typer.echo(
+        say(
             f"Patient/{name} is not on the list of patients who objected (sync.exclude), so the"
             " next run will compute the patient again."
         )
-    typer.echo(
+    say(
         "Backups, earlier log lines and folders that were computed before may still hold data of"
         " the patient."
     )

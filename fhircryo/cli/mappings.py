@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fhircryo.cli.options import Mappings
+from fhircryo.cli.printing import say
 from fhircryo.cli.survey import survey
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def check(
     """
     mappings = _loaded(files)
     codes = sum(len(concept.codes) for concept in mappings.concepts.values())
-    typer.echo(
+    say(
         f"{len(mappings.files)} files: {len(mappings.concepts)} concepts with {codes} codes,"
         f" {len(mappings.units)} units, {len(mappings.scales)} grading scales,"
         f" {len(mappings.instruments)} instruments: all as expected"
@@ -65,8 +66,7 @@ def show(
     """
     from fhircryo.mapping.mapping_text import show as lines
 
-    for line in lines(_loaded(mappings).merged, name):
-        typer.echo(line)
+    say(*lines(_loaded(mappings).merged, name))
 
 
 @app.command()
@@ -79,7 +79,7 @@ def schema() -> None:
     """
     from fhircryo.mapping.overlay import json_schema
 
-    typer.echo(json_schema(), nl=False)
+    say(*json_schema().splitlines())
 
 
 @app.command()
@@ -102,7 +102,7 @@ def export(
 
     protocol = load_protocol(load_settings().protocol)
     written = write_terminology(terminology(_loaded(mappings), protocol), fhir)
-    typer.echo(f"{len(written)} resources written to {fhir}")
+    say(f"{len(written)} resources written to {fhir}")
 
 
 def _loaded(overlays: list[Path] | None) -> "LoadedMappings":

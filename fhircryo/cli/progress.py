@@ -21,12 +21,14 @@ def progress() -> Iterator[tuple[Stage | None, Advance | None]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description:<10}"), BarColumn(), TimeElapsedColumn())
+    from fhircryo.logs import line_of
+
+    columns = (TextColumn("{task.description:<10}", markup=False), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("reading", total=None)
 
         def stage(words: str) -> None:
-            bar.update(task, description=words, total=None, completed=0)
+            bar.update(task, description=line_of(words), total=None, completed=0)
 
         def advance(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from fhircryo.cli.printing import say
+
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -24,7 +26,7 @@ def list_protocols() -> None:
 
     for file in protocol_files():
         protocol = load_protocol(file)
-        typer.echo(f"{protocol.id:<16} {protocol.version:<6} {protocol.title}")
+        say(f"{protocol.id:<16} {protocol.version:<6} {protocol.title}")
 
 
 @app.command()
@@ -56,4 +58,4 @@ def show(
     text = path.read_text(encoding="utf-8")
     if path in protocol_files() and not with_published:
         text = text_for_copy(text, protocol)
-    typer.echo(text, nl=False)
+    say(*text.removesuffix("\n").split("\n"))

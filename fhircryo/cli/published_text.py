@@ -1,10 +1,9 @@
 """The words and the exit code of a command that writes endpoints to a FHIR server."""
 
-import sys
 from typing import TYPE_CHECKING
 
+from fhircryo.cli.printing import say
 from fhircryo.errors import DONE, REJECTED, UNREADABLE
-from fhircryo.logs import text_of
 
 if TYPE_CHECKING:
     from fhircryo.publish.difference import Change, Difference, PatientChanges
@@ -22,7 +21,7 @@ def print_published(pushed: "PushResult") -> None:
 
     if pushed.dry_run:
         for patient in pushed.difference.changed():
-            print(text_of(_patient_lines(patient)))
+            say(*_patient_lines(patient))
     counts = pushed.difference.counts()
     done = counts if pushed.dry_run else pushed.written.endpoints
     lines = changed_lines(pushed.difference) if pushed.dry_run else []
@@ -34,7 +33,7 @@ def print_published(pushed: "PushResult") -> None:
         lines.append(f"not written  {len(pushed.rejected):>10}   patients")
     if pushed.dry_run:
         lines.append("This was a dry run: nothing was written.")
-    print(text_of(lines), file=sys.stderr)
+    say(*lines, err=True)
 
 
 def changed_lines(difference: "Difference") -> list[str]:

@@ -1,12 +1,12 @@
 """``fhircryo push``: a computed folder, published to a FHIR server."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fhircryo.cli.options import AcceptUnreadable, AllowRetractions, DryRun, Exclude
+from fhircryo.cli.printing import say
 from fhircryo.cli.published_text import exit_code, print_published
 from fhircryo.errors import UNREADABLE, UsageError
 
@@ -55,10 +55,10 @@ def push(
     set_up_logs(settings.log_level, settings.log_format)
     computed = read_computed(folder)
     if computed.unreadable and not (accept_unreadable or dry_run):
-        print(
+        say(
             f"UNREADABLE: {computed.unreadable} lines or files of the source could not be read, so"
             " nothing was written. Correct them and compute again, or use --accept-unreadable.",
-            file=sys.stderr,
+            err=True,
         )
         raise typer.Exit(UNREADABLE)
     objected = read_patient_list(exclude) if exclude else frozenset()

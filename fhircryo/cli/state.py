@@ -6,6 +6,7 @@ from typing import NamedTuple, NoReturn
 import typer
 
 from fhircryo.cli.options import Config, Yes
+from fhircryo.cli.printing import confirmed, say
 from fhircryo.errors import BUG, DONE, LockedError
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -24,28 +25,26 @@ def show(config: Config = None) -> None:
 
     \b
     Example:
-      fhircryo state show --config /etc/fhircryo.toml
+      fhircryo state show --config /etc/fhircryo/fhircryo.toml
     """
     from fhircryo.runs.sync.state_database import DamagedStateError
     from fhircryo.runs.sync.state_file import open_state
 
     files = _state_files(config)
-    typer.echo(f"state        {files.state}")
-    typer.echo(f"target       {files.target}")
+    say(f"state        {files.state}")
+    say(f"target       {files.target}")
     if not files.state.exists():
-        typer.echo(_NO_STATE)
+        say(_NO_STATE)
         return
     try:
         with open_state(files.state) as state:
-            typer.echo(f"last full    {state.fact('last-full') or 'none'}")
+            say(f"last full    {state.fact('last-full') or 'none'}")
             for words, number in state.counts().items():
-                typer.echo(f"{words:<24} {number:>8}")
+                say(f"{words:<24} {number:>8}")
             for kind, stamp in sorted(state.watermarks().items()):
-                typer.echo(f"read up to   {kind:<26} {stamp}")
+                say(f"read up to   {kind:<26} {stamp}")
             for waiting in state.pending():
-                typer.echo(
-                    f"waiting      Patient/{waiting.patient} since {waiting.since}: {waiting.why}"
-                )
+                say(f"waiting      Patient/{waiting.patient} since {waiting.since}: {waiting.why}")
     except DamagedStateError:
         _end_damaged(files.state)
 
@@ -56,21 +55,21 @@ def check(config: Config = None) -> None:
 
     \b
     Example:
-      fhircryo state check
+      fhircryo state check --config /etc/fhircryo/fhircryo.toml
     """
     from fhircryo.runs.sync.state_database import DamagedStateError
     from fhircryo.runs.sync.state_file import open_state
 
     path = _state_files(config).state
     if not path.exists():
-        typer.echo(_NO_STATE)
+        say(_NO_STATE)
         return
     try:
         with open_state(path) as state:
             state.check()
     except DamagedStateError:
         _end_damaged(path)
-    typer.echo(f"{path}: sound")
+    say(f"{path}: sound")
 
 
 @app.command()
@@ -82,20 +81,20 @@ def reset(
 
     \b
     Example:
-      fhircryo state reset --yes
+      fhircryo state reset --yes --config /etc/fhircryo/fhircryo.toml
     """
     from fhircryo.publish.target_lock import target_lock
     from fhircryo.runs.sync.state_file import remove
 
     files = _state_files(config)
-    if not yes and not typer.confirm(f"Remove {files.state}?"):
+    if not yes and not confirmed(f"Remove {files.state}?"):
         raise typer.Exit(DONE)
     try:
         with target_lock(files.target, files.locks):
             remove(files.state)
     except LockedError as error:
         raise LockedError(f"{error}; then reset the state") from None
-    typer.echo(f"{files.state}: removed")
+    say(f"{files.state}: removed")
 
 
 class _StateFiles(NamedTuple):
@@ -107,12 +106,12 @@ class _StateFiles(NamedTuple):
 
 
 def _state_files(config: Path | None) -> _StateFiles:
-    from fhircryo.cli.run_options import scheduled_run_config
+    from fhircryo.cli.run_options import scheduled_settings
     from fhircryo.publish.target_server import state_folder
     from fhircryo.runs.sync.state_file import state_path
     from fhircryo.runs.sync.sync_options import source_and_target
 
-    run_config = scheduled_run_config(config)
+    run_config = scheduled_settings(config)
     source, target = source_and_target(run_config)
     return _StateFiles(
         state_path(run_config, source, target), target, state_folder(run_config.settings)
@@ -120,5 +119,5 @@ def _state_files(config: Path | None) -> _StateFiles:
 
 
 def _end_damaged(path: Path) -> NoReturn:
-    typer.echo(f"{path}: damaged; the next run sets the file aside and is a full one")
+    say(f"{path}: damaged; the next run sets the file aside and is a full one")
     raise typer.Exit(BUG)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from fhircryo.cli.options import Exclude, Mappings, Source
+from fhircryo.cli.printing import say
 from fhircryo.errors import DONE, UNREADABLE
 
 
@@ -51,15 +52,14 @@ def survey(
     excluded = read_patient_list(exclude) if exclude else frozenset()
     with progress() as (_, advance):
         found = run_survey(source, settings, pages, excluded, advance)
-    for line in survey_lines(found):
-        typer.echo(line)
+    say(*survey_lines(found))
     if out is not None:
         write_whole(out, found.as_json())
     if draft is not None:
         loaded = load_mappings(settings.mappings, settings.base)
         write_whole(draft, draft_overlay(found, loaded).encode())
     if found.unreadable:
-        typer.echo(
+        say(
             f"UNREADABLE: {found.unreadable} resources or files could not be read;"
             " `fhircryo compute` lists them",
             err=True,

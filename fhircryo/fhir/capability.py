@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import msgspec
 
 from fhircryo.errors import SourceError
-from fhircryo.fhir.client import Client, HttpError, without_query
+from fhircryo.fhir.client import Client, HttpError
 from fhircryo.fhir.unexpected import described
+from fhircryo.fhir.urls import without_query
 
 #: This request is retried only briefly, so that an unreachable server is reported soon.
 _BUDGET_SECONDS = 15.0

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from fhircryo.interrupts import stoppable
 from fhircryo.publish.as_on_server import References, as_on_server
 from fhircryo.publish.difference import Difference, PatientChanges, changes_of
 from fhircryo.publish.matching import Matched, match_patients
@@ -45,6 +46,7 @@ class Comparison:
     references: References
     subject_system: str
 
+    @stoppable()
     def difference(
         self, patients: list[PatientOutput], scope: RetractionScope, device: OutReference | None
     ) -> Difference:

@@ -4,7 +4,8 @@ from contextlib import suppress
 
 import msgspec
 
-from fhircryo.fhir.client import Client, HttpError, UnreachableError, outcome_text, without_query
+from fhircryo.fhir.client import Client, HttpError, UnreachableError, outcome_text
+from fhircryo.fhir.urls import without_query
 from fhircryo.publish.transaction import PatientRequests, WriteRequest, transaction
 
 

@@ -11,9 +11,9 @@ import platformdirs
 from fhircryo.errors import SourceError, TargetError, UsageError
 from fhircryo.fhir.capability import Capabilities, capabilities
 from fhircryo.fhir.client import Client
-from fhircryo.fhir.client import origin as origin_of
 from fhircryo.fhir.connect import COMPARING, MATCHING, WRITING, open_client
 from fhircryo.fhir.search import Searcher
+from fhircryo.fhir.urls import origin as origin_of
 from fhircryo.publish.as_on_server import References
 from fhircryo.publish.comparison import Comparison, RetractionScope
 from fhircryo.publish.difference import Difference

@@ -1,10 +1,10 @@
 """A cohort as a folder: tables, statistics and a report."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from fhircryo.errors import UsageError
+from fhircryo.logs import json_text
 from fhircryo.publish.folder_target import check_target, writing_to
 from fhircryo.research import redcap
 from fhircryo.research.aggregate import aggregated
@@ -31,6 +31,7 @@ from fhircryo.research.folder_options import (
 from fhircryo.research.methods import methods
 from fhircryo.research.package import data_package, dictionary
 from fhircryo.research.pseudonyms import Pseudonyms, read_key, write_key
+from fhircryo.research.quoting import plain
 from fhircryo.research.table_files import write_csv, write_parquet
 from fhircryo.runs.execution import Execution
 from fhircryo.runs.read_source import ReadOptions, ReadResult, no_garbage_collection, read_source
@@ -63,7 +64,7 @@ def write_cohort(
     tables = TableOptions(str if identified else pseudonyms.of, identified, options.between)
     with no_garbage_collection():
         found = cohort_of(read, config, tables, workers=how.workers, progress=how.progress)
-    made_from = manifest(read, config, options, found.flow)
+    made_from = manifest(read, config, options, found.flow, pseudonyms)
     del read  # The records take most of the memory, and they are not needed any more.
     how.begin("writing")
     if options.kind == "pseudonymised" and not key.exists():
@@ -97,10 +98,10 @@ def _write_folder(work: Path, found: Cohort, options: FolderOptions) -> None:
     else:
         _write_tables(work, found, options.formats)
     _write_json(work / FLOW, _flow(shown))
-    text = methods(found.config, shown.flow, options.between, options.kind)
-    (work / METHODS).write_text(text, encoding="utf-8")
+    about = (found.config, shown.flow, options.between, options.kind)
+    (work / METHODS).write_text(methods(*about), encoding="utf-8")
     if options.report:
-        _write_report(work, found, shown, text, options.kind)
+        _write_report(work, found, shown, methods(*about, quote=plain), options.kind)
 
 
 def _write_tables(work: Path, found: Cohort, formats: tuple[str, ...]) -> None:
@@ -131,8 +132,7 @@ def _write_report(work: Path, found: Cohort, shown: Analysis, text: str, kind: s
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    path.write_text(text, encoding="utf-8")
+    path.write_text(json_text(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _flow(shown: Analysis) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """A draft of a paper's methods section: the protocol's numbers in words."""
 
+from collections.abc import Callable
+
 from fhircryo import __version__
 from fhircryo.endpoints.catalogue import MAJOR_CLAVIEN, MAJOR_SIR
 from fhircryo.mapping.protocol import BASELINE
@@ -8,6 +10,7 @@ from fhircryo.research.flow import Flow
 from fhircryo.research.patient_columns import (
     time_points,
 )
+from fhircryo.research.quoting import markdown
 from fhircryo.runs.run_config import RunConfig
 
 _PHOENIX = "Phoenix (Roach et al., Int J Radiat Oncol Biol Phys 2006;65(4):965-74)"
@@ -24,28 +27,37 @@ _SALVAGE = {
 }
 
 
-def methods(config: RunConfig, flow: Flow, between: Between, kind: str) -> str:
-    """The methods section in Markdown, for the authors to edit; ``kind``: as in FolderOptions."""
+#: How a text of a protocol, a mapping or a source is written.
+Quote = Callable[[str], str]
+
+
+def methods(
+    config: RunConfig, flow: Flow, between: Between, kind: str, quote: Quote = markdown
+) -> str:
+    """The methods section, for the authors to edit.
+
+    ``kind``: as in FolderOptions. ``quote``: how outside text is written; by default as Markdown.
+    """
     return (
         "\n\n".join(
             (
                 "# Methods (draft)",
-                _patients(config, flow, between),
+                _patients(config, flow, between, quote),
                 _baseline(config),
                 _failure(config),
                 _disease(config),
                 _times(config),
-                _complications(config),
+                _complications(config, quote),
                 _questionnaires(config),
                 _statistics(),
-                _versions(config, kind),
+                _versions(config, kind, quote),
             )
         )
         + "\n"
     )
 
 
-def _patients(config: RunConfig, flow: Flow, between: Between) -> str:
+def _patients(config: RunConfig, flow: Flow, between: Between, quote: Quote) -> str:
     span = ""
     if between.first is not None:
         span += f" from {between.first}"
@@ -62,8 +74,9 @@ def _patients(config: RunConfig, flow: Flow, between: Between) -> str:
     else:
         text += f" {flow.cohort} patients are in the cohort."
     if flow.lacking:
+        lacking = ", no ".join(map(quote, flow.lacking))
         text += (
-            f" The source holds no {', no '.join(flow.lacking)}, or does not give all of it:"
+            f" The source holds no {lacking}, or does not give all of it:"
             " endpoints that would rest on there being none were taken as unknown."
         )
     return text
@@ -140,12 +153,13 @@ def _times(config: RunConfig) -> str:
     )
 
 
-def _complications(config: RunConfig) -> str:
+def _complications(config: RunConfig, quote: Quote) -> str:
     rules = config.protocol.complications
     scales = [config.mappings.scales[endpoint.scale] for endpoint in (MAJOR_CLAVIEN, MAJOR_SIR)]
-    named = " and ".join(f"{scale.words} ({scale.source})" for scale in scales)
+    named = " and ".join(f"{quote(scale.words)} ({quote(scale.source)})" for scale in scales)
     major = " and ".join(
-        f"{config.mappings.scales[name].words} {grade}" for name, grade in rules.major.items()
+        f"{quote(config.mappings.scales[name].words)} {quote(grade)}"
+        for name, grade in rules.major.items()
     )
     ungraded = "were taken as minor" if rules.ungraded_means_minor else "were never taken as minor"
     return (
@@ -181,7 +195,7 @@ def _statistics() -> str:
     )
 
 
-def _versions(config: RunConfig, kind: str) -> str:
+def _versions(config: RunConfig, kind: str, quote: Quote) -> str:
     tables = {
         "identified": "the tables are identified",
         "pseudonymised": "the tables are pseudonymised",
@@ -189,6 +203,6 @@ def _versions(config: RunConfig, kind: str) -> str:
     hidden = f"no group smaller than {config.settings.smallest_group} is shown or can be computed"
     return (
         f"Endpoints were computed with fhircryo {__version__}, protocol {config.protocol.id}"
-        f" {config.protocol.version} ({config.protocol.source}), mappings SHA-256"
+        f" {quote(config.protocol.version)} ({quote(config.protocol.source)}), mappings SHA-256"
         f" {config.mappings.sha256[:16]}; {tables.get(kind, hidden)}."
     )

@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterable
 from typing import Any
 
+from fhircryo.research.quoting import cell
 from fhircryo.research.table import PATIENT, Column, ColumnType, Table
 from fhircryo.research.table_files import NO, YES
 
@@ -96,5 +97,5 @@ def dictionary(tables: Iterable[Table]) -> str:
             values = " | ".join(column.levels)
             kind = "ordered category" if column.ordered else str(column.type)
             row = (table.name, column.name, kind, column.unit, values, column.words)
-            rows.writerow(row)
+            rows.writerow([cell(text) for text in row])
     return text.getvalue()

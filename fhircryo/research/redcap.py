@@ -3,7 +3,8 @@
 There is one record per patient. PSA, events, adverse events and questionnaires are repeating
 instruments, which have to be enabled in the project's setup. Source of both formats: REDCap's
 Help & FAQ, "Data Dictionary" (columns and their order) and "Data Import Tool"; repeating
-instruments are imported with ``redcap_repeat_instrument`` and ``redcap_repeat_instance``.
+instruments are imported with ``redcap_repeat_instrument`` and ``redcap_repeat_instance``. Cells
+that a spreadsheet would compute have an apostrophe before them, as in the CSV files.
 """
 
 import csv
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from fhircryo.research.quoting import cell
 from fhircryo.research.table import PATIENT, Column, ColumnType, Table
 from fhircryo.storage.atomic import PRIVATE, write_whole
 
@@ -74,7 +76,8 @@ def write_redcap(schemas: dict[str, Table], tables: dict[str, pa.Table], folder:
 
 def _write(path: Path, rows: Iterable[tuple[str, ...]]) -> None:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerows([cell(value) for value in row] for row in rows)
     write_whole(path, text.getvalue().encode(), PRIVATE)
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from fhircryo.research.quoting import cells
 from fhircryo.research.table import ColumnType, Table
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ def write_parquet(frame: "pd.DataFrame", path: Path) -> None:
 def write_csv(table: pa.Table, columns: Table, path: Path) -> None:
     """Write a table as CSV: UTF-8, commas, text in quotes, ``TRUE`` and ``FALSE``, ISO dates.
 
-    A missing value is an empty cell without quotes.
+    A missing value is an empty cell without quotes. A text that a spreadsheet would compute has an
+    apostrophe before it (``quoting``).
     """
     from pyarrow import compute, csv
 
@@ -32,7 +34,9 @@ def write_csv(table: pa.Table, columns: Table, path: Path) -> None:
     for column in columns.columns:
         values = table[column.name]
         if column.type is ColumnType.CATEGORY:
-            values = values.cast(pa.string())
+            values = cells(values.cast(pa.string()))
+        elif column.type is ColumnType.TEXT:
+            values = cells(values)
         elif column.type is ColumnType.BOOLEAN:
             values = compute.if_else(values, YES, NO)
         elif column.type is ColumnType.DATE:

@@ -9,11 +9,12 @@ from typing import IO
 import msgspec
 
 from fhircryo import __version__
-from fhircryo.fhir.client import without_query
+from fhircryo.fhir.urls import without_query
 from fhircryo.fhir.wire import DECODERS
+from fhircryo.logs import visible_json
 from fhircryo.mapping.protocol import Protocol
 from fhircryo.publish.outcome import outcome
-from fhircryo.publish.shapes import ENCODER
+from fhircryo.publish.shapes import ENCODER, OutOperationOutcome
 from fhircryo.record.assemble import Records
 from fhircryo.record.collector import Counted, Facts
 from fhircryo.record.items import Issue, Reason
@@ -69,12 +70,11 @@ class Summary(msgspec.Struct):
 def issue_writer(file: IO[bytes], config: RunConfig) -> Callable[[Issue, str], None]:
     """A function that writes an issue of a resource and its patient as a line."""
     base = config.mappings.base
-    encode = ENCODER.encode
 
     def report(issue: Issue, patient: str) -> None:
         what = f"{issue.ref} (Patient/{patient})" if patient else issue.ref
         made = outcome(issue.reason, what, base, detail=issue.detail, note=issue.used)
-        file.write(encode(made) + b"\n")
+        file.write(_line(made))
 
     return report
 
@@ -94,10 +94,16 @@ def write_other_issues(
             base,
             detail=unreadable.detail,
         )
-        file.write(ENCODER.encode(made) + b"\n")
+        file.write(_line(made))
     for (reason, kind, code), count in sorted(all_counted(read.records, total).items()):
         made = outcome(reason, f"{kind} {code}", base, detail=f"{count} resources")
-        file.write(ENCODER.encode(made) + b"\n")
+        file.write(_line(made))
+
+
+def _line(made: OutOperationOutcome) -> bytes:
+    """An issue as a line that people look at: characters that are not visible are escaped."""
+    line = ENCODER.encode(made)
+    return (line if line.isascii() else visible_json(line.decode()).encode()) + b"\n"
 
 
 def all_counted(records: Records, total: PublishCounts) -> Counter[Counted]:

@@ -7,7 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from fhircryo.cli.main import app
+from fhircryo.errors import UsageError
 from tests.unit.inputs import folder, procedure
+from tests.unit.stub_fhir import StubFhir
 
 
 @pytest.fixture(autouse=True)
@@ -59,8 +61,31 @@ def test_a_state_folder_that_others_can_read(tmp_path):
     assert checked()[1]["state folder"][0] == "warning"
 
 
+def test_a_state_folder_that_others_can_write(tmp_path):
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state").chmod(0o777)
+    code, checks = checked()
+    assert (code, checks["state folder"][0]) == (2, "failed")
+    assert "every user of this machine can change it" in checks["state folder"][1]
+
+
 def test_a_state_folder_that_cannot_be_made(tmp_path, monkeypatch):
     Path(tmp_path / "file").write_text("")
     monkeypatch.setenv("FHIRCRYO_STATE_FOLDER", str(tmp_path / "file" / "state"))
     code, checks = checked()
     assert (code, checks["state folder"][0]) == (2, "failed")
+
+
+def test_the_servers_of_scheduled_runs_are_those_of_the_settings_file(tmp_path):
+    with StubFhir() as source, StubFhir() as target:
+        file = tmp_path / "settings.toml"
+        file.write_text(f'[sync]\nsource = "{source.base}"\ntarget = "{target.base}"\n')
+        done = CliRunner().invoke(app, ["doctor", "--config", str(file)])
+        assert "source " in done.stdout
+        assert "target " in done.stdout
+        assert source.seen
+        assert target.seen
+    file.write_text('source_name = "urology"\n')
+    done = CliRunner().invoke(app, ["doctor", "--config", str(file)])
+    assert isinstance(done.exception, UsageError)
+    assert "sync.source" in str(done.exception)

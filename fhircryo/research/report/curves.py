@@ -3,6 +3,7 @@
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from fhircryo.research.quoting import cell
 from fhircryo.research.report.figure import BLACK, BLUE, GREY, ORANGE, Figure, as_csv, drawing
 from fhircryo.research.report.number_format import survival as survival_words
 from fhircryo.research.statistics.kaplan_meier import Curve
@@ -154,8 +155,9 @@ def psa_figure(psa: "pd.DataFrame") -> Figure | None:
         f" {int(failures.sum())} biochemical failures are marked"
     )
     columns = [PATIENT, "days", "psa", "failure"]
-    data = psa[columns].to_csv(index=False, lineterminator="\n")
-    return Figure("psa-courses", "PSA courses", alt, made.svg, data)
+    data = psa[columns].assign(**{PATIENT: psa[PATIENT].map(cell)})
+    written = data.to_csv(index=False, lineterminator="\n")
+    return Figure("psa-courses", "PSA courses", alt, made.svg, written)
 
 
 def _draw_lines(plot: "Axes", lines: "list[tuple[Any, Any]]", *, rasterized: bool) -> None:

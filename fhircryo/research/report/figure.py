@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fhircryo.research.quoting import cell
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
@@ -53,6 +55,9 @@ def drawing(name: str, width: float, height: float) -> Iterator[Drawing]:
     style: dict[Any, Any] = {
         "svg.hashsalt": name,
         "svg.fonttype": "none",
+        # Outside text is no mathematical formula, and no TeX.
+        "text.parse_math": False,
+        "text.usetex": False,
         "font.size": 9.0,
         "axes.spines.top": False,
         "axes.spines.right": False,
@@ -74,5 +79,12 @@ def as_csv(heading: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> str:
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(heading)
     for row in rows:
-        lines.writerow(round(cell, 6) if isinstance(cell, float) else cell for cell in row)
+        lines.writerow(map(_written, row))
     return text.getvalue()
+
+
+def _written(value: Any) -> Any:
+    """A value of a row as it is written."""
+    if isinstance(value, float):
+        return round(value, 6)
+    return cell(value) if isinstance(value, str) else value

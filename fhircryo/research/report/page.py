@@ -3,7 +3,7 @@
 import base64
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fhircryo import __version__
 from fhircryo.endpoints.catalogue import CATALOGUE
@@ -11,6 +11,7 @@ from fhircryo.endpoints.labels import label
 from fhircryo.research.analysis import Analysis
 from fhircryo.research.complication_summary import NOT_RECORDED
 from fhircryo.research.evaluable import NOT_ESTIMABLE
+from fhircryo.research.quoting import plain
 from fhircryo.research.report import number_format
 from fhircryo.research.report.charts import (
     completeness_figure,
@@ -67,6 +68,7 @@ def page(found: Analysis, figures: Figures, config: RunConfig, methods: str, kin
     environment = Environment(
         loader=FileSystemLoader(_HERE),
         autoescape=True,
+        finalize=_visible,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -91,6 +93,13 @@ def page(found: Analysis, figures: Figures, config: RunConfig, methods: str, kin
         style=(_HERE / "report.css").read_text(encoding="utf-8"),
     )
     return text
+
+
+def _visible(value: Any) -> Any:
+    """A value without characters that hide text or turn it round; HTML escapes the rest."""
+    from markupsafe import Markup
+
+    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _embedded(figure: Figure) -> str:

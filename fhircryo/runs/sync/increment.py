@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from fhircryo.fhir.capability import capabilities
 from fhircryo.fhir.search import Searcher
+from fhircryo.interrupts import held
 from fhircryo.publish.comparison import RetractionScope
 from fhircryo.record.patients import Selection
 from fhircryo.runs.drivers import driver_of
@@ -101,12 +102,12 @@ def _update(steps: SyncSteps, affected: set[str], named: set[str]) -> str:
         identifiers=frozenset(state.published_identifiers(ids)),
         count_published=state.count_published_patients,
     )
-    pushed = steps.push(patients, scope)
-    if steps.options.dry_run:
-        return ""
     not_computed = ids - {computed.patient for computed in patients}
-    with state.transaction():
-        remember_patients(state, steps.config, read, patients, pushed, not_computed)
+    with held():  # what is written is remembered
+        pushed = steps.push(patients, scope)
+        if not steps.options.dry_run:
+            with state.transaction():
+                remember_patients(state, steps.config, read, patients, pushed, not_computed)
     return ""
 
 

@@ -13,7 +13,7 @@ from fhircryo.runs.sync.sync_options import StoppedError, SyncOptions
 from fhircryo.runs.sync.sync_result import SyncResult
 from fhircryo.runs.to_server import compute_outputs
 from fhircryo.sources.bulk_source import level_of
-from fhircryo.sources.open_source import server_source
+from fhircryo.sources.open_server import server_source
 
 
 class SyncSteps:

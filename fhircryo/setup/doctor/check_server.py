@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 from fhircryo.errors import SourceError
 from fhircryo.fhir.capability import Capabilities, capabilities
-from fhircryo.fhir.client import Client, is_loopback
+from fhircryo.fhir.client import Client
+from fhircryo.fhir.urls import is_loopback
 from fhircryo.setup.doctor.check import CheckResult, clock, failed, ok, warning
 
 

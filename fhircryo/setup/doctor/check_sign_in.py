@@ -9,9 +9,10 @@ from fhircryo.errors import SignInError, SourceError
 from fhircryo.fhir.auth.credentials import BearerAuth
 from fhircryo.fhir.auth.from_settings import grant, signed_in
 from fhircryo.fhir.auth.scopes import Needs, missing, scopes_for
-from fhircryo.fhir.client import Client, HttpError, without_query
+from fhircryo.fhir.client import Client, HttpError
 from fhircryo.fhir.connect import connection_to
 from fhircryo.fhir.connection import Connection
+from fhircryo.fhir.urls import without_query
 from fhircryo.logs import MASK
 from fhircryo.settings import ServerSettings
 from fhircryo.setup.doctor.check import FORBIDDEN, CheckResult, clock, failed, ok, warning

@@ -5,6 +5,8 @@ from typing import Any
 
 import msgspec
 
+from fhircryo.logs import visible_json
+
 Number = int | Decimal
 
 
@@ -205,9 +207,13 @@ class Survey(_Row):
     searches: list[SearchRow] = []
 
     def as_json(self) -> bytes:
-        """Return the content of `survey.json`; numbers keep all their digits."""
+        """Return the content of `survey.json`; numbers keep all their digits.
+
+        Characters that are not visible are escape sequences, because people look at the file.
+        """
         encoder = msgspec.json.Encoder(decimal_format="number")
-        return msgspec.json.format(encoder.encode(self), indent=1) + b"\n"
+        text = msgspec.json.format(encoder.encode(self), indent=1).decode()
+        return visible_json(text).encode() + b"\n"
 
     @property
     def candidates(self) -> list[Any]:
