@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# uv is taken from the path where it is, else from the environment itself.
+# uv is taken from the path where it is, else from the environment itself, in the locked version.
 SYNC = UV_PROJECT_ENVIRONMENT=$(VENV) $$(command -v uv || echo $(BIN)/uv) \
 	sync --quiet --locked --inexact --python $(PYTHON)
 
@@ -13,8 +13,8 @@ PYTEST := $(BIN)/pytest -q -n auto
 SERVERS := -p tests.server.scheduling --dist loadgroup
 
 .PHONY: demo demo-server check test test-unit test-spec test-property test-acceptance test-server \
-	test-browser test-docs test-extension test-fuzz lint docs bench hapi real-input clean kills \
-	demo-sync fuzz fuzz-nightly
+	test-browser test-docs test-extension test-fuzz lint docs bench hapi real-input clean kills years \
+	demo-sync pin fuzz fuzz-nightly
 
 demo: $(READY)
 	$(BIN)/fhircryo demo --report build/demo
@@ -77,9 +77,15 @@ hapi: $(READY)
 demo-sync: $(READY)
 	$(BIN)/python -m tests.server.demo_sync
 
-# kill -9 at 200 random moments of scheduled runs; the tests do 50.
+# kill -9 at 200 random moments of scheduled runs; the tests do 50. Each command is stopped by a signal
+# at 50 random moments; the tests do 4.
 kills: $(READY)
 	TEST_KILLS=200 $(BIN)/pytest -q tests/server/test_sync_killed.py
+	TEST_STOPS=50 $(BIN)/pytest -q tests/unit/test_stopping.py
+
+# Ten years of hospital life on ten kinds of target; the tests do one year on four.
+years: $(READY)
+	TEST_YEARS=10 $(BIN)/pytest -q tests/unit/test_year.py
 
 # Mutated records, overlays, protocols and settings. SEED: which inputs; FUZZ_SECONDS: how long;
 # INPUT=SEED:NUMBER: only one input, for example that of a finding. Findings: build/fuzz.
@@ -101,8 +107,14 @@ real-input: $(READY)
 clean:
 	rm -rf $(VENV) build .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
+# What installs and builds the program, by version and hash: after a change of uv.lock.
+pin:
+	$$(command -v uv || echo $(BIN)/uv) export --quiet --locked --only-group build \
+		--no-emit-project --no-annotate --no-header --output-file build-requirements.txt >/dev/null
+
 $(READY): pyproject.toml uv.lock
 	@command -v uv >/dev/null || test -x $(BIN)/uv || \
-		{ $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv; }
+		{ $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet \
+			--require-hashes -r build-requirements.txt; }
 	@$(SYNC)
 	@touch $@

@@ -42,7 +42,8 @@ EXIT_ADVICE = {
     1: "Report it, with the message. `fhircryo demo` also ends with 1 if a figure of its table"
     " differs from the published one.",
     2: "Read the message: it names the argument, setting, file or line, and the correct form."
-    " Nothing was written.",
+    " Nothing was written. `fhircryo sync --status` also ends with 2 if no run is on record or the"
+    " status file is damaged, and `fhircryo sync` if it cannot write that file.",
     3: "Check that the folder exists, can be read, and contains `*.ndjson`, `*.jsonl` or `*.json`"
     " (plain, `.gz` or `.zst`), or that the server can be reached and the credentials allow"
     " reading. Nothing was written.",
@@ -54,6 +55,9 @@ EXIT_ADVICE = {
     " others are written; or nothing is written, if far more than usual would be retracted. A run"
     " in which something was unreadable as well also ends with 5.",
     6: "Wait until the run that is named has ended, and start again.",
+    7: "Run the command again. SIGTERM, SIGINT (Ctrl-C) or SIGHUP stopped it. A target folder is as"
+    " it was before, or complete; what was written to a server is kept, and the next run writes the"
+    " rest. The message says what else is kept.",
 }
 
 REASON_ADVICE = {
@@ -184,7 +188,9 @@ def exit_codes_page() -> str:
         "# Exit codes\n",
         GENERATED,
         "An error that a user can correct is reported as one message on stderr and an exit code,"
-        " without a traceback.",
+        " without a traceback. [Troubleshoot](../how-to/troubleshoot.md) explains the messages of"
+        " scheduled runs. A stdout whose reader has gone, as in `| head`, is no error; one that"
+        " cannot be written otherwise ends the command with 5.",
         "",
         "| code | meaning | errors | what to do |",
         "|---|---|---|---|",

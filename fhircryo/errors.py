@@ -1,13 +1,15 @@
 """The exceptions that fhircryo raises, and the exit code of each.
 
 Exit codes: 0 done; 1 a bug; 2 usage or settings; 3 source unreachable or refused;
-4 done, but something was unreadable; 5 the target rejected something; 6 another run holds the lock.
+4 done, but something was unreadable; 5 the target rejected something; 6 another run holds the lock;
+7 stopped before it was done.
 """
 
 DONE = 0
 BUG = 1
 UNREADABLE = 4
 REJECTED = 5
+STOPPED = 7
 
 
 class FhircryoError(Exception):

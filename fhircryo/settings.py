@@ -8,9 +8,11 @@ import json
 import os
 import re
 import tomllib
+from contextlib import suppress
 from decimal import Decimal
+from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
@@ -23,6 +25,7 @@ from pydantic_settings import (
 )
 
 from fhircryo.errors import UsageError
+from fhircryo.storage.ownership import read_settings_file
 
 CONFIG_FILE = "fhircryo.toml"
 #: The base URL of fhircryo's own canonicals and identifier systems.
@@ -184,6 +187,17 @@ class ServerSettings(BaseModel):
         float, Field(gt=0, description="Longest wait for a bulk export to finish, in seconds")
     ] = 24 * 3600.0
 
+    @field_validator("token_command", mode="before")
+    @classmethod
+    def _check_command(cls, command: Any) -> Any:
+        """Reject a command as one text, which only a shell could divide into its arguments."""
+        if isinstance(command, str):
+            raise ValueError(  # noqa: TRY004
+                "write the program and each argument as an item of a list, such as"
+                ' ["/usr/local/bin/give-token", "--account", "fhircryo"]; no shell is used'
+            )
+        return command
+
     @field_validator("headers")
     @classmethod
     def _check_headers(cls, headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
@@ -241,6 +255,21 @@ class WriteSettings(BaseModel):
             " transaction",
         ),
     ] = 100
+    provenance: Annotated[
+        bool,
+        Field(
+            description="Write a Provenance for each patient whose endpoints changed; false for a"
+            " TARGET that refuses Provenance (a Device that it refuses is then left out as well)"
+        ),
+    ] = True
+    index_patience: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="How long what was written may take to appear in searches of TARGET, in"
+            " seconds; after an answer was lost, nothing is created again within this time",
+        ),
+    ] = 60.0
     retraction_share: Annotated[
         Decimal,
         Field(
@@ -298,6 +327,21 @@ class SyncSettings(BaseModel):
     metrics_file: Annotated[
         Path | None, Field(description="Metrics file for Prometheus's textfile collector")
     ] = None
+
+
+class _SettingsFile(TomlConfigSettingsSource):
+    """The settings file, if nobody who is not trusted could have written it."""
+
+    def _read_file(self, file_path: Path | Traversable) -> dict[str, Any]:
+        return _read_toml(Path(str(file_path)), found=self.toml_file_path == CONFIG_FILE)
+
+
+def _read_toml(file: Path, *, found: bool) -> dict[str, Any]:
+    """Return the content of a settings file; ``found``: see ``read_settings_file``."""
+    try:
+        return tomllib.loads(read_settings_file(file, found=found))
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read: {error.strerror}") from None
 
 
 class Settings(BaseSettings):
@@ -416,7 +460,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Return the sources of settings by precedence: the caller, the environment, the file."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, _SettingsFile(settings_cls)
 
 
 _SECTIONS: dict[str, type[BaseModel]] = {
@@ -442,6 +486,19 @@ def _check_environment() -> None:
             near = difflib.get_close_matches(name.upper(), known, 1)
             advice = f"; did you mean {near[0]}?" if near else ""
             raise UsageError(f"environment variable {name}: no such setting{advice}")
+        section, _, field = name.lower().removeprefix(prefix.lower()).partition("__")
+        if field and get_origin(_SECTIONS[section].model_fields[field].annotation) is tuple:
+            _check_list(name)
+
+
+def _check_list(variable: str) -> None:
+    """Check that a variable holds a list as JSON, without showing what it holds."""
+    with suppress(ValueError):
+        if isinstance(json.loads(os.environ[variable]), list):
+            return
+    raise UsageError(
+        f'environment variable {variable}: write a list as JSON, such as ["first", "second"]'
+    )
 
 
 def load_settings(config: Path | None = None, **given: Any) -> Settings:
@@ -500,7 +557,7 @@ def settings_in_force(config: Path | None = None) -> list[SettingInForce]:
     """
     settings = load_settings(config)
     file = config or Path(CONFIG_FILE)
-    written = _flat(tomllib.loads(file.read_text("utf-8"))) if file.is_file() else {}
+    written = _flat(_read_toml(file, found=config is None)) if file.is_file() else {}
     prefix = str(Settings.model_config["env_prefix"])
     environment = {name.upper() for name in os.environ}
     found = []

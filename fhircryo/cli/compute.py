@@ -22,6 +22,7 @@ from fhircryo.cli.options import (
 )
 from fhircryo.cli.printing import say
 from fhircryo.cli.published_text import NOTHING_WRITTEN, exit_code, print_published
+from fhircryo.cli.real_run import InputRead
 from fhircryo.cli.run_options import RunOptions, SourceOptions
 from fhircryo.errors import DONE, UNREADABLE, UsageError
 
@@ -71,7 +72,6 @@ def compute(
       fhircryo compute https://fhir.hospital.example/r4 endpoints/
       fhircryo compute https://fhir.hospital.example/r4 https://fhir.hospital.example/r4 --dry-run
     """
-    from fhircryo.publish.target_server import Permissions
     from fhircryo.sources.places import server_of
 
     run = RunOptions(
@@ -81,6 +81,8 @@ def compute(
     if server_of(target) is not None:
         if force or validate:
             raise UsageError("--force and --validate need a folder as TARGET")
+        from fhircryo.publish.target_server import Permissions
+
         allowed = Permissions(dry_run, allow_retractions)
         raise typer.Exit(_to_server(run, reading, target, allowed, accept_unreadable))
     if dry_run or allow_retractions or accept_unreadable:
@@ -143,11 +145,12 @@ def _to_server(
             accept_unreadable=accept_unreadable,
         )
     print_summary(done.summary, narrowed=run.narrowed, listed=False)
+    input_read = InputRead(done.summary.unreadable, accepted=accept_unreadable)
     if done.pushed is None:
         say(NOTHING_WRITTEN, err=True)
     else:
-        print_published(done.pushed)
-    return exit_code(done.pushed, done.summary.unreadable)
+        print_published(done.pushed, input_read)
+    return exit_code(done.pushed, input_read)
 
 
 def print_summary(summary: "Summary", *, narrowed: bool = False, listed: bool = True) -> None:

@@ -25,7 +25,7 @@ def show(config: Config = None) -> None:
 
     \b
     Example:
-      fhircryo config show --config /etc/fhircryo.toml
+      fhircryo config show --config /etc/fhircryo/fhircryo.toml
     """
     from fhircryo.settings import settings_in_force
 
@@ -45,11 +45,16 @@ def init(
     Example:
       fhircryo config init
     """
+    import os
+
     from fhircryo.errors import UsageError
     from fhircryo.settings import commented_settings
 
     try:
-        with file.open("x", encoding="utf-8") as written:
+        # Others may read the file and nobody else may write it, whatever the umask: a settings file
+        # that others can write is refused.
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as written:
             written.write(commented_settings())
     except FileExistsError:
         raise UsageError(f"{file}: exists already; name another file") from None

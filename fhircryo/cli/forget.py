@@ -24,12 +24,12 @@ def forget(
 
     \b
     Example:
-      fhircryo forget 2029487 --config /etc/fhircryo.toml
+      fhircryo forget 2029487 --config /etc/fhircryo/fhircryo.toml
     """
-    from fhircryo.cli.run_options import scheduled_run_config
+    from fhircryo.cli.run_options import scheduled_settings, with_patients
     from fhircryo.runs.sync.erasure import forget_patient
 
-    run_config = scheduled_run_config(config)
+    run_config = with_patients(scheduled_settings(config))
     name = patient.removeprefix("Patient/")
     if not yes and not confirmed(f"Delete all endpoints of Patient/{name} from the target?"):
         raise typer.Exit(DONE)

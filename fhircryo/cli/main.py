@@ -1,8 +1,7 @@
 """The ``fhircryo`` command."""
 
-import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -18,7 +17,8 @@ from fhircryo.cli.forget import forget
 from fhircryo.cli.printing import Commands, say, say_error, say_traceback
 from fhircryo.cli.push import push
 from fhircryo.cli.sync import sync
-from fhircryo.errors import BUG, DONE, FhircryoError
+from fhircryo.errors import BUG, FhircryoError, UsageError
+from fhircryo.interrupts import asked_to_stop
 
 # The help is plain text, because rich would double the time that --help takes.
 app = typer.Typer(
@@ -69,23 +69,36 @@ def _fhircryo(
       fhircryo demo
 
     Exit codes: 0 done; 1 a bug; 2 usage or settings; 3 source unreachable or refused; 4 done, but
-    something was unreadable; 5 the target rejected something; 6 another run holds the lock.
+    something was unreadable; 5 the target rejected something; 6 another run holds the lock;
+    7 stopped before it was done.
     """
 
 
 def run() -> None:
     """Run the command line; print an error that the user can correct as one line, and exit."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            if sys.stdout is not None:  # it is None if the command was started without one
+                sys.stdout.flush()
     except FhircryoError as error:
         say_error(error)
         sys.exit(error.exit_code)
     except SystemExit as stop:
-        if not isinstance(stop.__context__, BrokenPipeError):
-            raise
-        # The program that reads our output has ended, as `head` does in `| head`; no error.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(DONE)
+        if isinstance(stop.__context__, BrokenPipeError):
+            # Typer takes it for a stdout whose reader has gone, but it is another pipe or a socket.
+            _end_by_bug(stop.__context__)
+        if isinstance(stop.__context__, typer.Abort) and asked_to_stop() is None:
+            say_error(UsageError("nobody confirms; add --yes"))
+            sys.exit(UsageError.exit_code)
+        raise
     except Exception as error:
+        _end_by_bug(error)
+
+
+def _end_by_bug(error: Exception) -> NoReturn:
+    """Print the traceback that Python would print, with secrets masked."""
+    if asked_to_stop() is None:  # else it may be a consequence of the signal
         say_traceback(error)
-        sys.exit(BUG)
+    sys.exit(BUG)

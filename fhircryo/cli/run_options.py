@@ -1,6 +1,6 @@
 """The run that a command's options and the settings describe."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,8 @@ class RunOptions:
     """The options that say what is computed, as they are on the command line.
 
     ``patients``: a file or a Group; None: all. ``exclude``: a file of patients who objected.
-    ``accept_withheld``: the setting, where it is not set there.
+    ``accept_withheld``: the setting, where it is not set there. ``settings_file``: None: the one of
+    the current folder, if there is one.
     """
 
     source: str = ""
@@ -30,6 +31,7 @@ class RunOptions:
     patients: str | None = None
     exclude: Path | None = None
     accept_withheld: bool = False
+    settings_file: Path | None = None
 
     @property
     def narrowed(self) -> bool:
@@ -48,6 +50,7 @@ class RunOptions:
         from fhircryo.settings import load_settings
 
         settings = load_settings(
+            self.settings_file,
             protocol=self.protocol,
             mappings=tuple(self.mappings) if self.mappings else None,
             accept_withheld=self.accept_withheld or None,
@@ -83,32 +86,27 @@ class SourceOptions:
         Raises:
             UsageError: the options contradict each other, or SOURCE is a folder.
         """
-        from fhircryo.fhir.bulk.exporting import Watch
-        from fhircryo.sources.bulk_source import Bulk, check_keep, level_of
-        from fhircryo.sources.places import server_of
-
         if self.bulk is None:
             if self.keep:
                 raise UsageError("--keep is for the files of --bulk; add --bulk")
             return None
+        from fhircryo.fhir.bulk.exporting import Watch
+        from fhircryo.sources.bulk_source import Bulk, check_keep, level_of
+        from fhircryo.sources.places import server_of
+
         if server_of(source) is None:
             raise UsageError("--bulk needs a FHIR server as SOURCE; a folder is read directly")
         watch = Watch() if stage is None else Watch(tell=stage)
         return Bulk(level_of(self.bulk), watch, check_keep(place) if self.keep else None)
 
 
-def scheduled_run_config(
-    config: Path | None,
-    patients: str | None = None,
-    exclude: Path | None = None,
-    bulk: str | None = None,
-) -> "RunConfig":
-    """Return the configuration of a scheduled run: the settings, as of today.
+def scheduled_settings(config: Path | None, bulk: str | None = None) -> "RunConfig":
+    """Return the configuration of a scheduled run for all patients: the settings, as of today.
 
-    ``config``: the settings file. The other parameters replace the setting of the same name.
+    ``config``: the settings file. ``bulk``: replaces the setting ``sync.bulk``.
 
     Raises:
-        UsageError: a setting, or a file that a setting names, is wrong.
+        UsageError: a setting is wrong.
     """
     from fhircryo.runs.run_config import RunConfig
     from fhircryo.settings import load_settings
@@ -119,13 +117,25 @@ def scheduled_run_config(
 
         sync = settings.sync.model_copy(update={"bulk": level_of(bulk)})
         settings = settings.model_copy(update={"sync": sync})
+    return RunConfig.of(settings, date.today())
+
+
+def with_patients(
+    config: "RunConfig", patients: str | None = None, exclude: Path | None = None
+) -> "RunConfig":
+    """Return the configuration of a scheduled run for the patients that it follows.
+
+    ``patients``, ``exclude``: replace the settings ``sync.patients`` and ``sync.exclude``.
+
+    Raises:
+        UsageError: a list cannot be read.
+        SourceError: the Group cannot be read from the source.
+    """
+    sync = config.settings.sync
     selection = _selection(
-        settings,
-        settings.sync.source or "",
-        patients or settings.sync.patients,
-        exclude or settings.sync.exclude,
+        config.settings, sync.source or "", patients or sync.patients, exclude or sync.exclude
     )
-    return RunConfig.of(settings, date.today(), selection)
+    return replace(config, selection=selection)
 
 
 def _selection(
@@ -134,9 +144,10 @@ def _selection(
     """The patients who were requested, and those who objected."""
     from fhircryo.record.patient_list import read_patient_list
     from fhircryo.record.patients import Selection
-    from fhircryo.sources.groups import patients_of
 
-    return Selection(
-        include=patients_of(source, patients, settings.source) if patients else None,
-        exclude=read_patient_list(exclude) if exclude else frozenset(),
-    )
+    include = None
+    if patients:
+        from fhircryo.sources.groups import patients_of
+
+        include = patients_of(source, patients, settings.source)
+    return Selection(include, read_patient_list(exclude) if exclude else frozenset())

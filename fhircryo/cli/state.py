@@ -25,7 +25,7 @@ def show(config: Config = None) -> None:
 
     \b
     Example:
-      fhircryo state show --config /etc/fhircryo.toml
+      fhircryo state show --config /etc/fhircryo/fhircryo.toml
     """
     from fhircryo.runs.sync.state_database import DamagedStateError
     from fhircryo.runs.sync.state_file import open_state
@@ -55,7 +55,7 @@ def check(config: Config = None) -> None:
 
     \b
     Example:
-      fhircryo state check
+      fhircryo state check --config /etc/fhircryo/fhircryo.toml
     """
     from fhircryo.runs.sync.state_database import DamagedStateError
     from fhircryo.runs.sync.state_file import open_state
@@ -81,7 +81,7 @@ def reset(
 
     \b
     Example:
-      fhircryo state reset --yes
+      fhircryo state reset --yes --config /etc/fhircryo/fhircryo.toml
     """
     from fhircryo.publish.target_lock import target_lock
     from fhircryo.runs.sync.state_file import remove
@@ -106,12 +106,12 @@ class _StateFiles(NamedTuple):
 
 
 def _state_files(config: Path | None) -> _StateFiles:
-    from fhircryo.cli.run_options import scheduled_run_config
+    from fhircryo.cli.run_options import scheduled_settings
     from fhircryo.publish.target_server import state_folder
     from fhircryo.runs.sync.state_file import state_path
     from fhircryo.runs.sync.sync_options import source_and_target
 
-    run_config = scheduled_run_config(config)
+    run_config = scheduled_settings(config)
     source, target = source_and_target(run_config)
     return _StateFiles(
         state_path(run_config, source, target), target, state_folder(run_config.settings)

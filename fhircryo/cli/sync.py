@@ -1,6 +1,8 @@
 """``fhircryo sync``: a scheduled run."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +11,9 @@ import typer
 from fhircryo.cli.options import AcceptUnreadable, AllowRetractions, Config, DryRun
 from fhircryo.cli.printing import say, say_json
 from fhircryo.cli.published_text import NOTHING_WRITTEN, exit_code, print_published
-from fhircryo.errors import DONE, REJECTED, FhircryoError, LockedError
+from fhircryo.cli.real_run import InputRead
+from fhircryo.errors import BUG, REJECTED, STOPPED, FhircryoError, LockedError, UsageError
+from fhircryo.interrupts import asked_to_stop, held, stoppable
 
 if TYPE_CHECKING:
     from fhircryo.runs.run_config import RunConfig
@@ -54,18 +58,18 @@ def sync(
 
     \b
     Example:
-      fhircryo sync --config /etc/fhircryo.toml
+      fhircryo sync --config /etc/fhircryo/fhircryo.toml
     """
     import uuid
 
-    from fhircryo.cli.run_options import scheduled_run_config
+    from fhircryo.cli.run_options import scheduled_settings, with_patients
     from fhircryo.logs import set_up_logs
     from fhircryo.runs.sync.state_file import state_path
     from fhircryo.runs.sync.status_file import status_path
     from fhircryo.runs.sync.sync_options import SyncOptions, source_and_target
 
     run_id = uuid.uuid4().hex[:12]
-    run_config = scheduled_run_config(config, patients, exclude, bulk)
+    run_config = scheduled_settings(config, bulk)
     set_up_logs(run_config.settings.log_level, run_config.settings.log_format, run_id)
     status_file = status_path(state_path(run_config, *source_and_target(run_config)))
     if status:
@@ -76,74 +80,81 @@ def sync(
         allow_retractions=allow_retractions,
         accept_unreadable=accept_unreadable,
     )
-    raise typer.Exit(_run_and_report(run_id, run_config, wanted, status_file))
+    configured = partial(with_patients, run_config, patients, exclude)
+    metrics_file = run_config.settings.sync.metrics_file
+    raise typer.Exit(_run_and_report(run_id, configured, wanted, status_file, metrics_file))
 
 
 def _run_and_report(
-    run_id: str, config: "RunConfig", wanted: "SyncOptions", status_file: Path
+    run_id: str,
+    configured: "Callable[[], RunConfig]",
+    wanted: "SyncOptions",
+    status_file: Path,
+    metrics_file: Path | None,
 ) -> int:
     """Run, and write how the run ended to the status file and the metrics; return the exit code.
+
+    ``configured``: reads the lists of patients, which may fail like the rest of the run.
 
     Raises:
         FhircryoError: the error with which the run ended.
     """
     from fhircryo.logs import masked
-    from fhircryo.runs.sync.status_file import RunReport, read_status, write_metrics, write_status
+    from fhircryo.runs.sync.report import report_run
+    from fhircryo.runs.sync.status_file import RunReport
 
     started = datetime.now(UTC)
-    done, error = _run(config, wanted)
-    code = error.exit_code if error is not None else _exit_code(done)
-    report = RunReport(run_id, started, datetime.now(UTC), code, masked(str(error or "")), done)
-    # A run that found the target locked did nothing: the report of the other run is kept.
-    if not wanted.dry_run and code != LockedError.exit_code:
-        write_status(status_file, report)
-        metrics = config.settings.sync.metrics_file
-        if metrics is not None:
-            write_metrics(metrics, report, (read_status(status_file) or {}).get("last_success"))
+    with held():  # however the run ends, that is reported
+        done, error = _run(configured, wanted)
+        code = _exit_code(done, error)
+        report = RunReport(run_id, started, datetime.now(UTC), code, masked(str(error or "")), done)
+        # A run that found the target locked did nothing: the report of the other run is kept.
+        if not wanted.dry_run and not isinstance(error, LockedError):
+            code = report_run(status_file, metrics_file, report)
+        if done is not None:
+            _print_done(done)
     if error is not None:
         raise error
     return code
 
 
 def _run(
-    config: "RunConfig", wanted: "SyncOptions"
-) -> "tuple[SyncResult | None, FhircryoError | None]":
-    """Run until the end, or until SIGTERM or SIGINT asks the run to stop; print what was done.
+    configured: "Callable[[], RunConfig]", wanted: "SyncOptions"
+) -> "tuple[SyncResult | None, Exception | None]":
+    """Run until the end, or until a signal asks the run to stop.
 
     Returns what was done (None if the run stopped before it wrote) and the error that ended it.
     """
-    import signal
-    import threading
     from dataclasses import replace
 
     from fhircryo.runs.sync.run import sync
     from fhircryo.runs.sync.sync_options import StoppedError
 
-    stop = threading.Event()
-    handlers = {
-        number: signal.signal(number, lambda *_: stop.set())
-        for number in (signal.SIGTERM, signal.SIGINT)
-    }
     try:
-        done = sync(config, replace(wanted, stopped=stop.is_set))
-    except StoppedError:
-        say("Stopped before anything was written; the next run continues.", err=True)
+        with stoppable():
+            stopping = replace(wanted, stopped=lambda: asked_to_stop() is not None)
+            return sync(configured(), stopping), None
+    except (StoppedError, KeyboardInterrupt):
         return None, None
-    except FhircryoError as error:
+    except Exception as error:  # a bug is reported like the errors that a user can correct
         return None, error
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    _print_done(done)
-    return done, None
 
 
-def _exit_code(done: "SyncResult | None") -> int:
+def _exit_code(done: "SyncResult | None", error: Exception | None) -> int:
+    if done is None and error is None:
+        return STOPPED
+    if asked_to_stop() is not None or (done is not None and done.stopped):
+        return STOPPED
     if done is None:
-        return DONE
+        return error.exit_code if isinstance(error, FhircryoError) else BUG
     if done.pending:
         return REJECTED
-    return exit_code(done.pushed, done.summary.unreadable if done.summary is not None else 0)
+    return exit_code(done.pushed, _input_read(done))
+
+
+def _input_read(done: "SyncResult") -> InputRead:
+    unreadable = done.summary.unreadable if done.summary is not None else 0
+    return InputRead(unreadable, accepted=not done.would_be_held_back)
 
 
 def _print_done(done: "SyncResult") -> None:
@@ -159,11 +170,9 @@ def _print_done(done: "SyncResult") -> None:
         lines.append(NOTHING_WRITTEN)
     say(*lines, err=True)
     if done.pushed is not None:
-        print_published(done.pushed)
+        print_published(done.pushed, _input_read(done))
     else:
         say("nothing to write", err=True)
-    if done.stopped:
-        say("Stopped after the current transaction; the next run continues.", err=True)
     for waiting in done.pending:
         say(
             f"WAITING: Patient/{waiting.patient}, since {waiting.since}, {waiting.tries} attempts:"
@@ -174,12 +183,18 @@ def _print_done(done: "SyncResult") -> None:
 
 
 def _print_status(status_file: Path) -> int:
-    """Print how the last run ended, as JSON; return its exit code."""
+    """Print how the last run ended, as JSON; return its exit code.
+
+    Raises:
+        UsageError: no run is on record, or the status file is damaged.
+    """
     from fhircryo.runs.sync.status_file import read_status
 
     content = read_status(status_file)
     if content is None:
-        say(f"{status_file}: no run has ended yet")
-        return DONE
+        raise UsageError(
+            f"{status_file}: no run is on record; has fhircryo sync run with these settings, as"
+            " this user?"
+        )
     say_json(content)
-    return int(content.get("exit_code", DONE))
+    return int(content["exit_code"])

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import msgspec
 
 from fhircryo.errors import SourceError
-from fhircryo.fhir.client import Client, HttpError, without_query
+from fhircryo.fhir.client import Client, HttpError
 from fhircryo.fhir.unexpected import described
+from fhircryo.fhir.urls import without_query
 
 #: This request is retried only briefly, so that an unreachable server is reported soon.
 _BUDGET_SECONDS = 15.0
@@ -33,6 +34,7 @@ class _RestResource(msgspec.Struct, rename="camel"):
     versioning: str | None = None
     update_create: bool | None = None
     conditional_update: bool | None = None
+    conditional_create: bool | None = None
 
 
 class _Rest(msgspec.Struct):
@@ -52,10 +54,11 @@ class Capabilities:
     """What a server supports, according to its CapabilityStatement.
 
     ``types``: the search parameters of each resource type (empty: none are listed);
-    ``interactions``: the interactions of each type, likewise; ``update_create`` and
-    ``conditional_update``: whether Observations can be created by an update, and updated
-    conditionally; ``versioned_update``: whether ``If-Match`` is honoured for Observations;
-    ``transaction``: whether transactions are supported.
+    ``interactions``: the interactions of each type, likewise; ``update_create``,
+    ``conditional_update`` and ``conditional_create``: whether Observations can be created by an
+    update, updated conditionally, and created conditionally (``If-None-Exist``);
+    ``versioned_update``: whether ``If-Match`` is honoured for Observations; ``transaction``:
+    whether transactions are supported.
     """
 
     fhir_version: str
@@ -65,6 +68,7 @@ class Capabilities:
     conditional_update: bool
     versioned_update: bool
     transaction: bool
+    conditional_create: bool = False
 
     def allows(self, kind: str, interaction: str) -> bool:
         """Whether a type supports an interaction; True if the statement lists none."""
@@ -110,6 +114,7 @@ def capabilities(client: Client) -> Capabilities:
         conditional_update=bool(observation.conditional_update),
         versioned_update=observation.versioning == "versioned-update",
         transaction="transaction" in system,
+        conditional_create=bool(observation.conditional_create),
     )
 
 

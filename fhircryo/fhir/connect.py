@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 from fhircryo.errors import UsageError
 from fhircryo.fhir.auth.from_settings import secret, signed_in
 from fhircryo.fhir.auth.scopes import Needs
-from fhircryo.fhir.client import Client, is_loopback, without_query
+from fhircryo.fhir.client import Client
 from fhircryo.fhir.connection import Connection
 from fhircryo.fhir.limits import Limits
+from fhircryo.fhir.urls import is_loopback, without_query
 from fhircryo.fhir.wire import DECODERS
 from fhircryo.logs import keep_secret
 from fhircryo.settings import ServerSettings
@@ -26,7 +27,7 @@ READING_A_GROUP: Needs = {"Group": "rs"}
 #: To compare with what the target holds, and to match patients for ``subject = match``.
 COMPARING: Needs = {"Observation": "rs", "Device": "rs"}
 MATCHING: Needs = {"Patient": "rs"}
-WRITING: Needs = {"Observation": "crus", "Device": "crus", "Provenance": "cu"}
+WRITING: Needs = {"Observation": "crus", "Device": "crus", "Provenance": "crus"}
 ERASING: Needs = {"Observation": "rds", "Provenance": "rds"}
 
 

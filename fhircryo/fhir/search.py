@@ -11,10 +11,12 @@ import requests
 from fhircryo.calendar import moment
 from fhircryo.errors import SourceError
 from fhircryo.fhir import refusals
-from fhircryo.fhir.client import Client, HttpError, joined, without_query
+from fhircryo.fhir.client import Client, HttpError
 from fhircryo.fhir.outcomes import OPERATION_OUTCOME, Outcomes
 from fhircryo.fhir.page_cache import KeptPage, KeptPages, KeptSearch
 from fhircryo.fhir.unexpected import described
+from fhircryo.fhir.urls import joined, without_query
+from fhircryo.interrupts import asked_to_stop
 
 _INCLUDED, _OUTCOME = "include", "outcome"
 _SEARCH_BY_POST = "/_search"
@@ -183,8 +185,8 @@ class Searcher:
         self.outcomes = Outcomes()
 
     def close(self) -> None:
-        """Stop requesting pages in advance."""
-        self._ahead.shutdown(wait=True, cancel_futures=True)
+        """Stop requesting pages in advance; nobody waits for a page when the run is to stop."""
+        self._ahead.shutdown(wait=asked_to_stop() is None, cancel_futures=True)
 
     def any(self, kind: str, params: Params) -> bool:
         """Whether a search has any match.

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fhircryo.errors import TargetError, UsageError
+from fhircryo.interrupts import held
 
 OBSERVATIONS = "Observation.ndjson"
 PROVENANCES = "Provenance.ndjson"
@@ -168,8 +169,9 @@ def _exchange(work: Path, target: Path) -> None:
         if code not in (errno.EINVAL, errno.ENOSYS):
             raise OSError(code, os.strerror(code))
     old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
-    target.rename(old / target.name)
-    work.rename(target)
+    with held():  # in between there is no target
+        target.rename(old / target.name)
+        work.rename(target)
     shutil.rmtree(old)
 
 

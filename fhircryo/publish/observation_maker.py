@@ -45,7 +45,8 @@ _DERIVED_FROM = ("Observation/", "QuestionnaireResponse/")
 _UNITS: dict[str, str] = {part.value: unit for part, unit in PART_UNITS.items()}
 
 
-def _is_derived_from(ref: str) -> bool:
+def is_derived_from(ref: str) -> bool:
+    """Whether an Observation can derive from what ``ref`` names."""
     return ref.startswith(_DERIVED_FROM)
 
 
@@ -54,7 +55,7 @@ def resource_of(ref: str) -> str:
     return ref.partition("#")[0]
 
 
-class _Common:
+class Common:
     """What the Observations of one endpoint, instrument and time point have in common."""
 
     __slots__ = ("category", "code", "form", "name", "unit")
@@ -72,6 +73,20 @@ class _Common:
         self.name = name
         self.form = form
         self.unit = unit
+
+
+class EndpointNames:
+    """The identifiers of a patient's endpoints: the same in every run and on every machine."""
+
+    def __init__(self, source_name: str, patient: str, index: str, protocol: str) -> None:
+        name = "\x1f".join((source_name, patient, index, protocol)).encode()
+        self._hashed = hashlib.blake2b(name, digest_size=16)
+
+    def of(self, endpoint: bytes) -> str:
+        """The identifier of an endpoint, by the name that its Observations have in common."""
+        own = self._hashed.copy()
+        own.update(endpoint)
+        return "e" + own.hexdigest()
 
 
 class ObservationMaker:
@@ -102,7 +117,7 @@ class ObservationMaker:
         self._survey_category = [derived, survey]
         self._method = OutConcept(text=protocol.name)
         self._device = OutReference(f"Device/{DEVICE_ID}")
-        self._common: dict[tuple[str, str, str], _Common] = {}
+        self._common: dict[tuple[str, str, str], Common] = {}
         self._values: dict[tuple[str, str], OutConcept] = {}
         self._component_codes: dict[str, OutConcept] = {}
         self._yes_no = {
@@ -118,58 +133,69 @@ class ObservationMaker:
     ) -> list[OutObservation]:
         """The Observations of a patient's results, in the form of a folder.
 
-        The identifier of each is the same in every run and on every machine. ``patient``,
-        ``index``: references to the patient and to the index procedure. ``known_as``: the
-        patient's identifier, by which a target may match the patient.
+        ``patient``, ``index``: references to the patient and to the index procedure.
+        ``known_as``: the patient's identifier, by which a target may match the patient.
         """
-        name = "\x1f".join((self._source_name, patient, index, self._protocol.id)).encode()
-        hashed = hashlib.blake2b(name, digest_size=16)
-        own_identifier = OutIdentifier(self._subject_system, known_as) if known_as else None
-        subject = OutReference(patient, identifier=own_identifier)
+        names = self.names(patient, index)
+        subject = self.subject(patient, known_as)
         part_of = [OutReference(index)]
-        made = []
-        for result in results:
-            common = self._common_of(result)
-            own = hashed.copy()
-            own.update(common.name)
-            identifier = "e" + own.hexdigest()
-            observation = OutObservation(
-                identifier,
-                self._meta,
-                [OutIdentifier(self._system, identifier)],
-                "final" if result.final else "preliminary",
-                common.category,
-                common.code,
-                subject,
-                part_of,
-                method=self._method,
-                device=self._device,
-            )
-            if result.period:
-                observation.effective_period = _period(result.start, result.end)
-            else:
-                observation.effective_date_time = result.start.isoformat()
-            self._set_value(observation, result, common)
-            if result.components:
-                observation.component = [self._component(part) for part in result.components]
-            if result.evidence:
-                refs = dict.fromkeys(
-                    resource_of(source.ref)
-                    for source in result.evidence
-                    if _is_derived_from(source.ref)
-                )
-                if refs:
-                    observation.derived_from = [OutReference(ref) for ref in refs]
-            made.append(observation)
-        return made
+        return [
+            self.observation(result, names.of(self.common(result).name), subject, part_of)
+            for result in results
+        ]
 
-    def _common_of(self, result: Result) -> _Common:
+    def names(self, patient: str, index: str) -> "EndpointNames":
+        """The identifiers of a patient's endpoints."""
+        return EndpointNames(self._source_name, patient, index, self._protocol.id)
+
+    def subject(self, patient: str, known_as: str = "") -> OutReference:
+        """The reference to a patient, with the identifier by which a target may match him."""
+        identifier = OutIdentifier(self._subject_system, known_as) if known_as else None
+        return OutReference(patient, identifier=identifier)
+
+    def observation(
+        self,
+        result: Result,
+        identifier: str,
+        subject: OutReference,
+        part_of: list[OutReference],
+    ) -> OutObservation:
+        """The Observation of a result, in the form of a folder."""
+        common = self.common(result)
+        observation = OutObservation(
+            identifier,
+            self._meta,
+            [OutIdentifier(self._system, identifier)],
+            "final" if result.final else "preliminary",
+            common.category,
+            common.code,
+            subject,
+            part_of,
+            method=self._method,
+            device=self._device,
+        )
+        if result.period:
+            observation.effective_period = _period(result.start, result.end)
+        else:
+            observation.effective_date_time = result.start.isoformat()
+        self._set_value(observation, result, common)
+        if result.components:
+            observation.component = [self._component(part) for part in result.components]
+        refs = dict.fromkeys(
+            resource_of(source.ref) for source in result.evidence if is_derived_from(source.ref)
+        )
+        if refs:
+            observation.derived_from = [OutReference(ref) for ref in refs]
+        return observation
+
+    def common(self, result: Result) -> Common:
+        """What the Observation has in common with others; made once."""
         key = (result.endpoint.key, result.instrument, result.time_point)
         try:
             return self._common[key]
         except KeyError:
             coding = OutCoding(f"{self._base}/CodeSystem/endpoint", result.code)
-            common = self._common[key] = _Common(
+            common = self._common[key] = Common(
                 OutConcept([coding], self._text(result)),
                 self._survey_category if result.instrument else self._category,
                 f"\x1e{result.code}\x1f{result.time_point}".encode(),
@@ -184,7 +210,7 @@ class ObservationMaker:
         instrument = self._instruments.get(result.instrument, result.instrument)
         return f"{words}: {instrument}" if instrument else words
 
-    def _set_value(self, observation: OutObservation, result: Result, common: _Common) -> None:
+    def _set_value(self, observation: OutObservation, result: Result, common: Common) -> None:
         value = result.value
         if value is None:
             if result.absent is not None and result.reason is not None:
@@ -293,5 +319,5 @@ def _quantity(value: int | Decimal | Fraction, unit: str, comparator: str = "") 
 def references(result: Result) -> list[str]:
     """The evidence that the Provenance names because an Observation cannot derive from it."""
     return [
-        resource_of(source.ref) for source in result.evidence if not _is_derived_from(source.ref)
+        resource_of(source.ref) for source in result.evidence if not is_derived_from(source.ref)
     ]

@@ -1,9 +1,8 @@
-"""The resources that are published of one patient, and their form in a folder."""
+"""The resources that are published of one patient."""
 
 import msgspec
 
-from fhircryo.publish.provenance import provenance_id
-from fhircryo.publish.shapes import ENCODER, OutObservation, OutProvenance
+from fhircryo.publish.shapes import OutObservation, OutProvenance
 
 
 class PatientOutput(msgspec.Struct):
@@ -25,12 +24,3 @@ class PatientOutput(msgspec.Struct):
 def identifier_of(observation: OutObservation) -> str:
     """The identifier of an endpoint, which is the same in a folder and on every server."""
     return observation.identifier[0].value
-
-
-def folder_lines(output: PatientOutput) -> tuple[bytes, bytes]:
-    """The Observations and the Provenance of a patient as lines of NDJSON."""
-    observations = ENCODER.encode_lines(output.observations)
-    provenance = msgspec.structs.replace(
-        output.provenance, id=provenance_id(output.identifiers(), observations)
-    )
-    return observations, ENCODER.encode(provenance) + b"\n"

@@ -45,8 +45,9 @@ def provenance_id(targets: Iterable[str], contents: bytes) -> str:
     The same targets with the same contents give the same id, so that a request that is repeated
     does not create a second Provenance.
     """
-    digest = hashlib.sha256("\x1f".join(targets).encode() + b"\x1e" + contents).hexdigest()
-    return f"p{digest[:32]}"
+    digest = hashlib.blake2b("\x1f".join(targets).encode() + b"\x1e", digest_size=16)
+    digest.update(contents)
+    return f"p{digest.hexdigest()}"
 
 
 def device(base: str) -> OutDevice:

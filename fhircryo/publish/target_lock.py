@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import platform
 from collections.abc import Iterator
@@ -11,7 +12,26 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from fhircryo.errors import LockedError, UsageError
+from fhircryo.errors import LockedError, TargetError, UsageError
+from fhircryo.storage.atomic import PRIVATE, write_whole
+from fhircryo.storage.ownership import check_own_file, make_own_folder
+
+LOG = logging.getLogger("fhircryo")
+
+#: What the folder is called in messages.
+STATE_FOLDER = "state folder (setting state_folder)"
+
+
+def make_state_folder(folder: Path) -> None:
+    """Create the folder of locks and states if it does not exist, and check that it is ours alone.
+
+    Raises:
+        UsageError: the folder cannot be created, or other users can change what is in it.
+    """
+    try:
+        make_own_folder(folder, STATE_FOLDER)
+    except OSError as error:
+        raise _cannot_be_written(folder, error) from None
 
 
 @contextmanager
@@ -23,28 +43,33 @@ def target_lock(target: str, folder: Path) -> Iterator[None]:
 
     Raises:
         LockedError: another run holds the lock; the message names its process.
-        UsageError: the state folder cannot be written.
+        UsageError: the state folder cannot be written, or other users can change what is in it.
     """
     name = f"target-{hashlib.sha256(target.encode()).hexdigest()[:16]}"
     holder = folder / f"{name}.holder"
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = FileLock(folder / f"{name}.lock", mode=0o600)
+        make_state_folder(folder)
+        check_own_file(folder / f"{name}.lock", "lock", create=True)
+        lock = FileLock(folder / f"{name}.lock", mode=PRIVATE)
         lock.acquire(blocking=False)
     except Timeout:
         raise LockedError(
             f"{target}: another run is writing to it{_described(holder)}; wait until it has ended"
         ) from None
     except OSError as error:
-        raise UsageError(
-            f"{folder}: the state folder cannot be written: {error.strerror} (setting state_folder)"
-        ) from None
+        raise _cannot_be_written(folder, error) from None
     try:
         _name_holder(holder)
         yield
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
+
+
+def _cannot_be_written(folder: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"{folder}: the state folder cannot be written: {error.strerror} (setting state_folder)"
+    )
 
 
 def _name_holder(holder: Path) -> None:
@@ -54,9 +79,10 @@ def _name_holder(holder: Path) -> None:
         "machine": platform.node(),
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    unfinished = holder.with_suffix(f".{os.getpid()}.tmp")
-    unfinished.write_text(json.dumps(content), encoding="utf-8")
-    unfinished.replace(holder)
+    try:
+        write_whole(holder, json.dumps(content).encode())
+    except TargetError as error:
+        LOG.warning("%s; the lock is held, and other runs cannot be told by which process", error)
 
 
 def _described(holder: Path) -> str:

@@ -196,6 +196,12 @@ class RecordCollector:
         else:
             self._discard(item)
 
+    def pass_over(self, refs: list[str]) -> None:
+        """Note resources that are not read because they are of other patients."""
+        self.sequence += len(refs)
+        add_counts(self.facts.seen, Counter([ref[: ref.index("/")] for ref in refs]))
+        self._outside.extend(map(hash, refs))
+
     def is_wanted(self, patient: str) -> bool:
         """Return whether the resources of a patient are retained."""
         return self.retention.wanted is None or patient in self.retention.wanted
@@ -272,6 +278,18 @@ class RecordCollector:
         # Whether a deletion is later than an event that was discarded is known of its item only.
         deleted = self.facts.events.keys() & self.facts.deleted.keys()
         return {hashes[found] for found in discarded} | (deleted - self.retention.watched)
+
+    def named_outside(self) -> set[str]:
+        """References of discarded resources that retained gradings and findings name."""
+        named: dict[int, str] = {}
+        for item in self.items.values():
+            if isinstance(item, Grading):
+                named.update((hash(ref), ref) for ref in item.events)
+            elif isinstance(item, Finding):
+                named.update((hash(ref), ref) for ref in item.primaries)
+        return {
+            named[found] for found in set(named).intersection(self._outside)
+        } - self.items.keys()
 
     def note_unmapped_primaries(self) -> None:
         """Add to the facts the named primary cancers that were discarded as unmapped.

@@ -32,3 +32,7 @@ class Known(msgspec.Struct):
     def wanted(self, selection: Selection) -> frozenset[str]:
         """The ids of all patients whose resources are retained."""
         return Patients(self.links, selection).wanted(self.candidates)
+
+    def same_person(self, patient: str) -> frozenset[str]:
+        """All ids of the person whom a patient id belongs to."""
+        return Patients(self.links).same_person(patient)

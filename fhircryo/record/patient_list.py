@@ -3,17 +3,19 @@
 from pathlib import Path
 
 from fhircryo.errors import UsageError
+from fhircryo.storage.private_files import read_guarded
 
 
 def read_patient_list(path: Path) -> frozenset[str]:
     """The patient ids in a file: one per line, ``p1`` or ``Patient/p1``; ``#`` starts a comment.
 
     Raises:
-        UsageError: the file cannot be read, or a line is not a patient id.
+        UsageError: the file cannot be read, every user of the machine can change it, or a line is
+            not a patient id.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_guarded(path, "list of patients").decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
         raise UsageError(f"{path}: cannot be read as a list of patients: {error}") from error
     patients = set()
     for number, line in enumerate(lines, 1):

@@ -63,6 +63,12 @@ class Patients:
             return False
         return self._include is None or current in self._include
 
+    def same_person(self, patient: str) -> frozenset[str]:
+        """All ids of the person whom a patient id belongs to."""
+        current = self.current(patient)
+        replaced = {old for old in self._links if self.current(old) == current}
+        return frozenset(replaced | {current, patient})
+
     def wanted(self, candidates: Iterable[str]) -> frozenset[str]:
         """All ids, replaced ones included, of the candidates who may be computed."""
         found = {current for one in candidates if self.allowed(current := self.current(one))}

@@ -132,7 +132,10 @@ class _Builder:
         }
         name = self.options.name(computed.line.record.patient)
         for table, rows in rows_by_table.items():
-            self._rows[table] += (row | {PATIENT: name} for row in rows)
+            kept = self._rows[table]
+            for row in rows:
+                row[PATIENT] = name
+                kept.append(row)
         if len(self._rows["patients"]) >= _PATIENTS_AT_A_TIME:
             self._flush()
 

@@ -34,15 +34,18 @@ def as_float(value: Value | None) -> float | None:
 
 def marks_of(result: Result) -> list[str]:
     """The marks of an instrument that a result carries: its components of other keys."""
+    if not result.components:
+        return []
     return sorted(
         component.part
         for component in result.components
-        if component.part not in _COMPONENTS and component.value is True
+        if component.value is True and component.part not in _COMPONENTS
     )
 
 
 def component_value(result: Result, part: ComponentKey) -> Value | Span | None:
     """The value of a result's component; None if the result does not have the component."""
-    return next(
-        (component.value for component in result.components if component.part is part), None
-    )
+    for component in result.components:
+        if component.part is part:
+            return component.value
+    return None

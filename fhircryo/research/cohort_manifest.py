@@ -1,12 +1,15 @@
 """The manifest of a cohort's folder: versions, definitions and inputs, no patient."""
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any
 
 from fhircryo import __version__
-from fhircryo.fhir.client import without_query
+from fhircryo.fhir.input_files import InputFile
+from fhircryo.fhir.urls import without_query
 from fhircryo.research.flow import Flow
-from fhircryo.research.folder_options import FolderOptions
+from fhircryo.research.folder_options import CohortKind, FolderOptions
+from fhircryo.research.pseudonyms import Pseudonyms
 from fhircryo.runs.read_source import ReadResult
 from fhircryo.runs.run_config import RunConfig
 
@@ -16,6 +19,7 @@ def manifest(
     config: RunConfig,
     options: FolderOptions,
     flow: Flow,
+    pseudonyms: Pseudonyms,
 ) -> dict[str, Any]:
     """The manifest as data for JSON.
 
@@ -23,11 +27,6 @@ def manifest(
     contain the names of people.
     """
     identified, between = options.kind == "identified", options.between
-    inputs: list[dict[str, Any]] = [
-        ({"name": file.name} if identified else {}) | {"size": file.size, "sha256": file.sha256()}
-        for file in read.collected.files
-    ]
-    inputs.sort(key=lambda file: str(file["sha256"]))
     server = without_query(read.name) if identified and read.server is not None else None
     return {
         "fhircryo": __version__,
@@ -51,6 +50,31 @@ def manifest(
         },
         "server": server,
         "from_server": read.server is not None,
-        "inputs": inputs if options.kind != "aggregate-only" else [],
+        "inputs": _inputs(read.collected.files, options.kind, pseudonyms),
         "lacking": flow.lacking,
     }
+
+
+def _inputs(
+    files: Iterable[InputFile], kind: CohortKind, pseudonyms: Pseudonyms
+) -> list[dict[str, Any]]:
+    """What identifies each input file, as far as readers of a cohort of this kind may know it.
+
+    Whoever holds a file could recognise it by its hash, its name or its exact size, and would know
+    that its patients were read. In a pseudonymised cohort hash and name are therefore keyed, and
+    the size is left out; an aggregate-only cohort has no inputs, as it has no key.
+    """
+    if kind == "aggregate-only":
+        return []
+    if kind == "identified":
+        found = [{"name": file.name, "size": file.size, "sha256": file.sha256()} for file in files]
+        return sorted(found, key=lambda one: str(one["sha256"]))
+    keyed = [
+        {
+            "name_hmac": pseudonyms.of_input("name", file.name),
+            "sha256_hmac": None if sha256 is None else pseudonyms.of_input("sha256", sha256),
+        }
+        for file in files
+        for sha256 in (file.sha256(),)
+    ]
+    return sorted(keyed, key=lambda one: str(one["sha256_hmac"]))

@@ -131,12 +131,37 @@ def endpoint_columns(endpoint: Endpoint, mappings: Mappings) -> Iterable[Column]
 
 def endpoint_cells(result: Result, d0: date) -> Row:
     """The cells of a result in the columns of its endpoint."""
-    endpoint = result.endpoint
-    number = _column_type(endpoint.value_type) is ColumnType.NUMBER
-    row: Row = {snake(endpoint.key): as_float(result.value) if number else result.value}
-    for detail in endpoint.value_type.details:
-        row[detail_column(endpoint, detail)] = _DETAILS[detail].cell(result, d0)
+    key = result.endpoint.key
+    cells = _CELLS.get(key)
+    if cells is None:
+        cells = _CELLS[key] = _cells_of(result.endpoint)
+    row: Row = {cells.name: as_float(result.value) if cells.is_number else result.value}
+    for name, cell in cells.details:
+        row[name] = cell(result, d0)
     return row
+
+
+class _Cells(NamedTuple):
+    """How the cells of an endpoint are named and made."""
+
+    name: str
+    is_number: bool
+    details: tuple[tuple[str, Callable[[Result, date], Any]], ...]
+
+
+#: By the endpoint's key, because every patient has a result of every endpoint.
+_CELLS: dict[str, _Cells] = {}
+
+
+def _cells_of(endpoint: Endpoint) -> _Cells:
+    return _Cells(
+        snake(endpoint.key),
+        _column_type(endpoint.value_type) is ColumnType.NUMBER,
+        tuple(
+            (detail_column(endpoint, detail), _DETAILS[detail].cell)
+            for detail in endpoint.value_type.details
+        ),
+    )
 
 
 def _column_type(value_type: ValueType) -> ColumnType:

@@ -3,15 +3,14 @@
 import base64
 import hashlib
 import hmac
-import os
 import secrets
 from pathlib import Path
 
 from fhircryo.errors import UsageError
-from fhircryo.storage.atomic import PRIVATE
+from fhircryo.storage.atomic import write_new
+from fhircryo.storage.private_files import read_private
 
 _KEY_BYTES = 32
-_OTHERS = 0o077
 #: With 80 bits, the probability that two of a million patients collide is 4e-13.
 _PSEUDONYM_BYTES = 10
 
@@ -35,23 +34,28 @@ class Pseudonyms:
         digest = hmac.new(self.key, patient.encode(), hashlib.sha256).digest()
         return "P" + base64.b32encode(digest[:_PSEUDONYM_BYTES]).decode().lower()
 
+    def of_input(self, what: str, value: str) -> str:
+        """The keyed hash (HMAC-SHA-256, hexadecimal) of a property of an input file.
+
+        Without the key nobody can check whether a file that they hold was an input, and with it
+        whether the patients of that file are in the cohort. ``what`` keeps the hashes of different
+        properties, and of patient ids, apart.
+        """
+        return hmac.new(self.key, f"input {what}\n{value}".encode(), hashlib.sha256).hexdigest()
+
 
 def read_key(path: Path) -> Pseudonyms:
     """The pseudonyms of the key in a file.
 
     Raises:
-        UsageError: the file cannot be read, other users can read it, or it does not hold a key.
+        UsageError: the file cannot be read, other users can read or change it, or it does not hold
+            a key.
     """
+    content = read_private(path, "key of the pseudonyms")
     try:
-        mode = path.stat().st_mode
-        text = path.read_text(encoding="ascii").strip()
-        key = bytes.fromhex(text)
-    except OSError as error:
-        raise UsageError(f"{path}: the key cannot be read: {error.strerror}") from None
+        key = bytes.fromhex(content.decode("ascii").strip())
     except ValueError:
-        raise UsageError(f"{path}: no key that fhircryo cohort made; name another --key") from None
-    if mode & _OTHERS and os.name == "posix":
-        raise UsageError(f"{path}: others can read this key: chmod 600 {path}")
+        key = b""
     if len(key) != _KEY_BYTES:
         raise UsageError(f"{path}: no key that fhircryo cohort made; name another --key")
     return Pseudonyms(key)
@@ -64,10 +68,6 @@ def write_key(path: Path, pseudonyms: Pseudonyms) -> None:
         UsageError: the file cannot be written.
     """
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(pseudonyms.key.hex() + "\n")
-            file.flush()
-            os.fsync(descriptor)
+        write_new(path, pseudonyms.key.hex().encode() + b"\n")
     except OSError as error:
         raise UsageError(f"{path}: the key cannot be written: {error.strerror} (--key)") from None

@@ -19,7 +19,7 @@ from fhircryo.mapping.grade_schema import (
     Scale,
 )
 from fhircryo.record.items import PsaResult, Reason, Score
-from fhircryo.research.cells import Row, as_float, component_value, days_of, marks_of
+from fhircryo.research.cells import Row, as_float, days_of, marks_of
 from fhircryo.research.columns import (
     BASELINE_PSA,
     FINAL,
@@ -37,11 +37,13 @@ from fhircryo.research.table import PATIENT, snake
 def endpoint_rows(computed: PatientEndpoints, *, identified: bool) -> Iterator[Row]:
     """A row per endpoint; dates and resource ids only if ``identified``."""
     line = computed.line
+    patient, d0 = line.record.patient, line.d0
     for result in computed.results:
         number = as_float(result.value)
         value_type = result.endpoint.value_type
+        parts = {part.part: part.value for part in result.components}
         row: Row = {
-            PATIENT: line.record.patient,
+            PATIENT: patient,
             "endpoint": result.code,
             "time_point": result.time_point or FOLLOW_UP,
             "value": _text(result),
@@ -49,25 +51,19 @@ def endpoint_rows(computed: PatientEndpoints, *, identified: bool) -> Iterator[R
             "high": result.high,
             "comparator": result.comparator or None,
             "unit": None if number is None else value_type.unit or None,
-            "event": component_value(result, ComponentKey.EVENT)
-            if value_type.is_time_to_event
-            else None,
-            "days": days_of(result, line.d0),
+            "event": parts.get(ComponentKey.EVENT) if value_type.is_time_to_event else None,
+            "days": days_of(result, d0),
             "status": FINAL if result.final else PRELIMINARY,
             "absent": result.absent,
             "reason": result.reason,
-            "hormone_therapy_at_index": _has(result, ComponentKey.HORMONE_THERAPY_AT_INDEX),
-            "after_salvage_therapy": _has(result, ComponentKey.SALVAGE_THERAPY),
-            "marks": ", ".join(marks_of(result)) or None,
+            "hormone_therapy_at_index": ComponentKey.HORMONE_THERAPY_AT_INDEX in parts,
+            "after_salvage_therapy": ComponentKey.SALVAGE_THERAPY in parts,
+            "marks": ", ".join(marks_of(result)) or None if parts else None,
         }
         if identified:
             row["date_first"], row["date_last"] = result.start, result.end
             row["resource"] = " ".join(evidence.ref for evidence in result.evidence) or None
         yield row
-
-
-def _has(result: Result, part: ComponentKey) -> bool:
-    return component_value(result, part) is not None
 
 
 def _text(result: Result) -> str | None:

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from fhircryo.sources.bulk_source import Bulk
 from fhircryo.sources.source import Progress
+
+if TYPE_CHECKING:
+    from fhircryo.sources.bulk_source import Bulk
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,7 @@ class Execution:
     workers: int = 1
     progress: Progress | None = None
     stage: Callable[[str], None] | None = None
-    bulk: Bulk | None = None
+    bulk: "Bulk | None" = None
 
     def begin(self, stage: str) -> None:
         """Report that a stage begins."""

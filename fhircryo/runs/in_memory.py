@@ -7,11 +7,10 @@ from typing import Any
 
 from fhircryo.mapping.load import Mappings, load_mappings, load_protocol
 from fhircryo.mapping.protocol import Protocol
-from fhircryo.publish.patient_output import folder_lines
 from fhircryo.publish.shapes import DECODER, ENCODER
 from fhircryo.record.items import Issue, Reason
 from fhircryo.record.patients import ALL_PATIENTS, Selection
-from fhircryo.runs.publish_patients import PublishCounts, publish_patients
+from fhircryo.runs.publish_patients import PublishCounts, folder_outputs, publish_patients
 from fhircryo.runs.read_source import ReadResult, read_opened
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.summary import all_counted
@@ -67,15 +66,15 @@ def compute_resources(
     collected, records = read.collected, read.records
     done = Outcome()
     counts = PublishCounts()
+    context = config.publish_context
     pieces = publish_patients(
-        records.records.values(), read.lacking, read.older, config.publish_context
+        records.records.values(), read.lacking, read.older, context, folder_outputs(context)
     )
     for piece in pieces:
         counts.add(piece.counts)
         if piece.output is not None:
-            observations, provenance = folder_lines(piece.output)
-            done.observations += map(DECODER.decode, observations.splitlines())
-            done.provenances.append(DECODER.decode(provenance))
+            done.observations += map(DECODER.decode, piece.output.observation_lines.splitlines())
+            done.provenances.append(DECODER.decode(piece.output.provenance_line))
         done.issues += [_reported(issue, piece.patient) for issue in piece.issues]
     done.issues += [_reported(issue, patient) for issue, patient in sorted(records.listed)]
     for unreadable in sorted(collected.facts.unreadable):

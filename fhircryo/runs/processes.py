@@ -1,7 +1,9 @@
 """Runs a task in several processes, which share the memory of this one by forking."""
 
+import ctypes
 import multiprocessing
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -9,6 +11,9 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+
+from fhircryo.errors import BUG
+from fhircryo.interrupts import held
 
 #: Whether several processes can be used. Forked children see the records without copying or
 #: pickling them; on other platforms one process does all the work.
@@ -18,6 +23,8 @@ _MEMINFO = Path("/proc/meminfo")
 #: The memory limit of a container, in bytes or ``max``.
 #: Source: https://docs.kernel.org/admin-guide/cgroup-v2.html#memory
 _CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
+
+_PR_SET_PDEATHSIG = 1
 
 #: The first byte of a message from a child to its parent.
 _RESULT, _OS_ERROR, _FAILURE = b"=", b"%", b"!"
@@ -67,30 +74,45 @@ def in_parallel(task: Callable[[int], bytes], workers: int) -> list[bytes]:
     """
     context = multiprocessing.get_context("fork")
     children: list[tuple[BaseProcess, Connection]] = []
-    for number in range(1, workers):
-        receiver, sender = context.Pipe(duplex=False)
-        child = context.Process(target=_run_child, args=(task, number, sender), daemon=True)
-        child.start()
-        sender.close()
-        children.append((child, receiver))
+    parent = os.getpid()
     try:
+        for number in range(1, workers):
+            receiver, sender = context.Pipe(duplex=False)
+            child = context.Process(
+                target=_run_child, args=(task, number, sender, parent), daemon=True
+            )
+            with held():  # a child that was started is in the list
+                child.start()
+                children.append((child, receiver))
+            sender.close()
         results = [task(0)]
         results += [_receive(child, receiver) for child, receiver in children]
     finally:
         for process, pipe in children:
             pipe.close()
-            process.terminate()
+            process.kill()  # it ignores the signals that ask to stop
             process.join()
     return results
 
 
-def _run_child(task: Callable[[int], bytes], number: int, sender: Connection) -> None:
+def _run_child(task: Callable[[int], bytes], number: int, sender: Connection, parent: int) -> None:
+    _die_with(parent)
     try:
         sender.send_bytes(_RESULT + task(number))
     except OSError as error:  # The parent raises it again, for example for a full disk.
         sender.send_bytes(_OS_ERROR + b"%d" % (error.errno or 0))
     except BaseException:
         sender.send_bytes(_FAILURE + traceback.format_exc().encode())
+
+
+def _die_with(parent: int) -> None:
+    """Make the system kill this process when its parent ends in whatever way.
+
+    Source: https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before
+        os._exit(BUG)
 
 
 def _receive(child: BaseProcess, receiver: Connection) -> bytes:

@@ -1,14 +1,15 @@
 """Publishes patients: computes their endpoints from their records and makes the resources."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
 from fhircryo.endpoints.patient_endpoints import PatientEndpoints, compute
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.protocol import Protocol
+from fhircryo.publish.folder_output import FolderOutput, FolderOutputMaker
 from fhircryo.publish.observation_maker import ObservationMaker, references
 from fhircryo.publish.origin import Origin
 from fhircryo.publish.patient_output import PatientOutput, identifier_of
@@ -17,6 +18,10 @@ from fhircryo.record.collector import Counted, add_counts, type_of
 from fhircryo.record.items import Issue, Item, Lacking, NotUsed, PatientRecord, Reason, Therapy
 
 _K = TypeVar("_K")
+#: The form in which a patient's endpoints are published.
+_Output = TypeVar("_Output")
+#: Makes what is published of a patient.
+OutputMaker = Callable[[PatientRecord, PatientEndpoints], _Output]
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ class PublishCounts(msgspec.Struct):
         add_counts(self.counted, more.counted)
 
 
-class PatientPiece(msgspec.Struct):
+class PatientPiece(msgspec.Struct, Generic[_Output]):
     """What is published of one patient.
 
     ``output``: None for a candidate who has no index procedure by the cut-off date. ``issues``: the
@@ -68,7 +73,7 @@ class PatientPiece(msgspec.Struct):
     """
 
     patient: str
-    output: PatientOutput | None
+    output: _Output | None
     issues: list[Issue]
     counts: PublishCounts
 
@@ -78,15 +83,14 @@ def publish_patients(
     lacking: Lacking,
     older: Mapping[str, list[Issue]],
     context: PublishContext,
-) -> Iterator[PatientPiece]:
+    make_output: OutputMaker[_Output],
+) -> Iterator[PatientPiece[_Output]]:
     """Compute the endpoints of patients; the pieces are in the order of the patients' ids.
 
     ``lacking``: what the whole source does not hold. ``older``: the issues of older versions of
-    resources, by patient.
+    resources, by patient. ``make_output``: one of :func:`folder_outputs` and
+    :func:`server_outputs`.
     """
-    maker = ObservationMaker(
-        context.mappings, context.protocol, context.origin, context.subject_system
-    )
     origin, scales = context.origin, context.mappings.scales
     for record in sorted(records, key=lambda record: record.patient):
         computed = compute(record, context.protocol, origin.as_of, lacking, scales)
@@ -94,38 +98,62 @@ def publish_patients(
         if computed is None:
             yield _outside_cohort(record, versions)
         else:
-            output = _output(record, computed, maker, origin)
-            yield _in_cohort(record, computed, output, versions)
+            yield _in_cohort(record, computed, make_output(record, computed), versions)
 
 
-def _output(
-    record: PatientRecord, computed: PatientEndpoints, maker: ObservationMaker, origin: Origin
-) -> PatientOutput:
-    observations = maker.make(
-        computed.results,
-        f"Patient/{record.patient}",
-        computed.line.index.ref,
-        subject_identifier(record),
-    )
-    entities = [treatment.ref for treatment in computed.line.treatment]
-    for result in computed.results:
-        if result.evidence:
+def folder_outputs(context: PublishContext) -> OutputMaker[FolderOutput]:
+    """What is published in a folder: lines."""
+    maker = FolderOutputMaker(_observation_maker(context), context.origin)
+
+    def make(record: PatientRecord, computed: PatientEndpoints) -> FolderOutput:
+        return maker.make(
+            computed.results,
+            f"Patient/{record.patient}",
+            computed.line.index.ref,
+            subject_identifier(record),
+            [treatment.ref for treatment in computed.line.treatment],
+        )
+
+    return make
+
+
+def server_outputs(context: PublishContext) -> OutputMaker[PatientOutput]:
+    """What is published on a server: resources, in the form of a folder at first."""
+    maker = _observation_maker(context)
+
+    def make(record: PatientRecord, computed: PatientEndpoints) -> PatientOutput:
+        observations = maker.make(
+            computed.results,
+            f"Patient/{record.patient}",
+            computed.line.index.ref,
+            subject_identifier(record),
+        )
+        entities = [treatment.ref for treatment in computed.line.treatment]
+        for result in computed.results:
             entities += references(result)
-    return PatientOutput(
-        record.patient,
-        observations,
-        provenance(map(identifier_of, observations), entities, origin),
+        return PatientOutput(
+            record.patient,
+            observations,
+            provenance(map(identifier_of, observations), entities, context.origin),
+        )
+
+    return make
+
+
+def _observation_maker(context: PublishContext) -> ObservationMaker:
+    return ObservationMaker(
+        context.mappings, context.protocol, context.origin, context.subject_system
     )
 
 
 def _in_cohort(
     record: PatientRecord,
     computed: PatientEndpoints,
-    output: PatientOutput,
+    output: _Output,
     versions: list[Issue],
-) -> PatientPiece:
+) -> PatientPiece[_Output]:
     issues = sorted(computed.line.issues)
-    counts = PublishCounts(cohort=1, observations=len(output.observations), provenances=1)
+    counts = PublishCounts(cohort=1, observations=len(computed.results), provenances=1)
     for issue in issues:
         _count(counts.notes if issue.used else counts.not_used, issue.reason)
     # Older versions are not items of the record, so they are not subtracted from its items.
@@ -135,7 +163,7 @@ def _in_cohort(
     return PatientPiece(record.patient, output, issues + versions, counts)
 
 
-def _outside_cohort(record: PatientRecord, versions: list[Issue]) -> PatientPiece:
+def _outside_cohort(record: PatientRecord, versions: list[Issue]) -> PatientPiece[_Output]:
     """The piece of a candidate whose treatments are all after the cut-off date.
 
     The treatments are listed as issues. All other resources are only counted.

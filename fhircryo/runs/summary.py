@@ -9,7 +9,7 @@ from typing import IO
 import msgspec
 
 from fhircryo import __version__
-from fhircryo.fhir.client import without_query
+from fhircryo.fhir.urls import without_query
 from fhircryo.fhir.wire import DECODERS
 from fhircryo.logs import visible_json
 from fhircryo.mapping.protocol import Protocol

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from fhircryo.publish.folder_output import FolderOutput
 from fhircryo.publish.folder_target import (
     DEVICES,
     ISSUES,
@@ -17,13 +18,17 @@ from fhircryo.publish.folder_target import (
     check_target,
     writing_to,
 )
-from fhircryo.publish.patient_output import folder_lines
 from fhircryo.publish.provenance import device
 from fhircryo.publish.shapes import ENCODER
 from fhircryo.publish.validate import validate_line
 from fhircryo.runs.execution import Execution
 from fhircryo.runs.processes import in_parallel
-from fhircryo.runs.publish_patients import PatientPiece, PublishCounts, publish_patients
+from fhircryo.runs.publish_patients import (
+    PatientPiece,
+    PublishCounts,
+    folder_outputs,
+    publish_patients,
+)
 from fhircryo.runs.read_source import (
     ReadOptions,
     ReadResult,
@@ -91,11 +96,13 @@ def _write(
     """Compute all patients and write their files; returns the counts and the input's hashes."""
     records = sorted(read.records.records.values(), key=lambda record: record.patient)
     workers = max(1, min(how.workers, len(records) // _PATIENTS_PER_WORKER))
-    older = read.older
+    older, context = read.older, config.publish_context
 
     def compute_slice(number: int) -> bytes:
         start, end = (len(records) * n // workers for n in (number, number + 1))
-        pieces = publish_patients(records[start:end], read.lacking, older, config.publish_context)
+        pieces = publish_patients(
+            records[start:end], read.lacking, older, context, folder_outputs(context)
+        )
         if how.progress is not None and not number:
             pieces = _with_progress(pieces, end - start, how.progress)
         with ThreadPoolExecutor(1) as beside:
@@ -124,7 +131,7 @@ def _write(
 
 
 def _write_slice(
-    pieces: Iterable[PatientPiece], work: Path, number: int, config: RunConfig
+    pieces: Iterable[PatientPiece[FolderOutput]], work: Path, number: int, config: RunConfig
 ) -> PublishCounts:
     """Write the pieces of some patients to the files of one slice; returns their counts."""
     counts = PublishCounts()
@@ -137,17 +144,16 @@ def _write_slice(
         for piece in pieces:
             counts.add(piece.counts)
             if piece.output is not None:
-                observation_lines, provenance_line = folder_lines(piece.output)
-                observations.write(observation_lines)
-                provenances.write(provenance_line)
+                observations.write(piece.output.observation_lines)
+                provenances.write(piece.output.provenance_line)
             for issue in piece.issues:
                 report(issue, piece.patient)
     return counts
 
 
 def _with_progress(
-    pieces: Iterable[PatientPiece], total: int, progress: Progress
-) -> Iterator[PatientPiece]:
+    pieces: Iterable[PatientPiece[FolderOutput]], total: int, progress: Progress
+) -> Iterator[PatientPiece[FolderOutput]]:
     for done, piece in enumerate(pieces, 1):
         yield piece
         if not done % 100:

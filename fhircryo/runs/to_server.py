@@ -6,10 +6,11 @@ from pathlib import Path
 
 from fhircryo.publish.comparison import RetractionScope
 from fhircryo.publish.patient_output import PatientOutput
+from fhircryo.publish.target_lock import make_state_folder
 from fhircryo.publish.target_server import Permissions, PushResult, open_target, state_folder
 from fhircryo.record.items import PatientFacts
 from fhircryo.runs.execution import Execution
-from fhircryo.runs.publish_patients import PublishCounts, publish_patients
+from fhircryo.runs.publish_patients import PublishCounts, publish_patients, server_outputs
 from fhircryo.runs.read_source import (
     ReadOptions,
     ReadResult,
@@ -58,6 +59,7 @@ def compute_server(
         how.begin("reading")
         beside = None
         if how.bulk is not None:
+            make_state_folder(state_folder(config.settings))
             beside = bulk_place(config.settings, str(source), target)
         server_reading = ServerReading(beside, how.bulk)
         read = read_source(
@@ -83,8 +85,9 @@ def compute_outputs(read: ReadResult, config: RunConfig) -> tuple[list[PatientOu
     """The resources of all patients of the cohort, and the summary of the run."""
     counts = PublishCounts()
     outputs: list[PatientOutput] = []
+    context = config.publish_context
     pieces = publish_patients(
-        read.records.records.values(), read.lacking, read.older, config.publish_context
+        read.records.records.values(), read.lacking, read.older, context, server_outputs(context)
     )
     with no_garbage_collection():
         for piece in pieces:

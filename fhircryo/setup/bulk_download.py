@@ -8,8 +8,8 @@ from fhircryo import __version__
 from fhircryo.fhir.bulk.export_job import cancel
 from fhircryo.fhir.bulk.exporting import Exported, Watch, export
 from fhircryo.fhir.capability import capabilities
-from fhircryo.fhir.client import without_query
 from fhircryo.fhir.connect import open_client
+from fhircryo.fhir.urls import without_query
 from fhircryo.publish.folder_target import MANIFEST, check_target, writing_to
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.sources.bulk_source import asked_for, level_of, needs_of

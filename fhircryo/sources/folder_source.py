@@ -3,6 +3,8 @@
 A scan finds the candidates first, so that resources of other patients are counted and discarded at
 once. Where reading finds more (a Procedure in a file named after another type, versions of a
 resource that differ in whether they are of use), the files are read again with that knowledge.
+
+To explain one patient, the lines of others are recognised by their text and passed over.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +14,7 @@ from pathlib import Path
 from fhircryo.errors import UnreadableResource
 from fhircryo.extract.context import Context
 from fhircryo.extract.lines import SCANNED_CONTAINERS, SCANNED_TYPES, read, scan
+from fhircryo.extract.other_patients import OtherPatients, grading_codes
 from fhircryo.fhir.file_lines import DEFAULT_LIMITS, FileLimits
 from fhircryo.fhir.input_files import FilePart, InputFile, input_files, parts, read_batches
 from fhircryo.record.collector import Facts, RecordCollector, Unreadable
@@ -61,22 +64,8 @@ def collect_files(
 ) -> Collected:
     """Read files; ``context`` belongs to the server where they come from a bulk export."""
     all_parts = parts(files, PART_SIZE)
-    known = Known()
-    to_scan = [part for part in all_parts if _may_name_candidates(part)]
-    request.driver.collect(to_scan, partial(_scan_part, context=context), known)
-    wanted, watched = known.wanted(request.selection), frozenset[str]()
-    while True:
-        collector = RecordCollector(request.retention(wanted, watched))
-        step = partial(_read_part, context=context)
-        request.driver.collect(all_parts, step, collector, request.progress)
-        facts, doubtful = collector.facts, collector.doubtful()
-        found = Known(known.candidates | facts.candidates, known.links | facts.links)
-        wanted_now = found.wanted(request.selection)
-        if wanted_now <= wanted and not doubtful:
-            break
-        # Both only grow, so that this ends.
-        wanted, watched = wanted | wanted_now, watched | doubtful
-        known = found
+    collector = _read_all(all_parts, request, context)
+    facts = collector.facts
     _report_empty_files(facts, all_parts)
     deleted = collector.apply_deletions()
     collector.note_unmapped_primaries()
@@ -93,26 +82,67 @@ def collect_files(
     )
 
 
+def _read_all(
+    all_parts: Sequence[FilePart], request: ReadRequest, context: Context
+) -> RecordCollector:
+    """Read the parts until everything is retained that what was read shows to be of use."""
+    known, traced = Known(), request.trace_patient
+    gradings = grading_codes(request.mappings) if traced else None
+    to_scan = [part for part in all_parts if _may_name_candidates(part)]
+    others = OtherPatients({traced}, (), gradings) if traced else None
+    request.driver.collect(to_scan, partial(_scan_part, context=context, others=others), known)
+    wanted, watched = known.wanted(request.selection), frozenset[str]()
+    while True:
+        collector = RecordCollector(request.retention(wanted, watched))
+        person = known.same_person(traced)
+        others = OtherPatients(person, watched, gradings) if traced else None
+        step = partial(_read_part, context=context, others=others)
+        request.driver.collect(all_parts, step, collector, request.progress)
+        facts, doubtful = collector.facts, collector.doubtful()
+        found = Known(known.candidates | facts.candidates, known.links | facts.links)
+        wanted_now = found.wanted(request.selection)
+        complete = wanted_now <= wanted and not doubtful
+        if traced:
+            named = collector.named_outside()
+            doubtful |= named
+            complete = complete and not named and found.same_person(traced) <= person
+        if complete:
+            return collector
+        # All of them only grow, so that this ends.
+        wanted, watched = wanted | wanted_now, watched | doubtful
+        known = found
+
+
 def _may_name_candidates(part: FilePart) -> bool:
     """Whether a file's name allows Procedures or Patients in it."""
     return part.file.hint in {None, *SCANNED_CONTAINERS, *SCANNED_TYPES}
 
 
-def _scan_part(part: FilePart, known: Known, context: Context) -> None:
+def _scan_part(
+    part: FilePart, known: Known, context: Context, others: OtherPatients | None
+) -> None:
     try:
         for batch in read_batches(part):
-            scan(batch, known, context)
+            if others is None or not others.references_of(batch):
+                scan(batch, known, context)
     except UnreadableResource:
         return  # Reading the part reports it.
 
 
-def _read_part(part: FilePart, collector: RecordCollector, context: Context) -> None:
+def _read_part(
+    part: FilePart, collector: RecordCollector, context: Context, others: OtherPatients | None
+) -> None:
     facts = collector.facts
     lines = filled = 0
     collector.sequence = part.number << _SEQUENCES_PER_PART
     try:
         for batch in read_batches(part):
-            filled += read(batch, collector, context, part.number, first=lines + 1)
+            passed_over = others.references_of(batch, facts.graded) if others is not None else []
+            if passed_over:
+                collector.pass_over(passed_over)
+                filled += len(batch)
+            else:
+                filled += read(batch, collector, context, part.number, first=lines + 1)
             lines += len(batch)
     except UnreadableResource as error:
         facts.unreadable.append(Unreadable(part.number, 0, "", str(error)))

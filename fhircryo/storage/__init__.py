@@ -1,1 +1,1 @@
-"""Files that are complete or absent: atomic writes, private files, work folders."""
+"""Files that are complete or absent, private files, work folders, and who can change them."""

@@ -1,8 +1,10 @@
 """Atomic file writes: a file is written completely or not at all."""
 
+import errno
 import os
 import tempfile
 from pathlib import Path
+from typing import BinaryIO
 
 from fhircryo.errors import TargetError, UsageError
 
@@ -23,6 +25,10 @@ def check_absent(path: Path, option: str, *, force: bool) -> None:
 def write_whole(path: Path, content: bytes, mode: int = PRIVATE) -> None:
     """Write a file atomically: under a temporary name in the same folder, then renamed.
 
+    The temporary file is created exclusively, under a name that cannot be predicted, and a symbolic
+    link at ``path`` is replaced, not followed: so the file can be written into a folder that others
+    can write, also as root. The file and its name are on the disk when the function returns.
+
     ``mode``: the permissions of the file.
 
     Raises:
@@ -33,13 +39,50 @@ def write_whole(path: Path, content: bytes, mode: int = PRIVATE) -> None:
         unfinished = Path(name)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.chmod(mode)
+                _fill(file, content)
+                if os.name == "posix":  # by the descriptor: the name may mean another file by now
+                    os.fchmod(file.fileno(), mode)
             unfinished.replace(path)
         except BaseException:
             unfinished.unlink(missing_ok=True)
             raise
+        sync_folder(path.parent)
     except OSError as error:
         raise TargetError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Create a file that only its owner can ever read; after an error there is no file.
+
+    Raises:
+        FileExistsError: something of this name exists, be it a symbolic link to nowhere.
+        OSError: the file cannot be written.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            _fill(file, content)
+        sync_folder(path.parent)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the system write the names in a folder to the disk, where it can."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # not known on this file system
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _fill(file: BinaryIO, content: bytes) -> None:
+    file.write(content)
+    file.flush()
+    os.fsync(file.fileno())

@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 
 from fhircryo.errors import LockedError, TargetError, UsageError
 from fhircryo.storage.atomic import write_whole
+from fhircryo.storage.ownership import check_own_entry, check_own_file
 
 #: The content of a work folder is reused for this long; after that the record may have changed.
 OLDEST = timedelta(hours=24)
@@ -30,7 +31,8 @@ def work_folder(target: Path, server: str) -> Iterator[Path]:
     URL). It is removed at the end of the block; after an exception it is kept if it has content.
 
     Raises:
-        UsageError: a file or folder of this name exists and was not made by fhircryo.
+        UsageError: a file or folder of this name exists and was not made by fhircryo, or other
+            users can change what is in it.
         TargetError: the folder cannot be written.
         LockedError: another run uses the folder.
     """
@@ -59,7 +61,9 @@ def _locked(folder: Path) -> Iterator[None]:
         )
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_own_entry(folder, "work folder")
         folder.chmod(0o700)
+        check_own_file(folder / _LOCK, "lock", create=True)
         lock = FileLock(folder / _LOCK, timeout=0, mode=0o600)
         lock.acquire()
     except Timeout:

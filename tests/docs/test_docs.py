@@ -129,7 +129,7 @@ def test_every_reason_says_something():
 def test_exit_codes_are_the_same_everywhere():
     module = renderer()
     words = module.exit_code_words()
-    assert list(words) == list(range(7)) == list(module.EXIT_ADVICE)
+    assert list(words) == list(range(8)) == list(module.EXIT_ADVICE)
     help_text = " ".join(module.help_of(()).split())
     listed = "; ".join(f"{code} {meaning}" for code, meaning in words.items())
     assert f"Exit codes: {listed}." in help_text

@@ -3,6 +3,7 @@
 import base64
 import csv
 import hashlib
+import hmac
 import io
 import json
 import re
@@ -409,8 +410,51 @@ def test_the_manifest_says_what_made_it(pseudonymised):
     assert made["fhircryo"] == fhircryo.__version__
     assert (made["as_of"], made["tables"]) == (str(AS_OF), "pseudonymised")
     assert made["protocol"]["id"] == "bomers-2020"
-    hashes = {hashlib.sha256(one.read_bytes()).hexdigest() for one in COHORT.glob("*json*")}
-    assert {one["sha256"] for one in made["inputs"]} == hashes
+
+
+def input_hashes() -> set[str]:
+    return {hashlib.sha256(one.read_bytes()).hexdigest() for one in COHORT.glob("*json*")}
+
+
+def test_only_the_key_tells_which_files_were_read(pseudonymised):
+    """Somebody who holds a file of a hospital could otherwise tell that its patients were read."""
+    made = json.loads((pseudonymised / "manifest.json").read_text())
+    key = bytes.fromhex(pseudonymised.with_name("out.key").read_text())
+
+    def keyed(what: str, value: str) -> str:
+        return hmac.new(key, f"input {what}\n{value}".encode(), "sha256").hexdigest()
+
+    assert {one["sha256_hmac"] for one in made["inputs"]} == {
+        keyed("sha256", one) for one in input_hashes()
+    }
+    assert {one["name_hmac"] for one in made["inputs"]} == {
+        keyed("name", one.name) for one in COHORT.glob("*json*")
+    }
+    assert {name for one in made["inputs"] for name in one} == {"sha256_hmac", "name_hmac"}
+
+
+@pytest.mark.parametrize("kind", ["pseudonymised", "aggregate", "identified"])
+def test_nothing_in_a_folder_confirms_a_file(kind, request):
+    folder = request.getfixturevalue(kind)
+    text = b"\n".join(one.read_bytes() for one in folder.rglob("*") if one.is_file()).lower()
+    told = set()
+    for one in COHORT.glob("*json*"):
+        content = one.read_bytes()
+        forms = [hashlib.new(name, content).digest() for name in ("sha256", "sha1", "md5")]
+        names = [one.name.encode().lower(), *(form.hex().encode() for form in forms)]
+        shortened = [name[:16] for name in names[1:]]
+        sizes = [rf"(?<![\d.]){len(content)}(?![\d.])".encode()] if len(content) > 9999 else []
+        if any(name in text for name in (*names, *shortened)) or any(
+            re.search(size, text) for size in sizes
+        ):
+            told.add(one.name)
+    assert bool(told) == (kind == "identified"), told
+
+
+def test_an_identified_manifest_names_the_files(identified):
+    made = json.loads((identified / "manifest.json").read_text())
+    assert {one["sha256"] for one in made["inputs"]} == input_hashes()
+    assert {one["name"] for one in made["inputs"]} == {one.name for one in COHORT.glob("*json*")}
 
 
 def test_methods_carry_the_protocols_numbers(pseudonymised):
@@ -690,7 +734,8 @@ def test_no_small_group_is_written(aggregate):
 
 def test_a_margin_gives_nothing_away(hospital):
     """Three patients: nothing of them can be shown at all."""
-    found = aggregated(tables_of(hospital).analysis, 5)
+    cohort = tables_of(hospital)
+    found = aggregated(cohort.analysis, cohort.tables, cohort.config, 5)
     assert all(one.patients is None for one in found.evaluable)
     assert all(one.counted is None and one.change is None for one in found.table)
     assert found.grades.cells is None

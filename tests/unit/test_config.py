@@ -42,6 +42,24 @@ def test_another_file_by_name(tmp_path):
         load_settings(tmp_path / "nowhere.toml")
 
 
+def test_a_token_command_is_a_list(monkeypatch):
+    Path("fhircryo.toml").write_text('[source]\ntoken_command = "give-token; rm -r /"\n')
+    with pytest.raises(UsageError, match=r"source\.token_command: .*each argument as an item of a"):
+        load_settings()
+    Path("fhircryo.toml").write_text('[source]\ntoken_command = ["give-token", "--now"]\n')
+    assert load_settings().source.token_command == ("give-token", "--now")
+    variable = "FHIRCRYO_TARGET__TOKEN_COMMAND"
+    for text in ("give-token --now", '"give-token --now"', '{"give-token": 1}'):
+        monkeypatch.setenv(variable, text)
+        with pytest.raises(UsageError, match=f"{variable}: write a list as JSON") as caught:
+            load_settings()
+        assert "give-token" not in str(caught.value)
+    monkeypatch.setenv(variable, '["give-token", "--now"]')
+    found = load_settings()
+    assert found.target is not None
+    assert found.target.token_command == ("give-token", "--now")
+
+
 def test_what_may_be_secret_is_masked(monkeypatch):
     Path("fhircryo.toml").write_text('[source.headers]\nX-Api-Key = "hush-hush"\n')
     monkeypatch.setenv("FHIRCRYO_TARGET__HEADERS", '{"X-Other": "hush-too"}')
@@ -88,11 +106,11 @@ def test_a_state_that_is_not_there_damaged_and_removed(monkeypatch, tmp_path):
     monkeypatch.setenv("FHIRCRYO_SYNC__SOURCE", "https://fhir.example/r4")
     assert "nothing is remembered" in cli("state", "show").stdout
     assert "nothing is remembered" in cli("state", "check").stdout
-    from fhircryo.cli.run_options import scheduled_run_config
+    from fhircryo.cli.run_options import scheduled_settings
     from fhircryo.runs.sync.state_file import open_state, state_path
     from fhircryo.runs.sync.sync_options import source_and_target
 
-    job = scheduled_run_config(None)
+    job = scheduled_settings(None)
     path = state_path(job, *source_and_target(job))
     with open_state(path) as state, state.transaction():
         state.set_watermarks({"Patient": "2026-01-01T00:00:00.000Z"})

@@ -158,7 +158,7 @@ STRANGE = (
 
 
 def _course(of: str) -> list[Resource]:
-    found = [
+    return [
         patient(of, birthDate="1950-01-01"),
         procedure(f"x-{of}", of=of),
         *(
@@ -168,13 +168,28 @@ def _course(of: str) -> list[Resource]:
             )
         ),
     ]
-    return found
+
+
+def _sound() -> list[Resource]:
+    """The patient who is looked at, and another: his source has every kind of resource."""
+    grading = {**_score("", valueInteger=2), "code": concept("http://snomed.info/sct", "789279006")}
+    drug = {"medicationCodeableConcept": concept(ATC, "L02AE03"), "status": "active"}
+    other = {"subject": {"reference": "Patient/other"}}
+    given = {**psa("m", None, None), "resourceType": "MedicationStatement", **drug}
+    return [
+        *_course("good"),
+        *_course("other"),
+        condition("c", "2016-06-01", of="other"),
+        adverse_event("e", "2016-01-12", of="other"),
+        {**grading, "id": "g", **other},
+        {**given, **other},
+    ]
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory) -> Path:
     """A sound patient, and one for every hostile value in every place."""
-    content = [*map(line, _course("good"))]
+    content = [*map(line, _sound())]
     for number, text in enumerate(_hostile()):
         of = f"h{number}"
         content += map(line, _course(of))
@@ -194,10 +209,10 @@ def of_good(observations: list[Resource]) -> list[Resource]:
 
 def test_others_are_computed_as_if_it_were_not_there(source, tmp_path):
     done = compute(source, tmp_path / "out")
-    alone = compute(folder(tmp_path / "alone", {"a.ndjson": _course("good")}), tmp_path / "one")
+    alone = compute(folder(tmp_path / "alone", {"a.ndjson": _sound()}), tmp_path / "one")
     answers = [
         [(one["code"], one.get("valueQuantity"), one.get("valueCodeableConcept")) for one in found]
-        for found in (of_good(done.observations), alone.observations)
+        for found in (of_good(done.observations), of_good(alone.observations))
     ]
     assert answers[0] == answers[1]
     assert done.value("biochemical-failure", of="good") == "Y"

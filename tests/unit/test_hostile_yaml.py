@@ -86,7 +86,7 @@ def test_a_number_of_a_protocol_is_one_to_compute_with(value, file):
 
 def test_thousands_of_wrong_keys_are_summed_up(file):
     file.write_text("".join(f"wrong{number}: 1\n" for number in range(20_000)))
-    with pytest.raises(UsageError, match="more$") as caught:
+    with pytest.raises(UsageError, match=r"more$") as caught:
         load_protocol(file)
     assert len(str(caught.value).splitlines()) == 21
 

@@ -30,6 +30,7 @@ from fhircryo.endpoints.result import (
 )
 from fhircryo.mapping.load import load_mappings, load_protocol
 from fhircryo.publish.as_on_server import digest, value_of
+from fhircryo.publish.folder_output import FolderOutputMaker
 from fhircryo.publish.observation_maker import YES_NO, ObservationMaker, references
 from fhircryo.publish.origin import Origin
 from fhircryo.publish.shapes import DECODER, ENCODER, OBSERVATION_DECODER, plain
@@ -46,7 +47,11 @@ def made(*results: Result, protocol: str = "bomers-2020") -> list[dict[str, Any]
     origin = Origin(BASE, "", chosen.id, chosen.version, date(2017, 12, 31))
     maker = ObservationMaker(load_mappings(), chosen, origin)
     found = []
-    for observation in maker.make(list(results), "Patient/p1", "Procedure/x1"):
+    observations = maker.make(list(results), "Patient/p1", "Procedure/x1")
+    output = FolderOutputMaker(maker, origin)
+    folder = output.make(list(results), "Patient/p1", "Procedure/x1", "", [])
+    assert folder.observation_lines == ENCODER.encode_lines(observations)
+    for observation in observations:
         line = ENCODER.encode(observation)
         assert ENCODER.encode(OBSERVATION_DECODER.decode(line)) == line
         assert plain(observation) == DECODER.decode(line)

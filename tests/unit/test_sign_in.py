@@ -1,5 +1,6 @@
 """Signing in: what is sent to a token endpoint, when it is asked, and for what."""
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from fhircryo.errors import SignInError, UsageError
-from fhircryo.fhir.auth import keys, oauth2
+from fhircryo.fhir.auth import credentials, keys, oauth2
 from fhircryo.fhir.auth.scopes import missing, scope_version, scopes_for
 from fhircryo.fhir.client import Client, HttpError
 from fhircryo.fhir.connect import COMPARING, ERASING, READING, WRITING, open_client
@@ -141,7 +142,7 @@ def test_a_command_asks_for_what_it_does_and_no_more():
     assert scopes_for(WRITING, "v2") == (
         "system/Device.crus",
         "system/Observation.crus",
-        "system/Provenance.cu",
+        "system/Provenance.crus",
     )
     assert scopes_for(ERASING, "v2") == ("system/Observation.rds", "system/Provenance.rds")
     assert scopes_for({"Provenance": "cu", "Patient": "rs"}, "v1") == (
@@ -466,6 +467,32 @@ def test_a_command_that_gives_none(command, words):
     with pytest.raises(UsageError, match=words) as caught:
         ask("http://127.0.0.1:9/fhir", ServerSettings(auth="bearer", token_command=command))
     assert "s3cr3t" not in str(caught.value)
+
+
+def test_a_command_that_does_not_end_is_ended_with_what_it_started(tmp_path, monkeypatch):
+    monkeypatch.setattr(credentials, "_COMMAND_SECONDS", 0.5)
+    # The command has ended, but what it started holds its output open.
+    command = ("sh", "-c", f"echo $$ > {tmp_path}/group; sleep 600 & exit 0")
+    with pytest.raises(UsageError, match=r"token_command sh: not finished after"):
+        ask("http://127.0.0.1:9/fhir", ServerSettings(auth="bearer", token_command=command))
+    group = int((tmp_path / "group").read_text())
+    for _ in range(100):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    pytest.fail("what the command started still runs")
+
+
+def test_no_shell_reads_a_command(hospital, tmp_path):
+    """What a shell would run stays an argument."""
+    hospital.accepted = {f"$(touch${{IFS}}{tmp_path}/made);`id`"}
+    (token,) = hospital.accepted
+    settings = ServerSettings(auth="bearer", token_command=("printf", "%s", token))
+    with open_client(hospital.base, settings) as client:
+        assert metadata(client) == 200
+    assert list(tmp_path.iterdir()) == []
 
 
 # ------------------------------------------------------------------ refusals

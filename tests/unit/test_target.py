@@ -14,6 +14,7 @@ import pytest
 
 from fhircryo.errors import TargetError, UsageError
 from fhircryo.publish import folder_target
+from fhircryo.publish.folder_output import FolderOutputMaker
 from fhircryo.publish.folder_target import FILES
 from fhircryo.runs import to_folder
 from fhircryo.runs.run_config import RunConfig
@@ -70,7 +71,7 @@ def _dies_at(number: int, done: Callable[..., Any]) -> Callable[..., Any]:
 
 def _compute_and_die(moment: str, source: Path, target: Path) -> None:
     if moment == "patient":
-        to_folder.folder_lines = _dies_at(20, to_folder.folder_lines)
+        FolderOutputMaker.make = _dies_at(20, FolderOutputMaker.make)
     elif moment == "join":
         to_folder._join = _dies_at(2, to_folder._join)
     elif moment == "device":

@@ -2,9 +2,11 @@
 
 import base64
 import os
+import signal
 import subprocess  # nosec B404
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -117,31 +119,54 @@ def token_of_file(file: Path) -> str:
 def token_of_command(command: Sequence[str]) -> str:
     """Return the token that a command prints. The command is run without a shell.
 
+    It inherits the environment and the current folder; its input is empty and its error output
+    goes nowhere, because it may hold secrets.
+
     Raises:
         UsageError: the command cannot be run, fails, takes over a minute, or prints no token.
     """
     name = command[0]
     try:
-        done = subprocess.run(  # noqa: S603  # nosec B603
+        started = subprocess.Popen(  # noqa: S603  # nosec B603
             list(command),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            timeout=_COMMAND_SECONDS,
-            check=False,
+            # In a group of its own, so that what it has started can be ended with it.
+            start_new_session=True,
         )
-    except subprocess.TimeoutExpired:
+    except (OSError, ValueError) as error:
+        raise UsageError(f"token_command {name}: cannot be run: {_reason(error)}") from None
+    with started:
+        try:
+            printed, _ = started.communicate(timeout=_COMMAND_SECONDS)
+        except subprocess.TimeoutExpired:
+            _end_group(started)
+            raise UsageError(
+                f"token_command {name}: not finished after {_COMMAND_SECONDS:.0f} s"
+            ) from None
+        except BaseException:
+            _end_group(started)
+            raise
+    if started.returncode:
         raise UsageError(
-            f"token_command {name}: not finished after {_COMMAND_SECONDS:.0f} s"
-        ) from None
-    except OSError as error:
-        raise UsageError(f"token_command {name}: cannot be run: {error.strerror}") from None
-    if done.returncode:
-        raise UsageError(
-            f"token_command {name}: ended with exit code {done.returncode}; run it by hand to see"
-            " why"
+            f"token_command {name}: ended with exit code {started.returncode}; run it by hand to"
+            " see why"
         )
-    return _checked(done.stdout.decode(errors="replace"), f"token_command {name}")
+    return _checked(printed.decode(errors="replace"), f"token_command {name}")
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _end_group(started: "subprocess.Popen[bytes]") -> None:
+    """End a command that still runs, and whatever it started that still runs."""
+    with suppress(ProcessLookupError, PermissionError):
+        if os.name == "posix":
+            os.killpg(started.pid, signal.SIGKILL)
+        else:
+            started.kill()
 
 
 def _checked(text: str, place: str) -> str:

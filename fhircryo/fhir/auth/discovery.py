@@ -12,8 +12,9 @@ from fhircryo.errors import SignInError, SourceError
 from fhircryo.fhir import refusals
 from fhircryo.fhir.auth.credentials import NoAuth
 from fhircryo.fhir.auth.scopes import Version, scope_version
-from fhircryo.fhir.client import Client, HttpError, joined, origin, without_query
+from fhircryo.fhir.client import Client, HttpError
 from fhircryo.fhir.connection import Connection
+from fhircryo.fhir.urls import joined, origin, without_query
 
 PLACE = ".well-known/smart-configuration"
 

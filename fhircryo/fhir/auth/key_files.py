@@ -1,7 +1,6 @@
 """Writes a new key pair: a private key file, and a JWKS file with the public key to register."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import msgspec
 
 from fhircryo.errors import UsageError
 from fhircryo.fhir.auth.keys import Algorithm, SigningKey, generate
-from fhircryo.storage.atomic import PRIVATE, PUBLIC, write_whole
+from fhircryo.storage.atomic import PUBLIC, write_new, write_whole
 
 #: The members of a JWK that hold private parts of a key. Source: RFC 7518 section 6.
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
@@ -41,13 +40,9 @@ def write_key_pair(path: Path, jwks: Path, algorithm: Algorithm) -> SigningKey:
 
 
 def _write_new(path: Path, content: bytes) -> None:
-    """Create a file that only its owner can ever read; fail if the file exists."""
+    """Create the file of a private key; fail if the file exists."""
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        write_new(path, content)
     except FileExistsError:
         raise UsageError(f"{path}: exists already; a key is never overwritten") from None
     except OSError as error:

@@ -13,18 +13,10 @@ from fhircryo.errors import SignInError, UsageError
 from fhircryo.fhir.auth.assertion import ClientAuthentication, PrivateKeyJwt
 from fhircryo.fhir.auth.credentials import NoAuth, is_token
 from fhircryo.fhir.auth.token_errors import ErrorResponse, TokenRequest, explain
-from fhircryo.fhir.client import (
-    PASSING,
-    Client,
-    HttpError,
-    UnreachableError,
-    backoff,
-    is_loopback,
-    origin,
-    without_query,
-)
+from fhircryo.fhir.client import PASSING, Client, HttpError, UnreachableError, backoff
 from fhircryo.fhir.connection import Connection
 from fhircryo.fhir.limits import Limits
+from fhircryo.fhir.urls import is_loopback, origin, without_query
 from fhircryo.logs import keep_secret, masked
 
 LOG = logging.getLogger("fhircryo.auth")

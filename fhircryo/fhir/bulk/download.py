@@ -16,18 +16,10 @@ from fhircryo.errors import SourceError, TargetError
 from fhircryo.fhir import refusals
 from fhircryo.fhir.auth.credentials import NoAuth
 from fhircryo.fhir.bulk.export_job import ExportLostError
-from fhircryo.fhir.client import (
-    PASSING,
-    Client,
-    HttpError,
-    backoff,
-    innermost,
-    is_loopback,
-    joined,
-    without_query,
-)
+from fhircryo.fhir.client import PASSING, Client, HttpError, backoff, innermost
 from fhircryo.fhir.connection import session
 from fhircryo.fhir.deadline import DeadlineError
+from fhircryo.fhir.urls import is_loopback, joined, without_query
 
 LOG = logging.getLogger("fhircryo.bulk")
 

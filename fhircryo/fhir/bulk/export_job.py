@@ -8,7 +8,8 @@ from typing import NamedTuple
 from fhircryo.errors import SourceError
 from fhircryo.fhir import refusals
 from fhircryo.fhir.bulk.export_manifest import BulkManifest, read_manifest
-from fhircryo.fhir.client import Client, HttpError, joined, retry_after_of, without_query
+from fhircryo.fhir.client import Client, HttpError, retry_after_of
+from fhircryo.fhir.urls import joined, without_query
 
 LOG = logging.getLogger("fhircryo.bulk")
 

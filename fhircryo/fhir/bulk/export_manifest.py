@@ -7,7 +7,7 @@ import msgspec
 
 from fhircryo.calendar import moment
 from fhircryo.errors import SourceError
-from fhircryo.fhir.client import joined, without_query
+from fhircryo.fhir.urls import joined, without_query
 
 
 class OutputFile(msgspec.Struct):

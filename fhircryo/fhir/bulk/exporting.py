@@ -20,9 +20,9 @@ from fhircryo.errors import SourceError
 from fhircryo.fhir.bulk.download import Downloader
 from fhircryo.fhir.bulk.export_job import Asked, ExportLostError, Told, cancel, start, wait_for
 from fhircryo.fhir.bulk.export_manifest import BulkManifest, OutputFile
-from fhircryo.fhir.bulk.interrupts import remembered_interrupts
 from fhircryo.fhir.client import Client
 from fhircryo.fhir.resource_names import KNOWN_TYPES
+from fhircryo.interrupts import held, remembered_interrupts
 from fhircryo.storage.atomic import PRIVATE, write_whole
 
 LOG = logging.getLogger("fhircryo.bulk")
@@ -98,7 +98,8 @@ def export(client: Client, asked: Asked, work: Path, patience: float, watch: Wat
                 " them for too short a time?"
             ) from None
         except KeyboardInterrupt:
-            job.cancel()
+            with held():  # the interrupt may come again, where Python lost it first
+                job.cancel()
             raise
 
 
@@ -134,9 +135,10 @@ class _Job:
         if self._state is None:
             self.begin_again()  # the folder may hold files of another export
             self._watch.tell("requesting an export")
-            status_url = start(self._client, self._asked)
-            self._state = _ExportState(self._client.base, self._digest(), status_url)
-            self._save_state()
+            with held():  # an export that the server has begun can be cancelled
+                status_url = start(self._client, self._asked)
+                self._state = _ExportState(self._client.base, self._digest(), status_url)
+                self._save_state()
         if self._state.manifest is None:
             self._watch.tell("exporting")
             self._state.manifest = wait_for(

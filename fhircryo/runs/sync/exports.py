@@ -13,7 +13,7 @@ from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.sync.changes import ChangeReader, SourceChanges
 from fhircryo.runs.sync.sync_options import StoppedError
 from fhircryo.sources.bulk_source import Bulk, asked_for
-from fhircryo.sources.open_source import server_source
+from fhircryo.sources.open_server import server_source
 from fhircryo.sources.source import Progress
 from fhircryo.storage.work_folder import work_folder
 

@@ -5,6 +5,7 @@ import logging
 from fhircryo.errors import SourceError
 from fhircryo.fhir.capability import capabilities
 from fhircryo.fhir.search import Searcher, head_of
+from fhircryo.interrupts import held
 from fhircryo.publish.comparison import RetractionScope
 from fhircryo.publish.patient_output import PatientOutput
 from fhircryo.publish.target_server import PushResult
@@ -46,10 +47,11 @@ def run_full(steps: SyncSteps, reason: str) -> None:
     patients = steps.compute(read)
     if steps.held_back():
         return
-    pushed = steps.push(patients, RetractionScope())
-    if steps.options.dry_run or steps.result.stopped:
-        return
-    _replace_state(steps, read, patients, pushed, watermark)
+    with held():  # what is written is remembered
+        pushed = steps.push(patients, RetractionScope())
+        if steps.options.dry_run or steps.result.stopped:
+            return
+        _replace_state(steps, read, patients, pushed, watermark)
 
 
 def _look_before_reading(steps: SyncSteps, searcher: Searcher) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from fhircryo.fhir.capability import capabilities
 from fhircryo.fhir.search import Searcher
+from fhircryo.interrupts import held
 from fhircryo.publish.comparison import RetractionScope
 from fhircryo.record.patients import Selection
 from fhircryo.runs.drivers import driver_of
@@ -70,13 +71,14 @@ def _read_changes(steps: SyncSteps) -> tuple[SourceChanges, Watermark]:
 def _affected_patients(steps: SyncSteps, changes: SourceChanges) -> set[str]:
     """The current ids of the patients to compute.
 
-    They are affected by a change, by a changed list or by time alone, or they are pending.
+    They are affected by a change, by a changed list or by time alone, or they are pending, or an
+    earlier run ended while they were written.
     """
     state = steps.state
     named = changes.patients | selection_changes(state, steps.config.selection)
     affected = {state.current_id(patient) or patient for patient in named}
     affected |= state.patients_due_by(steps.options.today)
-    affected |= {pending.patient for pending in state.pending()}
+    affected |= {pending.patient for pending in state.pending()} | state.begun()
     return affected
 
 
@@ -101,12 +103,12 @@ def _update(steps: SyncSteps, affected: set[str], named: set[str]) -> str:
         identifiers=frozenset(state.published_identifiers(ids)),
         count_published=state.count_published_patients,
     )
-    pushed = steps.push(patients, scope)
-    if steps.options.dry_run:
-        return ""
     not_computed = ids - {computed.patient for computed in patients}
-    with state.transaction():
-        remember_patients(state, steps.config, read, patients, pushed, not_computed)
+    with held():  # what is written is remembered
+        pushed = steps.push(patients, scope)
+        if not steps.options.dry_run:
+            with state.transaction():
+                remember_patients(state, steps.config, read, patients, pushed, not_computed)
     return ""
 
 

@@ -34,7 +34,7 @@ def sync(config: RunConfig, options: SyncOptions) -> SyncResult:
         TargetError: the target cannot be reached, or refuses.
         LockedError: another run writes to the target.
         UsageError: the settings do not fit together, or the state cannot be written.
-        StoppedError: the run was asked to stop before it wrote anything.
+        StoppedError, KeyboardInterrupt: the run was asked to stop before it wrote anything.
     """
     source, target_url = source_and_target(config)
     permissions = Permissions(options.dry_run, options.allow_retractions)
@@ -49,7 +49,12 @@ def sync(config: RunConfig, options: SyncOptions) -> SyncResult:
 
         def run_with(state: State) -> SyncResult:
             steps = SyncSteps(config, options, state, client, target, clock)
-            _run(steps)
+            try:
+                _run(steps)
+            except KeyboardInterrupt:
+                if steps.result.pushed is None:
+                    raise
+                steps.result.stopped = True
             steps.result.pending = state.pending()
             return steps.result
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -10,10 +9,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from fhircryo.errors import UsageError
+from fhircryo.publish.target_lock import STATE_FOLDER, make_state_folder
 from fhircryo.publish.target_server import state_folder
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.sync.state_database import DamagedStateError, State, is_damage
 from fhircryo.runs.sync.state_schema import migrate
+from fhircryo.storage.ownership import check_own_file, check_own_folder
 
 LOG = logging.getLogger("fhircryo.sync")
 
@@ -23,10 +24,24 @@ _WAL_SUFFIXES = ("-wal", "-shm")
 
 
 def state_path(config: RunConfig, source: str, target: str) -> Path:
-    """The path of the state file for a source, a target and a protocol."""
+    """The path of the state file for a source, a target and a protocol.
+
+    Root may read what lies there of a service's user, such as the status of its last run. Who opens
+    the state has to be that user, because SQLite writes beside it.
+
+    Raises:
+        UsageError: other users can change what is in the state folder.
+    """
+    folder = state_folder(config.settings)
+    try:
+        check_own_folder(folder, STATE_FOLDER, reading=True)
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # The folder is made, or cannot be made, when it is needed.
+    except OSError as error:
+        raise UsageError(f"{folder}: {STATE_FOLDER}: cannot be read: {error.strerror}") from None
     name = "\x1f".join((source, target, config.settings.source_name, config.protocol.id))
     digest = hashlib.sha256(name.encode()).hexdigest()[:16]
-    return state_folder(config.settings) / f"sync-{digest}.sqlite"
+    return folder / f"sync-{digest}.sqlite"
 
 
 @contextmanager
@@ -34,13 +49,15 @@ def open_state(path: Path) -> Iterator[State]:
     """Open a state file; create it if it does not exist.
 
     Raises:
-        UsageError: the file cannot be opened, or a newer version of the program wrote it.
+        UsageError: the file cannot be used, or a newer version of the program wrote it.
         DamagedStateError: the file is damaged; this may be found at any time while it is open.
     """
     connection = _connect(path)
     try:
         migrate(connection, path)
         yield State(connection, path)
+    except sqlite3.OperationalError as error:
+        raise _cannot_use(path, error) from None
     except sqlite3.DatabaseError as error:
         if is_damage(error):
             raise DamagedStateError(path) from None
@@ -86,25 +103,29 @@ def remove(path: Path) -> None:
 
 def _connect(path: Path) -> sqlite3.Connection:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_state_folder(path.parent)
         # The file is created before SQLite opens it, so that it is private from the start.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        check_own_file(path, "state file", create=True)
+        for suffix in _WAL_SUFFIXES:
+            with suppress(FileNotFoundError):
+                check_own_file(path.with_name(path.name + suffix), "state file")
         connection = sqlite3.connect(path, isolation_level=None, timeout=10.0)
     except (OSError, sqlite3.OperationalError) as error:
-        raise _cannot_open(path, error) from None
+        raise _cannot_use(path, error) from None
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
     except sqlite3.OperationalError as error:
         connection.close()
-        raise _cannot_open(path, error) from None
+        raise _cannot_use(path, error) from None
     except sqlite3.DatabaseError:
         connection.close()
         raise DamagedStateError(path) from None
     return connection
 
 
-def _cannot_open(path: Path, error: Exception) -> UsageError:
+def _cannot_use(path: Path, error: Exception) -> UsageError:
     return UsageError(
-        f"{path}: the state file cannot be opened: {error}; check the setting state_folder"
+        f"{path}: the state file cannot be used: {error}; check the setting state_folder and the"
+        " free disk space"
     )

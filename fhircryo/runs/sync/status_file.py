@@ -1,16 +1,17 @@
-"""The status file and the metrics of a sync run; they hold ids and counts only."""
+"""The status file of scheduled runs: how the last one ended, in ids and counts."""
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from fhircryo import __version__
-from fhircryo.errors import TargetError, UsageError
+from fhircryo.errors import STOPPED, TargetError, UsageError
 from fhircryo.publish.difference import Action
 from fhircryo.runs.sync.sync_result import SyncResult
-from fhircryo.storage.atomic import PRIVATE, PUBLIC, write_whole
+from fhircryo.storage.atomic import PRIVATE, write_whole
 
 _WRITTEN = (Action.NEW, Action.CHANGED, Action.RETRACTED)
 
@@ -21,6 +22,7 @@ class RunReport:
 
     ``run``: the id of the run, as in its log lines. ``message``: the error, if there was one.
     ``result``: None if the run failed or was stopped before it wrote anything.
+    ``metrics_problem``: why the file of metrics could not be written; empty if it was.
     """
 
     run: str
@@ -29,6 +31,7 @@ class RunReport:
     exit_code: int
     message: str = ""
     result: SyncResult | None = None
+    metrics_problem: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """The content of the status file."""
@@ -39,7 +42,9 @@ class RunReport:
             "ended": self.ended.isoformat(timespec="seconds"),
             "seconds": round((self.ended - self.started).total_seconds(), 1),
             "exit_code": self.exit_code,
+            "stopped": self.exit_code == STOPPED,
             "message": self.message,
+            "metrics_problem": self.metrics_problem,
         }
         return content if self.result is None else content | _figures_of(self.result)
 
@@ -56,7 +61,6 @@ def _figures_of(result: SyncResult) -> dict[str, Any]:
         "endpoints": {str(action): endpoints.get(action, 0) for action in _WRITTEN},
         "patients_rejected": len(pushed.rejected) if pushed is not None else 0,
         "requests": result.requests,
-        "stopped": result.stopped,
         "not_written": [
             {
                 "patient": pending.patient,
@@ -74,82 +78,42 @@ def status_path(state: Path) -> Path:
     return state.with_suffix(".status.json")
 
 
-def write_status(path: Path, report: RunReport) -> None:
-    """Write the status file atomically; a failed run keeps the time of the last success.
+def write_status(path: Path, report: RunReport, last_success: str | None) -> None:
+    """Write the status file atomically, and make its folder if there is none.
+
+    ``last_success``: the time at which the last successful run ended.
 
     Raises:
-        UsageError: the file cannot be written.
+        TargetError: the file cannot be written.
     """
-    content = report.as_dict()
-    before = read_status(path)
-    succeeded = report.ended.isoformat(timespec="seconds") if not report.exit_code else None
-    content["last_success"] = succeeded or (before or {}).get("last_success")
-    _write(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n", PRIVATE)
+    content = report.as_dict() | {"last_success": last_success}
+    try:  # a run that fails early has not made the folder
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise TargetError(f"{path}: cannot be written: {error.strerror or error}") from error
+    write_whole(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode(), PRIVATE)
 
 
 def read_status(path: Path) -> dict[str, Any] | None:
-    """The content of the status file; None if there is none that can be read."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None
-
-
-def write_metrics(path: Path, report: RunReport, last_success: str | None) -> None:
-    """Write the metrics of a run for the textfile collector of Prometheus.
-
-    Source: https://prometheus.io/docs/instrumenting/exposition_formats/
+    """The content of the status file; None if there is no such file.
 
     Raises:
-        UsageError: the file cannot be written.
+        UsageError: the file cannot be read, or is not a status file.
     """
-    content = report.as_dict()
-    lines: list[str] = []
-    for name, description, value in _gauges(report, content, last_success):
-        metric = f"fhircryo_sync_{name}"
-        lines += [f"# HELP {metric} {description}", f"# TYPE {metric} gauge", f"{metric} {value}"]
-    if report.result is not None:
-        metric = "fhircryo_sync_last_run_endpoints_written"
-        lines += [f"# HELP {metric} Endpoints written", f"# TYPE {metric} gauge"]
-        lines += [
-            f'{metric}{{action="{action}"}} {count}'
-            for action, count in content["endpoints"].items()
-        ]
-    # The collector runs as another user; the file holds no data of a patient.
-    _write(path, "\n".join(lines) + "\n", PUBLIC)
-
-
-def _gauges(
-    report: RunReport, content: dict[str, Any], last_success: str | None
-) -> list[tuple[str, str, float]]:
-    """Name, description and value of each metric without labels."""
-    gauges: list[tuple[str, str, float]] = [
-        ("last_run_timestamp_seconds", "End of the last run", report.ended.timestamp()),
-        ("last_run_exit_code", "Exit code of the last run", report.exit_code),
-        ("last_run_duration_seconds", "Duration of the last run", content["seconds"]),
-    ]
-    if last_success:
-        ended = datetime.fromisoformat(last_success).timestamp()
-        gauges.append(("last_success_timestamp_seconds", "End of the last successful run", ended))
-    if report.result is not None:
-        gauges += [
-            ("last_run_requests", "Requests to source and target", content["requests"]),
-            ("last_run_resources_changed", "Changed resources", content["resources_changed"]),
-            ("last_run_patients_computed", "Patients computed", content["patients_computed"]),
-            ("last_run_unreadable", "Unreadable resources", content["unreadable"]),
-            (
-                "patients_not_written",
-                "Patients whose endpoints could not be written",
-                len(content["not_written"]),
-            ),
-        ]
-    return gauges
-
-
-def _write(path: Path, text: str, mode: int) -> None:
     try:
-        write_whole(path, text.encode(), mode)
-    except TargetError as error:
-        # The path comes from the settings; it is not the target of the run.
-        raise UsageError(str(error)) from None
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UsageError(
+            f"{path}: the status file cannot be read: {error.strerror or error}"
+        ) from None
+    except ValueError:
+        content = None
+    # Whether the time is one is checked, too: it is computed with.
+    if isinstance(content, dict) and type(content.get("exit_code")) is int:
+        with suppress(ValueError, TypeError):
+            last = content.get("last_success")
+            content["last_success"] = last and datetime.fromisoformat(last).isoformat()
+            return content
+    raise UsageError(f"{path}: the status file is damaged; the next run writes a new one")

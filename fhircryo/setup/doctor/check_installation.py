@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fhircryo import __version__
 from fhircryo.errors import UsageError
+from fhircryo.publish.target_lock import make_state_folder
 from fhircryo.publish.target_server import state_folder
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.settings import CONFIG_FILE, Settings
@@ -44,9 +45,12 @@ def _timezone(settings: Settings) -> CheckResult:
 def _state(folder: Path) -> CheckResult:
     """Check that the state folder can be written to, and that only its owner can read it."""
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_state_folder(folder)
         with tempfile.NamedTemporaryFile(dir=folder):
             pass
+    except UsageError as error:
+        advice = "see docs/how-to/run-on-a-schedule.md, Files and users"
+        return failed(_PART, "state folder", str(error), advice, UsageError.exit_code)
     except OSError as error:
         return failed(
             _PART,
