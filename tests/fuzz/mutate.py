@@ -200,7 +200,7 @@ class Mutator:
         if self._rng.random() < 0.8:
             place.drop()
         known = self._seeds.by_key.get(other)
-        place.holder[other] = self._rng.choice(known) if known else value
+        place.holder[other] = copy.deepcopy(self._rng.choice(known)) if known else value
         if other.endswith(("DateTime", "Instant")) and self._rng.random() < 0.5:
             place.holder[other] = hostile.date(self._rng)
 
