@@ -78,7 +78,7 @@ demo-sync: $(READY)
 	$(BIN)/python -m tests.server.demo_sync
 
 # kill -9 at 200 random moments of scheduled runs; the tests do 50. Each command is stopped by a signal
-# at 50 random moments; the tests do 4.
+# at 50 random moments; the tests do 2.
 kills: $(READY)
 	TEST_KILLS=200 $(BIN)/pytest -q tests/server/test_sync_killed.py
 	TEST_STOPS=50 $(BIN)/pytest -q tests/unit/test_stopping.py

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhircryo.errors import UsageError
@@ -93,7 +93,7 @@ def grading(event: str, subject: str) -> dict:
     }
 
 
-@many
+@settings(many, max_examples=50)
 @given(hospitals())
 def test_it_is_the_same_story(resources):
     with tempfile.TemporaryDirectory() as name:

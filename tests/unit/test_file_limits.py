@@ -180,6 +180,7 @@ def test_what_is_appended_while_a_file_is_read_is_not_read(tmp_path):
     assert [one for batch in read_batches(part) for one in batch] == [b"{1}\n", b"{2}\n"]
 
 
+@pytest.mark.slow
 def test_folders_may_be_nested_deeply(tmp_path):
     """More deeply than functions may call each other."""
     inner = tmp_path / "in"

@@ -229,6 +229,7 @@ def test_several_processes_read_the_same(source, tmp_path):
     assert one["Observation.ndjson"] == two["Observation.ndjson"]
 
 
+@pytest.mark.slow
 def test_the_cohort_the_survey_and_an_explanation_are_made(source, tmp_path):
     made = cli("cohort", source, tmp_path / "out", "--as-of", "2017-12-31", "--no-report")
     assert made.code == 4, made.err

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 #: How often each command is stopped at a random moment.
-TIMES = int(os.environ.get("TEST_STOPS", "4"))
+TIMES = int(os.environ.get("TEST_STOPS", "2"))
 AS_OF = ("--as-of", "2018-01-01")
 
 
