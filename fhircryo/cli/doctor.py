@@ -33,7 +33,8 @@ def doctor(
     """Check that everything that a run needs is in place.
 
     With --config and without SOURCE, the servers of scheduled runs are checked (sync.source and
-    sync.target). Nothing is written to SOURCE or TARGET, unless --write-device is given.
+    sync.target), and the files that the section [sync] names. Nothing is written to SOURCE or
+    TARGET, unless --write-device is given.
 
     Each check prints one line: ok, not tried, warning or failed, and what to do. The exit code is 0
     if no check failed; otherwise it is the one with which a run would end for the first failed
@@ -44,22 +45,28 @@ def doctor(
       fhircryo doctor https://fhir.hospital.example/r4 https://fhir.hospital.example/r4
       fhircryo doctor --config /etc/fhircryo/fhircryo.toml
     """
+    from collections.abc import Iterable
     from dataclasses import asdict
+    from itertools import chain
 
     from fhircryo.cli.run_options import RunOptions
     from fhircryo.errors import UsageError
     from fhircryo.runs.sync.sync_options import source_and_target
     from fhircryo.setup.doctor.all_checks import all_checks
-    from fhircryo.setup.doctor.check import exit_code
+    from fhircryo.setup.doctor.check import CheckResult, exit_code
+    from fhircryo.setup.doctor.check_schedule import schedule_checks
     from fhircryo.sources.places import server_of
 
     run_config = RunOptions(protocol=protocol, mappings=mappings, settings_file=config).config()
+    of_schedule: Iterable[CheckResult] = ()
     if source is None and config is not None:
         source, target = source_and_target(run_config)
+        of_schedule = schedule_checks(run_config.settings.sync)
     if write_device and (target is None or server_of(target) is None):
         raise UsageError("--write-device needs a FHIR server as TARGET")
     results = []
-    for result in all_checks(source, target, run_config, write_device=write_device):
+    checks = all_checks(source, target, run_config, write_device=write_device, settings_file=config)
+    for result in chain(of_schedule, checks):
         results.append(result)
         if not as_json:
             say(f"{result.status:<9} {result.part:<7} {result.check:<37} {result.text}")

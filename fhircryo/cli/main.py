@@ -90,7 +90,7 @@ def run() -> None:
             # Typer takes it for a stdout whose reader has gone, but it is another pipe or a socket.
             _end_by_bug(stop.__context__)
         if isinstance(stop.__context__, typer.Abort) and asked_to_stop() is None:
-            say_error(UsageError("nobody confirms; add --yes"))
+            say_error(UsageError("no answer to the question; to confirm without it, add --yes"))
             sys.exit(UsageError.exit_code)
         raise
     except Exception as error:

@@ -7,7 +7,7 @@ import typer
 
 from fhircryo.cli.options import Config, Yes
 from fhircryo.cli.printing import confirmed, say
-from fhircryo.errors import BUG, DONE, LockedError
+from fhircryo.errors import DONE, LockedError, UsageError
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -120,4 +120,4 @@ def _state_files(config: Path | None) -> _StateFiles:
 
 def _end_damaged(path: Path) -> NoReturn:
     say(f"{path}: damaged; the next run sets the file aside and is a full one")
-    raise typer.Exit(BUG)
+    raise typer.Exit(UsageError.exit_code)

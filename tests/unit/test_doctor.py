@@ -92,6 +92,54 @@ def test_the_servers_of_scheduled_runs_are_those_of_the_settings_file(tmp_path):
     assert "sync.source" in str(done.exception)
 
 
+def scheduled(tmp_path: Path, sync: str) -> tuple[int, dict[str, tuple[str, str]]]:
+    """The checks of a settings file whose section ``[sync]`` says this, too."""
+    file = tmp_path / "settings.toml"
+    with StubFhir() as source, StubFhir() as target:
+        file.write_text(f'[sync]\nsource = "{source.base}"\ntarget = "{target.base}"\n{sync}')
+        return checked("--config", file)
+
+
+def test_the_settings_file_that_is_named_is_the_one_in_force(tmp_path):
+    _, checks = scheduled(tmp_path, "")
+    assert checks["settings"] == ("ok", str(tmp_path / "settings.toml"))
+    assert "sync.exclude" not in checks
+    assert "sync.metrics_file" not in checks
+
+
+@pytest.mark.parametrize("setting", ["exclude", "patients"])
+def test_a_list_of_patients_that_a_scheduled_run_cannot_read(tmp_path, setting):
+    """A run ends with 2 before it reads anything, so the doctor must not call the site healthy."""
+    listed = tmp_path / "listed.txt"
+    sync = f'{setting} = "{listed}"\n'
+    code, checks = scheduled(tmp_path, sync)
+    assert (code, checks[f"sync.{setting}"][0]) == (2, "failed")
+    assert "No such file" in checks[f"sync.{setting}"][1]
+    listed.write_text("p1\nPatient/p2\n")
+    assert scheduled(tmp_path, sync)[1][f"sync.{setting}"] == ("ok", f"{listed}: 2 patients")
+    listed.chmod(0o666)
+    code, checks = scheduled(tmp_path, sync)
+    assert (code, checks[f"sync.{setting}"][0]) == (2, "failed")
+    assert "every user of this machine can change this file" in checks[f"sync.{setting}"][1]
+
+
+def test_a_group_is_not_a_file(tmp_path):
+    assert "sync.patients" not in scheduled(tmp_path, 'patients = "Group/g1"\n')[1]
+
+
+def test_metrics_that_a_scheduled_run_could_not_write(tmp_path, monkeypatch):
+    folder = tmp_path / "prom"
+    sync = f'metrics_file = "{folder}/fhircryo.prom"\n'
+    _, checks = scheduled(tmp_path, sync)
+    assert checks["sync.metrics_file"] == ("warning", f"{folder}: there is no such folder")
+    folder.mkdir()
+    assert scheduled(tmp_path, sync)[1]["sync.metrics_file"][0] == "ok"
+    assert not list(folder.iterdir())
+    monkeypatch.setattr(os, "access", lambda path, mode: path != folder)
+    _, checks = scheduled(tmp_path, sync)
+    assert checks["sync.metrics_file"] == ("warning", f"{folder}: this user cannot write to it")
+
+
 def test_a_target_beside_which_nothing_may_be_written(tmp_path, monkeypatch):
     """A run would fail after it has computed everything."""
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)

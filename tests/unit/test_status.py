@@ -98,6 +98,20 @@ def test_a_damaged_status_file_is_no_success(content, site):
     assert site.sync("--status").code == 0
 
 
+@pytest.mark.parametrize("command", ["check", "show"])
+def test_a_damaged_state_is_no_bug(command, site):
+    assert site.sync().code == 0
+    config = ("--config", site.folder / "fhircryo.toml")
+    assert cli("state", command, *config).code == 0
+    (state,) = (site.folder / "state").glob("sync-*.sqlite")
+    state.write_bytes(b"no database")
+    ran = cli("state", command, *config)
+    assert ran.code == 2
+    assert "damaged; the next run sets the file aside" in ran.out
+    assert site.sync().code == 0
+    assert cli("state", command, *config).code == 0
+
+
 def test_a_status_file_that_cannot_be_read_is_no_success(site):
     assert site.sync().code == 0
     file = site.status_file

@@ -15,17 +15,23 @@ from fhircryo.sources.places import server_of
 
 
 def all_checks(
-    source: str | None, target: str | None, config: RunConfig, *, write_device: bool = False
+    source: str | None,
+    target: str | None,
+    config: RunConfig,
+    *,
+    write_device: bool = False,
+    settings_file: Path | None = None,
 ) -> Iterator[CheckResult]:
     """Check the installation, and the source and the target if they are given.
 
     ``source``, ``target``: a folder or the base URL of a FHIR server; None: not checked.
     ``write_device``: write the Device to a server that is the target, and nothing else.
+    ``settings_file``: the one that --config named.
 
     Raises:
         UsageError: the settings of a server contradict each other.
     """
-    yield from installation_checks(config.settings, config)
+    yield from installation_checks(config, settings_file)
     if source is not None and server_of(source) is not None:
         with open_client(source, config.settings.source) as client:
             yield from source_checks(client, config)

@@ -19,10 +19,14 @@ _PART = "here"
 _NOT_OWNER = 0o077
 
 
-def installation_checks(settings: Settings, config: RunConfig) -> Iterator[CheckResult]:
-    """Check everything that needs neither a source nor a target."""
+def installation_checks(config: RunConfig, settings_file: Path | None) -> Iterator[CheckResult]:
+    """Check everything that needs neither a source nor a target.
+
+    ``settings_file``: the file that --config named; None: that of the current folder, if any.
+    """
+    settings = config.settings
     yield ok(_PART, "version", f"fhircryo {__version__}, Python {platform.python_version()}")
-    file = Path(CONFIG_FILE).resolve()
+    file = (settings_file or Path(CONFIG_FILE)).resolve()
     yield ok(_PART, "settings", f"{file}" if file.is_file() else f"no {CONFIG_FILE} in this folder")
     yield ok(_PART, "protocol", config.protocol.name)
     mappings = config.mappings
