@@ -39,7 +39,6 @@ _SLOT: Any = Raw(_MARK)
 
 #: What can differ in a component's value.
 _QUANTITY, _INTEGER, _DAY, _PERIOD = range(-1, -5, -1)
-_UNITS = frozenset(part.value for part in PART_UNITS)
 
 
 class FolderOutput(msgspec.Struct):
@@ -167,7 +166,7 @@ def _fill_in_component(component: ResultComponent, values: list[bytes]) -> objec
         values.append(_day(value.last))
         return (part, _PERIOD)
     values.append(_number(value))
-    return (part, _QUANTITY, component.comparator) if part in _UNITS else (part, _INTEGER)
+    return (part, _QUANTITY, component.comparator) if part in PART_UNITS else (part, _INTEGER)
 
 
 def _derived(

@@ -6,13 +6,14 @@ from fhircryo.fhir.client import HttpError, UnreachableError
 from fhircryo.publish.patience import wait_until_found
 from fhircryo.publish.reading_back import PublishedReader
 from fhircryo.publish.refused_write import CONFLICTS, is_unanswered
-from fhircryo.publish.retry_budget import RetryBudget
+from fhircryo.publish.retry_budget import TRIES, RetryBudget
 from fhircryo.publish.shapes import DECODER
 from fhircryo.publish.single_request import send_single
 from fhircryo.publish.target_connection import TargetConnection
 from fhircryo.publish.transaction import WriteRequest
 
-_TRIES = 8
+#: The server asks to send the request later.
+_BUSY = frozenset({425, 429})
 
 
 class OneResource:
@@ -84,7 +85,7 @@ class OneResource:
                 refusal = error if isinstance(error, HttpError) else None
                 if refusal is not None and not is_unanswered(refusal):
                     self._known.not_written([self._name])
-                    if refusal.status not in CONFLICTS | _BUSY or attempt == _TRIES:
+                    if refusal.status not in CONFLICTS | _BUSY or attempt == TRIES:
                         raise
                 retry_after = refusal.retry_after if refusal is not None else None
                 if not budget.wait(attempt, retry_after, str(error)):
@@ -95,7 +96,3 @@ class OneResource:
             else:
                 self._known.written({self._name: (written.id, written.version)})
                 return written.id
-
-
-#: The server asks to send the request later.
-_BUSY = frozenset({425, 429})

@@ -8,8 +8,9 @@ from fhircryo.fhir.outcomes import issues_of
 
 #: What servers answer when two writers meet.
 CONFLICTS = frozenset({409, 412})
+FORBIDDEN = 403
 #: The type, or this way of writing it, is not taken.
-_TYPE = frozenset({403, 404, 405, 422, 501})
+_TYPE = frozenset({FORBIDDEN, 404, 405, 422, 501})
 _WAY = frozenset({400, 404, 405, 422, 501})
 #: Section 2.21.0.17: servers that support no transactions.
 _NOT_IMPLEMENTED = 501

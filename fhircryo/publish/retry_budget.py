@@ -5,6 +5,9 @@ import time
 
 from fhircryo.fhir.client import backoff
 
+#: How often a write is tried that the server refuses because two writers met.
+TRIES = 8
+
 LOG = logging.getLogger("fhircryo.target")
 
 

@@ -19,13 +19,14 @@ from fhircryo.publish.missing_provenance import missing_provenances
 from fhircryo.publish.reading_back import PublishedReader
 from fhircryo.publish.refused_write import (
     CONFLICTS,
+    FORBIDDEN,
     failed,
     interaction_refused,
     is_unanswered,
     too_large,
     type_refused,
 )
-from fhircryo.publish.retry_budget import RetryBudget
+from fhircryo.publish.retry_budget import TRIES, RetryBudget
 from fhircryo.publish.same_refusals import SameRefusals
 from fhircryo.publish.target_connection import TargetConnection
 from fhircryo.publish.target_kind import NOT_PROMISED
@@ -43,8 +44,7 @@ Stopped = Callable[[], bool]
 #: Sends patients once; returns those of whom something is left to write.
 Send = Callable[[list[PatientRequests]], list[PatientRequests]]
 
-_UNAUTHORISED, _FORBIDDEN = 401, 403
-_TRIES = 8
+_UNAUTHORISED = 401
 _TRIES_AFTER_FAILURE = 3
 
 
@@ -266,7 +266,7 @@ class ServerWriter:
         A server may say again and again that it holds an endpoint which it does not give out, as
         one that was deleted and is in its index still.
         """
-        if attempt < _TRIES or not left or self._budget.wait(attempt, None, "contradictions"):
+        if attempt < TRIES or not left or self._budget.wait(attempt, None, "contradictions"):
             return left
         for patient in left:
             self._reject(
@@ -297,7 +297,7 @@ class ServerWriter:
         """Wait before the next attempt; False if there is to be none."""
         if not isinstance(error, HttpError):
             return self._budget.wait(attempt, None, "no answer")
-        limit = _TRIES_AFTER_FAILURE if failed(error) else _TRIES
+        limit = _TRIES_AFTER_FAILURE if failed(error) else TRIES
         if attempt >= limit and _may_be_content(error):
             return False
         return self._budget.wait(attempt, error.retry_after, str(error.status))
@@ -354,7 +354,7 @@ class ServerWriter:
         if not self._result.landed:
             if type_refused(refusal):
                 self._trial.try_provenance()
-            if refusal.status == _FORBIDDEN:
+            if refusal.status == FORBIDDEN:
                 raise refusal
         self._reject(patient.changes, str(refusal))
         self._refusals.refused(refusal)

@@ -10,7 +10,7 @@ from fhircryo.publish.observation_maker import DEVICE_ID
 from fhircryo.publish.one_resource import OneResource
 from fhircryo.publish.provenance import device
 from fhircryo.publish.reading_back import PublishedReader
-from fhircryo.publish.refused_write import type_refused, way_refused
+from fhircryo.publish.refused_write import FORBIDDEN, type_refused, way_refused
 from fhircryo.publish.shapes import ENCODER, Json, OutReference, plain
 from fhircryo.publish.target_connection import TargetConnection
 from fhircryo.publish.target_kind import Creation, TargetKind, creations, remember_creation
@@ -69,7 +69,7 @@ class TargetDevice:
                 if not (way_refused(error) or type_refused(error)):
                     raise
                 refusal = refusal or error
-                if error.status == _FORBIDDEN:
+                if error.status == FORBIDDEN:
                     break
             else:
                 self._note(how)
@@ -139,6 +139,3 @@ class TargetDevice:
                 " leaves Device and Provenance out"
             )
         LOG.warning("%s: the Device is left out: %s", self._connection.base, refusal)
-
-
-_FORBIDDEN = 403

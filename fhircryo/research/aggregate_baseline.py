@@ -39,7 +39,7 @@ def shown_baseline(row: BaselineRow, groups: ShownGroups) -> BaselineRow:
     counts = pool_small({name: int(of_level[name].sum()) for name in names}, groups.threshold)
     shown_levels = [of_level[name] for name in names if name in counts]
     if POOLED in counts:
-        shown_levels.append(known & ~np.logical_or.reduce([~known, *shown_levels]))
+        shown_levels.append(known & ~np.logical_or.reduce(shown_levels))
     if set(counts) == {POOLED} or not groups.admit(topic, known, *shown_levels):
         return replace(row, values=None, levels=())
     binary = [level.words for level in row.levels] == [YES]

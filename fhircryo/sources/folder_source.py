@@ -94,19 +94,17 @@ def _read_all(
     wanted, watched = known.wanted(request.selection), frozenset[str]()
     while True:
         collector = RecordCollector(request.retention(wanted, watched))
-        person = known.same_person(traced)
-        others = OtherPatients(person, watched, gradings) if traced else None
+        if traced:
+            others = OtherPatients(known.same_person(traced), watched, gradings)
         step = partial(_read_part, context=context, others=others)
         request.driver.collect(all_parts, step, collector, request.progress)
         facts, doubtful = collector.facts, collector.doubtful()
+        if traced:
+            doubtful |= collector.named_outside()
         found = Known(known.candidates | facts.candidates, known.links | facts.links)
         wanted_now = found.wanted(request.selection)
-        complete = wanted_now <= wanted and not doubtful
-        if traced:
-            named = collector.named_outside()
-            doubtful |= named
-            complete = complete and not named and found.same_person(traced) <= person
-        if complete:
+        same_person = not traced or found.same_person(traced) <= known.same_person(traced)
+        if wanted_now <= wanted and not doubtful and same_person:
             return collector
         # All of them only grow, so that this ends.
         wanted, watched = wanted | wanted_now, watched | doubtful
