@@ -9,6 +9,7 @@ from unittest import mock
 
 import pytest
 
+from fhircryo.logs import _SECRETS
 from fhircryo.mapping import load
 from fhircryo.mapping.yamlfile import Document, read_document
 from fhircryo.setup.survey import search_words
@@ -43,3 +44,12 @@ def no_wait_for_the_disk() -> Iterator[None]:
     """
     with mock.patch.object(os, "fsync", return_value=None):
         yield
+
+
+@pytest.fixture(autouse=True)
+def secrets_of_one_test() -> Iterator[None]:
+    """Forget the secrets that a test registered: they would be masked in the output of the next."""
+    before = set(_SECRETS.permanent)
+    yield
+    _SECRETS.permanent.intersection_update(before)
+    _SECRETS.short_lived.clear()

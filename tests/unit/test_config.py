@@ -119,7 +119,7 @@ def test_a_state_that_is_not_there_damaged_and_removed(monkeypatch, tmp_path):
     path.write_bytes(b"no database at all" * 500)
     for command in ("check", "show"):
         damaged = cli("state", command)
-        assert damaged.exit_code == 1
+        assert damaged.exit_code == 2
         assert "damaged" in damaged.stdout
     assert "Remove" in CliRunner().invoke(app, ["state", "reset"], input="n\n").stdout
     assert path.exists()
