@@ -17,6 +17,7 @@ from fhircryo.extract.lines import SCANNED_CONTAINERS, SCANNED_TYPES, read, scan
 from fhircryo.extract.other_patients import OtherPatients, grading_codes
 from fhircryo.fhir.input_files import FilePart, InputFile, input_files, parts, read_batches
 from fhircryo.record.collector import Facts, RecordCollector, Unreadable
+from fhircryo.record.items import Item
 from fhircryo.record.known import Known
 from fhircryo.record.patients import Patients
 from fhircryo.sources.source import (
@@ -59,15 +60,15 @@ def collect_files(
     all_parts = parts(files, PART_SIZE)
     known, traced = Known(), request.trace_patient
     gradings = grading_codes(request.mappings) if traced else None
-    to_scan = [part for part in all_parts if _may_name_candidates(part)]
+    to_scan = [part for part in all_parts if may_name_candidates(part)]
     others = OtherPatients({traced}, (), gradings) if traced else None
-    request.driver.collect(to_scan, partial(_scan_part, context=context, others=others), known)
+    request.driver.collect(to_scan, partial(scan_part, context=context, others=others), known)
     wanted, watched = known.wanted(request.selection), frozenset[str]()
     while True:
         collector = RecordCollector(request.retention(wanted, watched))
         person = known.same_person(traced)
         others = OtherPatients(person, watched, gradings) if traced else None
-        step = partial(_read_part, context=context, others=others)
+        step = partial(read_part, context=context, others=others)
         request.driver.collect(all_parts, step, collector, request.progress)
         facts, doubtful = collector.facts, collector.doubtful()
         found = Known(known.candidates | facts.candidates, known.links | facts.links)
@@ -82,30 +83,43 @@ def collect_files(
         # All of them only grow, so that this ends.
         wanted, watched = wanted | wanted_now, watched | doubtful
         known = found
-    _report_empty_files(facts, all_parts)
     deleted = collector.apply_deletions()
     collector.note_unmapped_primaries()
     facts.links = current_links(collector.items)
+    patients = Patients(facts.links, request.selection.without(deleted))
+    return collected_of(all_parts, collector.items, facts, patients, passed_over)
+
+
+def collected_of(
+    all_parts: Sequence[FilePart],
+    items: dict[str, Item],
+    facts: Facts,
+    patients: Patients,
+    passed_over: Sequence[str],
+) -> Collected:
+    """What reading all parts of the files of a folder gave."""
+    _report_empty_files(facts, all_parts)
     return Collected(
-        items=collector.items,
+        items=items,
         facts=facts,
-        patients=Patients(facts.links, request.selection.without(deleted)),
+        patients=patients,
         place=partial(_place, all_parts, facts.lines),
         present=present_types(facts),
         graded=frozenset(facts.graded),
-        files=files,
+        files=list(dict.fromkeys(part.file for part in all_parts)),
         passed_over=[*passed_over, *not_applied(facts)],
     )
 
 
-def _may_name_candidates(part: FilePart) -> bool:
+def may_name_candidates(part: FilePart) -> bool:
     """Whether a file's name allows Procedures or Patients in it."""
     return part.file.hint in {None, *SCANNED_CONTAINERS, *SCANNED_TYPES}
 
 
-def _scan_part(
-    part: FilePart, known: Known, context: Context, others: OtherPatients | None
+def scan_part(
+    part: FilePart, known: Known, context: Context, others: OtherPatients | None = None
 ) -> None:
+    """Add to ``known`` what a part says of candidates and of merged patients."""
     try:
         for batch in read_batches(part):
             if others is None or not others.references_of(batch):
@@ -114,9 +128,13 @@ def _scan_part(
         return  # Reading the part reports it.
 
 
-def _read_part(
-    part: FilePart, collector: RecordCollector, context: Context, others: OtherPatients | None
+def read_part(
+    part: FilePart,
+    collector: RecordCollector,
+    context: Context,
+    others: OtherPatients | None = None,
 ) -> None:
+    """Collect the items of a part."""
     facts = collector.facts
     lines = filled = 0
     collector.sequence = part.number << _SEQUENCES_PER_PART
@@ -129,6 +147,7 @@ def _read_part(
             else:
                 filled += read(batch, collector, context, part.number, first=lines + 1)
             lines += len(batch)
+            collector.after_batch()
     except UnreadableResource as error:
         facts.unreadable.append(Unreadable(part.number, 0, "", str(error)))
         filled += 1
