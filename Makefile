@@ -13,8 +13,8 @@ PYTEST := $(BIN)/pytest -q -n auto
 SERVERS := -p tests.server.scheduling --dist loadgroup
 
 .PHONY: demo demo-server check test test-unit test-spec test-property test-acceptance test-server \
-	test-browser test-docs test-extension lint docs bench hapi real-input clean kills demo-sync \
-	pin
+	test-browser test-docs test-extension test-fuzz lint docs bench hapi real-input clean kills years \
+	demo-sync pin fuzz fuzz-nightly
 
 demo: $(READY)
 	$(BIN)/fhircryo demo --report build/demo
@@ -36,7 +36,8 @@ test: $(READY) lint
 	$(PYTEST) $(SERVERS)
 
 # One target per folder of tests/: one kind of test.
-test-unit test-spec test-property test-acceptance test-browser test-docs test-extension: $(READY)
+test-unit test-spec test-property test-acceptance test-browser test-docs test-extension \
+test-fuzz: $(READY)
 	$(PYTEST) tests/$(@:test-%=%)
 
 # Needs Java 17 and Maven.
@@ -81,6 +82,21 @@ demo-sync: $(READY)
 kills: $(READY)
 	TEST_KILLS=200 $(BIN)/pytest -q tests/server/test_sync_killed.py
 	TEST_STOPS=50 $(BIN)/pytest -q tests/unit/test_stopping.py
+
+# Ten years of hospital life on ten kinds of target; the tests do one year on four.
+years: $(READY)
+	TEST_YEARS=10 $(BIN)/pytest -q tests/unit/test_year.py
+
+# Mutated records, overlays, protocols and settings. SEED: which inputs; FUZZ_SECONDS: how long;
+# INPUT=SEED:NUMBER: only one input, for example that of a finding. Findings: build/fuzz.
+SEED ?= 1
+FUZZ_SECONDS ?= 120
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz --seed $(SEED) --seconds $(FUZZ_SECONDS) $(if $(INPUT),--input $(INPUT))
+
+# The same for an hour, with inputs that are new each day.
+fuzz-nightly: $(READY)
+	$(BIN)/python -m tests.fuzz --seed $$(date +%F) --seconds 3600
 
 # Fetches Synthea, HL7's and mCODE's examples from the public registries, and computes them in full.
 real-input: $(READY)

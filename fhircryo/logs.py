@@ -25,7 +25,8 @@ MASK = "********"
 #: Shorter secrets are not masked: they would be found in ordinary words.
 _SHORTEST = 4
 #: Any JSON Web Token, registered or not. https://www.rfc-editor.org/rfc/rfc7515#section-7.1
-_TOKEN = re.compile(r"\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?")
+#: The expression also matches what only begins like a token, so that it is read once.
+_TOKEN = re.compile(r"\beyJ[\w-]{8,}+(?P<rest>\.[\w-]++(?:\.[\w-]*+)?)?")
 
 
 class _Secrets(NamedTuple):
@@ -56,7 +57,7 @@ def masked(text: str) -> str:
     for secret in sorted({*_SECRETS.permanent, *_SECRETS.short_lived}, key=len, reverse=True):
         if secret in text:
             text = text.replace(secret, MASK)
-    return _TOKEN.sub(MASK, text)
+    return _TOKEN.sub(lambda found: MASK if found["rest"] else found[0], text)
 
 
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}

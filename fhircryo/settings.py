@@ -168,6 +168,21 @@ class ServerSettings(BaseModel):
     max_file_gb: Annotated[
         int, Field(ge=1, description="Largest file of a bulk export that is read, in gigabytes")
     ] = 64
+    max_line_mb: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="Longest line, and largest JSON document, that is read from a file, in"
+            " megabytes",
+        ),
+    ] = 512
+    max_unpacked_gb: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="Largest size of a compressed file after decompression, in gigabytes",
+        ),
+    ] = 1024
     bulk_patience: Annotated[
         float, Field(gt=0, description="Longest wait for a bulk export to finish, in seconds")
     ] = 24 * 3600.0
@@ -240,6 +255,21 @@ class WriteSettings(BaseModel):
             " transaction",
         ),
     ] = 100
+    provenance: Annotated[
+        bool,
+        Field(
+            description="Write a Provenance for each patient whose endpoints changed; false for a"
+            " TARGET that refuses Provenance (a Device that it refuses is then left out as well)"
+        ),
+    ] = True
+    index_patience: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="How long what was written may take to appear in searches of TARGET, in"
+            " seconds; after an answer was lost, nothing is created again within this time",
+        ),
+    ] = 60.0
     retraction_share: Annotated[
         Decimal,
         Field(
@@ -498,6 +528,8 @@ def load_settings(config: Path | None = None, **given: Any) -> Settings:
         raise UsageError("\n".join(lines)) from error
     except ValueError as error:
         raise UsageError(f"{config or CONFIG_FILE} or FHIRCRYO_...: {error}") from error
+    except RecursionError:
+        raise UsageError(f"{config or CONFIG_FILE}: it is nested too deeply") from None
 
 
 class SettingInForce(NamedTuple):

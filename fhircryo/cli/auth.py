@@ -92,5 +92,5 @@ def sign_in(
     results = []
     for result in sign_in_checks(source, server, WRITING if target else READING):
         results.append(result)
-        say(f"{result.status:<8} {result.check:<17} {result.text}")
+        say(f"{result.status:<9} {result.check:<17} {result.text}")
     raise typer.Exit(exit_code(results))

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -29,10 +29,13 @@ from fhircryo.errors import DONE, UNREADABLE, SourceError, UsageError
 
 if TYPE_CHECKING:
     from fhircryo.research.cohort_tables import Cohort
-    from fhircryo.research.flow import Flow
     from fhircryo.research.folder_options import CohortKind
 
 _DEFAULT_FORMATS = "csv,parquet"
+_UNKNOWN = (
+    "UNKNOWN: some of the patients that were requested are not in the source; fhircryo compute"
+    " names them"
+)
 
 
 def cohort(
@@ -170,7 +173,7 @@ def _kind(identified: bool, aggregate_only: bool) -> "CohortKind":
 def _write(run: RunOptions, reading: SourceOptions, output: _Output) -> "Cohort":
     """Compute the cohort, write its folder, and print where patients were lost."""
     from fhircryo.cli.progress import progress
-    from fhircryo.research.aggregate import aggregated
+    from fhircryo.research.aggregate_flow import shown_flow
     from fhircryo.research.build import Between
     from fhircryo.research.cohort_folder import write_cohort
     from fhircryo.research.folder_options import FolderOptions
@@ -193,10 +196,14 @@ def _write(run: RunOptions, reading: SourceOptions, output: _Output) -> "Cohort"
             bulk=reading.bulk_export(run.source, output.folder.resolve(), stage),
         )
         found = write_cohort(run.source, output.folder, config, options, execution)
-    flow = found.flow
     if output.kind == "aggregate-only":
-        flow = aggregated(found.analysis, options.threshold).flow
-    print_flow(found, flow, run.source, narrowed=run.narrowed)
+        # Who of a list is in the source, and how many of them, is nothing for an aggregate.
+        shown = replace(found, flow=shown_flow(found.flow, options.threshold), unknown_patients=[])
+        print_flow(shown, run.source, narrowed=run.narrowed)
+        if found.unknown_patients:
+            say(_UNKNOWN, err=True)
+    else:
+        print_flow(found, run.source, narrowed=run.narrowed)
     return found
 
 
@@ -233,7 +240,7 @@ def _confirm_identified(folder: Path) -> None:
         raise typer.Exit(DONE)
 
 
-def print_flow(found: "Cohort", flow: "Flow", source: str, *, narrowed: bool) -> None:
+def print_flow(found: "Cohort", source: str, *, narrowed: bool) -> None:
     """Print on stderr where patients were lost, beginning with what is wrong.
 
     ``narrowed``: only some of the patients in the source were requested.
@@ -241,7 +248,7 @@ def print_flow(found: "Cohort", flow: "Flow", source: str, *, narrowed: bool) ->
     from fhircryo.cli.source_warnings import source_warnings, withheld_warnings
     from fhircryo.research.flow import flow_words
 
-    advice = "fhircryo compute lists them"
+    advice, flow = "fhircryo compute lists them", found.flow
     lines = source_warnings(
         flow.unreadable,
         advice,
@@ -251,7 +258,7 @@ def print_flow(found: "Cohort", flow: "Flow", source: str, *, narrowed: bool) ->
     )
     lines += withheld_warnings(flow.withheld, flow.lacking)
     lines += flow_words(flow)
-    if not flow.cohort:
+    if flow.cohort == 0:
         lines.append("The cohort is empty: all patients were lost as shown above.")
         if not (narrowed or flow.lost or flow.procedures):
             lines.append(f"Are the site's codes mapped? See fhircryo mappings survey {source}")

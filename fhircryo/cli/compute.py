@@ -22,6 +22,7 @@ from fhircryo.cli.options import (
 )
 from fhircryo.cli.printing import say
 from fhircryo.cli.published_text import NOTHING_WRITTEN, exit_code, print_published
+from fhircryo.cli.real_run import InputRead
 from fhircryo.cli.run_options import RunOptions, SourceOptions
 from fhircryo.errors import DONE, UNREADABLE, UsageError
 
@@ -144,11 +145,12 @@ def _to_server(
             accept_unreadable=accept_unreadable,
         )
     print_summary(done.summary, narrowed=run.narrowed, listed=False)
+    input_read = InputRead(done.summary.unreadable, accepted=accept_unreadable)
     if done.pushed is None:
         say(NOTHING_WRITTEN, err=True)
     else:
-        print_published(done.pushed)
-    return exit_code(done.pushed, done.summary.unreadable)
+        print_published(done.pushed, input_read)
+    return exit_code(done.pushed, input_read)
 
 
 def print_summary(summary: "Summary", *, narrowed: bool = False, listed: bool = True) -> None:

@@ -95,7 +95,11 @@ Keep = Annotated[
 
 DryRun = Annotated[
     bool,
-    typer.Option("--dry-run", help="Show what would change on the server, and write nothing."),
+    typer.Option(
+        "--dry-run",
+        help="Show what would change on the server, and write nothing; the exit code is that of the"
+        " real run.",
+    ),
 ]
 AllowRetractions = Annotated[
     bool,

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from fhircryo.cli.printing import say
+from fhircryo.cli.real_run import InputRead, real_run
 from fhircryo.errors import DONE, REJECTED, UNREADABLE
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ NOTHING_WRITTEN = (
 )
 
 
-def print_published(pushed: "PushResult") -> None:
+def print_published(pushed: "PushResult", input_read: InputRead) -> None:
     """Print the counts of what was written on stderr; the changes of a dry run on stdout."""
     from fhircryo.publish.difference import Action
 
@@ -33,6 +34,7 @@ def print_published(pushed: "PushResult") -> None:
         lines.append(f"not written  {len(pushed.rejected):>10}   patients")
     if pushed.dry_run:
         lines.append("This was a dry run: nothing was written.")
+        lines.append(real_run(pushed, input_read).words)
     say(*lines, err=True)
 
 
@@ -57,14 +59,17 @@ def changed_lines(difference: "Difference") -> list[str]:
     return lines
 
 
-def exit_code(pushed: "PushResult | None", unreadable: int) -> int:
+def exit_code(pushed: "PushResult | None", input_read: InputRead) -> int:
     """Return the exit code of a finished run; a rejection takes precedence over unreadable input.
 
-    ``pushed``: None if nothing was written; ``unreadable``: the number of lines or files.
+    ``pushed``: None if nothing was written. A dry run ends like the real run, as far as it can know
+    that.
     """
+    if pushed is not None and pushed.dry_run:
+        return real_run(pushed, input_read).exit_code
     if pushed is not None and pushed.rejected:
         return REJECTED
-    return UNREADABLE if unreadable else DONE
+    return UNREADABLE if input_read.unreadable else DONE
 
 
 def _patient_lines(patient: "PatientChanges") -> list[str]:

@@ -8,6 +8,7 @@ import typer
 from fhircryo.cli.options import AcceptUnreadable, AllowRetractions, DryRun, Exclude
 from fhircryo.cli.printing import say
 from fhircryo.cli.published_text import exit_code, print_published
+from fhircryo.cli.real_run import InputRead
 from fhircryo.errors import UNREADABLE, UsageError
 
 if TYPE_CHECKING:
@@ -63,8 +64,9 @@ def push(
         raise typer.Exit(UNREADABLE)
     objected = read_patient_list(exclude) if exclude else frozenset()
     pushed = _publish(computed, target, settings, objected, Permissions(dry_run, allow_retractions))
-    print_published(pushed)
-    raise typer.Exit(exit_code(pushed, computed.unreadable))
+    input_read = InputRead(computed.unreadable, accepted=accept_unreadable)
+    print_published(pushed, input_read)
+    raise typer.Exit(exit_code(pushed, input_read))
 
 
 def _publish(

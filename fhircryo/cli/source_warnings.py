@@ -7,7 +7,7 @@ _MOST_FILES = 20
 
 
 def source_warnings(
-    unreadable: int,
+    unreadable: int | None,
     advice: str,
     lacking: Iterable[str],
     never_stated: Sequence[str],
@@ -16,16 +16,18 @@ def source_warnings(
 ) -> list[str]:
     """Return a line for each thing that is wrong with a source.
 
-    ``unreadable``: the number of lines or files that could not be read; ``advice``: where they are
+    ``unreadable``: the number of lines or files that could not be read, None if it may not be
+    shown and is not 0; ``advice``: where they are
     listed; ``lacking``: the resource types of which the source holds nothing; ``never_stated``: the
     kinds of events that no resource is mapped to;
     ``unknown_patients``: those who were requested and are not in the source; ``unreadable_files``:
     the whole files among what could not be read, each with the reason.
     """
     lines = []
-    if unreadable:
+    if unreadable != 0:
+        number = "some" if unreadable is None else unreadable
         lines.append(
-            f"UNREADABLE: {unreadable} lines or files could not be read, so the result is"
+            f"UNREADABLE: {number} lines or files could not be read, so the result is"
             f" incomplete; {advice}"
         )
         lines += [f"  {name}" for name in unreadable_files[:_MOST_FILES]]

@@ -11,6 +11,7 @@ import typer
 from fhircryo.cli.options import AcceptUnreadable, AllowRetractions, Config, DryRun
 from fhircryo.cli.printing import say, say_json
 from fhircryo.cli.published_text import NOTHING_WRITTEN, exit_code, print_published
+from fhircryo.cli.real_run import InputRead
 from fhircryo.errors import BUG, REJECTED, STOPPED, FhircryoError, LockedError, UsageError
 from fhircryo.interrupts import asked_to_stop, held, stoppable
 
@@ -148,7 +149,12 @@ def _exit_code(done: "SyncResult | None", error: Exception | None) -> int:
         return error.exit_code if isinstance(error, FhircryoError) else BUG
     if done.pending:
         return REJECTED
-    return exit_code(done.pushed, done.summary.unreadable if done.summary is not None else 0)
+    return exit_code(done.pushed, _input_read(done))
+
+
+def _input_read(done: "SyncResult") -> InputRead:
+    unreadable = done.summary.unreadable if done.summary is not None else 0
+    return InputRead(unreadable, accepted=not done.would_be_held_back)
 
 
 def _print_done(done: "SyncResult") -> None:
@@ -164,7 +170,7 @@ def _print_done(done: "SyncResult") -> None:
         lines.append(NOTHING_WRITTEN)
     say(*lines, err=True)
     if done.pushed is not None:
-        print_published(done.pushed)
+        print_published(done.pushed, _input_read(done))
     else:
         say("nothing to write", err=True)
     for waiting in done.pending:

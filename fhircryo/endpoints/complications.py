@@ -168,7 +168,8 @@ def _add_grading(
     if known:
         graded = [event for ref in known if (event := by_ref[ref]) is not None]
         for event in graded:
-            event.grades += grading.grades
+            # Distinct grades are few, however many gradings state them.
+            event.grades += tuple(one for one in grading.grades if one not in event.grades)
         if all(event.possible_reason is not None for event in graded):
             reason = graded[0].possible_reason if graded else None
             detail = "like the adverse event that it grades"
@@ -203,10 +204,7 @@ def _suspects_index(procedures: tuple[str, ...], when: Span | None, timeline: Ti
 
     An event that lies wholly before D0 is not attributed.
     """
-    suspected = any(
-        procedure.ref in procedures or not set(procedure.sessions).isdisjoint(procedures)
-        for procedure in timeline.treatment
-    )
+    suspected = not timeline.treatment_refs.isdisjoint(procedures)
     return suspected and (when is None or when.last >= timeline.d0)
 
 

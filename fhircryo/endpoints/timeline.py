@@ -17,7 +17,8 @@ class Timeline(msgspec.Struct):
     """The record of one patient, relative to D0 and up to as-of.
 
     ``treatment``: the Procedures of the index treatment, the index procedure first. ``last_day``:
-    the last possible day of the index treatment. ``repeats``: later cryoablations. ``died``: the
+    the last possible day of the index treatment. ``treatment_refs``: the Procedures of the index
+    treatment, and those that they are sessions of. ``repeats``: later cryoablations. ``died``: the
     day or interval of the death as recorded, unless it is after as-of or before D0.
     ``died_undated``: the patient died, but the date is not known. ``issues``: what is not used and
     why.
@@ -35,6 +36,7 @@ class Timeline(msgspec.Struct):
     issues: list[Issue]
     #: The precise date of a death after D0: no event can happen after it.
     day_of_death: date | None = None
+    treatment_refs: frozenset[str] = frozenset()
 
     @property
     def index(self) -> Treatment:
@@ -105,6 +107,9 @@ def build_timeline(record: PatientRecord, protocol: Protocol, as_of: date) -> Ti
         undated,
         issues,
         day_of_death=died.first if died is not None and ends else None,
+        treatment_refs=frozenset(
+            ref for procedure in treatment for ref in (procedure.ref, *procedure.sessions)
+        ),
     )
 
 

@@ -48,11 +48,14 @@ def _statuses(resource: Any) -> Iterator[str]:
 
 def _specimens(resource: Any) -> Iterator[Token]:
     """Yield the display of each reference to a specimen, and the type of a contained specimen."""
+    within: set[str | None] = set()
     for reference in decode_element(REFERENCES, getattr(resource, "specimen", ABSENT)):
         if reference.display:
             yield folded(reference.display)
         name = reference.reference or ""
         if name.startswith("#"):
-            for contained in decode_element(CONTAINED, resource.contained):
-                if contained.id == name[1:] and contained.type is not None:
-                    yield from _concepts([contained.type])
+            within.add(name[1:])
+    if within:
+        for contained in decode_element(CONTAINED, resource.contained):
+            if contained.id in within and contained.type is not None:
+                yield from _concepts([contained.type])

@@ -10,25 +10,28 @@ from fhircryo.extract.code_conditions import conditions_hold
 from fhircryo.extract.scoring import InstrumentFinder
 from fhircryo.fhir.dates import DateReader
 from fhircryo.fhir.wire import (
+    TEST_LABEL,
     CodeableConcept,
     Identifier,
     Meta,
     Period,
     Reference,
 )
-from fhircryo.mapping.code_index import CodeEntry
+from fhircryo.mapping.code_index import CodeCondition, CodeEntry
 from fhircryo.mapping.complication_kinds import KindEntry
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.normalise import folded, normal_unit
 from fhircryo.mapping.tokens import Token
 from fhircryo.record.items import Dropped, NotUsed, Reason
 
-#: Security label of test data: https://terminology.hl7.org/CodeSystem-v3-ActReason.html
-TEST_LABEL = ("http://terminology.hl7.org/CodeSystem/v3-ActReason", "HTEST")
 NO_CODE = "(no code)"
 
 #: UCUM: what stands in braces has no meaning (https://ucum.org/ucum, section 12).
 _ANNOTATION = re.compile(r"\{[^{}]*\}")
+#: So many look-ups of each kind are cached, of texts of at most this length: what a source states
+#: may all be different.
+_CACHED = 50_000
+_LONGEST_CACHED = 200
 
 
 class Named:
@@ -105,6 +108,9 @@ class Context:
         self._looked_up = frozenset(index.systems.undotted) | index.prefixed
         self._contradictions: dict[tuple[tuple[str | None, str | None], ...], str] = {}
         self._meanings: dict[tuple[str | None, str | None], tuple[CodeEntry, ...]] = {}
+        # The conditions that were checked of one resource, which may have many codes.
+        self._checked: Any = None
+        self._held: dict[tuple[CodeCondition, ...], bool] = {}
         self.instruments = InstrumentFinder(mappings, self.overlays_met)
         self.observation_ranks: dict[str | None, int] = {
             status: rank for rank, status in enumerate(mappings.statuses.observation)
@@ -155,19 +161,30 @@ class Context:
     def _add(self, entries: tuple[CodeEntry, ...], resource: Any, found: list[CodeEntry]) -> None:
         for entry in entries:
             if entry.conditions and (
-                resource is None or not conditions_hold(entry.conditions, resource)
+                resource is None or not self._hold(entry.conditions, resource)
             ):
                 continue
             if entry.layer:
                 self.overlays_met.add(entry.layer)
             found.append(entry)
 
+    def _hold(self, conditions: tuple[CodeCondition, ...], resource: Any) -> bool:
+        """Return whether the conditions of an entry hold; each is checked once per resource."""
+        if resource is not self._checked:
+            self._checked, self._held = resource, {}
+        held = self._held.get(conditions)
+        if held is None:
+            held = self._held[conditions] = conditions_hold(conditions, resource)
+        return held
+
     def _looked(self, system: str | None, code: str | None) -> tuple[CodeEntry, ...]:
         """Return the meanings of a code that is compared in a normal form, or by its prefix."""
         pair = system, code
         entries = self._meanings.get(pair)
         if entries is None:
-            entries = self._meanings[pair] = self.mappings.meanings(system, code)
+            entries = self.mappings.meanings(system, code)
+            if len(self._meanings) < _CACHED and len(code or "") <= _LONGEST_CACHED:
+                self._meanings[pair] = entries
         return entries
 
     def contradiction(self, name: str, concept: CodeableConcept) -> str:
@@ -179,7 +196,10 @@ class Context:
         codings = tuple([(coding.system, coding.code) for coding in concept.coding or ()])
         found = self._contradictions.get(codings)
         if found is None:
-            found = self._contradictions[codings] = self.mappings.contradicting(name, codings)
+            found = self.mappings.contradicting(name, codings)
+            length = sum(len(code or "") for _, code in codings)
+            if len(self._contradictions) < _CACHED and length <= _LONGEST_CACHED:
+                self._contradictions[codings] = found
         return found
 
     def complication_kinds(self, concepts: Iterable[CodeableConcept | None]) -> tuple[str, ...]:
@@ -218,7 +238,9 @@ class Context:
             return self._units[unit]
         except KeyError:
             normal = normal_unit(_ANNOTATION.sub("", unit))
-            factor = self._units[unit] = self.mappings.units.get(normal)
+            factor = self.mappings.units.get(normal)
+            if len(self._units) < _CACHED and len(unit) <= _LONGEST_CACHED:
+                self._units[unit] = factor
             self.meet("unit", normal)
             return factor
 

@@ -17,6 +17,7 @@ from fhircryo.extract.observation import observation
 from fhircryo.extract.patient import patient
 from fhircryo.extract.procedure import procedure
 from fhircryo.extract.questionnaire import questionnaire_response
+from fhircryo.fhir.decode import NESTED_TOO_DEEPLY
 from fhircryo.record.items import Item
 
 _EXTRACTORS: dict[str, Callable[[Any, str, Context], Item]] = {
@@ -40,8 +41,12 @@ def extract(kind: str, resource: Any, context: Context, ref: str = "") -> Item:
     not ``Type/id``.
 
     Raises:
-        UnreadableResource: it has no id, or an element of the wrong type.
+        UnreadableResource: it has no id, an element of the wrong type, or is nested too deeply.
     """
     if not resource.id:
         raise UnreadableResource(f"a {kind} without id: it cannot be named as evidence")
-    return _EXTRACTORS[kind](resource, ref or f"{kind}/{resource.id}", context)
+    try:
+        return _EXTRACTORS[kind](resource, ref or f"{kind}/{resource.id}", context)
+    except RecursionError:
+        # Since Python 3.12, the decoder's stack is deeper than that of Python functions.
+        raise UnreadableResource(NESTED_TOO_DEEPLY) from None

@@ -113,7 +113,7 @@ def _score(instrument: InstrumentScorer, answers: Answers) -> Score:
         value = next(iter(numbers))
         if len(numbers) > 1 or value is None or value not in item.allowed:
             return Score(instrument.key, problem=Reason.INVALID_ITEM, detail=item.key)
-        values.append(value)
+        values.append(item.allowed[value])
         answered = True
     total = _numbers(instrument.total_links, answers, _NO_CODES)
     if not answered and total:

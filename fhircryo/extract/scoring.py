@@ -35,7 +35,8 @@ class ItemScorer:
         self.links = item.link_ids
         #: The linkId, if there is only one.
         self.link = item.link_ids[0] if len(item.link_ids) == 1 else ""
-        self.allowed = frozenset(item.numbers)
+        #: The allowed numbers, each in the form of the mapping: 5 for an answer of 5.000.
+        self.allowed: dict[Number, Number] = {one: one for one in item.numbers}
         #: The score of an allowed number, if the item recodes its numbers.
         self.recode: dict[Number, Number] = dict(item.recode.items())
         self.codes: AnswerScores = {

@@ -34,6 +34,7 @@ class _RestResource(msgspec.Struct, rename="camel"):
     versioning: str | None = None
     update_create: bool | None = None
     conditional_update: bool | None = None
+    conditional_create: bool | None = None
 
 
 class _Rest(msgspec.Struct):
@@ -53,10 +54,11 @@ class Capabilities:
     """What a server supports, according to its CapabilityStatement.
 
     ``types``: the search parameters of each resource type (empty: none are listed);
-    ``interactions``: the interactions of each type, likewise; ``update_create`` and
-    ``conditional_update``: whether Observations can be created by an update, and updated
-    conditionally; ``versioned_update``: whether ``If-Match`` is honoured for Observations;
-    ``transaction``: whether transactions are supported.
+    ``interactions``: the interactions of each type, likewise; ``update_create``,
+    ``conditional_update`` and ``conditional_create``: whether Observations can be created by an
+    update, updated conditionally, and created conditionally (``If-None-Exist``);
+    ``versioned_update``: whether ``If-Match`` is honoured for Observations; ``transaction``:
+    whether transactions are supported.
     """
 
     fhir_version: str
@@ -66,6 +68,7 @@ class Capabilities:
     conditional_update: bool
     versioned_update: bool
     transaction: bool
+    conditional_create: bool = False
 
     def allows(self, kind: str, interaction: str) -> bool:
         """Whether a type supports an interaction; True if the statement lists none."""
@@ -111,6 +114,7 @@ def capabilities(client: Client) -> Capabilities:
         conditional_update=bool(observation.conditional_update),
         versioned_update=observation.versioning == "versioned-update",
         transaction="transaction" in system,
+        conditional_create=bool(observation.conditional_create),
     )
 
 

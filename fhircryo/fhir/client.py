@@ -30,7 +30,7 @@ _MOST_REDIRECTS = 5
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 60.0
 _LONGEST_TEXT = 300
-_CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
+_CHALLENGE = re.compile(r'\b(\w++)="([^"]*)"')
 
 
 class HttpError(SourceError):

@@ -27,7 +27,7 @@ READING_A_GROUP: Needs = {"Group": "rs"}
 #: To compare with what the target holds, and to match patients for ``subject = match``.
 COMPARING: Needs = {"Observation": "rs", "Device": "rs"}
 MATCHING: Needs = {"Patient": "rs"}
-WRITING: Needs = {"Observation": "crus", "Device": "crus", "Provenance": "cu"}
+WRITING: Needs = {"Observation": "crus", "Device": "crus", "Provenance": "crus"}
 ERASING: Needs = {"Observation": "rds", "Provenance": "rds"}
 
 

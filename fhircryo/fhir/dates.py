@@ -87,7 +87,7 @@ class DateReader:
                     return None
                 hour, minute, second, fraction, _ = match.groups()
                 time = _time_of_day(hour, minute, second, fraction)
-                if len(self._times) < _CACHE_SIZE:
+                if len(self._times) < _CACHE_SIZE and len(written) <= _LONGEST:
                     self._times[written] = time
             day = date.fromisoformat(text[:10])
             return Span(day, day, time)

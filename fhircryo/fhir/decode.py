@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from fhircryo.errors import UnreadableResource
+from fhircryo.fhir.file_lines import UnreadLine
 from fhircryo.fhir.resource_names import KNOWN_TYPES
 from fhircryo.fhir.wire import (
     ARRAY,
@@ -24,6 +25,7 @@ _BEGINNING = b'{"resourceType":"'
 _START = len(_BEGINNING)
 _NOTHING = (b"", b"null")
 _WRONG_TYPE = "an element does not have the type that FHIR defines"
+NESTED_TOO_DEEPLY = "nested too deeply"
 BUNDLE_TYPE = "Bundle"
 PARAMETERS_TYPE = "Parameters"
 REPORT_TYPE = "DiagnosticReport"
@@ -79,13 +81,17 @@ def decode(line: bytes) -> tuple[str, Any]:
     except msgspec.ValidationError as error:
         raise UnreadableResource(f"{_WRONG_TYPE}: {error}") from None
     except msgspec.DecodeError as error:
-        raise UnreadableResource(f"not JSON: {error}") from None
+        raise UnreadableResource(_words_of_no_json(line, error)) from None
     except RecursionError:
-        raise UnreadableResource("nested too deeply") from None
+        raise UnreadableResource(NESTED_TOO_DEEPLY) from None
     except InvalidOperation:
         raise UnreadableResource("a number is too large to be represented") from None
     except UnicodeDecodeError:
         raise UnreadableResource("not UTF-8") from None
+
+
+def _words_of_no_json(line: bytes, error: msgspec.DecodeError) -> str:
+    return line.problem if isinstance(line, UnreadLine) else f"not JSON: {error}"
 
 
 def is_there(element: msgspec.Raw) -> bool:

@@ -6,26 +6,33 @@ Files are read in batches of lines. A plain file can be divided into parts for s
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
 from fhircryo.errors import SourceError, UnreadableResource
 from fhircryo.fhir.compressed import DAMAGE, open_compressed, words_of_damage
+from fhircryo.fhir.file_lines import (
+    BOM,
+    DEFAULT_LIMITS,
+    FileLimits,
+    batches,
+    is_of_lines,
+    pieces_of,
+    pieces_of_lines_from,
+    within_limit,
+)
 from fhircryo.fhir.file_names import DATA_ENDINGS, data_name, is_of_bulk_client, why_unread
 from fhircryo.fhir.resource_names import KNOWN_TYPES
 from fhircryo.fhir.wire import ANYTHING, ARRAY, HEAD
 
-_BUFFER = 1 << 20
-_BATCH = 1 << 20
-_BOM = b"\xef\xbb\xbf"
 _BY_NAME = {kind.lower(): kind for kind in KNOWN_TYPES}
 _NOT_DATA = frozenset({".md", ".py"})
+#: A manifest of this program is smaller, in bytes.
+_LARGEST_MANIFEST = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,7 @@ class InputFile:
     type that its name suggests, which only affects the order of reading. ``document``: it may be
     one JSON document, rather than a document per line. ``compression``: ``gz``, ``zst`` or empty.
     ``problem``: why it cannot be read, although it may hold resources; empty if it can.
+    ``limits``: how much of it is read at once, and how far it is unpacked.
     """
 
     path: Path
@@ -45,6 +53,7 @@ class InputFile:
     document: bool = False
     compression: str = ""
     problem: str = ""
+    limits: FileLimits = DEFAULT_LIMITS
 
     def sha256(self) -> str | None:
         """Return the hash of the file as it is stored; None if it cannot be read."""
@@ -67,7 +76,9 @@ class FilePart:
     end: int | None
 
 
-def input_files(folder: Path) -> tuple[list[InputFile], list[str]]:
+def input_files(
+    folder: Path, limits: FileLimits = DEFAULT_LIMITS
+) -> tuple[list[InputFile], list[str]]:
     """Return the files of a folder and its subfolders, and the names of what is not read in them.
 
     Both are sorted by name. Files that may hold resources and cannot be read are among the files,
@@ -79,10 +90,8 @@ def input_files(folder: Path) -> tuple[list[InputFile], list[str]]:
     if not folder.is_dir():
         problem = "is a file, not a folder" if folder.exists() else "no such folder"
         raise SourceError(f"{folder}: {problem}; SOURCE must be a folder of NDJSON files")
-    files: list[InputFile] = []
-    passed_over: list[str] = []
     try:
-        _list(folder, "", files, passed_over, {folder.resolve()})
+        files, passed_over = _listed(folder, limits)
     except OSError as error:
         raise SourceError(
             f"{error.filename or folder}: cannot be read: {error.strerror}"
@@ -96,38 +105,46 @@ def input_files(folder: Path) -> tuple[list[InputFile], list[str]]:
     return sorted(files, key=lambda file: file.name), sorted(passed_over)
 
 
-def _list(
-    folder: Path, within: str, files: list[InputFile], passed_over: list[str], seen: set[Path]
-) -> None:
-    """Add the files of a folder; ``within``: its path in the source, ``seen``: folders so far."""
-    for path in folder.iterdir():
-        if path.name.startswith("."):
-            continue
-        name = f"{within}{path.name}"
-        if path.is_dir():
-            place = path.resolve()
-            if place in seen or _is_own_output(path):
-                passed_over.append(f"{name}/")
-            else:
-                seen.add(place)
-                _list(path, f"{name}/", files, passed_over, seen)
-            continue
-        file = _input_file(path, name)
-        if file is not None:
-            files.append(file)
-        elif path.suffix not in _NOT_DATA:
-            passed_over.append(name)
+def _listed(source: Path, limits: FileLimits) -> tuple[list[InputFile], list[str]]:
+    """Return the files of a folder and its subfolders, and the names of what is passed over."""
+    files: list[InputFile] = []
+    passed_over: list[str] = []
+    seen = {source.resolve()}
+    # A list of folders to visit, not recursion: folders may be nested more deeply than Python's
+    # stack is.
+    waiting = [(source, "")]
+    while waiting:
+        folder, within = waiting.pop()
+        for path in folder.iterdir():
+            if path.name.startswith("."):
+                continue
+            name = f"{within}{path.name}"
+            if path.is_dir():
+                place = path.resolve()
+                if place in seen or _is_own_output(path):
+                    passed_over.append(f"{name}/")
+                else:
+                    seen.add(place)
+                    waiting.append((path, f"{name}/"))
+                continue
+            file = _input_file(path, name, limits)
+            if file is not None:
+                files.append(file)
+            elif path.suffix not in _NOT_DATA:
+                passed_over.append(name)
+    return files, passed_over
 
 
 def _is_own_output(folder: Path) -> bool:
     """Return whether this program wrote a folder: an earlier result within the source."""
     with suppress(OSError, ValueError, RecursionError):
-        manifest = json.loads((folder / "manifest.json").read_bytes())
+        with (folder / "manifest.json").open("rb") as file:
+            manifest = json.loads(file.read(_LARGEST_MANIFEST))
         return isinstance(manifest, dict) and "fhircryo" in manifest
     return False
 
 
-def _input_file(path: Path, name: str) -> InputFile | None:
+def _input_file(path: Path, name: str, limits: FileLimits) -> InputFile | None:
     """Return a file that is read, or has to be; None for one that is no data."""
     data = data_name(path.name)
     if data is None:
@@ -145,6 +162,7 @@ def _input_file(path: Path, name: str) -> InputFile | None:
         data.document,
         data.compression,
         "it is not a regular file" if there and not path.is_file() else "",
+        limits,
     )
     return None if is_of_bulk_client(path.name) and not _may_hold_resources(file) else file
 
@@ -177,45 +195,83 @@ def _hint(name: str) -> str | None:
 
 
 def parts(files: list[InputFile], size: int) -> list[FilePart]:
-    """Return the parts to read: ``size`` bytes of a plain file each, or a whole file of others."""
+    """Return the parts to read: ``size`` bytes of a plain file each, or a whole file of others.
+
+    What is appended to a plain file after it was listed is not read.
+    """
     found: list[FilePart] = []
     for file in files:
         whole = file.compression or file.document or file.problem
-        step = max(file.size, 1) if whole else size
-        for start in range(0, max(file.size, 1), step):
-            end = start + step if start + step < file.size else None
+        length = max(file.size, 1)
+        for start in range(0, length, length if whole else size):
+            end = None if whole else min(start + size, length)
             found.append(FilePart(len(found), file, start, end))
     return found
 
 
 def read_batches(part: FilePart) -> Iterator[list[bytes]]:
-    """Yield the lines of a part, in batches.
+    """Yield the lines of a part, in batches; a line that is too long as an ``UnreadLine``.
 
     Raises:
-        UnreadableResource: the file cannot be read, or is damaged; the lines before the damage have
-            been yielded by then.
+        UnreadableResource: the file cannot be read, is damaged or too large; the lines before that
+            have been yielded by then.
     """
     file = part.file
     if file.problem:
         raise UnreadableResource(file.problem)
     try:
-        if file.compression:
-            with open_compressed(file.path, file.compression) as stream:
-                yield from _documents(stream) if file.document else _stream_batches(stream)
-        elif file.document:
-            yield _document(file.path.read_bytes())
+        if file.document:
+            yield from _documents(file)
+        elif file.compression:
+            yield from batches(_pieces(file), file.limits)
         else:
-            with file.path.open("rb", buffering=_BUFFER) as plain:
-                yield from _part_batches(plain, part)
+            with file.path.open("rb", buffering=0) as plain:
+                pieces, start = pieces_of_lines_from(plain, part.start, part.end)
+                yield from batches(pieces, file.limits, start, part.end)
     except DAMAGE as error:
         raise UnreadableResource(words_of_damage(file.compression, error)) from None
     except OSError as error:
         raise UnreadableResource(f"the file cannot be read: {error.strerror}") from None
 
 
+def _pieces(file: InputFile) -> Iterator[bytes]:
+    """Yield the content of a file, decompressed; raises UnreadableResource if it is too large."""
+    if file.compression:
+        with open_compressed(file.path, file.compression) as stream:
+            yield from within_limit(pieces_of(stream), file.limits)
+    else:
+        with file.path.open("rb", buffering=0) as plain:
+            yield from pieces_of(plain)
+
+
+def _documents(file: InputFile) -> Iterator[list[bytes]]:
+    """Yield a JSON document, or the lines of a file that is named like one.
+
+    Of a damaged file, the lines before the damage are yielded.
+    """
+    content = bytearray()
+    try:
+        for piece in _pieces(file):
+            content += piece
+            if len(content) > file.limits.line_bytes:
+                break
+    except (*DAMAGE, UnreadableResource):
+        lines = _document(bytes(content))
+        if len(lines) > 1:
+            yield lines[:-1]
+        raise
+    if len(content) <= file.limits.line_bytes:
+        yield _document(bytes(content))
+    elif is_of_lines(content):
+        del content
+        yield from batches(_pieces(file), file.limits)
+    else:
+        raise UnreadableResource(f"the JSON document {file.limits.words_of_line}")
+
+
 def _document(content: bytes) -> list[bytes]:
     """Return a JSON document as one line, or as many lines if it has a document on each line."""
-    content = content.removeprefix(_BOM)
+    content = content.removeprefix(BOM)
     with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         ANYTHING.decode(content)
         return [content]
@@ -223,67 +279,3 @@ def _document(content: bytes) -> list[bytes]:
     filled = [text for line in lines if (text := line.strip())]
     several = len(filled) > 1 and all(text[:1] == b"{" and len(text) > 2 for text in filled)
     return lines if several else [content]
-
-
-def _documents(stream: BufferedIOBase) -> Iterator[list[bytes]]:
-    """Yield a compressed JSON document; of a damaged one the lines before the damage."""
-    content = bytearray()
-    try:
-        while more := stream.read1(_BUFFER):
-            content += more
-    except DAMAGE:
-        lines = _document(bytes(content))
-        if len(lines) > 1:
-            yield lines[:-1]
-        raise
-    yield _document(bytes(content))
-
-
-def _stream_batches(stream: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """Yield all lines in batches; after an error in the stream, the lines before it."""
-    batch: list[bytes] = []
-    size = 0
-    first = True
-    try:
-        for line in stream:
-            batch.append(line.removeprefix(_BOM) if first else line)
-            first = False
-            size += len(line)
-            if size >= _BATCH:
-                yield batch
-                batch, size = [], 0
-    except DAMAGE:
-        yield batch
-        raise
-    yield batch
-
-
-def _part_batches(file: BinaryIO, part: FilePart) -> Iterator[list[bytes]]:
-    """Yield the lines that begin within a part, in batches."""
-    position = part.start
-    if position:
-        # Skip to the first line that begins here: a line belongs to the part in which it begins.
-        file.seek(position - 1)
-        position += len(file.readline()) - 1
-    while part.end is None or position < part.end:
-        batch = file.readlines(_BATCH)
-        if not batch:
-            return
-        size = sum(map(len, batch))
-        if not position:
-            batch[0] = batch[0].removeprefix(_BOM)
-        if part.end is not None and position + size > part.end:
-            batch = _beginning_within(batch, part.end - position)
-        position += size
-        yield batch
-
-
-def _beginning_within(batch: list[bytes], length: int) -> list[bytes]:
-    """Return the lines that begin within the first ``length`` bytes of a batch."""
-    kept = []
-    for line in batch:
-        if length <= 0:
-            break
-        kept.append(line)
-        length -= len(line)
-    return kept

@@ -11,6 +11,8 @@ _CHUNK = 1 << 16
 ACCEPTED_ENCODINGS = ("gzip", "deflate")
 _DECODED = frozenset({*ACCEPTED_ENCODINGS, "x-gzip", "identity", ""})
 _MEGABYTE = 1 << 20
+#: A longer number in a header is no size.
+_MOST_DIGITS = 18
 _BRACKETS = bytes.maketrans(b"[]", b"{}")
 _NOT_STRUCTURE = bytes(set(range(256)).difference(b'{}[]"'))
 
@@ -44,7 +46,7 @@ def read_whole(response: requests.Response, limits: Limits, shown: str) -> None:
     _check_encoding(response, shown)
     largest = limits.megabytes * _MEGABYTE
     announced = response.headers.get("Content-Length", "")
-    if announced.isdecimal() and int(announced) > largest:
+    if announced.isdecimal() and (len(announced) > _MOST_DIGITS or int(announced) > largest):
         response.close()
         raise _too_large(limits, shown)
     chunks = []

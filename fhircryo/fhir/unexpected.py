@@ -14,7 +14,7 @@ from fhircryo.logs import escaped, masked
 _LONGEST_TEXT = 200
 #: Enough to find the title of a page of HTML.
 _HEAD_OF_PAGE = 4096
-_TITLE = re.compile(rb"<title[^>]*>([^<]{0,200})", re.IGNORECASE)
+_TITLE = re.compile(rb"<title[^<>]*>([^<]{0,200})", re.IGNORECASE)
 #: The members in which gateways put what is wrong.
 #: Source: https://discuss.google.dev/t/customize-faults/14110 (fault),
 #: https://www.rfc-editor.org/rfc/rfc6749#section-5.2 (error, error_description),

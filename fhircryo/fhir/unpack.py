@@ -10,6 +10,7 @@ from fhircryo.fhir.contained_results import results_of
 from fhircryo.fhir.decode import (
     BUNDLE_TYPE,
     CONTAINERS,
+    NESTED_TOO_DEEPLY,
     PARAMETERS_TYPE,
     REPORT_TYPE,
     decode,
@@ -68,7 +69,7 @@ def resources(
     if resource is None or kind not in CONTAINERS:
         yield Found(kind, resource, "", place)
     elif place.count("[") >= _DEEPEST:
-        yield Found(kind, None, "nested too deeply", place)
+        yield Found(kind, None, NESTED_TOO_DEEPLY, place)
     elif kind == BUNDLE_TYPE:
         yield from _of_bundle(resource, bundle, place, on_deletion)
     elif kind == REPORT_TYPE:
@@ -98,8 +99,9 @@ def _of_report(
 def _of_bundle(
     bundle: Bundle, urls: dict[str, str], place: str, on_deletion: OnDeletion | None
 ) -> Iterator[Found]:
-    outer = dict(urls)
-    urls.update(_targets(bundle))
+    own = _targets(bundle)
+    outer = {url: urls.get(url) for url in own}
+    urls.update(own)
     listed, when = is_list_of_deletions(bundle), time_of(bundle)
     for number, entry in in_order(bundle):
         here = f"{place}entry[{number}]."
@@ -119,8 +121,11 @@ def _of_bundle(
             if found.resource is not None and not found.resource.id and not found.ref:
                 found.resource.id = _id_in(entry.full_url, found.kind)
             yield found
-    urls.clear()
-    urls.update(outer)
+    for url, ref in outer.items():
+        if ref is None:
+            del urls[url]
+        else:
+            urls[url] = ref
 
 
 def _targets(bundle: Bundle) -> dict[str, str]:

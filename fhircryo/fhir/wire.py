@@ -79,6 +79,8 @@ class PatientLink(_Element):
     type: str | None = None
 
 
+#: Security label of test data: https://terminology.hl7.org/CodeSystem-v3-ActReason.html
+TEST_LABEL = ("http://terminology.hl7.org/CodeSystem/v3-ActReason", "HTEST")
 #: The statuses of a DiagnosticReport that holds no more.
 WITHDRAWN = ("entered-in-error", "cancelled")
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
 
 from fhircryo.mapping.schema import CodeRef, Key, Text
-from fhircryo.mapping.yamlfile import StrictModel
+from fhircryo.mapping.yamlfile import Number, StrictModel
 
 #: A canonical URL without version: all versions are the same questionnaire.
 Canonical = Annotated[str, StringConstraints(pattern=r"^[^|\s]+$")]
@@ -17,13 +17,17 @@ class AnswerCode(StrictModel):
 
     system: Text | None = None
     code: Text
-    score: Decimal
+    score: Number
 
 
 class ScoreCode(CodeRef):
     """A code of Observations whose numeric value is the score."""
 
     verified: Text
+
+
+#: A scale of answers is not longer: each of its numbers is looked up.
+_MOST_NUMBERS = 10_000
 
 
 class WholeNumbers(StrictModel):
@@ -36,6 +40,8 @@ class WholeNumbers(StrictModel):
     def _a_range(self) -> Self:
         if self.minimum > self.maximum:
             raise ValueError("minimum is above maximum")
+        if self.maximum - self.minimum >= _MOST_NUMBERS:
+            raise ValueError(f"an item has at most {_MOST_NUMBERS} numbers as answers")
         return self
 
 
@@ -45,7 +51,7 @@ def _is_range(value: Any) -> str:
 
 Allowed = Annotated[
     Annotated[WholeNumbers, Tag("(range)")]
-    | Annotated[tuple[Decimal, ...], Field(min_length=1), Tag("(list)")],
+    | Annotated[tuple[Number, ...], Field(min_length=1), Tag("(list)")],
     Discriminator(_is_range),
 ]
 
@@ -61,7 +67,7 @@ class QuestionnaireItem(StrictModel):
     link_ids: tuple[Text, ...] = Field(min_length=1)
     allowed: Allowed
     answers: tuple[AnswerCode, ...] = ()
-    recode: dict[Decimal, Decimal] = {}
+    recode: dict[Number, Number] = {}
 
     @model_validator(mode="after")
     def _recodes_what_is_allowed(self) -> Self:
@@ -84,8 +90,8 @@ class Total(StrictModel):
     """
 
     link_ids: tuple[Text, ...] = ()
-    minimum: Decimal
-    maximum: Decimal
+    minimum: Number
+    maximum: Number
     whole: Annotated[bool, Field(strict=True)] = True
 
     @model_validator(mode="after")
@@ -99,9 +105,9 @@ class ScoringRule(StrictModel):
     """A score: (``sum`` or ``mean`` of the answered items - subtract) / divide x multiply."""
 
     method: Literal["sum", "mean"]
-    subtract: Decimal = Decimal(0)
-    divide: Annotated[Decimal, Field(gt=0)] = Decimal(1)
-    multiply: Annotated[Decimal, Field(gt=0)] = Decimal(1)
+    subtract: Number = Decimal(0)
+    divide: Annotated[Number, Field(gt=0)] = Decimal(1)
+    multiply: Annotated[Number, Field(gt=0)] = Decimal(1)
 
 
 class ImportantDifference(StrictModel):
@@ -111,7 +117,7 @@ class ImportantDifference(StrictModel):
     according to the whole range.
     """
 
-    points: Annotated[Decimal, Field(gt=0)]
+    points: Annotated[Number, Field(gt=0)]
     source: Text
 
 
@@ -121,7 +127,7 @@ class Mark(StrictModel):
     key: Key
     words: Text
     items: tuple[Text, ...] = Field(min_length=1)
-    value: Decimal
+    value: Number
 
 
 class Domain(StrictModel):

@@ -1,16 +1,15 @@
 """A protocol: every number that the computation of endpoints uses."""
 
-from decimal import Decimal
 from itertools import pairwise
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from fhircryo.mapping.schema import (
     Key,
     Text,
 )
-from fhircryo.mapping.yamlfile import StrictModel
+from fhircryo.mapping.yamlfile import Number, StrictModel
 
 Days = Annotated[int, Field(ge=0, strict=True)]
 Months = Annotated[int, Field(ge=0, strict=True)]
@@ -20,13 +19,6 @@ BASELINE = "baseline"
 #: The effect of salvage therapy on the endpoints that rest on PSA: an event and the end of the PSA
 #: series (``event``), only the end of the series (``censor``), or a component (``report``).
 SalvageRule = Literal["report", "event", "censor"]
-
-
-def _a_number(value: Any) -> Any:
-    """Reject YAML booleans, which Python would accept as numbers."""
-    if isinstance(value, bool):
-        raise ValueError("a number is needed")  # noqa: TRY004  # pydantic shows a ValueError
-    return value
 
 
 class IndexRules(StrictModel):
@@ -48,7 +40,7 @@ class PsaRules(StrictModel):
     baseline_days: Days
     first_days: Days
     detection_limit: Literal["limit", "half", "zero"]
-    nadir_limit_max: Annotated[Decimal, BeforeValidator(_a_number), Field(ge=0)]
+    nadir_limit_max: Annotated[Number, Field(ge=0)]
 
 
 class BiochemicalFailureRules(StrictModel):
@@ -59,7 +51,7 @@ class BiochemicalFailureRules(StrictModel):
     """
 
     definition: Literal["phoenix", "stuttgart"]
-    rise: Annotated[Decimal, BeforeValidator(_a_number), Field(gt=0)]
+    rise: Annotated[Number, Field(gt=0)]
     confirm_days: Annotated[int | None, Field(ge=1, strict=True)] = None
 
 
@@ -118,7 +110,7 @@ class DoublingTimeRules(StrictModel):
     days_before: Days
     minimum_results: Annotated[int, Field(ge=2, strict=True)]
     minimum_days: Annotated[int, Field(ge=1, strict=True)]
-    days_per_month: Annotated[Decimal, BeforeValidator(_a_number), Field(gt=0)]
+    days_per_month: Annotated[Number, Field(gt=0)]
 
 
 class ComplicationRules(StrictModel):

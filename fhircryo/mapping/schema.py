@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -13,7 +12,7 @@ from pydantic import (
     model_validator,
 )
 
-from fhircryo.mapping.yamlfile import StrictModel
+from fhircryo.mapping.yamlfile import Number, StrictModel
 
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
@@ -204,7 +203,7 @@ class KindsFile(StrictModel):
     complication_kinds: dict[Key, ComplicationKind]
 
 
-Factors = dict[Text, Annotated[Decimal, Field(gt=0)]]
+Factors = dict[Text, Annotated[Number, Field(gt=0)]]
 
 
 class UnitTable(StrictModel):

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from fhircryo.errors import UsageError
 
@@ -30,20 +30,81 @@ else:
 
 #: A file has fewer parts than this, those that aliases repeat included.
 _MOST_PARTS = 200_000
+#: No file is larger than this, in bytes, or nested more deeply.
+_LARGEST = 8 << 20
+_DEEPEST = 50
+#: A number has at most this many characters, and is smaller than this power of ten.
+_LONGEST_NUMBER = 40
+_LARGEST_EXPONENT = 18
+_LARGEST_INTEGER: int = 10**_LARGEST_EXPONENT
+#: So many wrong fields of a file are listed, and so much of a key is shown.
+_MOST_SHOWN = 20
+_LONGEST_KEY = 100
 
 
 class _Loader(SafeLoader):
     """A safe loader that reads numbers as Decimal and rejects duplicate keys."""
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Return what a node holds; what its type does not allow is an error with its line."""
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, ArithmeticError, AttributeError, TypeError):
+            kind = str(node.tag).rpartition(":")[2]
+            raise yaml.MarkedYAMLError(
+                problem=f"this is not a value of the type {kind}", problem_mark=node.start_mark
+            ) from None
+
 
 def _decimal(loader: _Loader, node: yaml.ScalarNode) -> Decimal:
     text = str(loader.construct_scalar(node)).replace("_", "")
     try:
-        return Decimal(text)
+        number = Decimal(text[: _LONGEST_NUMBER + 1])
     except InvalidOperation:
         raise yaml.MarkedYAMLError(
-            problem=f"{text!r} is not a number", problem_mark=node.start_mark
+            problem=f"{text[:_LONGEST_NUMBER]!r} is not a number", problem_mark=node.start_mark
         ) from None
+    _check_number(text, number, node)
+    return number
+
+
+def _integer(loader: _Loader, node: yaml.ScalarNode) -> Any:
+    text = str(loader.construct_scalar(node))
+    # Reading a long number takes more than linear time, so that its length is checked before.
+    number = loader.construct_yaml_int(node) if len(text) <= _LONGEST_NUMBER else 0
+    _check_number(text, Decimal(number), node)
+    return number
+
+
+def _is_sized(number: Decimal) -> bool:
+    return number.is_finite() and abs(number.adjusted()) < _LARGEST_EXPONENT
+
+
+def _a_number(value: Any) -> Any:
+    """Reject what pydantic would accept as a decimal, and no rule and no mapping can mean."""
+    if isinstance(value, bool):
+        raise ValueError("a number is needed")  # noqa: TRY004  # pydantic shows a ValueError
+    if isinstance(value, str | int | float | Decimal):
+        text = str(value) if not isinstance(value, int) or abs(value) < _LARGEST_INTEGER else ""
+        try:
+            sized = 0 < len(text) <= _LONGEST_NUMBER and _is_sized(Decimal(text))
+        except InvalidOperation:
+            raise ValueError("a number is needed") from None
+        if not sized:
+            raise ValueError("the number is too large, too small or too long")
+    return value
+
+
+#: A number of a protocol or a mapping: exact, and of a size that can be computed with.
+Number = Annotated[Decimal, BeforeValidator(_a_number)]
+
+
+def _check_number(text: str, number: Decimal, node: yaml.Node) -> None:
+    """Raise a MarkedYAMLError for a number that no rule and no mapping can mean."""
+    if len(text) > _LONGEST_NUMBER or not _is_sized(number):
+        raise yaml.MarkedYAMLError(
+            problem="the number is too large, too small or too long", problem_mark=node.start_mark
+        )
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -75,6 +136,7 @@ def _date(loader: _Loader, node: yaml.ScalarNode) -> Any:
 
 
 _Loader.add_constructor("tag:yaml.org,2002:float", _decimal)
+_Loader.add_constructor("tag:yaml.org,2002:int", _integer)
 _Loader.add_constructor("tag:yaml.org,2002:timestamp", _date)
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 
@@ -103,7 +165,7 @@ class Document:
 
 def dotted(loc: Iterable[str | int]) -> str:
     """Return the path of a part, joined with dots."""
-    return ".".join(str(part) for part in loc) or "(top)"
+    return ".".join(str(part)[:_LONGEST_KEY] for part in loc) or "(top)"
 
 
 def read_yaml(path: Path) -> Any:
@@ -121,13 +183,10 @@ def read_document(path: Path) -> Document:
     Raises:
         UsageError: the file does not exist or is not YAML (with file and line).
     """
+    text = _text(path)
+    node = None
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read: {error}") from error
-    try:
+        _check_depth(text)
         # The loader is a SafeLoader: a tag never creates a Python object.
         loader = _Loader(text)
         node = loader.get_single_node()
@@ -136,10 +195,53 @@ def read_document(path: Path) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise UsageError(f"{where}: not valid YAML: {error.problem}") from error
+        key = _key_at(node, mark)
+        raise UsageError(f"{where}: {key}not valid YAML: {error.problem}") from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise UsageError(
+            f"{path}:{line}: not valid YAML: it contains a character that YAML does not allow"
+        ) from error
     except yaml.YAMLError as error:
         raise UsageError(f"{path}: not valid YAML: {error}") from error
     return Document(path, content, {} if node is None else dict(_lines(node, ())))
+
+
+def _text(path: Path) -> str:
+    """Return the text of a file that a person wrote, without a byte order mark."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST + 1)
+        if len(content) > _LARGEST:
+            raise UsageError(
+                f"{path}: the file has more than {_LARGEST >> 20} MB, and is not read; is it a"
+                " file of mappings, or a protocol?"
+            )
+        return content.decode("utf-8-sig")
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file") from None
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UsageError(f"{path}:{line}: cannot be read: it is not UTF-8 text") from error
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error}") from error
+
+
+def _check_depth(text: str) -> None:
+    """Raise a MarkedYAMLError for a text that is nested too deeply.
+
+    The events of the parser are counted, because the libraries build parts recursively: a stack
+    overflow in libyaml would end the process.
+    """
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _DEEPEST:
+                mark: Any = event.start_mark
+                raise yaml.MarkedYAMLError(problem="it is nested too deeply", problem_mark=mark)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 def _check_size(root: yaml.Node | None) -> None:
@@ -163,6 +265,25 @@ def _check_size(root: yaml.Node | None) -> None:
 
     if root is not None:
         size(root)
+
+
+def _key_at(root: yaml.Node | None, mark: Any) -> str:
+    """Return the path of the part that begins at a mark, for a message; empty if none does."""
+    waiting: list[tuple[yaml.Node, Loc]] = [] if root is None or mark is None else [(root, ())]
+    seen: set[int] = set()
+    while waiting:
+        node, loc = waiting.pop()
+        start = node.start_mark
+        if loc and (start.line, start.column) == (mark.line, mark.column):
+            return f"{dotted(loc)}: "
+        if id(node) in seen:
+            continue  # A part that aliases repeat, or that contains itself.
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            waiting += [(value, (*loc, str(key.value))) for key, value in node.value]
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += [(value, (*loc, number)) for number, value in enumerate(node.value)]
+    return ""
 
 
 def _lines(node: yaml.Node, loc: Loc) -> Iterator[tuple[Loc, int]]:
@@ -191,13 +312,16 @@ def validate(model: type[ModelT], content: Any, where: str | Path | Document) ->
         return model.model_validate(content)
     except ValidationError as error:
         lines = []
-        for detail in error.errors(include_url=False):
+        details = error.errors(include_url=False)
+        for detail in details[:_MOST_SHOWN]:
             # pydantic adds the alternatives of a union in brackets; the file has no such keys.
             loc = tuple(part for part in detail["loc"] if not str(part).startswith(("(", "[")))
             place = (
                 where.describe(*loc) if isinstance(where, Document) else f"{where}: {dotted(loc)}"
             )
             lines.append(f"{place}: {_words(detail, model, loc)}")
+        if len(details) > _MOST_SHOWN:
+            lines.append(f"and {len(details) - _MOST_SHOWN} more")
         raise UsageError("\n".join(lines)) from error
 
 
@@ -212,7 +336,7 @@ def _words(detail: Any, model: type[BaseModel], loc: Loc) -> str:
 def nearest(given: str, known: Iterable[str]) -> str:
     """Return the end of an error message: the most similar known name, and all known names."""
     names = sorted(known)
-    near = difflib.get_close_matches(given, names, 1)
+    near = difflib.get_close_matches(given[:_LONGEST_KEY], names, 1)
     advice = f"; did you mean {near[0]}?" if near else ""
     return f"{advice}; there are: {', '.join(names)}" if names else advice
 

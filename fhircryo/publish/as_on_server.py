@@ -113,6 +113,14 @@ def subject_id(observation: Json) -> str:
     return str(text).rpartition("Patient/")[2]
 
 
+def procedure_of(observation: Json) -> str:
+    """The reference to the index procedure (``Procedure/x1``), whatever its kind; empty if none."""
+    for part in observation.get("partOf") or ():
+        text = part.get("reference") or (part.get("identifier") or {}).get("value") or ""
+        return "/".join(str(text).partition("/_history/")[0].split("/")[-2:])
+    return ""
+
+
 def digest(observation: Json, base: str) -> bytes:
     """A hash of what an Observation says.
 

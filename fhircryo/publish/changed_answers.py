@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fhircryo.publish.difference import Action, Difference
 
 #: A number with its unit, or an interval of numbers; and the words after it.
-_QUANTITY = re.compile(r"[<>]?=?-?[0-9.]+?(\.\.[0-9.]+)? [^ ,]+(?P<rest>, .*)?")
+_QUANTITY = re.compile(r"[<>]?=?-?(?P<number>[0-9.]++) [^ ,]++(?P<rest>, .*)?")
 
 
 @dataclass
@@ -47,4 +47,4 @@ def _kind(answer: str) -> str:
     quantity = _QUANTITY.fullmatch(answer)
     if quantity is None:
         return answer
-    return ("an interval" if quantity[1] else "a number") + (quantity["rest"] or "")
+    return ("an interval" if ".." in quantity["number"] else "a number") + (quantity["rest"] or "")

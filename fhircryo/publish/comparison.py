@@ -5,17 +5,22 @@ from dataclasses import dataclass, field
 
 from fhircryo.interrupts import stoppable
 from fhircryo.publish.as_on_server import References, as_on_server
-from fhircryo.publish.difference import Difference, PatientChanges, changes_of
-from fhircryo.publish.matching import Matched, match_patients
-from fhircryo.publish.patient_output import PatientOutput
-from fhircryo.publish.published_endpoint import (
-    RETRACTED,
-    PublishedByIdentifier,
-    all_published,
-    published_with,
+from fhircryo.publish.difference import (
+    Difference,
+    PatientChanges,
+    changes_of,
+    note_missing_provenance,
 )
+from fhircryo.publish.known_ids import OwedProvenance
+from fhircryo.publish.matching import Matched, match_patients
+from fhircryo.publish.missing_provenance import missing_provenances
+from fhircryo.publish.patient_output import PatientOutput
+from fhircryo.publish.published_endpoint import RETRACTED, PublishedByIdentifier
+from fhircryo.publish.reading_back import PublishedReader
+from fhircryo.publish.renamed_source import renamed
 from fhircryo.publish.shapes import OutReference
 from fhircryo.publish.target_connection import TargetConnection
+from fhircryo.publish.target_kind import TargetKind
 
 
 @dataclass(frozen=True)
@@ -39,10 +44,12 @@ class RetractionScope:
 class Comparison:
     """Compares with one target.
 
+    ``kind``: of the target; None where the Provenances that it lacks are not looked at.
     ``subject_system``: the system of the identifiers by which patients are matched.
     """
 
     connection: TargetConnection
+    kind: TargetKind | None
     references: References
     subject_system: str
 
@@ -53,6 +60,7 @@ class Comparison:
         """What has to be written so that the target holds the computed endpoints."""
         matched = self._match(patients, scope)
         published = self._published(patients, scope)
+        owed = self._owed(patients, scope, published)
         own = _own_identifiers(published)
         found: list[PatientChanges] = []
         done: set[str] = set()
@@ -68,26 +76,44 @@ class Comparison:
             there = as_on_server(output, self.references, subject, device)
             outdated = set(own.get(subject, ())).difference(there.identifiers())
             changes = changes_of(output.patient, there, outdated, published, self.connection.base)
-            if not changes.changes:
+            note_missing_provenance(changes, published, owed)
+            if not (changes.changes or changes.lacking):
                 changes.output = None  # frees memory: there is nothing to write
             found.append(changes)
         for subject in sorted(own.keys() - done):
             if self._is_in_scope(subject, scope, matched):
                 name = self._name(subject)
-                found.append(changes_of(name, None, own[subject], published, self.connection.base))
-        return Difference(found, scope.count_published or (lambda: _count_active(published)))
+                gone = changes_of(name, None, own[subject], published, self.connection.base)
+                note_missing_provenance(gone, published, owed)
+                found.append(gone)
+        return Difference(
+            found,
+            scope.count_published or (lambda: _count_active(published)),
+            renamed(
+                ((self._id_on_target(output.patient, matched), output) for output in patients),
+                published,
+            ),
+        )
 
     def _published(
         self, patients: list[PatientOutput], scope: RetractionScope
     ) -> PublishedByIdentifier:
         """The endpoints that the target holds; only those of the scope, where these are known."""
-        searcher, origin = self.connection.searcher, self.connection.origin
-        if scope.identifiers is None:
-            return all_published(searcher, origin, self.connection.base)
-        identifiers = set(scope.identifiers)
-        for output in patients:
-            identifiers.update(output.identifiers())
-        return published_with(searcher, identifiers, origin, self.connection.base)
+        reader = PublishedReader(self.connection)
+        identifiers = _identifiers(patients, scope)
+        return reader.all() if identifiers is None else reader.with_identifiers(identifiers)
+
+    def _owed(
+        self,
+        patients: list[PatientOutput],
+        scope: RetractionScope,
+        published: PublishedByIdentifier,
+    ) -> dict[str, OwedProvenance]:
+        """The endpoints that stand on the target and lack their Provenance."""
+        if self.kind is None:
+            return {}
+        identifiers = _identifiers(patients, scope)
+        return missing_provenances(self.connection, self.kind, published, identifiers)
 
     def _match(self, patients: list[PatientOutput], scope: RetractionScope) -> Matched:
         if self.references.subject != "match":
@@ -114,6 +140,13 @@ class Comparison:
         if self.references.subject == "match":
             return subject in {matched.ids.get(patient) for patient in scope.patients}
         return subject in scope.patients
+
+
+def _identifiers(patients: list[PatientOutput], scope: RetractionScope) -> set[str] | None:
+    """The identifiers that are looked at; None: all of the target."""
+    if scope.identifiers is None:
+        return None
+    return set(scope.identifiers).union(*(output.identifiers() for output in patients))
 
 
 def _own_identifiers(published: PublishedByIdentifier) -> dict[str, set[str]]:

@@ -1,108 +1,327 @@
-"""Sends requests to a server: in transactions, or one by one where the server has none."""
+"""Sends requests to a server: in transactions, or one by one where the server has none.
 
+What is sent is noted beforehand, and what was answered afterwards (``known_ids``), so that a run
+that is killed in between, or whose answer is lost, can be told from one that wrote nothing.
+"""
+
+import logging
+import time
+from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import chain
 
 import msgspec
+from requests import Response
 
 from fhircryo.fhir.client import Client, HttpError, UnreachableError, outcome_text
 from fhircryo.fhir.urls import without_query
-from fhircryo.publish.transaction import PatientRequests, WriteRequest, transaction
+from fhircryo.publish.known_ids import NO_TRANSACTIONS, KnownIds, OwedProvenance
+from fhircryo.publish.refused_write import is_unanswered
+from fhircryo.publish.single_request import (
+    CREATED,
+    Written,
+    location_of,
+    send_single,
+    version_of,
+)
+from fhircryo.publish.target_kind import NOT_PROMISED, TargetKind
+from fhircryo.publish.transaction import PatientRequests, WriteRequest, bundled, transaction
+
+LOG = logging.getLogger("fhircryo.target")
+
+_BATCH = "batch-response"
+_REFUSED = 400
+#: In a reference to another entry of a transaction.
+_UNRESOLVED = b'"urn:uuid:'
 
 
 class _EntryResponse(msgspec.Struct):
     status: str | None = None
+    location: str | None = None
+    etag: str | None = None
     outcome: msgspec.Raw = msgspec.Raw(b"")
 
 
 class _ResponseEntry(msgspec.Struct):
     response: _EntryResponse | None = None
+    resource: msgspec.Raw = msgspec.Raw(b"")
 
 
 class _TransactionResponse(msgspec.Struct, rename="camel"):
     resource_type: str | None = None
+    type: str | None = None
     entry: list[_ResponseEntry] | None = None
 
 
-class _WrittenResource(msgspec.Struct):
-    id: str | None = None
+@dataclass
+class Answer:
+    """What became of the requests of one patient.
+
+    ``refusal``: of the first request that was refused where others may have been carried out.
+    ``existed``: something was not written because the server held it already. ``provenance``:
+    the Provenance was written, where one is.
+    """
+
+    patient: PatientRequests
+    refusal: HttpError | None = None
+    existed: bool = False
+    written: dict[str, Written] = field(default_factory=dict)
+    provenance: bool = True
+
+    @property
+    def is_done(self) -> bool:
+        """Whether everything was written, the Provenance included."""
+        return self.refusal is None and not self.existed and self.provenance
 
 
 class Delivery:
-    """Sends once. Whether to repeat is decided by the writer, which sees what the server holds."""
+    """Sends once. Whether to repeat is decided by the writer, which sees what the server holds.
 
-    def __init__(self, client: Client, *, transactions: bool) -> None:
+    ``kind``: of the target; a transaction that was carried out as a batch is noted in it.
+    """
+
+    def __init__(self, client: Client, kind: TargetKind, known: KnownIds) -> None:
         self._client = client
-        self._transactions = transactions
+        self._kind = kind
+        self._known = known
+        self._references_checked = False
 
-    def send(self, patients: list[PatientRequests]) -> None:
-        """Write patients.
+    def send_together(self, patients: list[PatientRequests]) -> list[Answer]:
+        """Write patients in one transaction.
 
         Raises:
-            HttpError: the server refuses; nothing of a transaction was written.
+            HttpError: the server refuses; nothing was written, unless ``is_unanswered``.
             UnreachableError: it is not known whether anything was written.
         """
-        if self._transactions:
-            self._send_transaction(patients)
-        else:
-            for patient in patients:
-                self._send_one_by_one(patient)
+        sent = [bundled(patient) for patient in patients]
+        requests = list(chain.from_iterable(sent))
+        self._begin(patients, requests)
+        try:
+            body = transaction(requests)
+            response = self._client.request("POST", self._client.base, body=body, budget=0)
+        except HttpError as error:
+            if not is_unanswered(error):
+                for patient in patients:
+                    self._nothing_written(patient, patient.observations)
+            raise
+        found = self._entries(response, len(requests))
+        self._check_references(requests, found)
+        entries = iter(found)
+        return [
+            self._settled(patient, [(request, next(entries)) for request in of_patient])
+            for patient, of_patient in zip(patients, sent, strict=True)
+        ]
 
-    def _send_transaction(self, patients: list[PatientRequests]) -> None:
-        url = self._client.base
-        response = self._client.request("POST", url, body=transaction(patients), budget=0)
+    def send_one_by_one(self, patient: PatientRequests) -> Answer:
+        """Write one patient, the Provenance last.
+
+        What was written before a refusal gets its Provenance all the same.
+
+        Raises:
+            HttpError: the server refuses, or fails.
+            UnreachableError: it is not known whether the last request was carried out.
+        """
+        answer = Answer(patient)
+        refs: list[str] = []
+        try:
+            for request in patient.observations:
+                written = self._send_endpoint(patient, request)
+                answer.written[request.identifier] = written
+                answer.existed |= written.existed
+                refs.append(f"Observation/{written.id}")
+        except HttpError as error:
+            if not is_unanswered(error):
+                self._evidence_partly(patient, refs, list(answer.written))
+            raise
+        self._send_provenance(patient, refs, patient.identifiers())
+        return answer
+
+    def _evidence_partly(
+        self, patient: PatientRequests, refs: list[str], written: list[str]
+    ) -> None:
+        """Write the Provenance of what was written before a refusal.
+
+        The refusal is the error to report, whether or not this succeeds.
+        """
+        lacking = [endpoint.identifier for endpoint in patient.changes.lacking]
+        with suppress(HttpError, UnreachableError):
+            if written or lacking:
+                self._send_provenance(patient, refs, [*written, *lacking])
+            elif patient.provenance_at:
+                url = f"{self._client.base}/{patient.provenance_at}"
+                self._client.request("DELETE", url, budget=0)
+
+    # --- what is noted
+
+    def _begin(self, patients: Iterable[PatientRequests], sent: list[WriteRequest]) -> None:
+        """Note that whole patients are sent now."""
+        ids = {one.identifier: one.known_id for one in sent if one.identifier}
+        now = time.time()
+        owing = {
+            identifier: OwedProvenance(patient.provenance_name, patient.recorded, now)
+            for patient in patients
+            for identifier in patient.identifiers()
+        }
+        self._known.sending(ids, owing if self._kind.provenances else {})
+
+    def _nothing_written(self, patient: PatientRequests, refused: list[WriteRequest]) -> None:
+        """Note that requests of a patient were refused; what lacked its Provenance still does."""
+        lacking = [endpoint.identifier for endpoint in patient.changes.lacking]
+        identifiers = [request.identifier for request in refused]
+        if patient.changes.provenance:
+            lacking += identifiers
+        self._known.not_written(identifiers, lacking)
+        if self._kind.provenances and lacking:
+            owed = OwedProvenance(patient.provenance_name, "", None)
+            self._known.owe(dict.fromkeys(lacking, owed))
+
+    def _note(self, written: dict[str, Written], *, provenance: bool) -> None:
+        """Note what was written; of what existed already, only its id."""
+        self._known.written(
+            {name: (one.id, one.version) for name, one in written.items() if not one.existed},
+            provenance=provenance,
+        )
+        existed = {name: one.id for name, one in written.items() if one.existed}
+        if existed:
+            self._known.sending(existed)
+        if provenance:
+            self._known.provenance_written(existed)
+
+    # --- transactions
+
+    def _entries(self, response: Response, number: int) -> list[_EntryResponse]:
+        """The answers to the entries of a transaction.
+
+        Raises:
+            UnreachableError: the answer does not say what became of each entry.
+        """
+        shown = without_query(self._client.base)
         try:
             answer = msgspec.json.decode(response.content, type=_TransactionResponse)
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            raise UnreachableError(f"{without_query(url)}: the answer is not FHIR") from None
+            raise UnreachableError(f"{shown}: the answer is not FHIR") from None
         if answer.resource_type != "Bundle":
-            raise UnreachableError(f"{without_query(url)}: the answer is not a Bundle")
-        for entry in answer.entry or ():
-            found = entry.response or _EntryResponse()
-            status = (found.status or "").partition(" ")[0]
-            if status.isdecimal() and int(status) >= 400:
-                words = outcome_text(bytes(found.outcome))
-                raise HttpError("POST", without_query(url), int(status), words)
+            raise UnreachableError(f"{shown}: the answer is not a Bundle")
+        found = [entry.response or _EntryResponse() for entry in answer.entry or ()]
+        # An entry that was refused alone was not part of a transaction.
+        if answer.type == _BATCH or any(_status(entry) >= _REFUSED for entry in found):
+            self._no_transactions()
+        if len(found) != number or not all(_status(entry) for entry in found):
+            raise UnreachableError(f"{shown}: the answer does not say what was written")
+        return found
 
-    def _send_one_by_one(self, patient: PatientRequests) -> None:
-        """Write one patient; what was written before a refusal gets a Provenance all the same."""
-        written: list[str] = []
-        try:
-            for request in patient.observations:
-                written.append(self._send_single(request))
-        except (HttpError, UnreachableError):
-            # The first error is the one to report, whether or not the Provenance can be written.
+    def _check_references(
+        self, requests: list[WriteRequest], entries: list[_EntryResponse]
+    ) -> None:
+        """Read a Provenance, once: in a batch, references to other entries are not resolved."""
+        for request, entry in zip(requests, entries, strict=True):
+            name, _ = location_of(entry.location, request.kind)
+            if self._references_checked or request.identifier or not name:
+                continue
+            if _UNRESOLVED not in request.resource:
+                continue
+            self._references_checked = True
+            url = f"{self._client.base}/{request.kind}/{name}"
             with suppress(HttpError, UnreachableError):
-                self._send_provenance(patient, written)
-            raise
-        self._send_provenance(patient, written)
+                if _UNRESOLVED in self._client.request("GET", url).content:
+                    self._no_transactions()
 
-    def _send_provenance(self, patient: PatientRequests, written: list[str]) -> None:
-        request = patient.provenance(written)
-        if request is not None:
-            self._send_single(request)
-
-    def _send_single(self, request: WriteRequest) -> str:
-        """Send a request; the reference to the resource that it wrote."""
-        headers = {}
-        if request.if_match is not None:
-            headers["If-Match"] = request.if_match
-        url = f"{self._client.base}/{request.url}"
-        response = self._client.request(
-            request.method, url, body=request.resource, headers=headers, budget=0
+    def _no_transactions(self) -> None:
+        """Note that the server does not carry out transactions, although it may say so."""
+        self._kind.transactions = False
+        self._known.written({NO_TRANSACTIONS: ("seen", "")})
+        LOG.warning(
+            "%s: the server carried out a transaction as a batch; from now on %s",
+            self._client.base,
+            NOT_PROMISED,
         )
-        if not request.full_url.startswith("urn:"):
-            return request.url
-        try:
-            created = msgspec.json.decode(response.content, type=_WrittenResource).id
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            created = None
-        kind = request.url.partition("?")[0]
-        if created is None:
-            # Servers may answer with the location only: [base]/Type/id/_history/1
-            location = response.headers.get("Location", "").partition("/_history/")[0]
-            created = location.rpartition(f"{kind}/")[2]
-        if not created:
-            raise UnreachableError(
-                f"{without_query(url)}: the answer does not name the resource that was written"
+
+    def _settled(
+        self, patient: PatientRequests, sent: list[tuple[WriteRequest, _EntryResponse]]
+    ) -> Answer:
+        """Look at each entry of a patient: an answer may say that some were refused."""
+        answer = Answer(patient)
+        refused = []
+        provenance = ""
+        for request, entry in sent:
+            status = _status(entry)
+            if status >= _REFUSED:
+                url = f"{without_query(self._client.base)}/{request.url.partition('?')[0]}"
+                words = outcome_text(bytes(entry.outcome))
+                answer.refusal = answer.refusal or HttpError(request.method, url, status, words)
+                refused.append(request)
+                continue
+            name, version = location_of(entry.location, request.kind)
+            name = request.known_id or name
+            if not name:
+                raise UnreachableError(
+                    f"{without_query(self._client.base)}: the answer does not say what was written"
+                )
+            if not request.identifier:
+                provenance = f"Provenance/{name}"
+                continue
+            existed = request.if_none_exist is not None and status != CREATED
+            answer.existed |= existed
+            answer.written[request.identifier] = Written(
+                name, version_of(entry.etag) or version, existed
             )
-        return f"{kind}/{created}"
+        self._note_entries(answer, [one for one in refused if one.identifier], provenance)
+        return answer
+
+    def _note_entries(self, answer: Answer, refused: list[WriteRequest], provenance: str) -> None:
+        patient = answer.patient
+        if answer.refusal is not None:
+            self._nothing_written(patient, refused)
+        # In a batch, a reference to another entry is not resolved, so that its target is wrong.
+        batch = not self._kind.transactions
+        wrong = batch and any(not request.known_id for request in patient.observations)
+        whole = bool(provenance) and not (answer.refusal or wrong)
+        self._note(answer.written, provenance=whole or not self._kind.provenances)
+        if whole:
+            self._known.provenance_written(patient.identifiers())
+        elif self._kind.provenances:
+            answer.provenance = False
+            owed = OwedProvenance(patient.provenance_name, "", None)
+            lacking = [endpoint.identifier for endpoint in patient.changes.lacking]
+            self._known.owe(dict.fromkeys([*answer.written, *lacking], owed))
+            patient.provenance_at = provenance
+
+    # --- single requests
+
+    def _send_endpoint(self, patient: PatientRequests, request: WriteRequest) -> Written:
+        owed = OwedProvenance(patient.provenance_name, "", None)
+        owing = {request.identifier: owed} if self._kind.provenances else {}
+        self._known.sending({request.identifier: request.known_id}, owing)
+        try:
+            written = send_single(self._client, request)
+        except HttpError as error:
+            if not is_unanswered(error):
+                self._nothing_written(patient, [request])
+            raise
+        self._note({request.identifier: written}, provenance=False)
+        return written
+
+    def _send_provenance(
+        self, patient: PatientRequests, refs: list[str], identifiers: list[str]
+    ) -> None:
+        request = patient.provenance(refs)
+        if request is None:
+            self._known.provenance_written(identifiers)
+            return
+        name = patient.provenance_name
+        sent = OwedProvenance(name, patient.recorded, time.time())
+        self._known.owe(dict.fromkeys(identifiers, sent))
+        try:
+            send_single(self._client, request)
+        except HttpError as error:
+            if not is_unanswered(error):
+                self._known.owe(dict.fromkeys(identifiers, OwedProvenance(name, "", None)))
+            raise
+        self._known.provenance_written(identifiers)
+
+
+def _status(entry: _EntryResponse) -> int:
+    """The status of an entry of an answer; 0 if it states none."""
+    status = (entry.status or "").strip().partition(" ")[0]
+    return int(status) if status.isdecimal() else 0

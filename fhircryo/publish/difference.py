@@ -1,13 +1,14 @@
 """What a run changes on a target: new, changed, retracted and unchanged endpoints, by patient."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 import msgspec
 
 from fhircryo.publish.as_on_server import answer_of, digest, name_of, value_of
+from fhircryo.publish.known_ids import OwedProvenance
 from fhircryo.publish.patient_output import PatientOutput, identifier_of
 from fhircryo.publish.published_endpoint import RETRACTED, PublishedByIdentifier, PublishedEndpoint
 from fhircryo.publish.shapes import OutObservation, plain
@@ -50,7 +51,9 @@ class PatientChanges:
 
     ``output``: the patient's resources as computed, in the form of the target; None for a patient
     who was not computed. ``outdated``: the identifiers of endpoints on the target that were not
-    computed any more. ``problem``: why nothing of the patient can be written, if so.
+    computed any more. ``problem``: why nothing of the patient can be written, if so. ``lacking``:
+    unchanged endpoints whose Provenance is missing on the target; ``provenance``: the id of the
+    Provenance that was not written, where the target holds changed or lacking endpoints of it.
     """
 
     patient: str
@@ -59,11 +62,27 @@ class PatientChanges:
     changes: list[Change] = field(default_factory=list)
     unchanged: int = 0
     problem: str = ""
+    lacking: list[PublishedEndpoint] = field(default_factory=list)
+    provenance: str = ""
 
     def identifiers(self) -> list[str]:
         """The identifiers of all endpoints of the patient, computed or outdated."""
         computed = self.output.identifiers() if self.output is not None else []
         return computed + self.outdated
+
+
+def note_missing_provenance(
+    changes: PatientChanges, published: PublishedByIdentifier, owed: Mapping[str, OwedProvenance]
+) -> None:
+    """Note which endpoints of a patient lack their Provenance on the target."""
+    owing = [name for name in changes.identifiers() if name in owed]
+    if changes.problem or not owing:
+        return
+    changes.provenance = min(owed[name].name for name in owing)
+    changed = {change.identifier for change in changes.changes}
+    changes.lacking = [
+        endpoint for name in owing if name not in changed for endpoint in published.get(name, ())
+    ]
 
 
 def changes_of(
@@ -160,11 +179,13 @@ class Difference:
     """All that a run would change on a target.
 
     ``count_published``: returns how many patients have endpoints of this source and protocol on
-    the target now.
+    the target now. ``renamed``: how many of the computed endpoints stand there under another name
+    of the source as well, by that name.
     """
 
     patients: list[PatientChanges]
     count_published: Callable[[], int]
+    renamed: Counter[str] = field(default_factory=Counter)
 
     def counts(self) -> Counter[Action]:
         """How many endpoints there are of each action."""
@@ -176,8 +197,8 @@ class Difference:
         return found
 
     def changed(self) -> Iterator[PatientChanges]:
-        """The patients of whom something has to be written."""
-        return (patient for patient in self.patients if patient.changes)
+        """The patients of whom something has to be written, if only a missing Provenance."""
+        return (patient for patient in self.patients if patient.changes or patient.lacking)
 
     def retracted_patients(self) -> int:
         """How many patients have endpoints that would be retracted."""

@@ -1,12 +1,18 @@
 """Reads the endpoints that earlier runs published on a target."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import msgspec
 
 from fhircryo.fhir.search import Params, Searcher
-from fhircryo.publish.as_on_server import answer_of, digest, name_of, subject_id, value_of
+from fhircryo.publish.as_on_server import (
+    answer_of,
+    digest,
+    name_of,
+    procedure_of,
+    subject_id,
+    value_of,
+)
 from fhircryo.publish.origin import Origin
 from fhircryo.publish.shapes import DECODER, Json
 
@@ -21,7 +27,8 @@ class PublishedEndpoint(msgspec.Struct, frozen=True):
 
     ``patient``: the id of the patient that its subject names. ``ours``: whether it is of the run's
     own source and protocol. ``name``, ``value``: for people. ``answer``: the value alone, or why it
-    is absent.
+    is absent. ``renamed_from``: where it is of the run's protocol and of a source of another name,
+    that name and the reference to the index procedure.
     """
 
     identifier: str
@@ -34,6 +41,7 @@ class PublishedEndpoint(msgspec.Struct, frozen=True):
     name: str
     value: str
     answer: str = ""
+    renamed_from: tuple[str, str] | None = None
 
 
 #: The endpoints of a target by identifier; where there is more than one, they are duplicates.
@@ -70,7 +78,7 @@ def _found(
     newest: dict[str, PublishedEndpoint] = {}
     for params in searches:
         for line in _lines(searcher, params):
-            endpoint = _endpoint(DECODER.decode(line), origin, base)
+            endpoint = endpoint_of(DECODER.decode(line), origin, base)
             if endpoint is not None:
                 # While others write, a search may return two versions: the later one counts.
                 newest[endpoint.id] = endpoint
@@ -85,7 +93,8 @@ def _lines(searcher: Searcher, params: Params) -> Iterator[bytes]:
         yield from page
 
 
-def _endpoint(resource: Json, origin: Origin, base: str) -> PublishedEndpoint | None:
+def endpoint_of(resource: Json, origin: Origin, base: str) -> PublishedEndpoint | None:
+    """An Observation as a published endpoint; None if it is none of ours."""
     values = [
         str(identifier.get("value", ""))
         for identifier in resource.get("identifier") or ()
@@ -94,6 +103,8 @@ def _endpoint(resource: Json, origin: Origin, base: str) -> PublishedEndpoint | 
     if not values:
         return None
     meta = resource.get("meta") or {}
+    source = _source_of(meta, origin)
+    of_protocol = _is_of_protocol(resource, origin)
     return PublishedEndpoint(
         identifier=values[0],
         id=str(resource.get("id", "")),
@@ -101,23 +112,29 @@ def _endpoint(resource: Json, origin: Origin, base: str) -> PublishedEndpoint | 
         status=str(resource.get("status", "")),
         digest=digest(resource, base),
         patient=subject_id(resource),
-        ours=_is_of(resource, meta, origin),
+        ours=of_protocol and source == origin.source_name,
         name=name_of(resource),
         value=value_of(resource),
         answer=answer_of(resource),
+        renamed_from=(source, procedure_of(resource))
+        if of_protocol and source != origin.source_name
+        else None,
     )
 
 
-def _is_of(resource: Json, meta: Json, origin: Origin) -> bool:
-    """Whether an Observation is of this source and of this protocol, in any version."""
+def _is_of_protocol(resource: Json, origin: Origin) -> bool:
+    """Whether an Observation is of the run's protocol, in any version."""
     method = str((resource.get("method") or {}).get("text", ""))
-    sources = [tag["code"] for tag in meta.get("tag") or () if _is_source(tag, origin)]
-    expected = [origin.source_name] if origin.source_name else []
-    return method.partition(" ")[0] == origin.protocol and sources == expected
+    return method.partition(" ")[0] == origin.protocol
 
 
-def _is_source(tag: Any, origin: Origin) -> bool:
-    return tag.get("system") == origin.source_system and bool(tag.get("code"))
+def _source_of(meta: Json, origin: Origin) -> str:
+    """The name of the source that an Observation states; empty if it states none."""
+    return ", ".join(
+        str(tag["code"])
+        for tag in meta.get("tag") or ()
+        if tag.get("system") == origin.source_system and tag.get("code")
+    )
 
 
 def _batches(values: list[str]) -> Iterator[list[str]]:

@@ -7,12 +7,29 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from fhircryo.fhir.client import PASSING, HttpError, UnreachableError, backoff
-from fhircryo.publish.delivery import Delivery
-from fhircryo.publish.difference import Action, PatientChanges, changes_of
-from fhircryo.publish.published_endpoint import contents, published_with
-from fhircryo.publish.shapes import OutReference
+from fhircryo.fhir.client import PASSING, HttpError, UnreachableError
+from fhircryo.publish.delivery import Answer, Delivery
+from fhircryo.publish.difference import (
+    Action,
+    PatientChanges,
+    changes_of,
+    note_missing_provenance,
+)
+from fhircryo.publish.missing_provenance import missing_provenances
+from fhircryo.publish.reading_back import PublishedReader
+from fhircryo.publish.refused_write import (
+    CONFLICTS,
+    failed,
+    interaction_refused,
+    is_unanswered,
+    too_large,
+    type_refused,
+)
+from fhircryo.publish.retry_budget import RetryBudget
+from fhircryo.publish.same_refusals import SameRefusals
 from fhircryo.publish.target_connection import TargetConnection
+from fhircryo.publish.target_kind import NOT_PROMISED
+from fhircryo.publish.target_trial import TargetTrial
 from fhircryo.publish.transaction import PatientRequests, RequestMaker
 from fhircryo.publish.validate import InvalidShape
 
@@ -23,14 +40,16 @@ Progress = Callable[[int, int], None]
 #: Returns whether the run was asked to end.
 Stopped = Callable[[], bool]
 
-#: What servers answer when two writers meet.
-_CONFLICTS = frozenset({409, 412})
-#: Refusals that concern the client, not the content: fewer patients would be refused as well.
-_REFUSALS = frozenset({401, 404, 405})
-#: An error of the server itself, which the content often causes.
-_FAILED = 500
+#: Sends patients once; returns those of whom something is left to write.
+Send = Callable[[list[PatientRequests]], list[PatientRequests]]
+
+_UNAUTHORISED, _FORBIDDEN = 401, 403
 _TRIES = 8
 _TRIES_AFTER_FAILURE = 3
+
+
+class _AloneError(Exception):
+    """Patients have to be sent by single requests."""
 
 
 @dataclass
@@ -51,18 +70,21 @@ class WriteResult:
 class ServerWriter:
     """Writes to one server in one run.
 
-    ``device``: the reference to our Device, where the target holds it. ``bundle_size``: about how
-    many resources a transaction holds.
+    ``trial``: of this server. ``bundle_size``: about how many resources a transaction holds.
     """
 
-    def __init__(
-        self, connection: TargetConnection, device: OutReference | None, bundle_size: int
-    ) -> None:
-        capabilities = connection.capabilities
+    def __init__(self, connection: TargetConnection, trial: TargetTrial, bundle_size: int) -> None:
         self._connection = connection
-        self._maker = RequestMaker(connection.origin, capabilities, device)
-        self._delivery = Delivery(connection.client, transactions=capabilities.transaction)
-        self._bundle_size = bundle_size if capabilities.transaction else 1
+        self._trial = trial
+        self._kind = trial.kind
+        self._maker = RequestMaker(
+            connection.origin, connection.capabilities, self._kind, trial.device
+        )
+        self._reader = PublishedReader(connection)
+        self._delivery = Delivery(connection.client, self._kind, connection.known)
+        self._bundle_size = bundle_size
+        self._budget = RetryBudget(connection.client.connection.budget)
+        self._refusals = SameRefusals(connection.base)
         self._planned: dict[str, Counter[Action]] = {}
         self._result = WriteResult()
 
@@ -81,6 +103,7 @@ class ServerWriter:
         Raises:
             SourceError: the server cannot be reached any more, or refuses all requests; what was
                 written before is retained.
+            TargetError: the server refuses every patient alike, or a resource type.
         """
         seen = 0
         with ThreadPoolExecutor(1, thread_name_prefix="fhircryo-write") as sender:
@@ -105,8 +128,10 @@ class ServerWriter:
         batch: list[PatientChanges] = []
         resources = 0
         for patient in patients:
+            size = min(self._bundle_size, self._kind.most_entries or self._bundle_size)
+            size = size if self._kind.transactions else 1
             more = len(patient.changes) + 1
-            if batch and resources + more > self._bundle_size:
+            if batch and resources + more > size:
                 yield batch
                 batch, resources = [], 0
             batch.append(patient)
@@ -116,14 +141,13 @@ class ServerWriter:
 
     def _prepare(self, patients: list[PatientChanges]) -> list[PatientRequests]:
         """The requests of patients; a patient with an invalid endpoint is rejected."""
-        retracted = contents(
-            self._connection.searcher,
-            [
-                change.published.id
+        retracted = self._reader.contents(
+            {
+                change.published.id: change.published.version
                 for patient in patients
                 for change in patient.changes
                 if change.action is Action.RETRACTED and change.published is not None
-            ],
+            }
         )
         prepared = []
         for patient in patients:
@@ -135,97 +159,211 @@ class ServerWriter:
                 self._reject(patient, str(error))
         return prepared
 
-    def _deliver(self, patients: list[PatientRequests]) -> None:
-        """Send patients together; split them in halves until only the refused ones are left."""
-        pending, refusal = self._try(patients)
+    # --- sending
+
+    def _deliver(self, patients: list[PatientRequests], attempt: int = 0) -> None:
+        """Send patients together; split them in halves until only the refused ones are left.
+
+        ``attempt``: how often they were tried before, in a larger transaction.
+        """
+        pending = self._unfinished(patients)
+        refusal: HttpError | None = None
+        if self._kind.transactions and pending:
+            pending, refusal, attempt = self._try(self._send_together, pending, attempt)
         if refusal is None:
-            return
-        if len(pending) == 1:
-            if refusal.status == 403 and not self._result.landed:
-                raise refusal
-            self._reject(pending[0].changes, str(refusal))
-            return
-        LOG.info("%s; %d patients are sent in halves", refusal, len(pending))
-        middle = len(pending) // 2
-        self._deliver(pending[:middle])
-        self._deliver(pending[middle:])
+            for patient in pending:
+                self._deliver_alone(patient)
+        elif len(pending) == 1:
+            self._give_up(pending[0], refusal)
+        else:
+            LOG.info("%s; %d patients are sent in halves", refusal, len(pending))
+            middle = len(pending) // 2
+            self._deliver(pending[:middle], attempt)
+            self._deliver(pending[middle:], attempt)
+
+    def _deliver_alone(self, patient: PatientRequests) -> None:
+        """Send a patient by single requests, on a server that takes no such transaction."""
+        self._trial.try_provenance()
+        pending, refusal, _ = self._try(self._send_alone, [patient], 0)
+        if refusal is not None:
+            self._give_up(pending[0], refusal)
 
     def _try(
-        self, patients: list[PatientRequests]
-    ) -> tuple[list[PatientRequests], HttpError | None]:
-        """Send patients together; returns those that are still to be written, and the refusal.
+        self, send: Send, patients: list[PatientRequests], attempt: int
+    ) -> tuple[list[PatientRequests], HttpError | None, int]:
+        """Send patients until they are written; returns those that are not, and the refusal.
 
-        If two writers met, or if it is not known whether the server wrote anything, the endpoints
-        of the server are read again and only what still differs is sent.
+        Without a refusal, those that are left have to be sent by single requests. If two writers
+        met, or if it is not known whether the server wrote anything, the endpoints of the server
+        are read again and only what still differs is sent.
         """
-        deadline = time.monotonic() + self._connection.client.connection.budget
-        pending = self._with_requests(patients)
-        attempt = 0
+        pending = patients
         while pending:
             attempt += 1
             try:
-                self._delivery.send(pending)
+                left = send(pending)
+            except _AloneError:
+                return pending, None, attempt
             except (HttpError, UnreachableError) as error:
-                refusal = error if isinstance(error, HttpError) else None
-                if refusal is not None and refusal.status not in _CONFLICTS | PASSING:
-                    if refusal.status in _REFUSALS:
-                        raise
-                    return pending, refusal
-                if not self._wait(attempt, deadline, refusal):
-                    if refusal is not None and refusal.status in {*_CONFLICTS, _FAILED}:
-                        return pending, refusal
-                    raise
+                refusal = self._refusal(error, attempt)
+                if refusal is not None and not is_unanswered(refusal):
+                    return pending, refusal, attempt
+                if refusal is not None:
+                    # It may have been carried out: what stands must not be sent again in halves.
+                    pending = self._unfinished(self._renewed(pending))
+                    return pending, refusal if pending else None, attempt
+                left = pending
             else:
-                for patient in pending:
-                    self._land(patient.changes)
-                break
-            pending = self._renewed(pending)
-        return [], None
+                left = self._without_contradictions(left, attempt)
+            pending = self._unfinished(self._renewed(left)) if left else []
+            if send == self._send_together and not self._kind.transactions:
+                return pending, None, attempt
+        return [], None, attempt
 
-    def _wait(self, attempt: int, deadline: float, refusal: HttpError | None) -> bool:
+    def _send_together(self, patients: list[PatientRequests]) -> list[PatientRequests]:
+        """Send patients in one transaction; returns those of whom something is left to write.
+
+        Raises:
+            _AloneError: the server does not take it as one transaction.
+            HttpError, UnreachableError: as ``Delivery`` says.
+        """
+        entries = sum(len(patient.observations) + 1 for patient in patients)
+        if len(patients) == 1 and self._kind.most_entries and entries > self._kind.most_entries:
+            raise _AloneError
+        try:
+            return self._left(self._delivery.send_together(patients))
+        except HttpError as refusal:
+            if too_large(refusal):
+                self._kind.most_entries = min(entries - 1, self._kind.most_entries or entries)
+                if len(patients) == 1:
+                    raise _AloneError from None
+            elif interaction_refused(refusal):
+                LOG.warning("%s; %s", refusal, NOT_PROMISED)
+                self._kind.transactions = False
+                raise _AloneError from None
+            raise
+
+    def _send_alone(self, patients: list[PatientRequests]) -> list[PatientRequests]:
+        """Send patients by single requests; returns those of whom something is left to write."""
+        return self._left(map(self._delivery.send_one_by_one, patients))
+
+    def _left(self, answers: Iterable[Answer]) -> list[PatientRequests]:
+        """The patients of whom something is left to write; the others are counted as written."""
+        left = []
+        for answer in answers:
+            if answer.is_done:
+                self._trial.try_endpoints(answer.written)
+                self._land(answer.patient.changes)
+            else:
+                left.append(answer.patient)
+        return left
+
+    def _without_contradictions(
+        self, left: list[PatientRequests], attempt: int
+    ) -> list[PatientRequests]:
+        """The patients to send again after an answer without an error; the others are rejected.
+
+        A server may say again and again that it holds an endpoint which it does not give out, as
+        one that was deleted and is in its index still.
+        """
+        if attempt < _TRIES or not left or self._budget.wait(attempt, None, "contradictions"):
+            return left
+        for patient in left:
+            self._reject(
+                patient.changes,
+                "the server answers that it holds endpoints of this patient, but does not give"
+                " them out; the next run tries again",
+            )
+        return []
+
+    def _refusal(self, error: HttpError | UnreachableError, attempt: int) -> HttpError | None:
+        """The refusal to report; None, after waiting, if the request is to be sent again.
+
+        Raises:
+            HttpError, UnreachableError: no other request would succeed.
+        """
+        refusal = error if isinstance(error, HttpError) else None
+        if refusal is not None and refusal.status not in CONFLICTS | PASSING:
+            if refusal.status == _UNAUTHORISED:
+                raise refusal
+            return refusal
+        if self._wait(attempt, error):
+            return None
+        if refusal is None or not _may_be_content(refusal):
+            raise error
+        return refusal
+
+    def _wait(self, attempt: int, error: HttpError | UnreachableError) -> bool:
         """Wait before the next attempt; False if there is to be none."""
-        status = refusal.status if refusal is not None else 0
-        if attempt >= (_TRIES_AFTER_FAILURE if status == _FAILED else _TRIES) and status in {
-            *_CONFLICTS,
-            _FAILED,
-        }:
+        if not isinstance(error, HttpError):
+            return self._budget.wait(attempt, None, "no answer")
+        limit = _TRIES_AFTER_FAILURE if failed(error) else _TRIES
+        if attempt >= limit and _may_be_content(error):
             return False
-        retry_after = refusal.retry_after if refusal is not None else None
-        wait = backoff(attempt) if retry_after is None else retry_after
-        if time.monotonic() + wait > deadline:
-            return False
-        LOG.info("writing again in %.1f s (%s)", wait, status or "no answer")
-        time.sleep(wait)
-        return True
+        return self._budget.wait(attempt, error.retry_after, str(error.status))
 
     def _renewed(self, patients: list[PatientRequests]) -> list[PatientRequests]:
         """The requests for what still differs from the endpoints that the server holds now."""
-        base = self._connection.base
+        begun = time.monotonic()
         identifiers = {name for patient in patients for name in patient.changes.identifiers()}
-        published = published_with(
-            self._connection.searcher, identifiers, self._connection.origin, base
-        )
+        published = self._reader.with_identifiers(identifiers)
+        owed = missing_provenances(self._connection, self._kind, published, identifiers)
+        self._budget.pause(time.monotonic() - begun)
         renewed = []
         for patient in patients:
             old = patient.changes
-            changes = changes_of(old.patient, old.output, old.outdated, published, base)
+            changes = changes_of(
+                old.patient, old.output, old.outdated, published, self._connection.base
+            )
+            note_missing_provenance(changes, published, owed)
             if changes.problem:
                 self._reject(changes, changes.problem)
             else:
                 renewed.append(changes)
-        return self._with_requests(self._prepare(renewed))
+        wrong = {patient.changes.patient: patient.provenance_at for patient in patients}
+        requests = self._prepare(renewed)
+        for patient in requests:
+            patient.provenance_at = wrong[patient.changes.patient]
+        return requests
 
-    def _with_requests(self, patients: list[PatientRequests]) -> list[PatientRequests]:
+    # --- what becomes of patients
+
+    def _unfinished(self, patients: list[PatientRequests]) -> list[PatientRequests]:
         """The patients of whom something is left to write; the others are counted as written."""
+        unfinished = []
         for patient in patients:
-            if not patient.observations:
+            if patient.observations or patient.changes.lacking:
+                unfinished.append(patient)
+            else:
                 self._land(patient.changes)
-        return [patient for patient in patients if patient.observations]
+        return unfinished
 
     def _land(self, patient: PatientChanges) -> None:
         self._result.landed.add(patient.patient)
         self._result.endpoints += self._planned[patient.patient]
+        self._budget.progress()
+        self._refusals.landed()
+
+    def _give_up(self, patient: PatientRequests, refusal: HttpError) -> None:
+        """Reject a patient, or end the run where the server would refuse everybody.
+
+        Raises:
+            HttpError: writing is forbidden.
+            TargetError: the server takes no Provenances, or refuses all patients alike.
+        """
+        if not self._result.landed:
+            if type_refused(refusal):
+                self._trial.try_provenance()
+            if refusal.status == _FORBIDDEN:
+                raise refusal
+        self._reject(patient.changes, str(refusal))
+        self._refusals.refused(refusal)
 
     def _reject(self, patient: PatientChanges, why: str) -> None:
         LOG.info("Patient/%s: not written: %s", patient.patient, why)
         self._result.rejected[patient.patient] = why
+
+
+def _may_be_content(refusal: HttpError) -> bool:
+    """Whether a refusal that passes by itself elsewhere may be caused by what is sent."""
+    return refusal.status in CONFLICTS or failed(refusal)

@@ -17,13 +17,16 @@ from fhircryo.fhir.urls import origin as origin_of
 from fhircryo.publish.as_on_server import References
 from fhircryo.publish.comparison import Comparison, RetractionScope
 from fhircryo.publish.difference import Difference
+from fhircryo.publish.known_ids import open_known_ids
 from fhircryo.publish.origin import Origin
 from fhircryo.publish.patient_output import PatientOutput
+from fhircryo.publish.renamed_source import warn_of_renamed
+from fhircryo.publish.retraction_limit import too_many_retractions
 from fhircryo.publish.server_writer import Progress, ServerWriter, Stopped, WriteResult
 from fhircryo.publish.target_connection import TargetConnection
-from fhircryo.publish.target_device import TargetDevice
+from fhircryo.publish.target_kind import Creation, honoured_creation
 from fhircryo.publish.target_lock import target_lock
-from fhircryo.publish.transaction import creation
+from fhircryo.publish.target_trial import TargetTrial
 from fhircryo.settings import ServerSettings, Settings, WriteSettings
 
 
@@ -37,11 +40,15 @@ class Permissions:
 
 @dataclass
 class PushResult:
-    """What a run changed on a server or, as a dry run, would change."""
+    """What a run changed on a server or, as a dry run, would change.
+
+    ``refusal``: of a dry run: why the real run would write nothing; empty if it would write.
+    """
 
     difference: Difference
     written: WriteResult
     dry_run: bool
+    refusal: str = ""
 
     def unsent(self) -> set[str]:
         """Patients of whom something differs but was not sent, because the run was asked to end."""
@@ -106,11 +113,15 @@ def open_target(
                 needs |= MATCHING
             client = stack.enter_context(open_client(target, server, needs))
             found = _writable(client)
-        if creation(found) != "own-id" and not allowed.dry_run and not alone:
-            stack.enter_context(target_lock(client.base, state_folder(settings)))
+        folder = state_folder(settings)
+        known = stack.enter_context(open_known_ids(client.base, folder, dry_run=allowed.dry_run))
+        own_ids = honoured_creation(found, known) is Creation.OWN_ID
+        if not (own_ids or allowed.dry_run or alone):
+            stack.enter_context(target_lock(client.base, folder))
         searcher = Searcher(client)
         stack.callback(searcher.close)
-        connection = TargetConnection(client, searcher, found, origin)
+        patience = settings.write.index_patience
+        connection = TargetConnection(client, searcher, found, origin, known, patience)
         yield TargetServer(connection, references, settings.write, allowed)
 
 
@@ -169,8 +180,9 @@ class TargetServer:
         self._connection = connection
         self._settings = settings
         self._allowed = allowed
-        self._device = TargetDevice(connection)
-        self._comparison = Comparison(connection, references, settings.subject_system or "")
+        self._trial = TargetTrial(connection, provenance=settings.provenance)
+        kind = None if allowed.dry_run else self._trial.kind
+        self._comparison = Comparison(connection, kind, references, settings.subject_system or "")
 
     @property
     def requests_made(self) -> int:
@@ -190,29 +202,33 @@ class TargetServer:
             TargetError: the server fails or refuses, or too many endpoints would be retracted.
         """
         with _as_target():
-            dry_run = self._allowed.dry_run
-            device = self._device.find()
-            if device is None and patients and not dry_run:
-                device = self._device.write()
-            difference = self._comparison.difference(patients, scope, device)
+            dry_run, trial = self._allowed.dry_run, self._trial
+            if dry_run or not patients:
+                trial.find_device()
+            else:
+                trial.establish_device()
+            difference = self._comparison.difference(patients, scope, trial.device)
+            warn_of_renamed(difference.renamed, self._connection.base)
             changed = list(difference.changed())
             if dry_run or not changed:
-                return PushResult(difference, WriteResult(), dry_run)
+                refusal = self._too_many_retractions(difference) if dry_run else ""
+                return PushResult(difference, WriteResult(), dry_run, refusal)
             self._check_retractions(difference)
-            self._device.write()
-            writer = ServerWriter(self._connection, device, self._settings.bundle_size)
+            trial.run()
+            writer = ServerWriter(self._connection, trial, self._settings.bundle_size)
             written = writer.write(changed, len(changed), progress, stopped)
             return PushResult(difference, written, dry_run=False)
 
+    def _too_many_retractions(self, difference: Difference) -> str:
+        if self._allowed.allow_retractions:
+            return ""
+        return too_many_retractions(difference, self._settings)
+
     def _check_retractions(self, difference: Difference) -> None:
         """Refuse far more retractions than usual: without a person's word they are an error."""
-        retracted = difference.retracted_patients()
-        if self._allowed.allow_retractions or retracted <= self._settings.retraction_patients:
-            return
-        published = difference.count_published()
-        if retracted > self._settings.retraction_share * published:
+        refusal = self._too_many_retractions(difference)
+        if refusal:
             raise TargetError(
-                f"{self._connection.base}: endpoints of {retracted} of {published} patients would"
-                " be retracted, which is more than usual, so nothing was written; check them with"
+                f"{self._connection.base}: {refusal}, so nothing was written; check them with"
                 " --dry-run, then use --allow-retractions if they are right"
             )

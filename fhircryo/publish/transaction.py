@@ -27,67 +27,96 @@ from fhircryo.publish.shapes import (
     OutReference,
     plain,
 )
+from fhircryo.publish.target_kind import Creation, TargetKind
 from fhircryo.publish.validate import validate
 
 #: What only the server may set in ``meta``.
 _SERVERS_META = ("versionId", "lastUpdated", "source")
-
-#: How an endpoint that the server does not hold is created: under our own id, by a conditional
-#: update on its identifier, or without protection against duplicates but the lock of the target.
-Creation = Literal["own-id", "conditional", "unprotected"]
-
-
-def creation(capabilities: Capabilities) -> Creation:
-    """How endpoints are created on a server. With our own ids no race can duplicate them."""
-    if capabilities.update_create:
-        return "own-id"
-    return "conditional" if capabilities.conditional_update else "unprotected"
 
 
 @dataclass(frozen=True)
 class WriteRequest:
     """A request that writes a resource.
 
-    ``full_url``: how other resources of the same transaction refer to this one.
+    ``full_url``: how other resources of the same transaction refer to this one. ``identifier``: of
+    an endpoint; empty for other resources. ``if_none_exist``: the search by which the server checks
+    that it does not hold the resource.
     """
 
     method: Literal["PUT", "POST"]
     url: str
     full_url: str
     resource: bytes
+    identifier: str = ""
     if_match: str | None = None
+    if_none_exist: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """The type of the resource."""
+        return self.url.partition("?")[0].partition("/")[0]
+
+    @property
+    def known_id(self) -> str:
+        """The id that the resource gets; empty where the server chooses it."""
+        return "" if self.full_url.startswith("urn:") else self.full_url.rpartition("/")[2]
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The conditions of the request, as a request of its own states them."""
+        found = {"If-Match": self.if_match, "If-None-Exist": self.if_none_exist}
+        return {name: value for name, value in found.items() if value is not None}
 
 
-@dataclass(frozen=True)
+@dataclass
 class PatientRequests:
-    """The requests that write the changes of one patient."""
+    """The requests that write the changes of one patient.
+
+    ``provenance_name``: a hash of what is written, the id of the Provenance where we choose ids.
+    ``recorded``: the time that it states. ``provenance_at``: the reference to a Provenance on the
+    server that has to be written again, because its targets are wrong.
+    """
 
     changes: PatientChanges
     observations: list[WriteRequest]
     maker: "RequestMaker"
+    provenance_name: str
+    recorded: str
+    provenance_at: str = ""
 
     def provenance(self, targets: list[str]) -> WriteRequest | None:
-        """The request that writes the Provenance of what was written, by reference to each."""
-        return self.maker.provenance(self, targets)
+        """The request that writes the Provenance of what was written, by reference to each.
+
+        It names the endpoints that lack a Provenance from before as well.
+        """
+        lacking = [f"Observation/{endpoint.id}" for endpoint in self.changes.lacking]
+        return self.maker.provenance(self, targets + lacking)
+
+    def identifiers(self) -> list[str]:
+        """The identifiers of the endpoints whose Provenance is written."""
+        written = [request.identifier for request in self.observations]
+        return written + [endpoint.identifier for endpoint in self.changes.lacking]
 
 
 class RequestMaker:
     """Makes the requests of a run; each resource is encoded once, when its request is made.
 
-    ``device``: the reference to our Device, where the target holds it.
+    ``kind``: of the target, as far as it is known when a request is made. ``device``: the reference
+    to our Device, where the target holds it.
     """
 
     def __init__(
-        self, origin: Origin, capabilities: Capabilities, device: OutReference | None
+        self,
+        origin: Origin,
+        capabilities: Capabilities,
+        kind: TargetKind,
+        device: OutReference | None,
     ) -> None:
         self._origin = origin
         self._capabilities = capabilities
-        self._creation = creation(capabilities)
+        self._kind = kind
         self._agent = device or OutReference(display=f"fhircryo {__version__}")
         self._recorded = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        self._provenances = capabilities.allows("Provenance", "update") or capabilities.allows(
-            "Provenance", "create"
-        )
 
     def requests(self, patient: PatientChanges, retracted: dict[str, Json]) -> PatientRequests:
         """The requests of a patient's changes.
@@ -102,7 +131,10 @@ class RequestMaker:
             resource = self._resource(change, retracted)
             if resource is not None:
                 found.append(self._request(change, resource))
-        return PatientRequests(patient, found, self)
+        contents = b"\n".join(request.resource for request in found)
+        identifiers = [change.identifier for change in patient.changes]
+        name = patient.provenance or provenance_id(identifiers, contents)
+        return PatientRequests(patient, found, self, name, self._recorded)
 
     def _resource(self, change: Change, retracted: dict[str, Json]) -> OutObservation | Json | None:
         """The resource that is written; None where it is gone, so that there is no retraction."""
@@ -122,42 +154,45 @@ class RequestMaker:
         """The id under which an endpoint is written; unset where the server chooses it."""
         if change.published is not None:
             return change.published.id
-        return change.identifier if self._creation == "own-id" else UNSET
+        return change.identifier if self._kind.creation is Creation.OWN_ID else UNSET
 
     def _request(self, change: Change, resource: OutObservation | Json) -> WriteRequest:
         content = ENCODER.encode(resource)
-        name = self._id(change)
+        name, identifier = self._id(change), change.identifier
         if name is not UNSET:
             url = f"Observation/{name}"
             version = change.published.version if change.published is not None else ""
             guarded = bool(version) and self._capabilities.versioned_update
-            return WriteRequest("PUT", url, url, content, f'W/"{version}"' if guarded else None)
-        full_url = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, change.identifier)}"
-        if self._creation == "conditional":
-            token = f"{self._origin.identifier_system}|{change.identifier}"
-            url = f"Observation?{urlencode({'identifier': token})}"
-            return WriteRequest("PUT", url, full_url, content)
-        return WriteRequest("POST", "Observation", full_url, content)
+            match = f'W/"{version}"' if guarded else None
+            return WriteRequest("PUT", url, url, content, identifier, if_match=match)
+        full_url = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, identifier)}"
+        search = urlencode({"identifier": f"{self._origin.identifier_system}|{identifier}"})
+        if self._kind.creation is Creation.CONDITIONAL_UPDATE:
+            return WriteRequest("PUT", f"Observation?{search}", full_url, content, identifier)
+        condition = search if self._kind.creation is Creation.CONDITIONAL_CREATE else None
+        return WriteRequest(
+            "POST", "Observation", full_url, content, identifier, if_none_exist=condition
+        )
 
     def provenance(self, written: PatientRequests, targets: list[str]) -> WriteRequest | None:
         """The request that writes a patient's Provenance; None where the target accepts none."""
-        if not self._provenances or not targets:
+        if not self._kind.provenances or not targets:
             return None
-        identifiers = [change.identifier for change in written.changes.changes]
-        contents = b"\n".join(request.resource for request in written.observations)
-        name = provenance_id(identifiers, contents)
-        own_id = self._creation == "own-id"
+        name = written.provenance_name
+        known = written.provenance_at.rpartition("/")[2]
+        if self._kind.creation is Creation.OWN_ID:
+            known = name
         resource = structs.replace(
             self._provenance_of(written.changes),
-            id=name if own_id else UNSET,
-            target=[OutReference(target) for target in targets],
+            id=known or UNSET,
+            target=[OutReference(target) for target in dict.fromkeys(targets)],
             recorded=self._recorded,
             agent=[OutAgent(self._agent)],
         )
         validate(plain(resource))
         content = ENCODER.encode(resource)
-        if own_id:
-            return WriteRequest("PUT", f"Provenance/{name}", f"Provenance/{name}", content)
+        if known:
+            return WriteRequest("PUT", f"Provenance/{known}", f"Provenance/{known}", content)
         full_url = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, name)}"
         return WriteRequest("POST", "Provenance", full_url, content)
 
@@ -168,27 +203,25 @@ class RequestMaker:
         return structs.replace(provenance((), (), self._origin), activity=OutConcept(text=words))
 
 
-def transaction(patients: Iterable[PatientRequests]) -> bytes:
-    """A transaction Bundle that writes whole patients."""
-    requests: list[WriteRequest] = []
-    for patient in patients:
-        requests += patient.observations
-        provenance = patient.provenance([request.full_url for request in patient.observations])
-        if provenance is not None:
-            requests.append(provenance)
-    return ENCODER.encode(
-        {
-            "resourceType": "Bundle",
-            "type": "transaction",
-            "entry": [_bundle_entry(request) for request in requests],
-        }
-    )
+def bundled(patient: PatientRequests) -> list[WriteRequest]:
+    """The requests of a patient as entries of a transaction, the Provenance last."""
+    provenance = patient.provenance([request.full_url for request in patient.observations])
+    return patient.observations + ([provenance] if provenance is not None else [])
+
+
+def transaction(requests: Iterable[WriteRequest]) -> bytes:
+    """A transaction Bundle of requests; without any it changes nothing."""
+    entries = [_bundle_entry(request) for request in requests]
+    content: Json = {"resourceType": "Bundle", "type": "transaction"}
+    return ENCODER.encode(content | {"entry": entries} if entries else content)
 
 
 def _bundle_entry(request: WriteRequest) -> Json:
     head = {"method": request.method, "url": request.url}
     if request.if_match is not None:
         head["ifMatch"] = request.if_match
+    if request.if_none_exist is not None:
+        head["ifNoneExist"] = request.if_none_exist
     found: Json = {"resource": Raw(request.resource), "request": head}
     if request.full_url.startswith("urn:"):
         found["fullUrl"] = request.full_url

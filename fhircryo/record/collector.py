@@ -13,7 +13,7 @@ from typing import Any, TypeVar, Union
 
 import msgspec
 
-from fhircryo.calendar import Span, moment
+from fhircryo.calendar import Span
 from fhircryo.fhir.deletions import Deletion
 from fhircryo.record.items import (
     AdverseEvent,
@@ -32,6 +32,7 @@ from fhircryo.record.items import (
     item_kinds,
 )
 from fhircryo.record.stated import stated_by
+from fhircryo.record.versions import Deletions, is_newer
 
 _WITH_PROBLEM = (AdverseEvent, Therapy, Finding, Diagnosis)
 
@@ -113,7 +114,7 @@ class Facts(msgspec.Struct):
         self.links.update(other.links)
         self.events.update(other.events)
         for ref, deletions in other.deleted.items():
-            self.deleted[ref] = [*self.deleted.get(ref, ()), *deletions]
+            self.deleted.setdefault(ref, []).extend(deletions)
         self.lines.update(other.lines)
         self.filled.update(other.filled)
 
@@ -222,9 +223,13 @@ class RecordCollector:
         deleted = self.facts.deleted
         if not deleted:
             return frozenset()
+        indexed: dict[str, Deletions] = {}
         for ref, item in list(self.items.items()):
             # What a resource contains is deleted with it.
-            if any(_is_later(one, item) for one in deleted.get(ref.partition("#")[0], ())):
+            whole = ref.partition("#")[0]
+            if whole in deleted and whole not in indexed:
+                indexed[whole] = Deletions(deleted[whole])
+            if whole in indexed and indexed[whole].any_later(item):
                 del self.items[ref]
                 self.facts.older.append(Older(ref, item.patient, deleted=True))
         gone = (ref for ref in deleted if type_of(ref) == "Patient" and ref not in self.items)
@@ -261,7 +266,7 @@ class RecordCollector:
         (self.unmapped if type(item) is Dropped else self.outside).append(hash(item.ref))
 
     def _replace(self, retained: Item, item: Item) -> None:
-        newer, older = (item, retained) if _is_newer(item, retained) else (retained, item)
+        newer, older = (item, retained) if is_newer(item, retained) else (retained, item)
         self.facts.older.append(Older(older.ref, older.patient))
         self.items[newer.ref] = newer
 
@@ -282,9 +287,7 @@ class RecordCollector:
                 named.update((hash(ref), ref) for ref in item.events)
             elif isinstance(item, Finding):
                 named.update((hash(ref), ref) for ref in item.primaries)
-        return {
-            named[found] for found in set(named).intersection(self.outside)
-        } - self.items.keys()
+        return {named[found] for found in set(named).intersection(self.outside)} - self.items.keys()
 
     def note_unmapped_primaries(self) -> None:
         """Add to the facts the named primary cancers that were discarded as unmapped.
@@ -367,31 +370,3 @@ def problem_of(item: Item) -> Reason | None:
     Adverse events, therapies, findings and diagnoses have one; it is None for all other items.
     """
     return item.problem if isinstance(item, _WITH_PROBLEM) else None
-
-
-def _is_later(deletion: Deletion, item: Item) -> bool:
-    """Whether a resource was deleted after the version of an item, rather than written again.
-
-    By the number of the version, then by time. Where neither tells it, a list of deletions holds
-    for all that is there, and another deletion is later if it was read later.
-    """
-    one, two = deletion.version or "", item.version or ""
-    if one.isdecimal() and two.isdecimal() and int(one) != int(two):
-        return int(one) > int(two)
-    if deletion.updated and item.updated:
-        then, written = moment(deletion.updated), moment(item.updated)
-        if then != written:
-            return then > written
-    return deletion.last or deletion.sequence > item.sequence
-
-
-def _is_newer(item: Item, other: Item) -> bool:
-    """Whether an item is of a later version than another one of the same resource."""
-    if item.updated != other.updated:
-        mine, theirs = moment(item.updated), moment(other.updated)
-        if mine != theirs:
-            return mine > theirs
-    one, two = item.version or "", other.version or ""
-    if one.isdecimal() and two.isdecimal() and int(one) != int(two):
-        return int(one) > int(two)
-    return item.sequence > other.sequence

@@ -23,7 +23,8 @@ def read_patient_list(path: Path) -> frozenset[str]:
         if not text:
             continue
         patient = text.rsplit("Patient/", 1)[-1]
-        if not patient or any(character in patient for character in " ,;/\t"):
+        # An id with a character that nobody sees, or in quotation marks, would name nobody.
+        if not patient.isprintable() or not patient or any(one in patient for one in " ,;/\"'"):
             raise UsageError(
                 f"{path}:{number}: {text!r} is not a patient id; write one id per line, such as p1"
                 " or Patient/p1"

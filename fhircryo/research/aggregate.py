@@ -1,284 +1,289 @@
-"""The numbers of a cohort with all small groups suppressed.
+"""The numbers of a cohort from which no small group can be read or computed.
 
-A small group is one of 1 up to, but not including, the threshold. Small counts cannot be derived as
-differences either:
+A small group is one of 1 up to, but not including, the threshold. Which counts may stand beside
+each other is decided in ``statistics.disclosure``; here they are put forward in the order of their
+importance, so that what comes later is hidden where not everything can be shown.
 
-- a proportion is shown only if the numbers of yes, no and unknown are each 0 or large enough;
-- small reasons are pooled;
-- a paired change is shown only if the number of patients who lack one of its two scores is 0 or
-  large enough;
-- a survival curve is read off only where the numbers of patients who had an event, or were
-  censored, since the previous reading are each 0 or large enough.
+Reasons for a missing value, numbers of complications (not of patients) and medians of times are
+never shown. Numbers of resources are rounded, because a resource is often a patient.
 """
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from fhircryo.mapping.protocol import BASELINE
-from fhircryo.research.analysis import (
-    Analysis,
-    Grades,
-    NotUsedCount,
-    Prom,
-    PromChange,
-    PromPoint,
-    Unmarked,
+from fhircryo.endpoints.catalogue import (
+    ADVERSE_EVENT_COUNT,
+    DISEASE_FREE,
+    DISEASE_FREE_SURVIVAL,
+    MAJOR_CLAVIEN,
+    MAJOR_SIR,
+    PROM_SCORE,
+    PSA_NADIR,
+    TIME_TO_FAILURE,
+    WORST_CLAVIEN,
+    WORST_CTCAE,
+    WORST_SIR,
 )
-from fhircryo.research.baseline_summary import BaselineRow, Level
-from fhircryo.research.complication_summary import ComplicationSummary, GradedShare, KindCount
+from fhircryo.endpoints.value_types import Detail
+from fhircryo.mapping.protocol import PublishedFigure
+from fhircryo.record.items import Reason
+from fhircryo.research.aggregate_baseline import shown_baseline
+from fhircryo.research.aggregate_flow import hundreds, shown_flow
+from fhircryo.research.aggregate_scores import says_anything, shown_proms
+from fhircryo.research.aggregate_times import shown_survival
+from fhircryo.research.analysis import NOT_KNOWN, Analysis, Grades, NotUsedCount, Prom
+from fhircryo.research.complication_summary import (
+    ComplicationSummary,
+    GradedShare,
+    KindCount,
+    patients_by_kind,
+)
+from fhircryo.research.disclosure_topics import (
+    COMPLICATIONS,
+    GRADES,
+    RULES,
+    SALVAGE,
+    WITHIN,
+    questionnaire,
+)
 from fhircryo.research.disease_free_rates import DiseaseFreeRate
-from fhircryo.research.evaluable import Absence, Evaluable
-from fhircryo.research.flow import Exclusion, Flow
-from fhircryo.research.results_table import ResultsRow
+from fhircryo.research.endpoint_columns import detail_column, rule_column
+from fhircryo.research.evaluable import Evaluable
+from fhircryo.research.flow import NOT_SHOWN
+from fhircryo.research.patient_columns import score_column, within_column
+from fhircryo.research.results_table import SHARES, ResultsRow
+from fhircryo.research.shown_groups import ShownGroups, as_group
 from fhircryo.research.statistics.distribution import Distribution
-from fhircryo.research.statistics.kaplan_meier import Curve, Estimate
-from fhircryo.research.statistics.paired import Paired
-from fhircryo.research.statistics.proportions import Proportion
-from fhircryo.research.statistics.responders import Responders
-from fhircryo.research.statistics.suppress import hides_table, is_small, pool_small
+from fhircryo.research.statistics.suppress import is_small
 from fhircryo.research.survival import Survival
+from fhircryo.research.table import PATIENT, snake
+from fhircryo.runs.run_config import RunConfig
 
-NOT_SHOWN = "not shown"
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: The topics of the endpoints that are not topics themselves.
+_TOPICS = {
+    MAJOR_CLAVIEN.key: COMPLICATIONS,
+    MAJOR_SIR.key: COMPLICATIONS,
+    ADVERSE_EVENT_COUNT.key: COMPLICATIONS,
+    WORST_CLAVIEN.key: GRADES,
+    WORST_SIR.key: GRADES,
+    WORST_CTCAE.key: GRADES,
+}
+#: The curves that are the main result; the others follow after the questionnaires.
+_MAIN_TIMES = (TIME_TO_FAILURE, DISEASE_FREE_SURVIVAL)
 
 
-def aggregated(found: Analysis, threshold: int) -> Analysis:
-    """The analysis without small groups and without individual patients."""
-    return _Aggregator(found.flow.cohort, threshold).all(found)
+def aggregated(
+    found: Analysis, tables: "dict[str, pd.DataFrame]", config: RunConfig, threshold: int
+) -> Analysis:
+    """The analysis without small groups and without individual patients.
+
+    ``tables``: those that it was computed from.
+    """
+    return _Aggregator(found, tables, config, threshold).shown()
 
 
 class _Aggregator:
-    """Suppresses the small groups of a cohort; ``cohort``: how many patients it has."""
+    """Puts the numbers of a cohort forward, the most important ones first."""
 
-    def __init__(self, cohort: int, threshold: int) -> None:
-        self._cohort = cohort
+    def __init__(
+        self,
+        found: Analysis,
+        tables: "dict[str, pd.DataFrame]",
+        config: RunConfig,
+        threshold: int,
+    ) -> None:
+        self._found = found
+        self._adverse_events = tables["adverse_events"]
+        self._config = config
         self._threshold = threshold
-        #: The paired changes that may be shown.
-        self._changes: list[Paired] = []
+        self._groups = ShownGroups(tables["patients"], threshold)
+        #: In a small cohort also that nobody has something is a statement about few.
+        self._few = is_small(found.flow.cohort or 0, threshold)
 
-    def all(self, found: Analysis) -> Analysis:
-        # First, because the rows of the results table depend on which changes may be shown.
-        proms = tuple(self._prom(prom) for prom in found.proms)
+    def shown(self) -> Analysis:
+        found, groups, protocol = self._found, self._groups, self._config.protocol
+        rates = {rate.rule: self._rate(rate) for rate in found.disease_free if rate.in_protocol}
+        figures = list(zip(found.table, protocol.published, strict=True))
+        rows = [self._row(row, figure) for row, figure in figures]
+        salvaged = groups.proportion(SALVAGE, found.salvaged, "salvage_therapy")
+        times = self._times(found.survival, main=True)
+        nadir = self._distribution(PSA_NADIR.key, snake(PSA_NADIR.key), found.nadir)
+        nadir_days = self._distribution(
+            PSA_NADIR.key, detail_column(PSA_NADIR, Detail.DAYS), found.nadir_days
+        )
+        proms = self._proms()
+        times |= self._times(found.survival, main=False)
+        rates |= {
+            rate.rule: self._rate(rate) for rate in found.disease_free if not rate.in_protocol
+        }
         return Analysis(
-            flow=self._flow(found.flow),
-            baseline=tuple(self._baseline(row) for row in found.baseline),
-            table=tuple(self._row(row) for row in found.table),
-            disease_free=self._disease_free(found.disease_free),
-            survival=tuple(self._survival(survival) for survival in found.survival),
-            nadir=self._distribution(found.nadir),
-            nadir_days=self._distribution(found.nadir_days),
+            flow=shown_flow(found.flow, self._threshold),
+            baseline=tuple(shown_baseline(row, groups) for row in found.baseline),
+            table=tuple(
+                _with_change(row, figure, proms) if row.change else row
+                for row, (_, figure) in zip(rows, figures, strict=True)
+            ),
+            disease_free=tuple(
+                self._with_no_response(rates[rate.rule]) for rate in found.disease_free
+            ),
+            survival=tuple(times[survival.endpoint.key] for survival in found.survival),
+            nadir=nadir,
+            nadir_days=nadir_days,
             proms=proms,
             complications=self._complications(found.complications),
             grades=self._grades(found.grades),
-            evaluable=tuple(self._evaluable(endpoint) for endpoint in found.evaluable),
-            not_used=tuple(self._not_used(counted) for counted in found.not_used),
-            salvaged=self._proportion(found.salvaged),
+            evaluable=self._all_evaluable({prom.instrument for prom in proms}),
+            not_used=tuple(self._not_used()),
+            salvaged=salvaged,
             salvage=None,
         )
 
-    def _any_small(self, *counts: int) -> bool:
-        return any(is_small(count, self._threshold) for count in counts)
-
-    def _flow(self, flow: Flow) -> Flow:
-        lost = {excluded.words: excluded.patients or 0 for excluded in flow.lost}
-        procedures = {reason: count or 0 for reason, count in flow.procedures.items()}
-        small = self._any_small(sum(lost.values()), flow.cohort)
-        shown = {} if small else pool_small(lost, self._threshold)
-        return replace(
-            flow,
-            # Together with the size of the cohort it would disclose how many were excluded.
-            candidates=None if small else flow.candidates,
-            lost=[Exclusion(words, count) for words, count in shown.items()],
-            procedures=dict(pool_small(procedures, self._threshold)),
-        )
-
-    def _proportion(self, proportion: Proportion | None) -> Proportion | None:
-        if proportion is None:
-            return None
-        yes, known = proportion.successes, proportion.n
-        return None if self._any_small(yes, known - yes, self._cohort - known) else proportion
-
-    def _row(self, row: ResultsRow) -> ResultsRow:
+    def _row(self, row: ResultsRow, figure: PublishedFigure) -> ResultsRow:
+        """A row of the results that is a count."""
         hidden = replace(row, ours=NOT_SHOWN, counted=None, change=None)
-        if row.counted is not None:
-            return row if self._proportion(row.counted) is not None else hidden
-        if row.change is not None:
-            # The label of a change ends with the number of its pairs.
-            words = row.words.rpartition(",")[0]
-            return row if row.change in self._changes else replace(hidden, words=words)
-        return row if not self._any_small(self._cohort) else hidden
+        groups, endpoint = self._groups, SHARES.get(figure.row)
+        if figure.row == "patients":
+            return hidden if self._few else row
+        if row.counted is None:
+            return hidden if self._few and row.change is None else row
+        if figure.row == "not-evaluable":
+            known = groups.known(snake(DISEASE_FREE.key))
+            return row if groups.admit(DISEASE_FREE.key, known) else hidden
+        if endpoint is None:
+            topic, column = WITHIN, within_column(figure.months or 0)
+        else:
+            topic, column = _TOPICS.get(endpoint.key, endpoint.key), snake(endpoint.key)
+        return row if groups.proportion(topic, row.counted, column) is not None else hidden
 
-    def _survival(self, survival: Survival) -> Survival:
-        if not survival.estimable:
-            return replace(survival, patients=None, events=None)
-        curve = survival.curve
-        if curve is None or not curve.n or self._any_small(curve.n, self._cohort - curve.n):
-            return Survival(survival.endpoint, survival.words, None, None, (), intervals=None)
-        small = self._any_small(curve.n_events, curve.n - curve.n_events)
-        intervals = survival.intervals or 0
-        hidden = small or self._any_small(intervals, curve.n_events - intervals)
-        # Beside the readings, those at the bounds would tell how few events lie between them.
-        return Survival(
-            survival.endpoint,
-            survival.words,
-            curve.n,
-            None if small else curve.n_events,
-            () if small else tuple(self._readings(curve, survival.landmarks)),
-            intervals=None if hidden else intervals,
-        )
+    def _rate(self, rate: DiseaseFreeRate) -> DiseaseFreeRate:
+        topic = DISEASE_FREE.key if rate.in_protocol else RULES
+        shown = self._groups.proportion(topic, rate.rate, rule_column(rate.rule))
+        return replace(rate, rate=shown, absent=(), estimable=rate.estimable or self._few)
 
-    def _readings(self, curve: Curve, landmarks: Iterable[Estimate]) -> Iterator[Estimate]:
-        """The readings of a curve between which no small group has an event or is censored."""
-        # Both are counts of patients with an event, and of censored patients.
-        before = (0, 0)
-        total = (curve.n_events, curve.n - curve.n_events)
-        for estimate in landmarks:
-            censored = sum(
-                count
-                for day, count in zip(curve.days, curve.censored, strict=True)
-                if day < estimate.day
+    def _with_no_response(self, rate: DiseaseFreeRate) -> DiseaseFreeRate:
+        if rate.with_no_response is None:
+            return rate
+        groups, column = self._groups, rule_column(rate.rule)
+        reasons = groups.patients[f"{column}_{Detail.REASON}"].astype(object)
+        counted = groups.known(column) | as_group(reasons == str(Reason.NO_PSA_RESPONSE))
+        if groups.admit(RULES, counted, groups.yes(column)):
+            return rate
+        return replace(rate, with_no_response=None)
+
+    def _times(self, survival: Iterable[Survival], *, main: bool) -> dict[str, Survival]:
+        chosen = [one for one in survival if (one.endpoint in _MAIN_TIMES) == main]
+        return {
+            one.endpoint.key: shown_survival(
+                replace(one, estimable=one.estimable or self._few), self._groups
             )
-            so_far = (curve.n - censored - estimate.at_risk, censored)
-            steps = [now - then for now, then in zip(so_far, before, strict=True)]
-            left = [end - now for end, now in zip(total, so_far, strict=True)]
-            on_the_day = estimate.events - so_far[0]
-            counts = (*steps, *left, estimate.at_risk, on_the_day, left[0] - on_the_day)
-            if not self._any_small(*counts):
-                yield estimate
-                before = so_far
-
-    def _distribution(self, values: Distribution | None) -> Distribution | None:
-        """Quartiles of at least twice the threshold; never the extremes, which are individual."""
-        if values is None or values.n < 2 * self._threshold:
-            return None
-        if self._any_small(self._cohort - values.n):
-            return None
-        return replace(values, minimum=None, maximum=None)
-
-    def _paired(self, paired: Paired | None) -> Paired | None:
-        if paired is None:
-            return None
-        change = self._distribution(paired.change)
-        if change is None or self._any_small(paired.changed, paired.n - paired.changed):
-            return None
-        return replace(paired, change=change)
-
-    def _prom(self, prom: Prom) -> Prom:
-        points = []
-        for point in prom.points:
-            completeness = self._proportion(point.completeness)
-            scores = self._distribution(point.scores) if completeness is not None else None
-            points.append(PromPoint(point.time_point, completeness, scores))
-        scored = {
-            point.time_point: point.scores.n for point in prom.points if point.scores is not None
+            for one in chosen
         }
-        changes = tuple(self._change(change, scored) for change in prom.changes)
-        return replace(prom, points=tuple(points), changes=changes)
 
-    def _change(self, change: PromChange, scored: dict[str, int]) -> PromChange:
-        """The change if it may be shown; ``scored``: how many patients scored, by time point."""
-        paired = self._paired(change.paired)
-        if change.paired is not None and paired is not None:
-            unpaired = (
-                scored.get(point, 0) - change.paired.n for point in (BASELINE, change.time_point)
-            )
-            if self._any_small(*unpaired):
-                paired = None
-            else:
-                self._changes.append(change.paired)
-        responded = None if paired is None else self._responders(change.responders)
-        shown = paired is not None
-        unmarked = tuple(self._unmarked(one, change_shown=shown) for one in change.unmarked)
-        return PromChange(change.time_point, paired, responded, unmarked)
-
-    def _unmarked(self, unmarked: Unmarked, *, change_shown: bool) -> Unmarked:
-        if not change_shown or self._any_small(unmarked.marked or 0):
-            return replace(unmarked, marked=None, paired=None)
-        return replace(unmarked, paired=self._paired(unmarked.paired))
-
-    def _responders(self, responded: Responders | None) -> Responders | None:
-        if responded is None:
-            return None
-        better, worse = responded.better.successes, responded.worse.successes
-        same = responded.better.n - better - worse
-        return None if self._any_small(better, worse, same) else responded
-
-    def _baseline(self, row: BaselineRow) -> BaselineRow:
-        """A characteristic if neither its missing values nor one of its levels is a small group."""
-        known, missing = row.known or 0, row.missing or 0
-        if self._any_small(known, missing):
-            return BaselineRow(row.words, None, None)
-        values = row.values if row.levels else self._distribution(row.values)
-        levels = [level.counted for level in row.levels if level.counted is not None]
-        if any(self._any_small(one.successes, one.n - one.successes) for one in levels):
-            return replace(row, values=values, levels=tuple(_hidden(row.levels)))
-        return replace(row, values=values)
-
-    def _disease_free(self, rates: tuple[DiseaseFreeRate, ...]) -> tuple[DiseaseFreeRate, ...]:
-        """The rates without those that differ from another, which is shown, by a small group.
-
-        The protocol's own rate goes first, because the results show it as well.
-        """
-        shown: list[Proportion] = []
-        hidden: dict[str, DiseaseFreeRate] = {}
-        for rate in sorted(rates, key=lambda rate: not rate.in_protocol):
-            reasons = {absence.reason: absence.patients or 0 for absence in rate.absent}
-            pooled = pool_small(reasons, self._threshold) if rate.in_protocol else {}
-            hidden[rate.rule] = replace(
-                rate,
-                rate=self._unlike(rate.rate, shown),
-                with_no_response=self._unlike(rate.with_no_response, shown),
-                absent=tuple(Absence(reason, count) for reason, count in pooled.items()),
-            )
-        return tuple(hidden[rate.rule] for rate in rates)
-
-    def _unlike(self, counted: Proportion | None, shown: list[Proportion]) -> Proportion | None:
-        """A proportion if it may be shown beside others, to which it is then added."""
-        if counted is None or self._proportion(counted) is None:
-            return None
-        for other in shown:
-            yes, known = counted.successes - other.successes, counted.n - other.n
-            if self._any_small(abs(yes), abs(known), abs(known - yes)):
-                return None
-        shown.append(counted)
-        return counted
+    def _distribution(
+        self, topic: str, column: str, values: Distribution | None
+    ) -> Distribution | None:
+        shown = self._groups.quartiles(values)
+        return shown if self._groups.admit(topic, self._groups.known(column)) else None
 
     def _complications(self, found: ComplicationSummary) -> ComplicationSummary:
+        groups = self._groups
+        by_kind = patients_by_kind(self._adverse_events)
+        kinds = []
+        for kind in found.kinds:
+            having = as_group(groups.patients[PATIENT].isin(by_kind[kind.kind]))
+            if groups.admit(COMPLICATIONS, groups.everybody, having):
+                kinds.append(KindCount(kind.kind, kind.words, None, kind.patients))
+        endpoints = (MAJOR_CLAVIEN, MAJOR_SIR)
+        shares = zip(found.shares, endpoints, strict=True)
         return replace(
             found,
-            kinds=tuple(self._kind(kind) for kind in found.kinds),
-            shares=tuple(self._graded(share) for share in found.shares),
+            kinds=tuple(kinds),
+            shares=tuple(self._graded(share, snake(endpoint.key)) for share, endpoint in shares),
+            not_recorded=() if self._few else found.not_recorded,
         )
 
-    def _kind(self, kind: KindCount) -> KindCount:
-        small = self._any_small(kind.events or 0, kind.patients or 0)
-        return KindCount(kind.kind, kind.words, None, None) if small else kind
-
-    def _graded(self, share: GradedShare) -> GradedShare:
-        left_out = share.left_out or 0
-        absent = sum(absence.patients or 0 for absence in share.absent)
-        shown = None if self._any_small(left_out, absent - left_out) else left_out
-        return replace(share, counted=self._proportion(share.counted), left_out=shown, absent=())
+    def _graded(self, share: GradedShare, column: str) -> GradedShare:
+        groups = self._groups
+        counted = groups.proportion(COMPLICATIONS, share.counted, column)
+        having = set().union(*patients_by_kind(self._adverse_events).values())
+        known = groups.known(column)
+        left_out = ~known & as_group(groups.patients[PATIENT].isin(having))
+        told = groups.admit(COMPLICATIONS, known, left_out)
+        return replace(
+            share,
+            recorded=share.recorded or self._few,
+            estimable=share.estimable or self._few,
+            counted=counted,
+            left_out=share.left_out if told else None,
+            absent=(),
+        )
 
     def _grades(self, grades: Grades) -> Grades:
-        cells = grades.cells or ()
-        columns = zip(*cells, strict=True)
-        margins = [[sum(row) for row in cells], [sum(column) for column in columns]]
-        small = hides_table([*cells, *margins], self._threshold)
-        return Grades((), (), None) if small else grades
+        patients = self._groups.patients
+        clavien, sir = (
+            patients[snake(endpoint.key)].astype(object).fillna(NOT_KNOWN)
+            for endpoint in (WORST_CLAVIEN, WORST_SIR)
+        )
+        cells = [
+            as_group((clavien == row) & (sir == column))
+            for row in grades.rows
+            for column in grades.columns
+        ]
+        if self._groups.admit(GRADES, self._groups.everybody, *cells):
+            return grades
+        return Grades((), (), None)
+
+    def _proms(self) -> tuple[Prom, ...]:
+        """The questionnaires of which anything is shown, and those of the publication.
+
+        That somebody answered another one is not told.
+        """
+        protocol = self._config.protocol
+        named = {row.instrument for row in protocol.published}
+        proms = shown_proms(self._found.proms, self._groups, protocol)
+        return tuple(prom for prom in proms if prom.instrument in named or says_anything(prom))
+
+    def _not_used(self) -> Iterator[NotUsedCount]:
+        """What was not used, where it is much; where it is less, not even the reason is told."""
+        for counted in self._found.not_used:
+            count = hundreds(counted.count)
+            if count is not None and not self._few:
+                yield replace(counted, count=count)
+
+    def _all_evaluable(self, instruments: set[str]) -> tuple[Evaluable, ...]:
+        codes = {PROM_SCORE.code(instrument) for instrument in instruments}
+        return tuple(
+            self._evaluable(endpoint)
+            for endpoint in self._found.evaluable
+            if not endpoint.time_point or endpoint.code in codes
+        )
 
     def _evaluable(self, endpoint: Evaluable) -> Evaluable:
-        known = endpoint.patients or 0
-        if self._any_small(known, self._cohort - known):
-            return replace(endpoint, patients=None, absent=())
-        reasons = {absence.reason: absence.patients or 0 for absence in endpoint.absent}
-        pooled = pool_small(reasons, self._threshold)
-        absent = tuple(Absence(reason, count) for reason, count in pooled.items())
-        return replace(endpoint, absent=absent)
-
-    def _not_used(self, counted: NotUsedCount) -> NotUsedCount:
-        return replace(counted, count=None) if self._any_small(counted.count or 0) else counted
+        code, point = endpoint.code, endpoint.time_point
+        if point:
+            instrument = code.removeprefix(f"{PROM_SCORE.key}-")
+            topic, column = questionnaire(instrument), score_column(instrument, point)
+        else:
+            topic, column = _TOPICS.get(code, code), snake(code)
+        shown = self._groups.admit(topic, self._groups.known(column))
+        return replace(endpoint, patients=endpoint.patients if shown else None, absent=())
 
 
-def _hidden(levels: Iterable[Level]) -> Iterator[Level]:
-    return (replace(level, counted=None) for level in levels)
+def _with_change(row: ResultsRow, figure: PublishedFigure, proms: Iterable[Prom]) -> ResultsRow:
+    """A row that tests a change, as far as the questionnaires show it."""
+    for prom in proms:
+        for change in prom.changes:
+            if (prom.instrument, change.time_point) == (figure.instrument, figure.time_point):
+                paired = change.paired
+                if paired is not None and (paired.p is not None or not paired.changed):
+                    return replace(row, change=paired)
+                if paired is not None:
+                    return replace(row, ours=NOT_SHOWN, change=paired)
+    # The label of a change ends with the number of its pairs.
+    words = row.words.rpartition(",")[0]
+    return replace(row, words=words, ours=NOT_SHOWN, change=None)

@@ -36,7 +36,8 @@ from fhircryo.runs.run_config import RunConfig
 if TYPE_CHECKING:
     import pandas as pd
 
-_NOT_KNOWN = "not known"
+#: Stands for a grade that is not known.
+NOT_KNOWN = "not known"
 
 
 class PromPoint(msgspec.Struct, frozen=True):
@@ -53,9 +54,11 @@ class PromPoint(msgspec.Struct, frozen=True):
 class Unmarked(msgspec.Struct, frozen=True):
     """A change without the pairs of which a score carries a mark.
 
-    ``mark``: its words. ``marked``: how many pairs are left out; None if too few to be shown.
+    ``key``: of the mark; ``mark``: its words. ``marked``: how many pairs are left out; None if too
+    few to be shown.
     """
 
+    key: str
     mark: str
     marked: int | None
     paired: Paired | None
@@ -198,21 +201,19 @@ def _unmarked(patients: "pd.DataFrame", instrument: Instrument, point: str) -> t
         marked = patients.loc[differences.index, column].fillna(False).astype(bool)
         if marked.any():
             paired = wilcoxon_paired(differences[~marked])
-            found.append(Unmarked(mark.words, int(marked.sum()), paired))
+            found.append(Unmarked(mark.key, mark.words, int(marked.sum()), paired))
     return tuple(found)
 
 
 def _grades(patients: "pd.DataFrame", config: RunConfig) -> Grades:
     rows, columns = (
-        patients[snake(endpoint.key)]
-        .astype(object)
-        .where(lambda grades: grades.notna(), _NOT_KNOWN)
+        patients[snake(endpoint.key)].astype(object).where(lambda grades: grades.notna(), NOT_KNOWN)
         for endpoint in (WORST_CLAVIEN, WORST_SIR)
     )
     levels = [
         [
             level
-            for level in (*grade_levels(config.mappings, endpoint.scale), _NOT_KNOWN)
+            for level in (*grade_levels(config.mappings, endpoint.scale), NOT_KNOWN)
             if (values == level).any()
         ]
         for endpoint, values in ((WORST_CLAVIEN, rows), (WORST_SIR, columns))

@@ -1,6 +1,6 @@
 """The baseline characteristics of a cohort, as the first table of a paper shows them."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -24,8 +24,11 @@ _CATEGORIES = (
     ("prior_radiotherapy", "Prior radiotherapy"),
     *zip(CODED, ("ISUP grade group", "Gleason score", "Clinical T category"), strict=True),
 )
-_PSA_NOT_RISING = "PSA not rising"
-_HORMONE_THERAPY = "Hormone therapy at index"
+#: The characteristics that are yes or no.
+_NOT_RISING = ("psa_not_rising", "PSA not rising")
+_HORMONE_THERAPY = ("hormone_therapy_at_index", "Hormone therapy at index")
+#: The words of the level of those.
+YES = "yes"
 
 
 class Level(msgspec.Struct, frozen=True):
@@ -38,10 +41,12 @@ class Level(msgspec.Struct, frozen=True):
 class BaselineRow(msgspec.Struct, frozen=True):
     """A characteristic: in how many patients it is recorded, and what it is.
 
-    ``known`` and ``missing``: numbers of patients, None if too few to be shown. ``values``: of a
-    number; None for a category, or if it may not be shown. ``levels``: of a category.
+    ``key``: for ``characteristic``. ``known`` and ``missing``: numbers of patients, None if too few
+    to be shown. ``values``: of a number; None for a category, or if it may not be shown.
+    ``levels``: of a category.
     """
 
+    key: str
     words: str
     known: int | None
     missing: int | None
@@ -52,35 +57,40 @@ class BaselineRow(msgspec.Struct, frozen=True):
 def baseline_summary(patients: "pd.DataFrame") -> tuple[BaselineRow, ...]:
     """The characteristics of a cohort from the table of patients."""
     rows = []
-    for column, words in _NUMBERS:
-        values = patients[column].dropna()
+    for key, words in _NUMBERS:
+        values = patients[key].dropna()
         known = len(values)
-        rows.append(BaselineRow(words, known, len(patients) - known, distribution(values)))
-        if column == "psa_doubling_time":
-            rows.append(_not_rising(patients))
-    rows += [_category(patients, column, words) for column, words in _CATEGORIES]
-    rows.append(_yes(patients["hormone_therapy_at_index"], _HORMONE_THERAPY))
+        rows.append(BaselineRow(key, words, known, len(patients) - known, distribution(values)))
+        if key == "psa_doubling_time":
+            rows.append(_category(patients, *_NOT_RISING))
+    rows += [_category(patients, key, words) for key, words in _CATEGORIES]
+    rows.append(_category(patients, *_HORMONE_THERAPY))
     return tuple(rows)
 
 
-def _not_rising(patients: "pd.DataFrame") -> BaselineRow:
-    """The patients whose PSA did not rise, of those with enough results."""
-    enough = patients["psa_doubling_time_missing"].astype(object) != str(Missing.NOT_RECORDED)
-    falling = patients["psa_doubling_time"].isna().where(enough)
-    return _yes(falling, _PSA_NOT_RISING)
+def characteristic(patients: "pd.DataFrame", key: str) -> "pd.Series[Any]":
+    """A characteristic of each patient: a number, or the words of its level; else missing.
+
+    PSA not rising is known in those with enough results.
+    """
+    if key == _HORMONE_THERAPY[0]:
+        return _words(patients[key])
+    if key == _NOT_RISING[0]:
+        enough = patients["psa_doubling_time_missing"].astype(object) != str(Missing.NOT_RECORDED)
+        return _words(patients["psa_doubling_time"].isna().where(enough))
+    return patients[key]
 
 
-def _yes(column: "pd.Series[bool]", words: str) -> BaselineRow:
-    known = column.dropna().astype(bool)
-    counted = Level("yes", proportion(int(known.sum()), len(known)))
-    return BaselineRow(words, len(known), len(column) - len(known), levels=(counted,))
+def _words(series: "pd.Series[bool]") -> "pd.Series[Any]":
+    return series.astype(object).map({True: YES, False: "no"})
 
 
-def _category(patients: "pd.DataFrame", column: str, words: str) -> BaselineRow:
-    values = patients[column].dropna().astype(str)
+def _category(patients: "pd.DataFrame", key: str, words: str) -> BaselineRow:
+    """A category with its levels; of yes and no, only the level of yes."""
+    values = characteristic(patients, key).dropna().astype(str)
     known = len(values)
     counts = values.value_counts()
-    levels = tuple(
-        Level(str(level), proportion(int(counts[level]), known)) for level in sorted(counts.index)
-    )
-    return BaselineRow(words, known, len(patients) - known, levels=levels)
+    binary = key in (_NOT_RISING[0], _HORMONE_THERAPY[0])
+    names = [YES] if binary else sorted(counts.index)
+    levels = tuple(Level(str(name), proportion(int(counts.get(name, 0)), known)) for name in names)
+    return BaselineRow(key, words, known, len(patients) - known, levels=levels)

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from fhircryo.endpoints.patient_endpoints import PatientEndpoints
 from fhircryo.record.collector import type_of
-from fhircryo.record.items import NotUsed, PatientRecord, Reason
+from fhircryo.record.items import PatientRecord
 from fhircryo.research.arrow import decode, encode, joined, to_arrow
 from fhircryo.research.cells import Row
 from fhircryo.research.columns import tables
@@ -27,6 +27,7 @@ from fhircryo.research.rows import (
 )
 from fhircryo.research.table import PATIENT, Table
 from fhircryo.runs.processes import in_parallel
+from fhircryo.runs.publish_patients import reason_outside_cohort
 from fhircryo.runs.read_source import ReadResult
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.sources.source import Progress
@@ -160,11 +161,7 @@ class _Builder:
     def _count_outside_cohort(self, record: PatientRecord) -> None:
         """Count the resources of a candidate who has no index procedure by the as-of date."""
         for item in record.items():
-            reason = Reason.NOT_IN_COHORT
-            if isinstance(item, NotUsed):
-                reason = item.reason
-            elif type_of(item.ref) == "Procedure":
-                reason = Reason.AFTER_AS_OF
+            reason = reason_outside_cohort(item)
             code = item.code if self.options.identified else ""
             self.not_used[reason, type_of(item.ref), code] += 1
         self._count_older(record)

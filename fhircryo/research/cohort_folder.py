@@ -94,11 +94,11 @@ def _read(source: str | Path, folder: Path, config: RunConfig, how: Execution) -
 def _write_folder(work: Path, found: Cohort, options: FolderOptions) -> None:
     shown = found.analysis
     if options.kind == "aggregate-only":
-        shown = aggregated(shown, options.threshold)
+        shown = aggregated(shown, found.tables, found.config, options.threshold)
     else:
         _write_tables(work, found, options.formats)
     _write_json(work / FLOW, _flow(shown))
-    about = (found.config, found.flow, options.between, options.kind)
+    about = (found.config, shown.flow, options.between, options.kind)
     (work / METHODS).write_text(methods(*about), encoding="utf-8")
     if options.report:
         _write_report(work, found, shown, methods(*about, quote=plain), options.kind)

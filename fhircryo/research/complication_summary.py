@@ -97,19 +97,25 @@ def _attributed(adverse_events: "pd.DataFrame") -> "pd.DataFrame":
 
 def _kinds(attributed: "pd.DataFrame", words: dict[str, str]) -> tuple[KindCount, ...]:
     """The kinds in the order of the mappings; ``words``: of each kind."""
-    events: Counter[str] = Counter()
-    patients: dict[str, set[str]] = defaultdict(set)
-    rows: Iterable[tuple[str, str]] = zip(attributed[PATIENT], attributed["kinds"], strict=True)
-    for patient, kinds in rows:
-        for kind in kinds.split(", "):
-            events[kind] += 1
-            patients[kind].add(patient)
+    events = Counter(kind for kinds in attributed["kinds"] for kind in kinds.split(", "))
+    patients = patients_by_kind(attributed)
     shown = words | {OTHER_KIND: OTHER_KIND.capitalize()}
     return tuple(
         KindCount(kind, shown[kind], events[kind], len(patients[kind]))
         for kind in shown
         if kind in events
     )
+
+
+def patients_by_kind(adverse_events: "pd.DataFrame") -> dict[str, set[str]]:
+    """The patients with an attributed event of each kind; only kinds that there are."""
+    attributed = _attributed(adverse_events)
+    patients: dict[str, set[str]] = defaultdict(set)
+    rows: Iterable[tuple[str, str]] = zip(attributed[PATIENT], attributed["kinds"], strict=True)
+    for patient, kinds in rows:
+        for kind in kinds.split(", "):
+            patients[kind].add(patient)
+    return patients
 
 
 def _share(

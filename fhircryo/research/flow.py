@@ -10,6 +10,9 @@ from fhircryo.runs.read_source import ReadResult
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.sources.lacking import lacking_types
 
+#: Stands for a number that may not be shown.
+NOT_SHOWN = "not shown"
+
 
 class Exclusion(msgspec.Struct, frozen=True):
     """How many candidates are not in the cohort for a reason; None if too few to be shown."""
@@ -22,23 +25,26 @@ class Flow(msgspec.Struct, frozen=True):
     """The numbers of patients from the source to the cohort.
 
     ``patients_read``: Patient resources. ``candidates``: patients with a procedure that can be the
-    index procedure; ``lost``: the candidates who are not in the cohort. ``procedures``: by reason,
-    the other patients whose cryoablation cannot be the index procedure. ``lacking``: the resource
+    index procedure; ``lost``: the candidates who are not in the cohort. ``not_index``: the other
+    patients with a cryoablation, which cannot be the index procedure; ``procedures``: these by
+    reason, of which a patient may have several. ``lacking``: the resource
     types that the source does not hold, or of which it withholds some; ``withheld``: the server's
     words about those of which it does. ``never_stated``: the kinds of events that no resource of
-    the source is mapped to. ``unreadable``: how many lines and files.
+    the source is mapped to. ``unreadable``: how many lines and files. A number
+    is None if it may not be shown.
     """
 
-    resources_read: int
-    patients_read: int
+    resources_read: int | None
+    patients_read: int | None
     candidates: int | None
     lost: list[Exclusion]
-    cohort: int
+    cohort: int | None
     procedures: dict[str, int | None]
     lacking: list[str]
     never_stated: list[str]
-    unreadable: int
+    unreadable: int | None
     withheld: dict[str, str] = {}
+    not_index: int = 0
 
 
 def flow_of(read: ReadResult, config: RunConfig, built: BuiltTables) -> Flow:
@@ -58,22 +64,24 @@ def flow_of(read: ReadResult, config: RunConfig, built: BuiltTables) -> Flow:
         Exclusion("index procedure after the data cut-off", built.index_after_as_of),
         Exclusion("index procedure outside --from and --to", built.index_out_of_range),
     ]
+    procedures = _procedures(read, candidates)
     return Flow(
         resources_read=sum(facts.seen.values()),
         patients_read=facts.seen.get("Patient", 0),
         candidates=len(candidates),
         lost=[excluded for excluded in lost if excluded.patients],
         cohort=len(built.tables["patients"]),
-        procedures=_procedures(read, candidates),
+        procedures={reason: len(found) for reason, found in sorted(procedures.items())},
         lacking=lacking_types(read.lacking, read.collected.withheld),
         never_stated=never_stated(facts.stated),
         unreadable=len(facts.unreadable),
         withheld=dict(sorted(read.collected.withheld.items())),
+        not_index=len(set().union(*procedures.values())),
     )
 
 
-def _procedures(read: ReadResult, candidates: set[str]) -> dict[str, int | None]:
-    """By reason, how many patients have only cryoablations that cannot be the index procedure."""
+def _procedures(read: ReadResult, candidates: set[str]) -> dict[str, set[str]]:
+    """By reason, the patients with only cryoablations that cannot be the index procedure."""
     patients = read.collected.patients
     by_reason: dict[str, set[str]] = {}
     for item in read.collected.items.values():
@@ -82,23 +90,23 @@ def _procedures(read: ReadResult, candidates: set[str]) -> dict[str, int | None]
         current = patients.current(item.patient)
         if current not in candidates:
             by_reason.setdefault(str(item.reason), set()).add(current)
-    return {reason: len(counted) for reason, counted in sorted(by_reason.items())}
+    return by_reason
 
 
 def flow_words(flow: Flow) -> list[str]:
     """The flow as lines of text."""
     lines = [
-        f"patients read         {flow.patients_read:>8}",
+        f"patients read         {_count(flow.patients_read):>8}",
         f"with a cryoablation   {_count(flow.candidates):>8}",
     ]
     lines += [
         f"  lost                {_count(lost.patients):>8}   {lost.words}" for lost in flow.lost
     ]
-    lines.append(f"in the cohort         {flow.cohort:>8}")
+    lines.append(f"in the cohort         {_count(flow.cohort):>8}")
     for reason, count in flow.procedures.items():
         lines.append(f"  no index procedure  {_count(count):>8}   its cryoablation: {reason}")
     return lines
 
 
 def _count(count: int | None) -> str:
-    return "few" if count is None else str(count)
+    return "hidden" if count is None else str(count)

@@ -68,8 +68,11 @@ def _patients(config: RunConfig, flow: Flow, between: Between, quote: Quote) -> 
         f"Patients with a completed or stopped cryoablation of the prostate{span} were read from"
         f" the FHIR record as of {config.as_of}. Day 0 (D0) is the day of the first such procedure;"
         f" procedures up to {days} day(s) later belong to the index treatment."
-        f" {flow.cohort} patients are in the cohort."
     )
+    if flow.cohort is None:
+        text += " The number of patients in the cohort is not shown."
+    else:
+        text += f" {flow.cohort} patients are in the cohort."
     if flow.lacking:
         lacking = ", no ".join(map(quote, flow.lacking))
         text += (
@@ -197,7 +200,7 @@ def _versions(config: RunConfig, kind: str, quote: Quote) -> str:
         "identified": "the tables are identified",
         "pseudonymised": "the tables are pseudonymised",
     }
-    hidden = f"groups smaller than {config.settings.smallest_group} are not shown"
+    hidden = f"no group smaller than {config.settings.smallest_group} is shown or can be computed"
     return (
         f"Endpoints were computed with fhircryo {__version__}, protocol {config.protocol.id}"
         f" {quote(config.protocol.version)} ({quote(config.protocol.source)}), mappings SHA-256"

@@ -24,16 +24,10 @@ def not_used_rows(
     ``of_candidates``: the resources of candidates, which the cohort's computation counted.
     """
     total = of_candidates.copy()
-    for (reason, kind, code), count in read.records.counted.items():
+    for (reason, kind, code), count in (read.records.counted + read.older_of_others).items():
         total[reason, kind, code if identified else ""] += count
     for issue, _ in read.records.listed:
         total[issue.reason, type_of(issue.ref), ""] += 1
-    in_records = Counter(issue.ref for issues in read.older.values() for issue in issues)
-    for older in read.records.older:
-        if in_records[older.ref]:
-            in_records[older.ref] -= 1
-        else:
-            total[Reason.SUPERSEDED, type_of(older.ref), ""] += 1
     for unreadable in read.collected.facts.unreadable:
         kind = unreadable.kind if unreadable.kind in KNOWN_TYPES else _OTHER_TYPE
         total[Reason.UNREADABLE, kind, ""] += 1

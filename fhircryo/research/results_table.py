@@ -66,7 +66,7 @@ def results_table(
     not_recorded = scales_not_recorded(adverse_events)
     rows = []
     for published in protocol.published:
-        endpoint = _SHARES.get(published.row)
+        endpoint = SHARES.get(published.row)
         if published.row == "prom-change":
             row = _prom_row(published, patients, by_key)
         elif endpoint is None:
@@ -165,7 +165,7 @@ def p_words(p: float) -> str:
 
 
 #: By row of the protocol, the endpoint of which it is the share of patients with yes.
-_SHARES = {
+SHARES = {
     "technical-success": TECHNICAL_SUCCESS,
     "major-clavien": MAJOR_CLAVIEN,
     "major-sir": MAJOR_SIR,

@@ -4,11 +4,10 @@ Every process reads some parts of the files and then computes some ranges; what 
 others by files, not through the first process.
 """
 
+import shutil
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -17,7 +16,7 @@ from fhircryo.fhir.input_files import InputFile
 from fhircryo.publish.folder_output import FolderOutput
 from fhircryo.record.assemble import Records, assemble, count_drugs, named_drugs
 from fhircryo.record.collector import Counted, Older, add_counts
-from fhircryo.record.items import Issue
+from fhircryo.record.items import Issue, Lacking
 from fhircryo.runs.drivers import driver_of, worth_sharing
 from fhircryo.runs.execution import Execution
 from fhircryo.runs.processes import Turns, in_parallel
@@ -29,10 +28,9 @@ from fhircryo.runs.publish_patients import (
 )
 from fhircryo.runs.read_source import ReadResult, lacking_in
 from fhircryo.runs.run_config import RunConfig
-from fhircryo.runs.slices import Written, hash_files, join, write_slice
+from fhircryo.runs.slices import Written, hashes_of, join_slices, write_slice
 from fhircryo.sources.folder_ranges import CollectedRanges, collect_ranges
 from fhircryo.sources.folder_source import FolderSource
-from fhircryo.storage.private_files import private_folder
 
 #: Ranges for each process, so that all of them end at about the same time.
 _RANGES_PER_PROCESS = 4
@@ -55,22 +53,29 @@ class _Share(msgspec.Struct):
     therapies of the records name.
     """
 
-    counts: PublishCounts
-    counted: dict[Counted, int]
-    listed: list[tuple[Issue, str]]
-    older: list[Older]
-    drugs: set[str]
-    hashes: dict[str, str | None]
+    counts: PublishCounts = msgspec.field(default_factory=PublishCounts)
+    counted: dict[Counted, int] = {}
+    listed: list[tuple[Issue, str]] = []
+    older: list[Older] = []
+    drugs: set[str] = set()
+    hashes: dict[str, str | None] = {}
 
+    def add(self, read: ReadResult, counts: PublishCounts) -> None:
+        """Add what is left of a range that was computed."""
+        self.counts.add(counts)
+        add_counts(self.counted, read.records.counted)
+        self.listed += read.records.listed
+        self.older += read.others_older()
+        self.drugs |= named_drugs(read.records.records.values())
 
-@dataclass(frozen=True)
-class _Job:
-    """What the processes share."""
-
-    found: CollectedRanges
-    read: ReadResult
-    config: RunConfig
-    work: Path
+    def merge(self, other: "_Share") -> None:
+        """Add what another process found."""
+        self.counts.add(other.counts)
+        add_counts(self.counted, other.counted)
+        self.listed += other.listed
+        self.older += other.older
+        self.drugs |= other.drugs
+        self.hashes.update(other.hashes)
 
 
 def ranges_for(files: Iterable[InputFile], how: Execution) -> int:
@@ -96,17 +101,72 @@ def write_ranges(
         the versions of resources contradict each other in a way that ranges do not resolve.
     """
     request = config.read_request(driver_of(how.workers), progress=how.progress)
-    with private_folder(work / "ranges") as folder:
-        found = collect_ranges(source, request, count, folder)
-        if found is None:
-            return None
+    folder = work / "ranges"
+    folder.mkdir()
+    found = collect_ranges(source, request, count, folder)
+    written = None
+    if found is not None:
         how.begin("computing")
-        collected = found.collected
-        lacking = lacking_in(collected, config)
-        empty = Records({}, Counter(collected.facts.counted), [], [], 0)
-        read = ReadResult(source.name, None, collected, empty, lacking)
-        job = _Job(found, read, config, work)
-        total = _publish(job, how)
-    if not total.cohort:
-        return None
-    return Written(read, total, hashes)
+        written = _compute(source, found, config, work, how)
+    shutil.rmtree(folder)
+    return written if written is not None and written.total.cohort else None
+
+
+def _compute(
+    source: FolderSource, found: CollectedRanges, config: RunConfig, work: Path, how: Execution
+) -> Written:
+    """Compute all ranges; each process takes the next one as soon as it is free."""
+    collected = found.collected
+    lacking = lacking_in(collected, config)
+    count = found.collector.ranges.count
+    workers = min(how.workers, count)
+    turns = Turns(count)
+
+    def compute_some(worker: int) -> bytes:
+        mine = _Share()
+        make_output = folder_outputs(config.publish_context)
+        with ThreadPoolExecutor(1) as beside:
+            # Hashing releases the interpreter lock, so it costs next to nothing beside computing.
+            hashing = beside.submit(hashes_of, collected.files[worker::workers])
+            for number in turns:
+                read = _read_range(source.name, found, number, lacking)
+                counts = _compute_range(read, number, config, work, make_output)
+                mine.add(read, counts)
+                if how.progress is not None and not worker:
+                    how.progress(number + 1, count)
+        mine.hashes = hashing.result()
+        return msgspec.msgpack.encode(mine)
+
+    total = _Share()
+    for encoded in in_parallel(compute_some, workers):
+        total.merge(msgspec.msgpack.decode(encoded, type=_Share))
+    counted = Counter(collected.facts.counted)
+    counted.update(total.counted)
+    drugs = count_drugs(found.shared.values(), total.drugs, counted)
+    rest = Records({}, counted, total.listed, total.older, drugs)
+    join_slices(work, count)
+    read = ReadResult(source.name, None, collected, rest, lacking)
+    return Written(read, total.counts, total.hashes)
+
+
+def _read_range(name: str, found: CollectedRanges, number: int, lacking: Lacking) -> ReadResult:
+    """The records of one range, and what belongs to none of them."""
+    collected = found.collected
+    collector = found.collector.load(number, found.unmapped)
+    collector.apply_deletions()
+    collector.note_unmapped_primaries()
+    records = assemble(collector.items, collector.facts, collected.patients, found.shared)
+    return ReadResult(name, None, collected, records, lacking)
+
+
+def _compute_range(
+    read: ReadResult,
+    number: int,
+    config: RunConfig,
+    work: Path,
+    make_output: OutputMaker[FolderOutput],
+) -> PublishCounts:
+    pieces = publish_patients(
+        read.records.records.values(), read.lacking, read.older, config.publish_context, make_output
+    )
+    return write_slice(pieces, work, number, config)

@@ -81,7 +81,7 @@ def compute_resources(
         done.issues.append(
             ReportedIssue(collected.place(unreadable), None, Reason.UNREADABLE, unreadable.detail)
         )
-    for (reason, kind, code), count in all_counted(records, counts).items():
+    for (reason, kind, code), count in all_counted(read, counts).items():
         done.counted[str(reason), kind, code] = count
     return done
 

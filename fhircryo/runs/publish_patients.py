@@ -15,7 +15,7 @@ from fhircryo.publish.origin import Origin
 from fhircryo.publish.patient_output import PatientOutput, identifier_of
 from fhircryo.publish.provenance import provenance
 from fhircryo.record.collector import Counted, add_counts, type_of
-from fhircryo.record.items import Issue, Lacking, NotUsed, PatientRecord, Reason, Therapy
+from fhircryo.record.items import Issue, Item, Lacking, NotUsed, PatientRecord, Reason, Therapy
 
 _K = TypeVar("_K")
 #: The form in which a patient's endpoints are published.
@@ -171,16 +171,22 @@ def _outside_cohort(record: PatientRecord, versions: list[Issue]) -> PatientPiec
     issues = []
     counts = PublishCounts()
     for item in record.items():
-        kind = type_of(item.ref)
-        if kind != "Procedure" or type(item) is Therapy:
-            _count(counts.counted, (Reason.NOT_IN_COHORT, kind, item.code))
+        reason = reason_outside_cohort(item)
+        if reason is Reason.NOT_IN_COHORT:
+            _count(counts.counted, (reason, type_of(item.ref), item.code))
             continue
-        reason = item.reason if isinstance(item, NotUsed) else Reason.AFTER_AS_OF
         _count(counts.not_used, reason)
         issues.append(Issue(item.ref, reason))
-    if versions:
-        add_counts(counts.not_used, {str(Reason.SUPERSEDED): len(versions)})
-    return PatientPiece(record.patient, None, issues, counts)
+    for version in versions:
+        _count(counts.counted, (Reason.SUPERSEDED, type_of(version.ref), ""))
+    return PatientPiece(record.patient, None, sorted(issues), counts)
+
+
+def reason_outside_cohort(item: Item) -> Reason:
+    """Why a resource is not used of a candidate whose treatments are all after the cut-off date."""
+    if type_of(item.ref) != "Procedure" or type(item) is Therapy:
+        return Reason.NOT_IN_COHORT
+    return item.reason if isinstance(item, NotUsed) else Reason.AFTER_AS_OF
 
 
 def subject_identifier(record: PatientRecord) -> str:

@@ -1,6 +1,7 @@
 """Reads a source into the records of a run."""
 
 import gc
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from fhircryo.record.assemble import Records, assemble
-from fhircryo.record.collector import Older
+from fhircryo.record.collector import Counted, Older, type_of
 from fhircryo.record.items import Issue, Lacking, Reason
 from fhircryo.runs.drivers import driver_of
 from fhircryo.runs.run_config import RunConfig
@@ -49,11 +50,24 @@ class ReadResult:
         """Issues of older versions, by the patient whose record they belong to."""
         found: dict[str, list[Issue]] = {}
         for older in sorted(self.records.older):
-            current = self.collected.patients.current(older.patient) if older.patient else ""
+            current = self._current(older)
             if current in self.records.records:
                 issue = Issue(older.ref, Reason.SUPERSEDED, _words(older))
                 found.setdefault(current, []).append(issue)
         return found
+
+    @cached_property
+    def older_of_others(self) -> Counter[Counted]:
+        """How many older versions there are of resources that belong to no record, by type."""
+        return Counter((Reason.SUPERSEDED, type_of(older.ref), "") for older in self.others_older())
+
+    def others_older(self) -> list[Older]:
+        """Older versions of resources that belong to no record."""
+        records = self.records.records
+        return [one for one in self.records.older if self._current(one) not in records]
+
+    def _current(self, older: Older) -> str:
+        return self.collected.patients.current(older.patient) if older.patient else ""
 
 
 def _words(older: Older) -> str:
@@ -92,12 +106,16 @@ def read_opened(
     with no_garbage_collection():
         collected = with_missing_medications(source.collect(request))
         records = assemble(collected.items, collected.facts, collected.patients)
-    lacking = lacking_of(
+    return ReadResult(source.name, source.server, collected, records, lacking_in(collected, config))
+
+
+def lacking_in(collected: Collected, config: RunConfig) -> Lacking:
+    """What the whole source does not hold or withholds, unless the settings say otherwise."""
+    return lacking_of(
         collected,
         config.settings.complete_types,
         deaths_complete=config.settings.vital_status_complete,
     )
-    return ReadResult(source.name, source.server, collected, records, lacking)
 
 
 @contextmanager

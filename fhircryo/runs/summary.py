@@ -15,7 +15,6 @@ from fhircryo.logs import visible_json
 from fhircryo.mapping.protocol import Protocol
 from fhircryo.publish.outcome import outcome
 from fhircryo.publish.shapes import ENCODER, OutOperationOutcome
-from fhircryo.record.assemble import Records
 from fhircryo.record.collector import Counted, Facts
 from fhircryo.record.items import Issue, Reason
 from fhircryo.record.patients import Selection
@@ -95,8 +94,8 @@ def write_other_issues(
             detail=unreadable.detail,
         )
         file.write(_line(made))
-    for (reason, kind, code), count in sorted(all_counted(read.records, total).items()):
-        made = outcome(reason, f"{kind} {code}", base, detail=f"{count} resources")
+    for (reason, kind, code), count in sorted(all_counted(read, total).items()):
+        made = outcome(reason, f"{kind} {code}".rstrip(), base, detail=f"{count} resources")
         file.write(_line(made))
 
 
@@ -106,21 +105,19 @@ def _line(made: OutOperationOutcome) -> bytes:
     return (line if line.isascii() else visible_json(line.decode()).encode()) + b"\n"
 
 
-def all_counted(records: Records, total: PublishCounts) -> Counter[Counted]:
-    """The resources that are only counted, by reason, type and code."""
-    return records.counted + Counter(total.counted)
+def all_counted(read: ReadResult, total: PublishCounts) -> Counter[Counted]:
+    """The resources that are only counted, by reason, type and code (empty: not by code)."""
+    return read.records.counted + read.older_of_others + Counter(total.counted)
 
 
 def sum_up(read: ReadResult, config: RunConfig, total: PublishCounts) -> Summary:
     """The numbers of a run, given those of its patients (``total``)."""
     facts = read.collected.facts
     not_used = Counter(total.not_used)
-    for (reason, _, _), count in all_counted(read.records, total).items():
+    for (reason, _, _), count in all_counted(read, total).items():
         not_used[reason] += count
     for issue, _ in read.records.listed:
         not_used[issue.reason] += 1
-    in_records = sum(map(len, read.older.values()))
-    not_used[Reason.SUPERSEDED] += len(read.records.older) - in_records
     types = Counter(facts.seen)
     return Summary(
         patients=types["Patient"],

@@ -139,10 +139,10 @@ def _no_candidate(read: ReadResult, patient: str, current: str, config: RunConfi
 def _no_index(record: PatientRecord, config: RunConfig) -> Story:
     """The explanation of a patient whose candidates are all dated after the as-of date."""
     story = Story(record.patient, config.protocol.name, config.as_of.isoformat(), None)
-    for treatment in record.treatments:
+    for treatment in sorted(record.treatments, key=lambda item: item.ref):
         detail = f"a cryoablation on {treatment.when.first}"
         story.not_used.append(Unused(treatment.ref, Reason.AFTER_AS_OF, detail, used=False))
-    for item in record.not_used:
+    for item in sorted(record.not_used, key=lambda item: item.ref):
         story.not_used.append(Unused(item.ref, item.reason, item.detail, used=False))
     return story
 

@@ -14,7 +14,9 @@ from fhircryo.fhir.bulk.exporting import Exported, Watch, export
 from fhircryo.fhir.capability import Capabilities, capabilities
 from fhircryo.fhir.client import Client
 from fhircryo.fhir.connect import READING, READING_A_GROUP
+from fhircryo.fhir.file_lines import FileLimits
 from fhircryo.fhir.input_files import InputFile, input_files
+from fhircryo.fhir.limits import Limits
 from fhircryo.fhir.search import Params, Searcher
 from fhircryo.mapping.load import Mappings
 from fhircryo.record.collector import RecordCollector, Unreadable
@@ -117,7 +119,9 @@ class BulkSource:
         exported = export(client, asked, self._work, self._patience, bulk.watch)
         bulk.watch.tell("reading")
         context = request.context(client.base)
-        collected = collect_files(files_of(exported.files), request, context)
+        collected = collect_files(
+            files_of(exported.files, client.connection.limits), request, context
+        )
         searcher = Searcher(client)
         try:
             collected = self._look_up(collected, searcher, request, can)
@@ -223,6 +227,7 @@ def check_keep(place: Path) -> Path:
     return keep
 
 
-def files_of(folder: Path) -> list[InputFile]:
-    """The files of an export; none where it holds nothing."""
-    return input_files(folder)[0] if any(folder.iterdir()) else []
+def files_of(folder: Path, limits: Limits) -> list[InputFile]:
+    """The files of an export, whose sizes were checked by these limits; none if it is empty."""
+    of_files = FileLimits(limits.megabytes, limits.file_gigabytes)
+    return input_files(folder, of_files)[0] if any(folder.iterdir()) else []

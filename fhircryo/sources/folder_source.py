@@ -7,7 +7,7 @@ resource that differ in whether they are of use), the files are read again with 
 To explain one patient, the lines of others are recognised by their text and passed over.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,11 +15,13 @@ from fhircryo.errors import UnreadableResource
 from fhircryo.extract.context import Context
 from fhircryo.extract.lines import SCANNED_CONTAINERS, SCANNED_TYPES, read, scan
 from fhircryo.extract.other_patients import OtherPatients, grading_codes
+from fhircryo.fhir.file_lines import DEFAULT_LIMITS, FileLimits
 from fhircryo.fhir.input_files import FilePart, InputFile, input_files, parts, read_batches
 from fhircryo.record.collector import Facts, RecordCollector, Unreadable
 from fhircryo.record.items import Item
 from fhircryo.record.known import Known
 from fhircryo.record.patients import Patients
+from fhircryo.settings import ServerSettings
 from fhircryo.sources.source import (
     Collected,
     ReadRequest,
@@ -33,6 +35,11 @@ PART_SIZE = 16 << 20
 _SEQUENCES_PER_PART = 40
 
 
+def file_limits(settings: ServerSettings) -> FileLimits:
+    """The limits on the files of a folder, by the settings of the source."""
+    return FileLimits(settings.max_line_mb, settings.max_unpacked_gb)
+
+
 class FolderSource:
     """A folder of NDJSON files and JSON documents, with its subfolders.
 
@@ -40,10 +47,10 @@ class FolderSource:
         SourceError: there is no such folder, or it holds nothing to read.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, limits: FileLimits = DEFAULT_LIMITS) -> None:
         self.name = str(folder)
         self.server: str | None = None
-        self.files, self.passed_over = input_files(folder)
+        self.files, self.passed_over = input_files(folder, limits)
 
     def collect(self, request: ReadRequest) -> Collected:
         """Read all files of the folder."""
@@ -58,6 +65,40 @@ def collect_files(
 ) -> Collected:
     """Read files; ``context`` belongs to the server where they come from a bulk export."""
     all_parts = parts(files, PART_SIZE)
+    collector = _read_all(all_parts, request, context)
+    facts = collector.facts
+    deleted = collector.apply_deletions()
+    collector.note_unmapped_primaries()
+    facts.links = current_links(collector.items)
+    patients = Patients(facts.links, request.selection.without(deleted))
+    return collected_of(all_parts, collector.items, facts, patients, passed_over)
+
+
+def collected_of(
+    all_parts: Sequence[FilePart],
+    items: dict[str, Item],
+    facts: Facts,
+    patients: Patients,
+    passed_over: Sequence[str],
+) -> Collected:
+    """What reading all parts of the files of a folder gave."""
+    _report_empty_files(facts, all_parts)
+    return Collected(
+        items=items,
+        facts=facts,
+        patients=patients,
+        place=_places(all_parts, facts.lines),
+        present=present_types(facts),
+        graded=frozenset(facts.graded),
+        files=list(dict.fromkeys(part.file for part in all_parts)),
+        passed_over=[*passed_over, *not_applied(facts)],
+    )
+
+
+def _read_all(
+    all_parts: Sequence[FilePart], request: ReadRequest, context: Context
+) -> RecordCollector:
+    """Read the parts until everything is retained that what was read shows to be of use."""
     known, traced = Known(), request.trace_patient
     gradings = grading_codes(request.mappings) if traced else None
     to_scan = [part for part in all_parts if may_name_candidates(part)]
@@ -79,36 +120,10 @@ def collect_files(
             doubtful |= named
             complete = complete and not named and found.same_person(traced) <= person
         if complete:
-            break
+            return collector
         # All of them only grow, so that this ends.
         wanted, watched = wanted | wanted_now, watched | doubtful
         known = found
-    deleted = collector.apply_deletions()
-    collector.note_unmapped_primaries()
-    facts.links = current_links(collector.items)
-    patients = Patients(facts.links, request.selection.without(deleted))
-    return collected_of(all_parts, collector.items, facts, patients, passed_over)
-
-
-def collected_of(
-    all_parts: Sequence[FilePart],
-    items: dict[str, Item],
-    facts: Facts,
-    patients: Patients,
-    passed_over: Sequence[str],
-) -> Collected:
-    """What reading all parts of the files of a folder gave."""
-    _report_empty_files(facts, all_parts)
-    return Collected(
-        items=items,
-        facts=facts,
-        patients=patients,
-        place=partial(_place, all_parts, facts.lines),
-        present=present_types(facts),
-        graded=frozenset(facts.graded),
-        files=list(dict.fromkeys(part.file for part in all_parts)),
-        passed_over=[*passed_over, *not_applied(facts)],
-    )
 
 
 def may_name_candidates(part: FilePart) -> bool:
@@ -155,18 +170,22 @@ def read_part(
     facts.filled[part.number] = filled
 
 
-def _place(all_parts: Sequence[FilePart], lines: dict[int, int], unreadable: Unreadable) -> str:
-    """``file:line``, with the entry of a Bundle, of something that could not be read."""
-    part = all_parts[unreadable.part]
-    name = part.file.name
-    if unreadable.line:
-        before = sum(
-            lines.get(other.number, 0)
-            for other in all_parts
-            if other.file is part.file and other.number < part.number
-        )
-        name = f"{name}:{before + unreadable.line}"
-    return f"{name} {unreadable.within}" if unreadable.within else name
+def _places(all_parts: Sequence[FilePart], lines: dict[int, int]) -> Callable[[Unreadable], str]:
+    """Return what names ``file:line``, with the entry of a Bundle, of something unreadable."""
+    before: list[int] = []
+    read: dict[str, int] = {}
+    for part in all_parts:
+        name = part.file.name
+        before.append(read.get(name, 0))
+        read[name] = before[-1] + lines.get(part.number, 0)
+
+    def place(unreadable: Unreadable) -> str:
+        name = all_parts[unreadable.part].file.name
+        if unreadable.line:
+            name = f"{name}:{before[unreadable.part] + unreadable.line}"
+        return f"{name} {unreadable.within}" if unreadable.within else name
+
+    return place
 
 
 def _report_empty_files(facts: Facts, all_parts: Sequence[FilePart]) -> None:

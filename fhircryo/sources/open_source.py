@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fhircryo.settings import ServerSettings
-from fhircryo.sources.folder_source import FolderSource
+from fhircryo.sources.folder_source import FolderSource, file_limits
 from fhircryo.sources.places import server_of
 from fhircryo.sources.source import Source
 
@@ -41,7 +41,7 @@ def open_source(
     how = how or ServerReading()
     server = server_of(place)
     if server is None:
-        yield FolderSource(Path(place))
+        yield FolderSource(Path(place), file_limits(settings))
         return
     # Imported here, because importing the HTTP client takes longer than computing a small folder.
     from fhircryo.sources.open_server import open_server

@@ -221,7 +221,7 @@ class _CohortReader:
         """The parameters beside the patient; of the types with concepts all are Observations."""
         if not kind.concepts or not patients:
             return [{}]
-        parameter, values = _by_patient_parameter(kind, patients, can)
+        parameter, values = by_patient_parameter(kind, patients, can)
         mappings = self._request.mappings
         how = component_search(can, self._searcher, mappings, {parameter: values[0]})
         warn_without_components(how)
@@ -230,7 +230,7 @@ class _CohortReader:
     def _of_type(
         self, kind: ResourceType, patients: list[str], params: dict[str, str], can: Capabilities
     ) -> None:
-        parameter, values = _by_patient_parameter(kind, patients, can)
+        parameter, values = by_patient_parameter(kind, patients, can)
         try:
             self._lists.search_by_patient(kind.name, parameter, values, params)
         except HttpError as error:
@@ -240,10 +240,10 @@ class _CohortReader:
             self._unavailable.add(kind.name)
 
 
-def _by_patient_parameter(
+def by_patient_parameter(
     kind: ResourceType, patients: list[str], can: Capabilities
 ) -> tuple[str, list[str]]:
-    """The search parameter that finds a type by patient, and its values."""
+    """The search parameter by which a type is searched for patients, and its values."""
     preferred, other = kind.patient_parameters
     parameter = preferred if can.searches(kind.name, preferred) else other
     values = [f"Patient/{one}" for one in patients] if parameter == "subject" else patients

@@ -10,29 +10,6 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
 _NAMED = re.compile(r"`(test_\w+\.py)(?:::(test_\w+))?`")
-#: Files of tests that other branches bring. The test at the end fails when all of them are here:
-#: then remove it and this list.
-_AWAITED = frozenset(
-    {
-        "test_aggregate.py",
-        "test_atomic.py",
-        "test_findings.py",
-        "test_fuzz.py",
-        "test_hostile_yaml.py",
-        "test_file_limits.py",
-        "test_linear_regexes.py",
-        "test_operations.py",
-        "test_ownership.py",
-        "test_status.py",
-        "test_stopping.py",
-        "test_target_kinds.py",
-        "test_year.py",
-    }
-)
-#: Tests that other branches add to a file that is here.
-_AWAITED_IN = frozenset(
-    {"test_no_shell_reads_a_command", "test_nothing_in_a_folder_confirms_a_file"}
-)
 _SECTION = re.compile(r"^## What is promised.*?(?=^## )", re.MULTILINE | re.DOTALL)
 
 
@@ -71,8 +48,6 @@ def test_every_promise_is_shown_by_tests_that_exist(row: tuple[str, str, str]):
     assert _NAMED.sub("", row[2]).replace(",", "").strip() == ""
     for file, test in named:
         tests = set(_tests_in(file))
-        if (file in _AWAITED and not tests) or test in _AWAITED_IN:
-            continue
         assert tests, f"{file}: no such file of tests"
         assert not test or test in tests, f"{file}: no {test}"
 
@@ -81,8 +56,3 @@ def test_every_promise_is_shown_by_tests_that_exist(row: tuple[str, str, str]):
 def test_a_test_that_does_not_exist_is_found(name: str):
     with pytest.raises(AssertionError):
         test_every_promise_is_shown_by_tests_that_exist(("attack", "promise", f"`{name}`"))
-
-
-@pytest.mark.xfail(strict=True, reason="other branches bring the tests of their promises")
-def test_nothing_is_awaited():
-    assert all(any(_tests_in(file)) for file in _AWAITED)

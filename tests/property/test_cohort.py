@@ -69,7 +69,7 @@ def test_every_number_and_every_small_group_can_be_told(
     found = cohort(resources, protocol)
     assert found.flow.cohort == 1
     assert found.analysis.flow.cohort == len(found["patients"])
-    hidden = aggregated(found.analysis, 5)
+    hidden = aggregated(found.analysis, found.tables, found.config, 5)
     assert all(one.patients is None for one in hidden.evaluable)
     assert all(one.curve is None and not one.landmarks for one in hidden.survival)
 

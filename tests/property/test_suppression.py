@@ -1,13 +1,14 @@
 """Small cells stay hidden, whatever a reader computes from what is shown."""
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fhircryo.research.statistics.disclosure import Ledger
 from fhircryo.research.statistics.suppress import (
     POOLED,
-    hides_table,
     is_small,
     pool_small,
 )
@@ -39,6 +40,76 @@ def test_nothing_is_lost_but_names(parts, threshold):
         assert shown == parts
 
 
-def test_tables():
-    assert hides_table([[10, 0], [4, 20]])
-    assert not hides_table([[10, 0], [5, 20]])
+# --------------------------------------------------------------------------- the ledger
+
+
+PATIENTS = 24
+#: a and b are related, and so are b and c; d is related to both of them only within "shared".
+LINKS = [{"a", "b"}, {"b", "c"}, {"shared", "a"}, {"shared", "d"}]
+
+
+def linked(one: str, other: str) -> bool:
+    return one == other or any({one, other} <= link for link in LINKS)
+
+
+groups = st.lists(st.booleans(), min_size=PATIENTS, max_size=PATIENTS).map(np.array) | st.builds(
+    lambda start, size: (np.arange(PATIENTS) >= start) & (np.arange(PATIENTS) < start + size),
+    st.integers(0, PATIENTS),
+    st.integers(0, PATIENTS),
+)
+proposals = st.lists(st.tuples(st.sampled_from(["a", "b", "c", "d", "shared"]), groups), max_size=8)
+
+
+def atoms(published: list) -> list[int]:
+    """The numbers of patients who are in the same groups."""
+    if not published:
+        return [PATIENTS]
+    return list(np.unique(np.stack(published), axis=1, return_counts=True)[1])
+
+
+def admitted(ledger: Ledger, proposals: list) -> list[tuple[str, "np.ndarray"]]:
+    everybody = np.ones(PATIENTS, dtype=bool)
+    found = []
+    for topic, group in proposals:
+        if topic == "shared":
+            shown = ledger.admit_shared(topic, group)
+        else:
+            shown = ledger.admit(topic, everybody, group)
+        if shown:
+            found.append((topic, group))
+    return found
+
+
+@given(proposals, thresholds)
+def test_related_groups_have_no_small_atom(proposals, threshold):
+    """Whatever is combined of groups that are related to each other, few patients never remain."""
+    found = admitted(Ledger(PATIENTS, threshold, linked), proposals)
+    by_topic = {
+        name: [group for topic, group in found if topic == name and group.any()] for name in "abcd"
+    }
+    shared = [group for topic, group in found if topic == "shared"]
+    for one, other in pairwise("abc"):
+        if by_topic[one] and by_topic[other]:
+            assert min(atoms([*by_topic[one], *by_topic[other]])) >= threshold
+    for topic in "ad":
+        assert not by_topic[topic] or min(atoms([*by_topic[topic], *shared])) >= threshold
+    for (_, one), (_, other) in combinations(found, 2):
+        for first, second in ((one, other), (one, ~other), (~one, other), (~one, ~other)):
+            if not (first & ~second).any():
+                assert not is_small(int((second & ~first).sum()), threshold)
+
+
+@given(proposals, thresholds)
+def test_what_was_shown_once_is_shown_again(proposals, threshold):
+    """And what was refused stays refused: a number is the same at each place of the report."""
+    ledger = Ledger(PATIENTS, threshold, linked)
+    first = admitted(ledger, proposals)
+    again = admitted(ledger, proposals)
+    assert [topic for topic, _ in first] == [topic for topic, _ in again]
+
+
+def test_a_small_cohort_has_no_group_at_all():
+    ledger = Ledger(4, 5, linked)
+    assert not ledger.admit("a", np.ones(4, dtype=bool))
+    assert not ledger.admit_shared("shared", np.zeros(4, dtype=bool))
+    assert Ledger(0, 5, linked).admit("a", np.ones(0, dtype=bool))

@@ -378,7 +378,7 @@ def test_a_refusal_ends_a_command_with_exit_code_3(loaded, guarded, clients, tmp
     settings_file(tmp_path, clients.backend().model_copy(update={"client_id": "nobody"}))
     done = CliRunner().invoke(app, ["auth", "test", guarded.url])
     assert done.exit_code == 3
-    assert "failed   token " in done.stdout
+    assert "failed    token " in done.stdout
     done = CliRunner().invoke(app, ["compute", guarded.url, "out"])
     assert isinstance(done.exception, SignInError)
     assert not (tmp_path / "out").exists()

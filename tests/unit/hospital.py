@@ -78,7 +78,7 @@ class Stub:
                 except ConnectionError:
                     self.close_connection = True
 
-            do_GET = do_POST = do_PUT = _any  # noqa: N815
+            do_GET = do_POST = do_PUT = do_DELETE = _any  # noqa: N815
 
             def date_time_string(self, timestamp: float | None = None) -> str:
                 return stub.date or super().date_time_string(timestamp)

@@ -27,6 +27,7 @@ _PARAMETERS = (
     "subject",
     "identifier",
     "link",
+    "target",
 )
 _INTERACTIONS = ("read", "create", "update", "search-type", "history-type")
 
@@ -112,6 +113,10 @@ class StubFhir(Stub):
         limit = limit if limit.tzinfo else limit.replace(tzinfo=UTC)
         return stored.updated >= limit if sign in ("ge", "gt") else stored.updated <= limit
 
+    def _as_indexed(self) -> dict[str, _Stored]:
+        """What a search looks at."""
+        return self.stored
+
     def _as_supported(self, query: dict[str, str]) -> bool:
         """Whether a search is answered at all."""
         return True
@@ -158,7 +163,7 @@ class StubFhir(Stub):
             return Reply(400, {"resourceType": "OperationOutcome"})
         found = [
             one
-            for name, one in self.stored.items()
+            for name, one in self._as_indexed().items()
             if name.startswith(f"{kind}/")
             and one.resource is not None
             and _matches(one.resource, query)
@@ -196,7 +201,7 @@ class StubFhir(Stub):
 
     def _transaction(self, sent: Resource) -> Reply:
         entries = []
-        for entry in sent["entry"]:
+        for entry in sent.get("entry", ()):
             name = entry["request"]["url"]
             known = name in self.stored
             self.put({**entry["resource"], "id": name.partition("/")[2]})
@@ -313,6 +318,7 @@ def _matches(resource: Resource, query: dict[str, str]) -> bool:
         for token in (f"{one.get('system')}|", f"{one.get('system')}|{one.get('value')}")
     }
     links = {one["other"]["reference"] for one in resource.get("link", ())}
+    targets = {one.get("reference", "") for one in resource.get("target", ())}
     held = {
         "code": codes,
         "combo-code": codes,
@@ -320,5 +326,6 @@ def _matches(resource: Resource, query: dict[str, str]) -> bool:
         "subject": {subject},
         "identifier": identifiers,
         "link": links,
+        "target": targets,
     }
     return all(bool(held.get(name, set()) & wanted) for name, wanted in values.items())

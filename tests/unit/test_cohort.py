@@ -734,7 +734,8 @@ def test_no_small_group_is_written(aggregate):
 
 def test_a_margin_gives_nothing_away(hospital):
     """Three patients: nothing of them can be shown at all."""
-    found = aggregated(tables_of(hospital).analysis, 5)
+    cohort = tables_of(hospital)
+    found = aggregated(cohort.analysis, cohort.tables, cohort.config, 5)
     assert all(one.patients is None for one in found.evaluable)
     assert all(one.counted is None and one.change is None for one in found.table)
     assert found.grades.cells is None

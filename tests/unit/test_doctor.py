@@ -1,6 +1,7 @@
 """The doctor's checks of this machine and of folders; tests/server has those of servers."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def test_nothing_is_wrong(tmp_path):
 def test_each_check_is_a_line(tmp_path):
     done = CliRunner().invoke(app, ["doctor"])
     assert done.exit_code == 0
-    assert all(line.startswith("ok       here    ") for line in done.stdout.splitlines())
+    assert all(line.startswith("ok        here    ") for line in done.stdout.splitlines())
 
 
 def test_missing_types_and_unreadable_or_skipped_files_are_warnings(tmp_path):
@@ -89,3 +90,11 @@ def test_the_servers_of_scheduled_runs_are_those_of_the_settings_file(tmp_path):
     done = CliRunner().invoke(app, ["doctor", "--config", str(file)])
     assert isinstance(done.exception, UsageError)
     assert "sync.source" in str(done.exception)
+
+
+def test_a_target_beside_which_nothing_may_be_written(tmp_path, monkeypatch):
+    """A run would fail after it has computed everything."""
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    code, checks = checked(tmp_path / "in", tmp_path / "out")
+    assert checks["writable"] == ("failed", f"{tmp_path}: this user may not write there")
+    assert code == 3  # that of the first failure

@@ -134,7 +134,34 @@ def test_a_server_that_answers_nothing_of_it(server, monkeypatch):
         return answer(seen) if seen.path.endswith("/metadata") else Reply(403, b"")
 
     monkeypatch.setattr(server.routes, "_answer", metadata_only)
-    assert "not known" in checked(server)["clock of the data"][1]
+    checks = checked(server)
+    for name in ("_lastUpdated", "versions", "clock of the data"):
+        status, words = checks[name]
+        assert status == "not tried"
+        assert "403" in words
+
+
+@of(StubFhir)
+def test_a_server_that_holds_nothing(server):
+    server.stored.clear()
+    checks = checked(server)
+    for name in ("versions", "clock of the data"):
+        assert checks[name] == (
+            "not tried",
+            "there is no Patient and no Procedure and no Observation",
+        )
+
+
+@of(StubFhir)
+def test_types_that_are_forbidden_are_named_beside_an_answer(server, monkeypatch):
+    answer = server._answer
+
+    def without_conditions(seen: Seen) -> Reply:
+        return Reply(403) if "/Condition" in seen.path else answer(seen)
+
+    monkeypatch.setattr(server.routes, "_answer", without_conditions)
+    status, words = checked(server)["_lastUpdated"]
+    assert (status, "not tried, because forbidden: Condition (403)" in words) == ("ok", True)
 
 
 @of(IgnoresLastUpdated)

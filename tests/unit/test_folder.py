@@ -781,9 +781,9 @@ def test_line_numbers_are_those_of_the_file(at_once):
 
 @pytest.mark.parametrize("batch", [1, 64, 1000])
 def test_batches_change_nothing(batch, at_once, tmp_path, monkeypatch):
-    from fhircryo.fhir import input_files as folders
+    from fhircryo.fhir import file_lines
 
-    monkeypatch.setattr(folders, "_BATCH", batch)
+    monkeypatch.setattr(file_lines, "_BATCH", batch)
     done = compute(folder(tmp_path / "in", _cohort_files()), tmp_path / "out", workers=1)
     assert done.files["issues.ndjson"] == at_once.files["issues.ndjson"]
     assert done.files["Observation.ndjson"] == at_once.files["Observation.ndjson"]

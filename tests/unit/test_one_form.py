@@ -61,10 +61,13 @@ class Server:
         content = _loads(body, parse_float=Decimal)
         written = [content]
         if content["resourceType"] == "Bundle":
-            written = [entry["resource"] for entry in content["entry"]]
+            written = [entry["resource"] for entry in content.get("entry", ())]
         for resource in written:
             self.held[f"{resource['resourceType']}/{resource['id']}"] = resource
-        return self._answer({"resourceType": "Bundle"})
+        entries = [{"response": {"status": "201"}} for _ in written]
+        return self._answer(
+            {"resourceType": "Bundle", "type": "transaction-response", "entry": entries}
+        )
 
     def _answer(self, content: dict[str, Any]) -> SimpleNamespace:
         return SimpleNamespace(content=_encode(content), headers={})

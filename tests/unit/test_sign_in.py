@@ -142,7 +142,7 @@ def test_a_command_asks_for_what_it_does_and_no_more():
     assert scopes_for(WRITING, "v2") == (
         "system/Device.crus",
         "system/Observation.crus",
-        "system/Provenance.cu",
+        "system/Provenance.crus",
     )
     assert scopes_for(ERASING, "v2") == ("system/Observation.rds", "system/Provenance.rds")
     assert scopes_for({"Provenance": "cu", "Patient": "rs"}, "v1") == (

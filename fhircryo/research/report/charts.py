@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fhircryo.research.analysis import Grades, Prom
-from fhircryo.research.flow import Flow
+from fhircryo.research.flow import NOT_SHOWN, Flow
 from fhircryo.research.report.figure import (
     BLACK,
     BLUE,
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 def flow_rows(flow: Flow) -> list[tuple[str, str]]:
     """The steps from the source to the cohort, with the patients who remain or are excluded."""
     return [
-        ("Patients read", str(flow.patients_read)),
+        ("Patients read", count(flow.patients_read)),
         ("With a procedure that can be the index", count(flow.candidates)),
         *((lost.words.capitalize(), count(lost.patients)) for lost in flow.lost),
-        ("In the cohort", str(flow.cohort)),
+        ("In the cohort", count(flow.cohort)),
     ]
 
 
@@ -51,7 +51,8 @@ def flow_figure(flow: Flow) -> Figure:
                 xytext=(0.3, upper - 0.085),
                 arrowprops={"arrowstyle": "->", "color": BLACK},
             )
-        words = "\n".join(lost) if lost else "Lost: none"
+        none = f"Lost: {'none' if flow.candidates == flow.cohort else NOT_SHOWN}"
+        words = "\n".join(lost) if lost else none
         _box(plot, 0.72, 0.36, words)
         plot.annotate(
             "", (0.47, 0.36), xytext=(0.3, 0.36), arrowprops={"arrowstyle": "->", "color": BLACK}

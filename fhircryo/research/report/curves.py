@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _MANY = 1_000
 _CURVE = ("day", "survival", "lower_95", "upper_95", "at_risk", "events", "censored")
 _READ_OFF = ("day", "survival", "lower_95", "upper_95", "at_risk", "events")
+_MOST_TICKS = 30
 _PSA_TICKS = (0, 0.1, 0.5, 1, 2, 5, 10, 20, 50, 100, 1000)
 
 
@@ -75,7 +76,9 @@ def _draw_curve(plot: "Axes", curve: Curve) -> None:
     if censored:
         plot.plot(*zip(*censored, strict=True), "|", color=BLUE, markersize=6)
     last = max(months[-1], 12.0)
-    ticks = list(range(0, int(last) + 12, 12))
+    # A tick for each year, or for more years where a date is far from all others.
+    step = 12 * (1 + int(last) // (12 * _MOST_TICKS))
+    ticks = list(range(0, int(last) + step, step))
     plot.set(ylim=(0, 1.03), xlim=(0, ticks[-1]), xticks=ticks)
     plot.set_xlabel("Months since the index procedure\nNumber at risk")
     plot.set_ylabel("Share without an event")

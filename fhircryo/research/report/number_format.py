@@ -1,6 +1,6 @@
 """Numbers in the style of a journal."""
 
-from fhircryo.research.aggregate import NOT_SHOWN
+from fhircryo.research.flow import NOT_SHOWN
 from fhircryo.research.results_table import p_words
 from fhircryo.research.statistics.distribution import Distribution
 from fhircryo.research.statistics.kaplan_meier import Estimate
@@ -67,14 +67,14 @@ def median(values: Distribution | None) -> str:
 
 def tested(paired: Paired | None) -> str:
     """The P value, ``not shown``, or a dash if nothing could be tested."""
-    if paired is None:
+    if paired is None or (paired.p is None and paired.changed):
         return NOT_SHOWN
     return NONE if paired.p is None else p_words(paired.p)
 
 
 def effect(paired: Paired | None) -> str:
     """The effect size, ``not shown``, or a dash if there is none."""
-    if paired is None:
+    if paired is None or (paired.effect is None and paired.changed):
         return NOT_SHOWN
     return NONE if paired.effect is None else f"{paired.effect:.2f}"
 

@@ -24,8 +24,13 @@ def responders(
 ) -> Responders:
     """Count changes of at least the minimal important difference, by direction."""
     values = [float(change) for change in changes]
-    least = float(difference) - _SAME
+    least = least_change(difference)
     rose = sum(1 for change in values if change >= least)
     fell = sum(1 for change in values if change <= -least)
     better, worsened = (fell, rose) if worse == "higher" else (rose, fell)
     return Responders(proportion(better, len(values)), proportion(worsened, len(values)))
+
+
+def least_change(difference: Decimal) -> float:
+    """The least change, as a float, that counts as the minimal important difference."""
+    return float(difference) - _SAME

@@ -1,13 +1,12 @@
-"""Suppression of small cells, so that no individual can be identified from a count.
+"""Small counts, and how the parts of a whole are pooled so that none of them is small.
 
-A count is small if it is at least 1 and below the threshold. A small count is not shown, and
-neither is anything from which it can be derived as a difference.
+A count is small if it is at least 1 and below the threshold.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 #: The name of the pooled small parts.
-POOLED = "other reasons"
+POOLED = "other"
 
 #: Counts below this are small.
 THRESHOLD = 5
@@ -28,6 +27,8 @@ def pool_small(counts: Mapping[str, int], threshold: int = THRESHOLD) -> dict[st
     pooled = {name for name, count in counts.items() if is_small(count, threshold)}
     if not pooled:
         return dict(counts)
+    # A part that has the name of the pool belongs to it.
+    pooled |= counts.keys() & {POOLED}
     others = sorted((name for name in counts if name not in pooled), key=lambda name: counts[name])
     total = sum(counts[name] for name in pooled)
     while others and total < threshold:
@@ -38,8 +39,3 @@ def pool_small(counts: Mapping[str, int], threshold: int = THRESHOLD) -> dict[st
         return {}
     shown = {name: count for name, count in counts.items() if name not in pooled}
     return {**shown, POOLED: total}
-
-
-def hides_table(cells: Sequence[Sequence[int]], threshold: int = THRESHOLD) -> bool:
-    """Whether a cross table must be hidden as a whole: a cell is small, and margins are known."""
-    return any(is_small(count, threshold) for row in cells for count in row)

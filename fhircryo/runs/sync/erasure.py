@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 
 from fhircryo.errors import SourceError, TargetError
 from fhircryo.fhir import refusals
+from fhircryo.fhir.capability import capabilities
 from fhircryo.fhir.client import Client, HttpError
 from fhircryo.fhir.connect import ERASING, open_client
 from fhircryo.fhir.search import Searcher, head_of
-from fhircryo.publish.origin import Origin
-from fhircryo.publish.published_endpoint import all_published
+from fhircryo.publish.known_ids import open_known_ids
+from fhircryo.publish.reading_back import PublishedReader
+from fhircryo.publish.target_connection import TargetConnection
 from fhircryo.publish.target_lock import target_lock
 from fhircryo.publish.target_server import state_folder, target_settings
 from fhircryo.runs.run_config import RunConfig
@@ -43,15 +45,21 @@ def forget_patient(config: RunConfig, patient: str) -> ErasureResult:
         client = stack.enter_context(open_client(target, connection, ERASING))
         searcher = Searcher(client)
         stack.callback(searcher.close)
+        folder = state_folder(config.settings)
+        known = stack.enter_context(open_known_ids(client.base, folder, dry_run=False))
+        patience = config.settings.write.index_patience
 
         def erase(state: State) -> None:
             current = state.current_id(patient) or patient
             ids = {patient, current} | state.ids_of([current])
             try:
-                observations = _published_of(searcher, config.origin, client.base, ids)
-                _delete(client, searcher, observations, result)
+                can = capabilities(client)
+                opened = TargetConnection(client, searcher, can, config.origin, known, patience)
+                published = _published_of(opened, ids)
+                _delete(client, searcher, list(published), result)
             except SourceError as error:
                 raise TargetError(f"TARGET: {error}") from error
+            known.forget(published[ref] for ref in published.keys() - result.left.keys())
             with state.transaction():
                 for alias in ids:
                     state.remove_patient(alias)
@@ -60,16 +68,17 @@ def forget_patient(config: RunConfig, patient: str) -> ErasureResult:
     return result
 
 
-def _published_of(searcher: Searcher, origin: Origin, base: str, ids: set[str]) -> list[str]:
-    """The references of the Observations on the target that are endpoints of a patient."""
-    published = all_published(searcher, origin, base)
-    names = sorted(
-        endpoint.id
-        for same_identifier in published.values()
-        for endpoint in same_identifier
+def _published_of(connection: TargetConnection, ids: set[str]) -> dict[str, str]:
+    """The references of a patient's endpoints on the target, with their identifiers.
+
+    Those that the search does not find yet are among them.
+    """
+    return {
+        f"Observation/{endpoint.id}": identifier
+        for identifier, found in sorted(PublishedReader(connection).all().items())
+        for endpoint in found
         if endpoint.ours and endpoint.patient in ids
-    )
-    return [f"Observation/{name}" for name in names]
+    }
 
 
 def _delete(

@@ -71,13 +71,14 @@ def _read_changes(steps: SyncSteps) -> tuple[SourceChanges, Watermark]:
 def _affected_patients(steps: SyncSteps, changes: SourceChanges) -> set[str]:
     """The current ids of the patients to compute.
 
-    They are affected by a change, by a changed list or by time alone, or they are pending.
+    They are affected by a change, by a changed list or by time alone, or they are pending, or an
+    earlier run ended while they were written.
     """
     state = steps.state
     named = changes.patients | selection_changes(state, steps.config.selection)
     affected = {state.current_id(patient) or patient for patient in named}
     affected |= state.patients_due_by(steps.options.today)
-    affected |= {pending.patient for pending in state.pending()}
+    affected |= {pending.patient for pending in state.pending()} | state.begun()
     return affected
 
 

@@ -33,6 +33,10 @@ def remember_patients(
     states = patient_states(read)
     for patient, why in pushed.rejected.items():
         state.mark_pending(patient, why, now)
+    for changes in pushed.difference.patients:
+        if changes.patient in pushed.rejected:
+            # The next run retracts what it does not compute of these.
+            state.add_published(changes.patient, changes.identifiers())
     for patient in sorted(not_computed - not_written):
         if patient not in states:
             state.remove_patient(patient)

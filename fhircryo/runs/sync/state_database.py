@@ -178,14 +178,35 @@ class State:
 
     def pending(self) -> list[Pending]:
         """The patients whose endpoints could not be written."""
-        sql = "SELECT patient, why, since, tries FROM pending ORDER BY patient"
+        sql = "SELECT patient, why, since, tries FROM pending WHERE tries > 0 ORDER BY patient"
         return [Pending(*row) for row in self._connection.execute(sql)]
+
+    def begin_writing(self, patients: Iterable[tuple[str, Iterable[str]]]) -> None:
+        """Note patients who are about to be written, with the identifiers of their endpoints.
+
+        If the run ends before it saves them, the next run finds by this what it left on the target.
+        """
+        for patient, identifiers in patients:
+            self.add_published(patient, identifiers)
+            begun = "INSERT OR IGNORE INTO pending VALUES (?, '', '', 0)"
+            self._connection.execute(begun, (patient,))
+
+    def add_published(self, patient: str, identifiers: Iterable[str]) -> None:
+        """Note endpoints that are, or may be, on the target, beside those that are noted."""
+        rows = [(identifier, patient) for identifier in identifiers]
+        self._connection.executemany("INSERT OR IGNORE INTO published VALUES (?, ?)", rows)
+
+    def begun(self) -> set[str]:
+        """The patients of whom an earlier run may have written something that it did not save."""
+        rows = self._connection.execute("SELECT patient FROM pending WHERE tries = 0")
+        return {str(row[0]) for row in rows}
 
     def mark_pending(self, patient: str, why: str, now: str) -> None:
         """Record another attempt to write a patient's endpoints that failed."""
         self._connection.execute(
             "INSERT INTO pending VALUES (?, ?, ?, 1)"
-            " ON CONFLICT (patient) DO UPDATE SET why = excluded.why, tries = tries + 1",
+            " ON CONFLICT (patient) DO UPDATE SET why = excluded.why, tries = tries + 1,"
+            " since = CASE tries WHEN 0 THEN excluded.since ELSE since END",
             (patient, why, now),
         )
 
@@ -236,7 +257,7 @@ class State:
             "resources": "SELECT COUNT(DISTINCT ref) FROM stands_on",
             "published endpoints": "SELECT COUNT(*) FROM published",
             "patients with a due date": "SELECT COUNT(*) FROM due",
-            "patients pending": "SELECT COUNT(*) FROM pending",
+            "patients pending": "SELECT COUNT(*) FROM pending WHERE tries > 0",
         }
         return {
             label: int(self._connection.execute(sql).fetchone()[0]) for label, sql in tables.items()

@@ -72,11 +72,16 @@ class SyncSteps:
         accepted = self.options.accept_unreadable or self.config.settings.sync.accept_unreadable
         summary = self.result.summary
         unreadable = summary is not None and bool(summary.unreadable)
-        self.result.held_back = unreadable and not accepted and not self.options.dry_run
+        prevented = unreadable and not accepted
+        self.result.held_back = prevented and not self.options.dry_run
+        self.result.would_be_held_back = prevented and self.options.dry_run
         return self.result.held_back
 
     def push(self, patients: list[PatientOutput], scope: RetractionScope) -> PushResult:
         """Write the endpoints that differ from those on the target."""
+        if not self.options.dry_run:
+            with self.state.transaction():
+                self.state.begin_writing((one.patient, one.identifiers()) for one in patients)
         pushed = self._target.push(patients, scope, stopped=self.options.stopped)
         self.result.pushed = pushed
         self.result.stopped = pushed.written.stopped

@@ -14,10 +14,13 @@ from fhircryo.setup.doctor.check_target import target_checks
 from fhircryo.sources.places import server_of
 
 
-def all_checks(source: str | None, target: str | None, config: RunConfig) -> Iterator[CheckResult]:
+def all_checks(
+    source: str | None, target: str | None, config: RunConfig, *, write_device: bool = False
+) -> Iterator[CheckResult]:
     """Check the installation, and the source and the target if they are given.
 
     ``source``, ``target``: a folder or the base URL of a FHIR server; None: not checked.
+    ``write_device``: write the Device to a server that is the target, and nothing else.
 
     Raises:
         UsageError: the settings of a server contradict each other.
@@ -32,7 +35,7 @@ def all_checks(source: str | None, target: str | None, config: RunConfig) -> Ite
         server = source if source is not None and server_of(source) is not None else None
         settings = target_settings(server, target, config.settings)
         with open_client(target, settings, WRITING) as client:
-            yield from target_checks(client, config)
+            yield from target_checks(client, config, write_device=write_device)
     elif target is not None:
         folder = Path(source) if source is not None and server_of(source) is None else None
         yield target_folder_check(Path(target), folder)

@@ -13,9 +13,14 @@ CLOCK_TOLERANCE = 60
 
 
 class Status(StrEnum):
-    """How a check ended; only a failure prevents a run from working."""
+    """How a check ended; only a failure prevents a run from working.
+
+    ``OK``: it was tried, and the answer was the expected one. ``NOT_TRIED``: it could not be tried,
+    or the answer says nothing about it.
+    """
 
     OK = "ok"
+    NOT_TRIED = "not tried"
     WARNING = "warning"
     FAILED = "failed"
 
@@ -45,6 +50,11 @@ class CheckResult:
 def ok(part: str, check: str, words: str) -> CheckResult:
     """Return the result of a check that found nothing wrong."""
     return CheckResult(part, check, Status.OK, words)
+
+
+def not_tried(part: str, check: str, words: str, advice: str = "") -> CheckResult:
+    """Return the result of a check that could not be made; ``words``: why, or what is stated."""
+    return CheckResult(part, check, Status.NOT_TRIED, words, advice)
 
 
 def warning(part: str, check: str, words: str, advice: str) -> CheckResult:

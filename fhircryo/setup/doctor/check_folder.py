@@ -1,9 +1,10 @@
 """Checks whether a folder can be read as a source, or written to as a target."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from fhircryo.errors import SourceError, UsageError
+from fhircryo.errors import SourceError, TargetError, UsageError
 from fhircryo.fhir.file_names import DATA_ENDINGS
 from fhircryo.publish.folder_target import check_target
 from fhircryo.runs.read_source import read_source
@@ -63,4 +64,14 @@ def target_folder_check(folder: Path, source: Path | None) -> CheckResult:
     except UsageError as error:
         # The message says what to do.
         return failed("target", "writable", str(error), "", UsageError.exit_code)
-    return ok("target", "writable", f"{folder}")
+    # A run writes a folder beside the target, and then exchanges the two.
+    parent = next(one for one in folder.absolute().parents if one.exists())
+    if not os.access(parent, os.W_OK | os.X_OK):
+        return failed(
+            "target",
+            "writable",
+            f"{parent}: this user may not write there",
+            "name another folder, or change its permissions",
+            TargetError.exit_code,
+        )
+    return ok("target", "writable", f"{folder}: may be written or replaced")

@@ -15,7 +15,14 @@ from fhircryo.fhir.search import Head, Searcher, head_of
 from fhircryo.fhir.wire import DECODERS
 from fhircryo.mapping.load import Mappings
 from fhircryo.runs.sync.time_ignored import ignores_time
-from fhircryo.setup.doctor.check import CLOCK_TOLERANCE, FORBIDDEN, CheckResult, ok, warning
+from fhircryo.setup.doctor.check import (
+    CLOCK_TOLERANCE,
+    FORBIDDEN,
+    CheckResult,
+    not_tried,
+    ok,
+    warning,
+)
 from fhircryo.sources.code_searches import code_searches
 
 _PART = "source"
@@ -41,16 +48,19 @@ def increment_checks(
 def _last_updated(searcher: Searcher, known: Capabilities, mappings: Mappings) -> CheckResult:
     """Search for what was updated in the far future: a server that heeds the time finds nothing."""
     ignored: list[str] = []
+    answered: list[str] = []
+    forbidden: list[str] = []
     refused: list[tuple[str, SourceError]] = []
     for kind in DECODERS:
         if known.types and kind not in known.types:
             continue
         search = code_searches(mappings, ("psa",))[0] if kind == "Observation" else {}
         try:
-            if ignores_time(searcher, kind, search):
-                ignored.append(kind)
+            (ignored if ignores_time(searcher, kind, search) else answered).append(kind)
         except SourceError as error:
-            if not (isinstance(error, HttpError) and error.status in FORBIDDEN):
+            if isinstance(error, HttpError) and error.status in FORBIDDEN:
+                forbidden.append(f"{kind} ({error.status})")
+            else:
                 refused.append((kind, error))
     name = "_lastUpdated"
     if ignored:
@@ -60,7 +70,11 @@ def _last_updated(searcher: Searcher, known: Capabilities, mappings: Mappings) -
         kinds = ", ".join(kind for kind, _ in refused)
         words = f"not supported in searches of {kinds}: {refused[0][1]}"
         return warning(_PART, name, words, _READ_IN_FULL)
-    return ok(_PART, name, "supported: nothing is returned that was not updated since")
+    if not answered:
+        words = f"no search was answered; forbidden: {', '.join(forbidden) or 'none'}"
+        return not_tried(_PART, name, words, "check the credentials, scopes and rights")
+    beside = f"; not tried, because forbidden: {', '.join(forbidden)}" if forbidden else ""
+    return ok(_PART, name, f"supported: nothing is returned that was not updated since{beside}")
 
 
 class _Meta(msgspec.Struct, rename="camel"):
@@ -81,21 +95,27 @@ class _Newest:
     """The newest resources of a server, and what it states of its time beside them.
 
     ``behind``: by how many seconds the newest stamp is behind the header Date, at most;
-    ``bundle_behind``: by how many a Bundle's own stamp is. None: not known.
+    ``bundle_behind``: by how many a Bundle's own stamp is. None: not known. ``refusals``: why types
+    could not be asked for.
     """
 
     heads: list[Head] = field(default_factory=list)
     behind: float | None = None
     bundle_behind: float | None = None
+    refusals: list[str] = field(default_factory=list)
 
     def take(self, client: Client, kind: str) -> None:
-        """Ask for the newest resources of a type; a type that cannot be asked for is left out."""
+        """Ask for the newest resources of a type; a type that cannot be asked for is noted."""
         newest_first = {"_sort": "-_lastUpdated", "_count": "10"}
         try:
             url = f"{client.base}/{kind}"
             answer = client.request("GET", url, params=newest_first, headers=_FRESH)
             page = msgspec.json.decode(answer.content, type=_Page)
-        except (SourceError, msgspec.MsgspecError, UnicodeDecodeError):
+        except SourceError as error:
+            self.refusals.append(str(error))
+            return
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            self.refusals.append(f"{kind}: the answer is not a Bundle")
             return
         found = [head for one in page.entry or () if (head := head_of(bytes(one.resource)))]
         heads = [head for head in found if head.resource_type == kind]
@@ -118,6 +138,8 @@ def _least(known: float | None, stated: datetime, stamp: datetime) -> float:
 
 def _versions(sample: _Newest) -> CheckResult:
     name = "versions"
+    if not sample.heads:
+        return not_tried(_PART, name, _without_sample(sample))
     without = sum(
         not (head.meta and (head.meta.version_id or head.meta.last_updated))
         for head in sample.heads
@@ -131,6 +153,11 @@ def _versions(sample: _Newest) -> CheckResult:
     return warning(_PART, name, words, "sync compares their content; nothing to do")
 
 
+def _without_sample(sample: _Newest) -> str:
+    """Why there is no resource to look at."""
+    return next(iter(sample.refusals), f"there is no {' and no '.join(_BUSY_TYPES)}")
+
+
 def _data_clock(sample: _Newest) -> CheckResult:
     """Compare the header Date with the clock that stamps the data."""
     name = "clock of the data"
@@ -139,6 +166,8 @@ def _data_clock(sample: _Newest) -> CheckResult:
     if by_bundle is not None and abs(by_bundle) > CLOCK_TOLERANCE:
         words = f"{-by_bundle:+.0f} s: Bundle.meta.lastUpdated beside the header Date"
         return warning(_PART, name, words, follows)
+    if behind is None and not sample.heads:
+        return not_tried(_PART, name, _without_sample(sample))
     if behind is None:
         words = "not known: the header Date or meta.lastUpdated is missing"
         advice = "if the server's clock may be ahead, set sync.overlap to more than that"

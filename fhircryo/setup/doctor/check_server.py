@@ -9,7 +9,7 @@ from fhircryo.errors import SourceError
 from fhircryo.fhir.capability import Capabilities, capabilities
 from fhircryo.fhir.client import Client
 from fhircryo.fhir.urls import is_loopback
-from fhircryo.setup.doctor.check import CheckResult, clock, failed, ok, warning
+from fhircryo.setup.doctor.check import CheckResult, clock, failed, not_tried, ok, warning
 
 
 def server_checks(
@@ -63,8 +63,10 @@ def _clock(client: Client, part: str) -> CheckResult:
     try:
         answer = client.request("GET", f"{client.base}/metadata")
         theirs = parsedate_to_datetime(answer.headers["Date"])
-    except (SourceError, KeyError, ValueError):
-        return warning(part, "clock", "the server does not state its time", "nothing to do")
+    except SourceError as error:
+        return not_tried(part, "clock", str(error))
+    except (KeyError, ValueError):
+        return not_tried(part, "clock", "the server does not state its time")
     ahead = (datetime.now(UTC) - theirs.astimezone(UTC)).total_seconds()
     advice = "set both by NTP; the cut-off date is today by this machine's clock"
     return clock(part, ahead, advice)

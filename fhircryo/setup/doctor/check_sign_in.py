@@ -15,7 +15,15 @@ from fhircryo.fhir.connection import Connection
 from fhircryo.fhir.urls import without_query
 from fhircryo.logs import MASK
 from fhircryo.settings import ServerSettings
-from fhircryo.setup.doctor.check import FORBIDDEN, CheckResult, clock, failed, ok, warning
+from fhircryo.setup.doctor.check import (
+    FORBIDDEN,
+    CheckResult,
+    clock,
+    failed,
+    not_tried,
+    ok,
+    warning,
+)
 
 if TYPE_CHECKING:
     from fhircryo.fhir.auth.oauth2 import SmartBackend
@@ -176,7 +184,12 @@ def _request(connection: Connection, kind: str) -> Iterator[CheckResult]:
                 _PART, "request", str(error), "check the rights of this client on the server"
             )
         else:
-            yield ok(_PART, "request", f"GET {kind}: not refused ({error.status})")
+            yield warning(
+                _PART,
+                "request",
+                f"neither granted nor refused: {error}",
+                "whether the credentials are accepted is not known; try fhircryo doctor SOURCE",
+            )
     except SourceError as error:
         yield failed(_PART, "request", str(error), "")
     finally:
@@ -184,3 +197,5 @@ def _request(connection: Connection, kind: str) -> Iterator[CheckResult]:
     if client.first_answered is not None:
         ahead = time.time() - client.first_answered.timestamp()
         yield clock(_PART, ahead, "set both by NTP, because assertions are valid for minutes only")
+    else:
+        yield not_tried(_PART, "clock", "the server does not state its time")

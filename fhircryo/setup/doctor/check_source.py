@@ -1,7 +1,6 @@
 """Checks whether a FHIR server can be read as a source: parameters, types, pages, times, codes."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import msgspec
 
@@ -12,6 +11,7 @@ from fhircryo.fhir.search import Sample, Searcher
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.setup.doctor.check import FORBIDDEN, CheckResult, failed, ok, warning
 from fhircryo.setup.doctor.check_increments import increment_checks
+from fhircryo.setup.doctor.check_searches import SearchTrials
 from fhircryo.setup.doctor.check_server import server_checks
 from fhircryo.sources.code_searches import (
     WITHOUT_COMPONENTS,
@@ -33,34 +33,6 @@ from fhircryo.sources.resource_types import (
 _PART = "source"
 
 
-class RequiredSearch(NamedTuple):
-    """A search that a run makes.
-
-    ``parameters``: any one of them is enough. ``without``: what happens where none is supported.
-    ``required``: nothing can be computed without the search.
-    """
-
-    kind: str
-    parameters: tuple[str, ...]
-    without: str
-    required: bool = False
-
-
-REQUIRED_SEARCHES = (
-    RequiredSearch("Procedure", ("code",), "name the patients: --patients FILE or Group/ID"),
-    RequiredSearch("Patient", ("_id",), "patients cannot be read", required=True),
-    RequiredSearch("Patient", ("link",), "merged patients are not recognised"),
-    RequiredSearch("Observation", ("code",), "PSA results cannot be read", required=True),
-    RequiredSearch("Observation", ("combo-code", "component-code"), WITHOUT_COMPONENTS),
-    *(
-        RequiredSearch(kind.name, kind.patient_parameters, kind.without, required=not kind.optional)
-        for kind in RESOURCE_TYPES
-        if kind.by_patient
-    ),
-    RequiredSearch("Medication", ("_id",), "therapies that refer to a Medication are not read"),
-)
-
-
 class _Observed(msgspec.Struct, rename="camel"):
     effective_date_time: str | None = None
     issued: str | None = None
@@ -71,16 +43,9 @@ def source_checks(client: Client, config: RunConfig) -> Iterator[CheckResult]:
     known = yield from server_checks(client, _PART, SourceError.exit_code)
     if known is None:
         return
-    for needed in REQUIRED_SEARCHES:
-        name = f"{needed.kind}?{'|'.join(needed.parameters)}"
-        if any(known.searches(needed.kind, one) for one in needed.parameters):
-            yield ok(_PART, name, "can be searched")
-        elif needed.required:
-            yield failed(_PART, name, "cannot be searched", needed.without)
-        else:
-            yield warning(_PART, name, "cannot be searched", needed.without)
     searcher = Searcher(client)
     try:
+        yield from SearchTrials(searcher, known, config.mappings).results()
         yield from _TrialSearches(client, searcher, config, known).results()
     finally:
         searcher.close()
@@ -125,7 +90,7 @@ class _TrialSearches:
         searches = code_searches(self._config.mappings, INDEX_CONCEPTS)
         try:
             found = any(self._searcher.any("Procedure", one) for one in searches)
-        except HttpError as error:
+        except SourceError as error:
             advice = "name the patients: --patients FILE or Group/ID"
             return self._refused("index procedures", error, advice)
         if found:
@@ -143,7 +108,7 @@ class _TrialSearches:
         try:
             how = component_search(self._can, self._searcher, self._config.mappings, {})
             sample = self._psa_sample(how)
-        except HttpError as error:
+        except SourceError as error:
             yield self._refused(
                 "PSA results", error, "the server may give results only for one patient at a time"
             )
@@ -200,8 +165,8 @@ class _TrialSearches:
         try:
             if any(self._searcher.any(kind, {}) for kind in kinds):
                 return ok(_PART, name, "the source holds some")
-        except HttpError as error:
-            if error.status == 401:
+        except SourceError as error:
+            if not isinstance(error, HttpError) or error.status == 401:
                 return self._refused(name, error)
             return warning(
                 _PART,
@@ -218,8 +183,13 @@ class _TrialSearches:
             " to the setting complete_types",
         )
 
-    def _refused(self, name: str, error: HttpError, advice: str = "") -> CheckResult:
-        """A forbidden search is a failure; one that is rejected for another reason is a warning."""
+    def _refused(self, name: str, error: SourceError, advice: str = "") -> CheckResult:
+        """A forbidden search is a failure; one that is rejected for another reason is a warning.
+
+        An answer that is no FHIR, or none at all, is one with which a run would end.
+        """
+        if not isinstance(error, HttpError):
+            return failed(_PART, name, str(error), "a run would end with this error")
         if error.status in FORBIDDEN:
             return failed(_PART, name, str(error), "check the credentials, scopes and rights")
         return warning(_PART, name, str(error), advice)

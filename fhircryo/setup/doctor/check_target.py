@@ -1,26 +1,41 @@
-"""Checks whether a FHIR server can be written to, without writing anything."""
+"""Checks whether a FHIR server can be written to; nothing is written unless that is asked for."""
 
 from collections.abc import Iterator
 
 from fhircryo.errors import LockedError, SourceError, TargetError, UsageError
 from fhircryo.fhir.capability import Capabilities
-from fhircryo.fhir.client import Client, HttpError
+from fhircryo.fhir.client import Client
 from fhircryo.fhir.search import Searcher
+from fhircryo.publish.observation_maker import DEVICE_ID
 from fhircryo.publish.published_endpoint import all_published
+from fhircryo.publish.target_kind import Creation, creation
 from fhircryo.publish.target_lock import target_lock
 from fhircryo.publish.target_server import state_folder
-from fhircryo.publish.transaction import creation
 from fhircryo.runs.run_config import RunConfig
-from fhircryo.setup.doctor.check import FORBIDDEN, CheckResult, failed, ok, warning
+from fhircryo.setup.doctor.check import CheckResult, failed, not_tried, ok, warning
 from fhircryo.setup.doctor.check_server import server_checks
+from fhircryo.setup.doctor.check_trial import trial_checks
+from fhircryo.setup.doctor.check_writing import writing_checks
 
 _PART = "target"
-#: A transaction without entries changes nothing; a client that may not write is refused it.
-_EMPTY_TRANSACTION = b'{"resourceType":"Bundle","type":"transaction"}'
+#: How endpoints are created on each kind of target, and what is promised for it.
+_KINDS = {
+    Creation.OWN_ID: "chosen by fhircryo (update as create), so that nothing can be doubled",
+    Creation.CONDITIONAL_UPDATE: "chosen by the server, which takes conditional updates",
+    Creation.CONDITIONAL_CREATE: "chosen by the server, which takes conditional creates",
+    Creation.SEARCH: "chosen by the server, which takes no conditions; a search precedes each"
+    " creation",
+}
+_ONE_WRITER = (
+    "nothing is doubled as long as one machine writes (a lock on it prevents two runs at the same"
+    " time) and its state folder is kept: it holds the ids that the server gave"
+)
 
 
-def target_checks(client: Client, config: RunConfig) -> Iterator[CheckResult]:
-    """Check a server as TARGET."""
+def target_checks(
+    client: Client, config: RunConfig, *, write_device: bool = False
+) -> Iterator[CheckResult]:
+    """Check a server as TARGET. ``write_device``: the Device is written as well, and only it."""
     known = yield from server_checks(client, _PART, TargetError.exit_code)
     if known is None:
         return
@@ -33,80 +48,49 @@ def target_checks(client: Client, config: RunConfig) -> Iterator[CheckResult]:
             TargetError.exit_code,
         )
         return
-    yield from _interactions(known)
-    yield _permission(client, known)
+    yield _ids(client, known)
+    yield from writing_checks(client, known, provenance=config.settings.write.provenance)
+    yield _identifiers(client, config)
     yield _lock(client, known, config)
     yield _published(client, config)
+    if write_device:
+        yield from trial_checks(client, known, config)
 
 
-def _interactions(known: Capabilities) -> Iterator[CheckResult]:
-    if not known.allows("Observation", "update") and not known.allows("Observation", "create"):
-        yield failed(
-            _PART,
-            "Observation",
-            "its CapabilityStatement allows neither create nor update",
-            "write to another server, or have these interactions allowed",
-            TargetError.exit_code,
-        )
-    how = creation(known)
-    if how == "own-id":
-        yield ok(_PART, "ids", "chosen by fhircryo, so that duplicates cannot arise")
-    else:
-        words = (
-            "conditional updates are used"
-            if how == "conditional"
-            else "a search precedes each write"
-        )
-        yield warning(
-            _PART,
-            "ids",
-            f"chosen by the server; {words}",
-            "write from one machine only; a lock on it prevents two runs at the same time",
-        )
-    if known.transaction:
-        yield ok(
-            _PART, "transactions", "the endpoints of a patient are written together or not at all"
-        )
-    else:
-        yield warning(
-            _PART,
-            "transactions",
-            "not supported: each endpoint is written by a request of its own",
-            "nothing to do; if writing a patient is interrupted, the next run completes it",
-        )
-    for kind in ("Provenance", "Device"):
-        if known.allows(kind, "update") or known.allows(kind, "create"):
-            yield ok(_PART, kind, "supported")
-        else:
-            yield warning(
-                _PART, kind, "not supported by this server", "nothing to do; none is written"
-            )
-
-
-def _permission(client: Client, known: Capabilities) -> CheckResult:
-    """Send a request that writes nothing, for which a client needs the right to write."""
-    url, body = client.base, _EMPTY_TRANSACTION
-    if not known.transaction:
-        # Not a resource: a server that checks rights first answers 401 or 403, otherwise 400.
-        url, body = f"{client.base}/Observation", b"{}"
+def _ids(client: Client, known: Capabilities) -> CheckResult:
+    """Say of which kind the target is, by its CapabilityStatement, and what is promised for it."""
+    name, how = "ids", creation(known)
+    words = f"{_KINDS[how]}, by its CapabilityStatement"
+    if how is not Creation.OWN_ID:
+        return warning(_PART, name, words, _ONE_WRITER)
     try:
-        client.request("POST", url, body=body, budget=0)
-    except HttpError as error:
-        if error.status in FORBIDDEN:
-            return failed(
-                _PART,
-                "permission to write",
-                str(error),
-                "give these credentials the right to write Observation, Provenance and Device",
-                TargetError.exit_code,
-            )
+        client.request("GET", f"{client.base}/Device/{DEVICE_ID}", budget=0)
     except SourceError as error:
-        return warning(_PART, "permission to write", str(error), "try again")
-    return ok(_PART, "permission to write", "not refused (nothing was written for this check)")
+        return not_tried(_PART, name, f"{words}; no Device under our id: {error}")
+    return ok(_PART, name, f"{_KINDS[how]}: Device/{DEVICE_ID} is there")
+
+
+def _identifiers(client: Client, config: RunConfig) -> CheckResult:
+    """Check that a search by identifier finds the Device that a run has written."""
+    name = "search by identifier"
+    searcher = Searcher(client)
+    try:
+        token = f"{config.mappings.base}/device|{DEVICE_ID}"
+        found = searcher.any("Device", {"identifier": token})
+    except SourceError as error:
+        return warning(_PART, name, str(error), "a run finds by it what it has written")
+    finally:
+        searcher.close()
+    if found:
+        return ok(_PART, name, "finds the Device of this program")
+    words = "finds no Device of this program; before the first run there is none"
+    return not_tried(
+        _PART, name, words, "a run writes it first, and ends with 5 where the search never finds it"
+    )
 
 
 def _lock(client: Client, known: Capabilities, config: RunConfig) -> CheckResult:
-    if creation(known) == "own-id":
+    if creation(known) is Creation.OWN_ID:
         return ok(_PART, "lock", "not needed")
     try:
         with target_lock(client.base, state_folder(config.settings)):

@@ -141,7 +141,7 @@ class OverlayDraft:
 
     def _factor(self, unit: str) -> Decimal | None:
         """The factor of the known unit with which a unit begins, if the rest is in brackets."""
-        beginning = re.split(r"\s*[(\[{]", unit, maxsplit=1)[0]
+        beginning = re.split(r"[(\[{]", unit, maxsplit=1)[0].rstrip()
         return self._mappings.units.get(normal_unit(beginning)) if beginning else None
 
     # ------------------------------------------------------------------ grades

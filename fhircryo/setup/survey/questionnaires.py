@@ -15,7 +15,7 @@ from fhircryo.setup.survey.survey_json import Candidate, Fit, FormRow, LinkRow
 #: Numbers or codes of the answers to a linkId are shown if at most this many differ.
 _MOST_VALUES = 20
 _MOST_LINKS = 200
-_PART = re.compile(r"[a-z]*\d+[a-z]?(?![a-z0-9])|[a-z]+", re.IGNORECASE)
+_PART = re.compile(r"(?:[a-z]+|(?<!\d))\d+[a-z]?(?![a-z0-9])|[a-z]+", re.IGNORECASE)
 _NUMBERED = re.compile(r"q(\d+[a-z]?)")
 
 

@@ -10,6 +10,7 @@ from fhircryo.fhir.capability import capabilities
 from fhircryo.fhir.client import Client, HttpError
 from fhircryo.fhir.connect import open_client
 from fhircryo.fhir.dates import DateReader
+from fhircryo.fhir.file_lines import FileLimits
 from fhircryo.fhir.input_files import input_files, parts, read_batches
 from fhircryo.fhir.search import Searcher
 from fhircryo.fhir.unpack import resources
@@ -21,6 +22,7 @@ from fhircryo.setup.survey.classify import classify
 from fhircryo.setup.survey.count_resources import ResourceCounter
 from fhircryo.setup.survey.suggestions import Suggester
 from fhircryo.setup.survey.survey_json import SearchRow, Survey
+from fhircryo.sources.folder_source import file_limits
 from fhircryo.sources.places import server_of
 from fhircryo.sources.resource_types import SURVEYED_TYPES
 
@@ -61,7 +63,9 @@ def survey(
             return found
     counter = ResourceCounter(_context(mappings, settings), suggester, exclude)
     with no_garbage_collection():
-        passed_over, unreadable = _read_folder(Path(source), counter, progress)
+        passed_over, unreadable = _read_folder(
+            Path(source), file_limits(settings.source), counter, progress
+        )
     found = classify(counter.counts, mappings, suggester, source)
     found.passed_over = passed_over
     found.unreadable_in = unreadable
@@ -74,14 +78,14 @@ def _context(mappings: Mappings, settings: Settings, server: str = "") -> Contex
 
 
 def _read_folder(
-    folder: Path, counter: ResourceCounter, progress: Progress | None
+    folder: Path, limits: FileLimits, counter: ResourceCounter, progress: Progress | None
 ) -> tuple[list[str], dict[str, str]]:
     """Count the resources of all files.
 
     Returns:
         The names of the files that are not read, and what could not be read by the file's name.
     """
-    files, passed_over = input_files(folder)
+    files, passed_over = input_files(folder, limits)
     to_read = parts(files, _PART_SIZE)
     numbers: Counter[str] = Counter()
     damaged: dict[str, str] = {}
@@ -112,7 +116,7 @@ def count_lines(lines: Iterable[bytes], counter: ResourceCounter) -> int:
             elif not found.error:
                 try:
                     counter.add(found.kind, found.resource)
-                except UnreadableResource:
+                except (UnreadableResource, RecursionError):
                     counter.counts.unreadable += 1
     return counter.counts.unreadable - before
 

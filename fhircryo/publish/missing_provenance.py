@@ -1,0 +1,108 @@
+"""Finds out which endpoints on a target lack their Provenance.
+
+A Provenance whose request was refused or not sent is known to be missing. One that was sent without
+an answer is looked for on the target: FHIR R4 gives Provenance no identifier, so it is found by its
+target and the time that it states (https://hl7.org/fhir/R4/provenance.html#search). Where nothing
+is remembered of an endpoint, as when the state folder was lost, any Provenance of it counts.
+"""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from fhircryo.calendar import moment
+from fhircryo.fhir.client import HttpError
+from fhircryo.publish.known_ids import OwedProvenance
+from fhircryo.publish.patience import wait_until_found
+from fhircryo.publish.published_endpoint import PublishedByIdentifier
+from fhircryo.publish.shapes import DECODER
+from fhircryo.publish.target_connection import TargetConnection
+from fhircryo.publish.target_kind import Creation, TargetKind
+
+LOG = logging.getLogger("fhircryo.target")
+
+_PER_SEARCH = 25
+
+
+def missing_provenances(
+    connection: TargetConnection,
+    kind: TargetKind,
+    published: PublishedByIdentifier,
+    identifiers: Iterable[str] | None,
+) -> dict[str, OwedProvenance]:
+    """The endpoints that stand on a target and lack their Provenance.
+
+    ``identifiers``: of the endpoints that are looked at; None: all.
+    """
+    if not kind.provenances:
+        return {}
+    known = connection.known
+    _look_at_forgotten(connection, published, identifiers)
+    owed = {name: one for name, one in known.owed(identifiers).items() if published.get(name)}
+    # Under our own id it is simply written again.
+    if not owed or kind.creation is Creation.OWN_ID:
+        return owed
+    unanswered = {name: one for name, one in owed.items() if one.recorded}
+    if not unanswered:
+        return owed
+    sent = max(one.sent or 0.0 for one in unanswered.values())
+    refs = {f"Observation/{published[name][0].id}": name for name in unanswered}
+
+    def search(missing: set[str]) -> Iterator[str]:
+        for target, recorded in _stated(connection, [ref for ref in refs if refs[ref] in missing]):
+            name = refs.get(target)
+            if name is not None and recorded == moment(unanswered[name].recorded):
+                yield name
+
+    try:
+        missing = wait_until_found(search, unanswered, sent, connection.patience)
+    except HttpError:
+        # Provenances cannot be searched: what was sent as a whole was written as a whole.
+        missing = set() if kind.transactions else set(unanswered)
+    there = unanswered.keys() - missing
+    known.provenance_written(there)
+    return {name: one for name, one in owed.items() if name not in there}
+
+
+def _look_at_forgotten(
+    connection: TargetConnection,
+    published: PublishedByIdentifier,
+    identifiers: Iterable[str] | None,
+) -> None:
+    """Look for the Provenances of endpoints of which nothing is remembered; once for each."""
+    known = connection.known
+    remembered = known.of(identifiers)
+    forgotten = {
+        name: found[0]
+        for name, found in published.items()
+        if name not in remembered and found and found[0].ours
+    }
+    if not forgotten:
+        return
+    refs = {f"Observation/{endpoint.id}": name for name, endpoint in forgotten.items()}
+
+    def search(missing: set[str]) -> Iterator[str]:
+        for target, _ in _stated(connection, [ref for ref in refs if refs[ref] in missing]):
+            if target in refs:
+                yield refs[target]
+
+    try:
+        missing = wait_until_found(search, forgotten, time.time(), connection.patience)
+    except HttpError:
+        LOG.debug("Provenances cannot be searched")
+        missing = set()
+    known.owe(dict.fromkeys(missing, OwedProvenance("", "", None)))
+    known.written({name: (one.id, one.version) for name, one in forgotten.items()})
+
+
+def _stated(connection: TargetConnection, refs: list[str]) -> Iterator[tuple[str, datetime]]:
+    """The targets of Provenances, and the time that each states."""
+    for start in range(0, len(refs), _PER_SEARCH):
+        params = {"target": ",".join(refs[start : start + _PER_SEARCH])}
+        for page in connection.searcher.search("Provenance", params):
+            for line in page:
+                found = DECODER.decode(line)
+                for target in found.get("target") or ():
+                    ref = str(target.get("reference", "")).removeprefix(f"{connection.base}/")
+                    yield ref.partition("/_history/")[0], moment(found.get("recorded"))

@@ -1,0 +1,56 @@
+"""The flow of patients in an aggregate, and numbers of resources."""
+
+from msgspec.structs import replace
+
+from fhircryo.research.flow import Exclusion, Flow
+from fhircryo.research.statistics.suppress import is_small, pool_small
+
+#: Numbers of resources are rounded to this, and not shown below it.
+_STEP = 100
+_ANY_REASON = "any reason"
+_WITHHELD = "the server withholds some"
+
+
+def hundreds(count: int | None) -> int | None:
+    """A number of resources, rounded to hundreds; None from 1 to 99."""
+    if not count:
+        return count
+    return None if count < _STEP else round(count / _STEP) * _STEP
+
+
+def shown_flow(flow: Flow, threshold: int) -> Flow:
+    """The flow without numbers that are small, or differ by a small group.
+
+    From the source to the cohort each step lies within the one before, so that only differences of
+    two steps that follow each other can be computed.
+    """
+    cohort = flow.cohort or 0
+    small = is_small(cohort, threshold)
+    steps = [] if small else [cohort]
+
+    def fits(number: int | None) -> bool:
+        """Whether a number may be shown beside the smaller ones that are; shows it then."""
+        if number is None or small or is_small(abs(number - steps[-1]), threshold):
+            return False
+        steps.append(number)
+        return True
+
+    candidates = flow.candidates if fits(flow.candidates) else None
+    lost = {excluded.words: excluded.patients or 0 for excluded in flow.lost}
+    pooled = {} if candidates is None else pool_small(lost, threshold)
+    not_index = flow.not_index if fits(steps[-1] + flow.not_index if steps else None) else None
+    patients_read = flow.patients_read if fits(flow.patients_read) else None
+    return replace(
+        flow,
+        resources_read=None if small else hundreds(flow.resources_read),
+        patients_read=patients_read,
+        candidates=candidates,
+        lost=[Exclusion(words, count) for words, count in pooled.items()],
+        cohort=None if small else flow.cohort,
+        procedures={_ANY_REASON: not_index} if not_index else {},
+        # In a small cohort also that nobody has an event is a statement about few.
+        never_stated=[] if small else flow.never_stated,
+        unreadable=None if flow.unreadable else 0,
+        withheld=dict.fromkeys(flow.withheld, _WITHHELD),
+        not_index=0,
+    )

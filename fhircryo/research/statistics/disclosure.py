@@ -1,0 +1,138 @@
+"""What may be published of a cohort so that nobody in it can be singled out by arithmetic.
+
+Each published count is the size of a group of patients. Groups between which the definitions set a
+relation (an event at 12 months is an event at 24 months) belong to linked topics; others are free
+of each other (a prostate volume says nothing of a questionnaire). The groups of linked topics cut
+the cohort into atoms: the patients who are in the same groups. A group is published only if
+afterwards no atom has 1 patient up to, but not including, the threshold.
+
+Then every count that a reader can compute is a sum of atoms, so that it is 0 or at least the
+threshold; and every other count, whatever property of patients it is of, may still be anything
+within a range that is at least as wide as the threshold, because at least that many patients of
+some atom may or may not have the property. This is stricter than the cell suppression of the
+handbook (Hundepool et al., Statistical Disclosure Control, Wiley 2012, chapter 4), which asks for
+such a range of every suppressed cell of linked tables: here no linear program has to be solved.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fhircryo.research.statistics.suppress import is_small
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Group = npt.NDArray[np.bool_]
+    Atoms = npt.NDArray[np.intp]
+
+
+@dataclass
+class _Part:
+    """The atoms of the topics that are linked with each other, by the number of each patient."""
+
+    topics: set[str]
+    atoms: "Atoms"
+
+
+class Ledger:
+    """The groups that are published of a cohort.
+
+    ``patients``: how many the cohort has. ``linked``: whether the definitions set a relation
+    between the groups of two topics.
+    """
+
+    def __init__(self, patients: int, threshold: int, linked: Callable[[str, str], bool]) -> None:
+        import numpy as np
+
+        self._threshold = threshold
+        self._linked = linked
+        self._everybody = np.ones(patients, dtype=bool)
+        #: Groups that only make two topics related which otherwise are not, by their topic.
+        self._shared: dict[str, Atoms] = {}
+        self._parts: list[_Part] = []
+        self._published: list[Group] = []
+
+    def admit(self, topic: str, known: "Group", *groups: "Group") -> bool:
+        """Publish these groups together if that is safe beside what is published; say whether.
+
+        ``known``: the patients in whom the topic is known; ``groups``: others, within them or not.
+        That something is known in everybody, or that nobody is in a group, restricts nobody.
+        """
+        if is_small(len(self._everybody), self._threshold):
+            return False
+        new = [known] if 0 < known.sum() < len(known) else []
+        new += [group for group in groups if group.any()]
+        if not new:
+            return True
+        joined = [
+            part for part in self._parts if any(self._linked(topic, other) for other in part.topics)
+        ]
+        bases = [base for name, base in self._shared.items() if self._linked(topic, name)]
+        atoms = self._cut([*bases, *(part.atoms for part in joined)], new)
+        # What can be read off besides: who is known and is not in a group.
+        told = [*new, *(known & ~group for group in groups)]
+        if atoms is None or not self._apart(told):
+            return False
+        topics = {topic}.union(*(part.topics for part in joined))
+        self._parts = [part for part in self._parts if part not in joined]
+        self._parts.append(_Part(topics, atoms))
+        self._published += told
+        return True
+
+    def admit_shared(self, topic: str, group: "Group") -> bool:
+        """Publish a group whose linked topics are related by it alone; say whether.
+
+        The groups of each topic linked with it must be safe within it and outside of it. They need
+        not be safe together with those of the other topics: for the patients within it, and for
+        those outside of it, they are free of each other.
+        """
+        if is_small(len(self._everybody), self._threshold):
+            return False
+        if not 0 < group.sum() < len(group):
+            return True
+        base = self._cut([self._shared[topic]] if topic in self._shared else [], [group])
+        if base is None or not self._apart([group]):
+            return False
+        refined = []
+        for part in self._parts:
+            if any(self._linked(topic, other) for other in part.topics):
+                atoms = self._cut([part.atoms], [group])
+                if atoms is None:
+                    return False
+                refined.append((part, atoms))
+        for part, atoms in refined:
+            part.atoms = atoms
+        self._shared[topic] = base
+        self._published.append(group)
+        return True
+
+    def _cut(self, atoms: "list[Atoms]", groups: "list[Group]") -> "Atoms | None":
+        """The atoms of all of these; None if one of them is small."""
+        import numpy as np
+
+        _, found = np.unique(np.stack([*atoms, *groups]), axis=1, return_inverse=True)
+        sizes = np.bincount(found)
+        return found if int(sizes.min()) >= self._threshold else None
+
+    def _apart(self, groups: "list[Group]") -> bool:
+        """Whether no group, or rest of the cohort, holds another and few patients more.
+
+        Also across topics that are not linked: a reader may guess that one lies within the other.
+        """
+        import numpy as np
+
+        known = np.stack([self._everybody, *self._published, *groups]).astype(np.int64)
+        sizes, everybody = known.sum(axis=1), len(self._everybody)
+        for group in groups:
+            size, common = int(group.sum()), known @ group.astype(np.int64)
+            rests = (
+                (sizes - size)[common == size],  # it lies within them
+                (size - sizes)[common == sizes],  # they lie within it
+                (everybody - sizes - size)[common == 0],  # in nobody both
+                common[common == sizes + size - everybody],  # in everybody one of both
+            )
+            if any(is_small(int(rest), self._threshold) for some in rests for rest in some):
+                return False
+        return True

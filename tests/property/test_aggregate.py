@@ -1,0 +1,167 @@
+"""No aggregate gives a small group away, whatever is computed from all of its numbers."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import example as also
+from hypothesis import strategies as st
+
+import fhircryo
+from fhircryo.research.aggregate import aggregated
+from fhircryo.research.aggregate_flow import shown_flow
+from fhircryo.research.analysis import Analysis, analyse
+from fhircryo.research.cohort_tables import Cohort
+from fhircryo.research.flow import Exclusion, Flow
+from fhircryo.research.statistics.disclosure import Ledger
+from fhircryo.settings import Settings
+from tests.property.attacker import attack
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "bomers-2020"
+THRESHOLD = 5
+Tables = dict[str, pd.DataFrame]
+
+
+@cache
+def example() -> Cohort:
+    return fhircryo.cohort(EXAMPLE, as_of=date(2017, 12, 31), settings=Settings())
+
+
+@dataclass
+class Drawn:
+    """A cohort of patients who were drawn from another, with its numbers."""
+
+    tables: Tables
+    analysis: Analysis
+
+
+def drawn(chosen: list[int]) -> Drawn:
+    """The cohort of these patients of the example, by number; each may be there several times."""
+    patients = example()["patients"].iloc[chosen].reset_index(drop=True)
+    names = [f"p{number}" for number in range(len(chosen))]
+    events = example()["adverse_events"]
+    copies = [
+        events[events["patient"] == former].assign(patient=name)
+        for former, name in zip(patients["patient"], names, strict=True)
+    ]
+    tables = dict(example().tables) | {
+        "patients": patients.assign(patient=pd.array(names, dtype="string")),
+        "adverse_events": pd.concat(copies) if copies else events.iloc[:0],
+    }
+    flow = flow_of_sizes(len(chosen), [7, 2], [3], 30)
+    return Drawn(tables, analyse(tables, example().config, flow))
+
+
+def flow_of_sizes(cohort: int, lost: list[int], not_index: list[int], others: int) -> Flow:
+    """A flow; ``lost``, ``not_index``: by reason, no patient for two."""
+    candidates = cohort + sum(lost)
+    return Flow(
+        resources_read=1000,
+        patients_read=candidates + sum(not_index) + others,
+        candidates=candidates,
+        lost=[Exclusion(f"reason {number}", count) for number, count in enumerate(lost)],
+        cohort=cohort,
+        procedures={f"reason {number}": count for number, count in enumerate(not_index)},
+        lacking=[],
+        never_stated=[],
+        unreadable=3,
+        not_index=sum(not_index),
+    )
+
+
+def given_away(cohort: Drawn) -> list[str]:
+    shown = aggregated(cohort.analysis, cohort.tables, example().config, THRESHOLD)
+    return attack(shown, cohort.tables, example().config, THRESHOLD)
+
+
+@settings(
+    max_examples=20,
+    deadline=None,
+    # A cohort that is found is small enough; to make it smaller takes minutes.
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow],
+)
+@also(size=82, kinds=8, seed=0)
+@given(
+    size=st.one_of(st.integers(0, 12), st.integers(13, 250)),
+    kinds=st.sampled_from([1, 2, 8, 62]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_nothing_can_be_computed_of_a_random_cohort(size: int, kinds: int, seed: int) -> None:
+    """Patients of the example drawn again and again; ``kinds``: how many different ones."""
+    order = random.Random(seed)
+    pool = order.sample(range(len(example()["patients"])), kinds)
+    assert given_away(drawn(order.choices(pool, k=size))) == []
+
+
+@pytest.mark.parametrize("odd", range(0, 62, 12))
+@pytest.mark.parametrize("others", [4, 40])
+def test_nothing_can_be_computed_of_an_odd_one_out(odd: int, others: int) -> None:
+    """One patient among many who are alike."""
+    alike = 1 if odd != 1 else 2
+    assert given_away(drawn([odd, *[alike] * others])) == []
+
+
+def test_nothing_can_be_computed_of_the_example():
+    assert given_away(Drawn(example().tables, example().analysis)) == []
+
+
+# --------------------------------------------------------------------------- the flow
+
+
+@given(
+    cohort=st.integers(0, 30),
+    lost=st.lists(st.integers(1, 20), max_size=4),
+    not_index=st.lists(st.integers(1, 9), max_size=2),
+    others=st.integers(0, 20),
+)
+def test_no_step_of_the_flow_is_small(cohort, lost, not_index, others):
+    flow = flow_of_sizes(cohort, lost, not_index, others)
+    shown = shown_flow(flow, THRESHOLD)
+    parts = [one.patients for one in shown.lost]
+    steps = [shown.cohort, shown.candidates, shown.patients_read]
+    told = [step for step in steps if step is not None]
+    aside = list(shown.procedures.values())
+    numbers = [*parts, *told, *aside]
+    for larger in told:
+        numbers += [larger - smaller for smaller in told if smaller <= larger]
+    if shown.candidates is not None and shown.cohort is not None and parts:
+        assert sum(parts) == shown.candidates - shown.cohort
+    if shown.patients_read is not None:
+        within = [step for step in (shown.cohort, shown.candidates) if step is not None]
+        numbers += [shown.patients_read - step - number for step in within for number in aside]
+    assert [number for number in numbers if 0 < number < THRESHOLD] == []
+    assert shown.unreadable is None
+
+
+# --------------------------------------------------------------------------- planted faults
+
+
+def test_the_attacker_finds_what_is_not_hidden(monkeypatch):
+    monkeypatch.setattr(Ledger, "admit", lambda *_: True)
+    monkeypatch.setattr(Ledger, "admit_shared", lambda *_: True)
+    found = given_away(Drawn(example().tables, example().analysis))
+    # By subtraction, and by the integer programs.
+    assert [line for line in found if " and " in line]
+    assert [line for line in found if " is " in line]
+
+
+def test_the_attacker_finds_one_complement(monkeypatch):
+    """Each endpoint by itself is safe; how many are known differs by few between two of them."""
+    alone: Callable[..., bool] = lambda one, other: one == other  # noqa: E731
+    monkeypatch.setattr("fhircryo.research.shown_groups.linked", alone)
+    monkeypatch.setattr(Ledger, "_apart", lambda *_: True)
+    draws = (random.Random(seed).choices(range(62), k=150) for seed in range(8))
+    assert any(given_away(drawn(chosen)) for chosen in draws)
+
+
+def test_the_attacker_finds_a_threshold_that_is_one_too_low():
+    cohort = drawn(random.Random(3).choices(range(62), k=120))
+    shown = aggregated(cohort.analysis, cohort.tables, example().config, THRESHOLD - 1)
+    assert attack(shown, cohort.tables, example().config, THRESHOLD)

@@ -1,0 +1,131 @@
+"""The files and messages of an aggregate say nothing but what its checked numbers say."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fhircryo
+from fhircryo.research import cohort_folder
+from fhircryo.research.aggregate import aggregated
+from fhircryo.research.aggregate_times import shown_survival
+from fhircryo.research.cohort_tables import Cohort
+from fhircryo.research.folder_options import FolderOptions
+from fhircryo.research.shown_groups import ShownGroups
+from fhircryo.settings import Settings
+from tests.unit.inputs import AS_OF, COHORT, cli
+
+OPTIONS = FolderOptions("aggregate-only", ("csv",))
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+
+
+def ids() -> list[str]:
+    lines = (COHORT / "Patient.ndjson").read_text().splitlines()
+    return sorted(json.loads(line)["id"] for line in lines)
+
+
+def few(tmp_path: Path, name: str, patients: list[str]) -> tuple[dict[str, bytes], str, str]:
+    """The files and the messages of an aggregate of these patients of the example."""
+    wanted, target = tmp_path / f"{name}.txt", tmp_path / name
+    wanted.write_text("\n".join(patients))
+    ran = cli("cohort", COHORT, target, "--as-of", AS_OF, "--aggregate-only", "--patients", wanted)
+    assert ran.code == 0, ran.err
+    return files_of(target), ran.err, ran.out.replace(str(target), "FOLDER")
+
+
+@pytest.fixture(scope="module")
+def cohort() -> Cohort:
+    return fhircryo.cohort(COHORT, as_of=AS_OF, settings=Settings())
+
+
+def test_any_few_patients_give_the_same_files_and_messages(tmp_path):
+    """So nothing at all is said of them, not even how many they are."""
+    patients = ids()
+    one = few(tmp_path, "one", patients[:1])
+    four = few(tmp_path, "four", [*patients[40:44]])
+    unknown = few(tmp_path, "unknown", [*patients[20:23], "nobody"])
+    assert one == four
+    assert unknown[0] == one[0]
+    assert unknown[1].replace(_UNKNOWN, "") == one[1]
+    assert "nobody" not in unknown[1]
+
+
+_UNKNOWN = (
+    "UNKNOWN: some of the patients that were requested are not in the source; fhircryo compute"
+    " names them\n"
+)
+
+
+def counts_of(content: Any) -> Iterator[int]:
+    if isinstance(content, dict | list):
+        for value in content.values() if isinstance(content, dict) else content:
+            yield from counts_of(value)
+    elif isinstance(content, int) and not isinstance(content, bool):
+        yield content
+
+
+def test_no_file_about_few_patients_has_a_number(tmp_path):
+    """The case of three patients: every cell that can be a number is hidden."""
+    files, err, _ = few(tmp_path, "three", ["2015001", "2088461"])
+    flow = json.loads(files["flow.json"])
+    assert list(counts_of(flow)) == [0]  # the unreadable lines
+    page = re.sub(r"data:image[^\"]*", "", files["report.html"].decode())
+    tables = page[page.index('<h2 id="flow">') : page.index('<h2 id="methods">')]
+    cells = re.findall(r'<td class="n">([^<]*)</td>', tables)
+    assert len(cells) > 20
+    assert set(cells) == {"not shown"}
+    assert not re.search(r"\d+/\d+(?! \()(?=:|<)", tables)
+    assert not re.search(r"\d", re.sub(r"\(.*?\)", "", err))
+    assert b"number of patients in the cohort is not shown" in files["methods.md"]
+    assert [name for name in files if name.startswith("figures/")] == [
+        "figures/flow.csv",
+        "figures/flow.svg",
+    ]
+
+
+def test_the_files_are_made_of_the_checked_numbers_alone(cohort, tmp_path, monkeypatch):
+    """With the same checked numbers, another cohort behind them gives the same files."""
+    shown = aggregated(cohort.analysis, cohort.tables, cohort.config, 5)
+    monkeypatch.setattr(cohort_folder, "aggregated", lambda *_: shown)
+    some = set(ids()[:30])
+    other = fhircryo.cohort(COHORT, as_of=AS_OF, settings=Settings(), patients=some)
+    folders = tmp_path / "one", tmp_path / "other"
+    for folder, behind in zip(folders, (cohort, other), strict=True):
+        folder.mkdir()
+        cohort_folder._write_folder(folder, behind, OPTIONS)
+    assert len(other["patients"]) < len(cohort["patients"])
+    assert files_of(folders[0]) == files_of(folders[1])
+
+
+def test_what_could_not_be_read_is_told_without_its_number(tmp_path):
+    source, target = tmp_path / "in", tmp_path / "out"
+    shutil.copytree(COHORT, source)
+    with (source / "Patient.ndjson").open("ab") as file:
+        file.write(b"{\n{\n{\n")
+    ran = cli("cohort", source, target, "--as-of", AS_OF, "--aggregate-only")
+    assert ran.code == 4
+    assert "UNREADABLE: some lines or files" in ran.err
+    assert json.loads((target / "flow.json").read_text())["unreadable"] is None
+    assert "Some lines or files could not be read" in (target / "report.html").read_text()
+
+
+def test_the_shares_of_a_reading_have_two_decimals(cohort):
+    """In the data of the figures too: more would tell who was censored before which event."""
+    read = []
+    for one in cohort.analysis.survival:
+        read += shown_survival(one, ShownGroups(cohort["patients"], 5)).landmarks
+    assert len(read) >= 5
+    for reading in read:
+        for share in (reading.survival, reading.lower, reading.upper):
+            assert share is None or share == round(share, 2)
