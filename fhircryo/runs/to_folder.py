@@ -37,8 +37,8 @@ from fhircryo.runs.read_source import (
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.slices import Written, hashes_of, join_slices, write_slice
 from fhircryo.runs.summary import Summary, sum_up, write_manifest, write_other_issues
-from fhircryo.sources.folder_source import FolderSource
-from fhircryo.sources.open_source import ServerReading, file_limits
+from fhircryo.sources.folder_source import FolderSource, file_limits
+from fhircryo.sources.open_source import ServerReading
 from fhircryo.sources.places import folder_of
 from fhircryo.sources.source import Progress
 
