@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from fhircryo.fhir.input_files import InputFile
 from fhircryo.record import ranges as record_ranges
 from fhircryo.record.patients import ALL_PATIENTS
 from fhircryo.runs import drivers, to_folder
+from fhircryo.runs.by_ranges import ranges_for
 from fhircryo.runs.execution import Execution
 from fhircryo.runs.processes import CAN_FORK
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.settings import Settings
-from tests.unit.inputs import AS_OF, COHORT, concept, folder, merged, patient, procedure, psa
+from tests.unit.inputs import AS_OF, COHORT, cli, concept, folder, merged, patient, procedure, psa
 
 CANCER = concept("http://snomed.info/sct", "399068003")
 BOWEL = concept("http://hl7.org/fhir/sid/icd-10", "C18.7")
@@ -200,3 +202,38 @@ def test_nobody_in_the_cohort_is_computed_in_memory(tmp_path, used):
     (tmp_path / "out").mkdir()
     check(source, tmp_path / "out")
     assert not any(used)
+
+
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("size", "workers", "memory", "count"),
+    [
+        (300 * MIB, 1, None, 1),
+        (300 * MIB, 2, None, 8),
+        (300 * MIB, 1, 2000 * MIB, 1),
+        (300 * MIB, 1, 260 * MIB, 3),
+        (300 * MIB, 2, 520 * MIB, 8),
+        (9000 * MIB, 1, None, 12),
+        (9000 * MIB, 1, 1 * MIB, 250),
+    ],
+)
+def test_the_number_of_ranges_follows_size_processes_and_memory(size, workers, memory, count):
+    file = InputFile(Path("a.ndjson"), "a.ndjson", size, None)
+    assert ranges_for([file], Execution(workers=workers, memory=memory)) == count
+
+
+@pytest.mark.parametrize("size", ["500", "MB", "0MB", "-1GB", "half GB"])
+def test_a_memory_that_is_no_size_is_refused(size, tmp_path):
+    ran = cli("compute", COHORT, tmp_path / "out", "--memory", size)
+    assert ran.code == 2
+    assert "500MB" in ran.err
+
+
+def test_the_option_gives_the_same_files(tmp_path):
+    for name, more in (("plain", []), ("bounded", ["--memory", "200MB"])):
+        run = cli("compute", COHORT, tmp_path / name, "--as-of", "2017-12-31", *more)
+        assert run.code == 0
+    for path in (tmp_path / "plain").iterdir():
+        assert path.read_bytes() == (tmp_path / "bounded" / path.name).read_bytes()
