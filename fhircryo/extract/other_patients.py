@@ -11,12 +11,13 @@ from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from fhircryo.mapping.concepts import GRADINGS
 from fhircryo.mapping.load import Mappings
 
-#: The types that are passed over; medications show whether the source names drugs.
-_TYPES = "Patient|Observation|QuestionnaireResponse|Condition|AdverseEvent|Procedure"
 _BETWEEN = b'","id":"'
-#: The beginning of a line as almost every server writes it.
+#: The beginning of a line as almost every server writes it, of the types that are passed over.
+#: Medications are not, because they show whether the source names drugs.
 _BEGINNING = re.compile(
-    rb'^\{"resourceType":"((?:%b)","id":"[A-Za-z0-9.-]{1,64})"' % _TYPES.encode(), re.MULTILINE
+    rb'^\{"resourceType":"((?:Patient|Observation|QuestionnaireResponse|Condition|AdverseEvent'
+    rb'|Procedure)","id":"[A-Za-z0-9.-]{1,64})"',
+    re.MULTILINE,
 )
 _LONGEST_BEGINNING = 120
 _ENDING = b"}\n"
@@ -60,7 +61,7 @@ class OtherPatients:
         if any(name in text for name in self._wanted) or self._may_grade(text, graded):
             return []
         found = _BEGINNING.findall(b"\n".join([line[:_LONGEST_BEGINNING] for line in lines]))
-        if len(found) != len(lines):
+        if not found or len(found) != len(lines):
             return []
         refs = b"\n".join(found).replace(_BETWEEN, b"/").decode().split("\n")
         return refs if self._watched.isdisjoint(refs) else []

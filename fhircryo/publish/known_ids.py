@@ -9,16 +9,17 @@ write to a target from this state folder, whatever command they are.
 import hashlib
 import json
 import logging
-import os
 import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fhircryo.errors import UsageError
+from fhircryo.publish.target_lock import make_state_folder
+from fhircryo.storage.ownership import check_own_file
 
 LOG = logging.getLogger("fhircryo.target")
 
@@ -28,6 +29,9 @@ DEVICE, DEVICE_PROVENANCE = "Device", "Provenance of Device"
 #: and of the note that its transactions are none.
 CREATION, NO_TRANSACTIONS = "creation", "no transactions"
 NOT_ENDPOINTS = frozenset({DEVICE, DEVICE_PROVENANCE, CREATION, NO_TRANSACTIONS})
+
+#: What the file is called in messages, and what SQLite appends to the name of its journal.
+_FILE, _JOURNAL = "file of remembered ids", "-journal"
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS written (
@@ -216,9 +220,11 @@ def known_ids_path(target: str, folder: Path) -> Path:
 
 def _opened(path: Path) -> sqlite3.Connection:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_state_folder(path.parent)
         # The file is created before SQLite opens it, so that it is private from the start.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600))
+        check_own_file(path, _FILE, create=True)
+        with suppress(FileNotFoundError):
+            check_own_file(path.with_name(f"{path.name}{_JOURNAL}"), _FILE)
         connection = _connected(path)
     except (OSError, sqlite3.OperationalError) as error:
         raise UsageError(
@@ -228,7 +234,7 @@ def _opened(path: Path) -> sqlite3.Connection:
     except sqlite3.DatabaseError:
         damaged = path.with_suffix(".damaged")
         path.replace(damaged)
-        path.with_name(f"{path.name}-journal").unlink(missing_ok=True)
+        path.with_name(f"{path.name}{_JOURNAL}").unlink(missing_ok=True)
         LOG.warning(
             "%s: the file of remembered ids is damaged; it was renamed to %s, and what is on TARGET"
             " is searched instead",

@@ -21,7 +21,8 @@ _SIGNS = "[=+\\-@\uff1d\uff0b\uff0d\uff20]"
 _UNSAFE = f"^(?:'|[\t\r\n]|{_DROPPED}{_SIGNS})"
 #: A number is no formula, whatever its sign.
 _NUMBER = "^[+-]?[0-9]+(?:\\.[0-9]+)?$"
-_UNSAFE_CELL, _NUMBER_CELL = re.compile(_UNSAFE), re.compile(_NUMBER)
+_UNSAFE_CELL = re.compile(_UNSAFE)
+_NUMBER_CELL = re.compile(_NUMBER)
 
 #: What Markdown gives a meaning within a line, also with the extensions of GitHub and Pandoc.
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>{}|&~$^@#])")

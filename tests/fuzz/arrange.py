@@ -92,7 +92,7 @@ def _file(lines: list[str], number: int, rng: Random) -> tuple[str, bytes]:
     ending = rng.choice(endings)
     packing = rng.choice(("", "", "", ".gz", ".zst"))
     if packing == ".gz":
-        content = gzip.compress(content, 1)
+        content = gzip.compress(content, 1, mtime=0)
     elif packing == ".zst":
         content = zstd.compress(content)
     return f"{folder}{stem}.{number}{ending}{packing}", content
@@ -120,7 +120,7 @@ def damaged(files: Files, rng: Random) -> Files:
         lines.insert(rng.randrange(len(lines) + 1), written(unreadable(rng)).encode())
         content = b"\n".join(lines)
     elif kind == 5:
-        content = gzip.compress(content)[: rng.choice((2, 10, 30, -8, -1))]
+        content = gzip.compress(content, mtime=0)[: rng.choice((2, 10, 30, -8, -1))]
         name = f"{name}.gz"
     elif kind == 6:
         name = rng.choice((f"{name}.xml", f"{name}.zip", "log.ndjson", "manifest.json", ".hidden"))

@@ -122,7 +122,7 @@ class Checks:
         """Elements that FHIR does not define, and copies of a resource, are of no matter."""
         if not self.given.others:
             return
-        noisy = [with_noise(one, self.rng) for one in self.given.trees]
+        noisy = [with_noise(one, self.rng) for one in self.given.trees if isinstance(one, dict)]
         files = plainly([*self.given.trees, *noisy])
         source = self.given.write(self.work / "noise", files)
         other = self.work / "out-noise"

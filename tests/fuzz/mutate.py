@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from tests.fuzz import hostile
-from tests.fuzz.json_text import Literal, Twice
+from tests.fuzz.json_text import Literal, Twice, written
 from tests.fuzz.seeds import Resource, Seeds
 
 _DATE = re.compile(r"\d{4}(-\d\d(-\d\d(T.*)?)?)?")
@@ -22,6 +22,8 @@ _TIMES = (
     *("effectiveDateTime", "effectivePeriod", "effectiveInstant", "onsetDateTime", "onsetPeriod"),
     *("onsetAge", "deceasedDateTime", "deceasedBoolean", "abatementDateTime", "authored"),
 )
+#: The characters that the copies of an element may have in all.
+_LARGEST = 500_000
 #: The extension that says why an element is absent.
 _ABSENT = [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason"}]
 
@@ -61,6 +63,11 @@ def _places(tree: Any) -> Iterator[Place]:
     for key in keys:
         yield Place(tree, key)
         yield from _places(tree[key])
+
+
+def _copies(tree: Any) -> int:
+    """How many copies of a tree an input may get: the program is tested, not its machine."""
+    return max(1, _LARGEST // len(written(tree)))
 
 
 class Mutator:
@@ -154,8 +161,8 @@ class Mutator:
         if not arrays:
             return
         array = self._rng.choice(arrays).value
-        times = self._rng.choice((1, 1, 1, 2, 50, 1000))
         one = self._rng.choice(array)
+        times = min(self._rng.choice((1, 1, 1, 2, 50, 1000)), _copies(one))
         array += [copy.deepcopy(one) for _ in range(times)]
         self._rng.shuffle(array)
 
@@ -193,7 +200,7 @@ class Mutator:
         if self._rng.random() < 0.8:
             place.drop()
         known = self._seeds.by_key.get(other)
-        place.holder[other] = self._rng.choice(known) if known else value
+        place.holder[other] = copy.deepcopy(self._rng.choice(known)) if known else value
         if other.endswith(("DateTime", "Instant")) and self._rng.random() < 0.5:
             place.holder[other] = hostile.date(self._rng)
 
@@ -225,7 +232,7 @@ class Mutator:
         place = self._rng.choice(found)
         key = self._rng.choice(("item", "extension", "component", "answer", "contained", "part"))
         tree: Any = copy.deepcopy(place.value)
-        for _ in range(self._rng.choice((1, 2, 5, 25))):
+        for _ in range(min(self._rng.choice((1, 2, 5, 25)), _copies(place.value))):
             tree = {**place.value, key: [tree]}
         place.put(tree)
 

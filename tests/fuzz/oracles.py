@@ -117,6 +117,9 @@ def of_bystanders(folder: Path) -> list[bytes]:
     return found
 
 
+# A code may be as long as a site writes it; the reader's own limit is 131,072 characters.
+csv.field_size_limit(1 << 30)
+
 Value = tuple[str, str]
 _NUMBER = re.compile(r"[<>=≤≥]*\s*(-?[0-9.]+)")
 

@@ -10,6 +10,7 @@ from unittest import mock
 import pytest
 
 from fhircryo.mapping.load import load_mappings, load_protocol
+from fhircryo.publish.folder_output import FolderOutput
 from fhircryo.runs.in_memory import read_resources
 from fhircryo.runs.publish_patients import PublishCounts
 from fhircryo.runs.read_source import ReadResult
@@ -36,9 +37,11 @@ def test_the_fuzzer_finds_nothing():
 
 
 def test_an_input_follows_from_its_name():
-    one, two = inputs.made("7:3"), inputs.made("7:3")
-    assert (one.files, one.others, one.as_of) == (two.files, two.others, two.as_of)
-    assert one.files != inputs.made("7:4").files
+    """Whatever inputs were made before it."""
+    names = [f"7:{number}" for number in range(30)]
+    before = {name: inputs.made(name) for name in names}
+    assert all(inputs.made(name) == before[name] for name in reversed(names))
+    assert before["7:3"].files != before["7:4"].files
 
 
 def test_bystanders_have_every_type_and_every_scale():
@@ -67,6 +70,10 @@ def _one_more(read: ReadResult, config: RunConfig, total: PublishCounts) -> Summ
     return made
 
 
+def _no_json(*_: object) -> FolderOutput:
+    return FolderOutput(b"{]\n", b"")
+
+
 # A defect: what is replaced, by what, and the kind of the finding.
 SUMMARY = "fhircryo.cli.compute.print_summary"
 DEFECTS = {
@@ -77,7 +84,7 @@ DEFECTS = {
     "a secret": (SUMMARY, _prints(SECRET), "compute: secret on stderr"),
     "a count": ("fhircryo.runs.to_folder.sum_up", _one_more, "read = used + not used"),
     "an issue": ("fhircryo.runs.to_folder.write_other_issues", _prints(""), "issues = not used"),
-    "a line": ("fhircryo.runs.to_folder.folder_lines", lambda _: (b"{]\n", b""), "Observation"),
+    "a line": ("fhircryo.publish.folder_output.FolderOutputMaker.make", _no_json, "Observation"),
     "slow": (SUMMARY, lambda *_, **__: _spend(2.0), "compute: slow"),
 }
 

@@ -358,7 +358,11 @@ def test_a_target_that_rejects_with_hostile_words(tmp_path):
         refusal = {"resourceType": "OperationOutcome", "issue": [words]}
         target._transaction = lambda sent: Reply(422, refusal)
         plain = target._answer
-        target._answer = lambda seen: Reply(422, refusal) if seen.method == "PUT" else plain(seen)
+        target._answer = lambda seen: (
+            Reply(422, refusal)
+            if seen.method == "PUT" and "/Observation/" in seen.path
+            else plain(seen)
+        )
         target.routes = type(target.routes)(target._answer)
         site = ("--config", _settings(tmp_path, source.base, target.base))
         assert "\\x1b" in shown("sync", *site).err

@@ -108,7 +108,8 @@ class Counts:
 def _identifiers(value: Any) -> Iterator[str]:
     """The identifiers of the Observations in a value, as objects; bytes are no objects."""
     if isinstance(value, msgspec.Struct):
-        if type(value).__name__ == "OutObservation":
+        # The line of a folder's template has marks in place of what differs.
+        if type(value).__name__ == "OutObservation" and isinstance(value.id, str):  # type: ignore[attr-defined]
             yield value.identifier[0].value  # type: ignore[attr-defined]
         return
     if isinstance(value, dict):
@@ -177,9 +178,9 @@ def test_a_changed_endpoint_on_its_way_to_a_server(how, counts):
 def test_a_changed_endpoint_on_its_way_from_a_folder_to_a_server(counts, tmp_path):
     source = folder(tmp_path / "in", {"all.ndjson": record(0.3)})
     compute_folder(source, tmp_path / "out", CONFIG)
-    assert set(counts.encoded.values()) == {1}
+    # The lines of a folder are filled into templates.
+    assert not counts.encoded
     assert not counts.decoded
-    counts.encoded.clear()
 
     patients = read_computed(tmp_path / "out").patients
     lines = (tmp_path / "out" / OBSERVATIONS).read_bytes().splitlines()
