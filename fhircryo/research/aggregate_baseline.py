@@ -1,5 +1,6 @@
 """The baseline characteristics in an aggregate: rare levels of a category are pooled."""
 
+import numpy as np
 from msgspec.structs import replace
 
 from fhircryo.research.baseline_summary import YES, BaselineRow, Level, characteristic
@@ -37,6 +38,8 @@ def shown_baseline(row: BaselineRow, groups: ShownGroups) -> BaselineRow:
     of_level = {name: as_group(words.map(str).eq(name)) & known for name in names}
     counts = pool_small({name: int(of_level[name].sum()) for name in names}, groups.threshold)
     shown_levels = [of_level[name] for name in names if name in counts]
+    if POOLED in counts:
+        shown_levels.append(known & ~np.logical_or.reduce([~known, *shown_levels]))
     if set(counts) == {POOLED} or not groups.admit(topic, known, *shown_levels):
         return replace(row, values=None, levels=())
     binary = [level.words for level in row.levels] == [YES]

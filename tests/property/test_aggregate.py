@@ -30,7 +30,8 @@ Tables = dict[str, pd.DataFrame]
 
 @cache
 def example() -> Cohort:
-    return fhircryo.cohort(EXAMPLE, as_of=date(2017, 12, 31), settings=Settings())
+    # With ids, because the order of pseudonyms differs from run to run.
+    return fhircryo.cohort(EXAMPLE, as_of=date(2017, 12, 31), settings=Settings(), identified=True)
 
 
 @dataclass

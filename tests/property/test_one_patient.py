@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fhircryo.errors import UsageError
 from fhircryo.extract.other_patients import OtherPatients
-from fhircryo.fhir import input_files
+from fhircryo.fhir import file_lines
 from fhircryo.publish.shapes import ENCODER
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.settings import Settings
@@ -99,7 +99,7 @@ def test_it_is_the_same_story(resources):
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "all.ndjson").write_bytes(b"".join(map(line, resources)))
-        with patch.object(input_files, "_BATCH", 1):  # one line at a time
+        with patch.object(file_lines, "_BATCH", 1):  # one line at a time
             for patient in ("p1", "q2", "old"):
                 quick = story(folder, patient)
                 with patch.object(OtherPatients, "references_of", lambda *_: []):

@@ -262,14 +262,19 @@ def record(number: int, value: float) -> list[inputs.Resource]:
 
 
 class Transacting(StubFhir):
-    """Calls a function at each transaction; takes a moment for it, as real servers do."""
+    """Calls a function at each transaction that writes; takes a moment, as real servers do.
+
+    A transaction without entries only tries whether the server carries out transactions.
+    """
 
     at_transaction: Callable[[int], None] = staticmethod(lambda _: None)
     transactions = 0
 
     def _transaction(self, sent: inputs.Resource) -> Reply:
-        self.transactions += 1
         reply = super()._transaction(sent)
+        if not sent.get("entry"):
+            return reply
+        self.transactions += 1
         self.at_transaction(self.transactions)
         time.sleep(0.05)
         return reply
