@@ -55,13 +55,17 @@ def write_slice(
 def join_slices(work: Path, count: int) -> None:
     """Join the files of ``count`` slices, in their order."""
     for name in _SLICED:
-        slices = [work / _slice_name(name, number) for number in range(count)]
-        with slices[0].open("ab") as file:
-            for one in slices[1:]:
-                with one.open("rb") as more:
-                    shutil.copyfileobj(more, file, 1 << 20)
-                one.unlink()
-        slices[0].rename(work / name)
+        _join([work / _slice_name(name, number) for number in range(count)], work / name)
+
+
+def _join(slices: list[Path], whole: Path) -> None:
+    """Append the other slices to the first one and rename it."""
+    with slices[0].open("ab") as file:
+        for one in slices[1:]:
+            with one.open("rb") as more:
+                shutil.copyfileobj(more, file, 1 << 20)
+            one.unlink()
+    slices[0].rename(whole)
 
 
 def _slice_name(name: str, number: int) -> str:
