@@ -31,6 +31,8 @@ _COMPARED = (
 )
 #: The lists whose order says nothing, so that a server may answer them in another one.
 _UNORDERED = frozenset({"partOf", "derivedFrom", "component"})
+#: More digits before or after the point than any number has that is published.
+_MOST_DIGITS = 30
 #: The words after a time to event, by the code of its component ``event``.
 _EVENT_WORDS = {"Y": ", event", "N": ", censored"}
 
@@ -110,7 +112,7 @@ def subject_id(observation: Json) -> str:
     """The id of the patient that an Observation on a server is about, whatever its reference."""
     subject = observation.get("subject") or {}
     text = subject.get("reference") or (subject.get("identifier") or {}).get("value") or ""
-    return str(text).rpartition("Patient/")[2]
+    return str(text).partition("/_history/")[0].rpartition("Patient/")[2]
 
 
 def procedure_of(observation: Json) -> str:
@@ -146,7 +148,9 @@ def _canonical(value: Any, base: str) -> Any:
     if isinstance(value, list):
         return [_canonical(inner, base) for inner in value]
     if isinstance(value, int | Decimal) and not isinstance(value, bool):
-        return f"{Decimal(value).normalize():f}"
+        number = Decimal(value)
+        # Written out, 1e99999999 would fill the memory.
+        return f"{number.normalize():f}" if abs(number.adjusted()) <= _MOST_DIGITS else str(number)
     return value
 
 

@@ -62,6 +62,7 @@ class Comparison:
         published = self._published(patients, scope)
         owed = self._owed(patients, scope, published)
         own = _own_identifiers(published)
+        computed = {name for output in patients for name in output.identifiers()}
         found: list[PatientChanges] = []
         done: set[str] = set()
         for output in patients:
@@ -81,9 +82,12 @@ class Comparison:
                 changes.output = None  # frees memory: there is nothing to write
             found.append(changes)
         for subject in sorted(own.keys() - done):
-            if self._is_in_scope(subject, scope, matched):
+            # What was computed is not retracted, whatever subject the target states by now: its
+            # patients may have been merged, or it resolves references in its own way.
+            outdated = own[subject] - computed
+            if outdated and self._is_in_scope(subject, scope, matched):
                 name = self._name(subject)
-                gone = changes_of(name, None, own[subject], published, self.connection.base)
+                gone = changes_of(name, None, outdated, published, self.connection.base)
                 note_missing_provenance(gone, published, owed)
                 found.append(gone)
         return Difference(

@@ -1,5 +1,6 @@
 """Reads the endpoints that earlier runs published on a target."""
 
+import logging
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -14,7 +15,10 @@ from fhircryo.publish.as_on_server import (
     value_of,
 )
 from fhircryo.publish.origin import Origin
+from fhircryo.publish.published_shape import has_types_of_fhir, identifiers_of
 from fhircryo.publish.shapes import DECODER, Json
+
+LOG = logging.getLogger("fhircryo.target")
 
 RETRACTED = "entered-in-error"
 
@@ -95,11 +99,9 @@ def _lines(searcher: Searcher, params: Params) -> Iterator[bytes]:
 
 def endpoint_of(resource: Json, origin: Origin, base: str) -> PublishedEndpoint | None:
     """An Observation as a published endpoint; None if it is none of ours."""
-    values = [
-        str(identifier.get("value", ""))
-        for identifier in resource.get("identifier") or ()
-        if identifier.get("system") == origin.identifier_system
-    ]
+    values = identifiers_of(resource, origin.identifier_system)
+    if not has_types_of_fhir(resource):
+        return _malformed(resource, values)
     if not values:
         return None
     meta = resource.get("meta") or {}
@@ -119,6 +121,28 @@ def endpoint_of(resource: Json, origin: Origin, base: str) -> PublishedEndpoint 
         renamed_from=(source, procedure_of(resource))
         if of_protocol and source != origin.source_name
         else None,
+    )
+
+
+def _malformed(resource: Json, values: list[str]) -> PublishedEndpoint | None:
+    """An endpoint of ours that somebody has overwritten with what is not FHIR.
+
+    It differs from whatever is computed, so that it is written again; it is never retracted.
+    """
+    name = str(resource.get("id", ""))
+    LOG.warning("Observation/%s of TARGET has elements of types that FHIR does not define", name)
+    if not values:
+        return None
+    return PublishedEndpoint(
+        identifier=values[0],
+        id=name,
+        version="",
+        status=str(resource.get("status", "")),
+        digest=b"",
+        patient="",
+        ours=False,
+        name="",
+        value="not FHIR",
     )
 
 

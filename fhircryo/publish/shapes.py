@@ -3,7 +3,7 @@
 Source: https://hl7.org/fhir/R4/ ; every shape passes the R4B models of fhir.resources.
 """
 
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any
 
@@ -14,8 +14,18 @@ from msgspec import Raw, UnsetType
 Json = dict[str, Any]
 
 ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+
+def _decimal_of(text: str) -> Decimal:
+    """A number of a server; not a number where its exponent is beyond what a Decimal can hold."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return Decimal("NaN")
+
+
 #: Decodes what a server answers, with its numbers as decimals.
-DECODER = msgspec.json.Decoder(float_hook=Decimal)
+DECODER = msgspec.json.Decoder(float_hook=_decimal_of)
 _CENT = Decimal("0.01")
 _LEAST_PLAIN = -6
 

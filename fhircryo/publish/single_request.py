@@ -15,7 +15,8 @@ class _Meta(msgspec.Struct, rename="camel"):
     version_id: str | None = None
 
 
-class _WrittenResource(msgspec.Struct):
+class _WrittenResource(msgspec.Struct, rename="camel"):
+    resource_type: str | None = None
     id: str | None = None
     meta: _Meta | None = None
 
@@ -46,6 +47,8 @@ def send_single(client: Client, request: WriteRequest) -> Written:
         found = msgspec.json.decode(response.content, type=_WrittenResource)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         found = _WrittenResource()
+    if found.resource_type != request.kind:
+        found = _WrittenResource()  # such as an OperationOutcome, which may have an id of its own
     # Servers may answer with the location only: [base]/Type/id/_history/1
     name, version = location_of(response.headers.get("Location"), request.kind)
     name = request.known_id or found.id or name
@@ -61,7 +64,7 @@ def send_single(client: Client, request: WriteRequest) -> Written:
 
 def location_of(location: str | None, kind: str) -> tuple[str, str]:
     """The id and version in a location, such as ``[base]/Observation/12/_history/1``."""
-    path, _, version = (location or "").partition("/_history/")
+    path, _, version = (location or "").rstrip("/").partition("/_history/")
     return path.rpartition(f"{kind}/")[2] if f"{kind}/" in path else "", version
 
 
