@@ -15,6 +15,7 @@ from fhircryo.cli.options import (
     Exclude,
     Keep,
     Mappings,
+    Memory,
     Patients,
     Protocol,
     Source,
@@ -47,6 +48,7 @@ def compute(
     patients: Patients = None,
     exclude: Exclude = None,
     workers: Workers = 0,
+    memory: Memory = None,
     validate: Annotated[
         bool,
         typer.Option("--validate", help="Check every written resource with the FHIR R4B models."),
@@ -77,8 +79,12 @@ def compute(
     run = RunOptions(
         source, as_of, protocol, mappings, patients, exclude, accept_withheld=accept_withheld
     )
-    reading = SourceOptions(workers, bulk, keep)
+    reading = SourceOptions(workers, bulk, keep, memory)
+    if memory is not None and server_of(source) is not None:
+        raise UsageError("--memory needs a folder as SOURCE")
     if server_of(target) is not None:
+        if memory is not None:
+            raise UsageError("--memory needs a folder as TARGET")
         if force or validate:
             raise UsageError("--force and --validate need a folder as TARGET")
         from fhircryo.publish.target_server import Permissions
@@ -107,6 +113,7 @@ def _to_folder(
             progress=advance,
             stage=stage,
             bulk=reading.bulk_export(run.source, target.resolve(), stage),
+            memory=reading.memory,
         )
         summary = compute_folder(
             run.source, target, config, execution, validate=validate, force=force

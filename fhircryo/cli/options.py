@@ -76,6 +76,30 @@ Workers = Annotated[
         min=0, help="Number of processes; 0: as many as the size of SOURCE and the memory allow."
     ),
 ]
+
+
+_UNITS = {"MB": 10**6, "GB": 10**9}
+
+
+def parse_memory(text: str) -> int:
+    """Return the bytes that a size such as ``500MB`` or ``2GB`` stands for."""
+    number, unit = text[:-2].strip(), text[-2:].upper()
+    if unit not in _UNITS or not number.isascii() or not number.isdecimal() or not int(number):
+        raise typer.BadParameter(f"{text}: not a size; write 500MB or 2GB, for example")
+    return int(number) * _UNITS[unit]
+
+
+Memory = Annotated[
+    int | None,
+    typer.Option(
+        "--memory",
+        parser=parse_memory,
+        metavar="SIZE",
+        help="Memory that all processes together may need, such as 500MB; a folder that needs more"
+        " is worked through by ranges of patients.",
+        show_default=False,
+    ),
+]
 BulkLevel = Annotated[
     str | None,
     typer.Option(

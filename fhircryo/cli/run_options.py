@@ -65,12 +65,14 @@ class SourceOptions:
     """The options that say how SOURCE is read, as they are on the command line.
 
     ``workers``: the number of processes; 0: chosen by size and memory. ``bulk``: the level of a
-    bulk export; None: the server is searched. ``keep``: the exported files are kept.
+    bulk export; None: the server is searched. ``keep``: the exported files are kept. ``memory``:
+    bytes that all processes together may need; None: as the source's size requires.
     """
 
     workers: int = 0
     bulk: str | None = None
     keep: bool = False
+    memory: int | None = None
 
     def worker_count(self, source: str) -> int:
         """The number of processes that read and compute a source."""

@@ -1,7 +1,7 @@
 """Assembles collected items into one record per patient."""
 
-from collections import Counter
-from collections.abc import Iterable
+from collections import ChainMap, Counter
+from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 
 from fhircryo.record.collector import Counted, Facts, Older, is_listed, problem_of, type_of
@@ -23,7 +23,7 @@ from fhircryo.record.items import (
 )
 from fhircryo.record.patients import Patients
 
-Items = dict[str, Item]
+Items = MutableMapping[str, Item]
 
 
 @dataclass
@@ -42,12 +42,20 @@ class Records:
     drugs: int
 
 
-def assemble(items: Items, facts: Facts, patients: Patients) -> Records:
+def assemble(
+    items: dict[str, Item],
+    facts: Facts,
+    patients: Patients,
+    shared: Mapping[str, Item] | None = None,
+) -> Records:
     """One record for each patient with a candidate index procedure who may be computed.
 
     ``items``, by reference, is changed: therapies take over the drug of their Medication, and
-    findings learn whether the prostate cancer is their primary.
+    findings learn whether the prostate cancer is their primary. ``shared``: what the items may
+    refer to beside one another, where they are those of some patients only.
     """
+    # A change of the map is one of ``items``: the first of the two is the one that is written to.
+    known: Items = ChainMap(items, dict(shared)) if shared else items
     test_patients = {
         patients.current(item.patient)
         for item in items.values()
@@ -64,11 +72,11 @@ def assemble(items: Items, facts: Facts, patients: Patients) -> Records:
     # Resolving a therapy replaces the value of its key, so the values are taken beforehand.
     for item in list(items.values()):
         if type(item) is not Drug:
-            _place(item, found, items, patients, test_patients)
+            _place(item, found, known, patients, test_patients)
     for record in records.values():
-        _find_foreign_events(record, items, facts)
-        _find_primaries(record, items, facts)
-    found.drugs = _count_drugs(items, records.values(), found.counted)
+        _find_foreign_events(record, known, facts)
+        _find_primaries(record, known, facts)
+    found.drugs = count_drugs(items.values(), named_drugs(records.values()), found.counted)
     return found
 
 
@@ -110,17 +118,23 @@ def _resolved(item: Therapy, items: Items) -> Therapy | Dropped:
     return dropped
 
 
-def _count_drugs(items: Items, records: Iterable[PatientRecord], counted: Counter[Counted]) -> int:
-    """How many Medications the therapies of the records refer to; the others are counted."""
+def named_drugs(records: Iterable[PatientRecord]) -> set[str]:
+    """The Medications that the therapies of records refer to."""
     named = {therapy.medication for record in records for therapy in record.therapies}
+    named.discard("")
+    return named
+
+
+def count_drugs(items: Iterable[Item], named: set[str], counted: Counter[Counted]) -> int:
+    """How many Medications the therapies of the records name; the others are counted."""
     used = 0
-    for ref, item in items.items():
+    for item in items:
         if type(item) is not Drug:
             continue
-        if ref in named:
+        if item.ref in named:
             used += 1
         else:
-            counted[Reason.NOT_IN_COHORT, type_of(ref), item.code] += 1
+            counted[Reason.NOT_IN_COHORT, type_of(item.ref), item.code] += 1
     return used
 
 

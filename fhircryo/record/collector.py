@@ -6,7 +6,7 @@ of no use are counted and discarded, so that memory grows with what is used, not
 
 from array import array
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar, Union
@@ -150,7 +150,9 @@ class RecordCollector:
     """Collects the items of one reader: the latest version of each, and the facts about the rest.
 
     ``items``: the retained items by reference. ``sequence``: the order of the last item read; of
-    two versions that cannot be told apart the later one wins.
+    two versions that cannot be told apart the later one wins. ``unmapped`` and ``outside``: hashes
+    of the references that were discarded: of resources without a mapped code, and of patients
+    outside the cohort.
     """
 
     def __init__(self, retention: Retention) -> None:
@@ -158,10 +160,8 @@ class RecordCollector:
         self.items: dict[str, Item] = {}
         self.facts = Facts()
         self.sequence = 0
-        # Hashes of the references that were discarded: of resources without a mapped code, and of
-        # patients outside the cohort.
-        self._unmapped: array[int] = array("q")
-        self._outside: array[int] = array("q")
+        self.unmapped: array[int] = array("q")
+        self.outside: array[int] = array("q")
 
     def empty_copy(self) -> "RecordCollector":
         """A collector of the same retention that has read nothing."""
@@ -200,7 +200,7 @@ class RecordCollector:
         """Note resources that are not read because they are of other patients."""
         self.sequence += len(refs)
         add_counts(self.facts.seen, Counter([ref[: ref.index("/")] for ref in refs]))
-        self._outside.extend(map(hash, refs))
+        self.outside.extend(map(hash, refs))
 
     def is_wanted(self, patient: str) -> bool:
         """Return whether the resources of a patient are retained."""
@@ -263,7 +263,7 @@ class RecordCollector:
         counted[key] = counted.get(key, 0) + 1
         if type(item) is AdverseEvent:
             self.facts.events[item.ref] = item.when
-        (self._unmapped if type(item) is Dropped else self._outside).append(hash(item.ref))
+        (self.unmapped if type(item) is Dropped else self.outside).append(hash(item.ref))
 
     def _replace(self, retained: Item, item: Item) -> None:
         newer, older = (item, retained) if is_newer(item, retained) else (retained, item)
@@ -274,7 +274,7 @@ class RecordCollector:
         """References of which one version was retained and another was discarded or deleted."""
         hashes = {hash(ref): ref for ref in self.items if ref not in self.retention.watched}
         retained = set(hashes)
-        discarded = retained.intersection(self._unmapped) | retained.intersection(self._outside)
+        discarded = retained.intersection(self.unmapped) | retained.intersection(self.outside)
         # Whether a deletion is later than an event that was discarded is known of its item only.
         deleted = self.facts.events.keys() & self.facts.deleted.keys()
         return {hashes[found] for found in discarded} | (deleted - self.retention.watched)
@@ -287,9 +287,7 @@ class RecordCollector:
                 named.update((hash(ref), ref) for ref in item.events)
             elif isinstance(item, Finding):
                 named.update((hash(ref), ref) for ref in item.primaries)
-        return {
-            named[found] for found in set(named).intersection(self._outside)
-        } - self.items.keys()
+        return {named[found] for found in set(named).intersection(self.outside)} - self.items.keys()
 
     def note_unmapped_primaries(self) -> None:
         """Add to the facts the named primary cancers that were discarded as unmapped.
@@ -305,8 +303,20 @@ class RecordCollector:
             if ref not in self.items and ref not in self.facts.deleted
         }
         if named:
-            found = set(named).intersection(self._unmapped)
+            found = set(named).intersection(self.unmapped)
             self.facts.unmapped_primaries.update(named[one] for one in found)
+
+    def after_batch(self) -> None:
+        """To be called when a batch of lines has been read."""
+
+    def add(self, items: Iterable[Item]) -> None:
+        """Add items that another collector of the same retention retained."""
+        for item in items:
+            retained = self.items.get(item.ref)
+            if retained is None:
+                self.items[item.ref] = item
+            else:
+                self._replace(retained, item)
 
     def encode(self) -> bytes:
         """What was collected, to send it to another process of the same program."""
@@ -314,29 +324,28 @@ class RecordCollector:
             (
                 list(self.items.values()),
                 self.facts,
-                self._unmapped.tobytes(),
-                self._outside.tobytes(),
+                self.unmapped.tobytes(),
+                self.outside.tobytes(),
             )
         )
 
     def merge(self, encoded: bytes) -> None:
         """Add what another collector of the same retention holds, as if this one had read it."""
         items, facts, unmapped, outside = _decoder().decode(encoded)
-        for item in items:
-            retained = self.items.get(item.ref)
-            if retained is None:
-                self.items[item.ref] = item
-            else:
-                self._replace(retained, item)
+        self.add(items)
         self.facts.merge(facts)
-        self._unmapped.frombytes(unmapped)
-        self._outside.frombytes(outside)
+        self.unmapped.frombytes(unmapped)
+        self.outside.frombytes(outside)
 
 
 @cache
 def _decoder() -> "msgspec.msgpack.Decoder[tuple[list[Item], Facts, bytes, bytes]]":
-    kinds: Any = Union[item_kinds()]  # noqa: UP007  the kinds are known at run time only
-    return msgspec.msgpack.Decoder(tuple[list[kinds], Facts, bytes, bytes])
+    return msgspec.msgpack.Decoder(tuple[list[any_kind()], Facts, bytes, bytes])  # type: ignore[misc]
+
+
+def any_kind() -> Any:
+    """The type of an item of any kind, to decode it."""
+    return Union[item_kinds()]  # noqa: UP007  the kinds are known at run time only
 
 
 def type_of(ref: str) -> str:

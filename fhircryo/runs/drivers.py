@@ -14,6 +14,11 @@ from fhircryo.sources.source import Driver, M, Progress
 _WORTH_SHARING = 8 << 20
 
 
+def worth_sharing(size: int) -> bool:
+    """Whether several processes read so many bytes faster than one."""
+    return size >= _WORTH_SHARING
+
+
 class OneProcess:
     """Reads the parts one after another in this process."""
 
@@ -46,7 +51,7 @@ class SeveralProcesses:
     ) -> None:
         """Run ``step`` on every part, and merge the results of the other processes."""
         size = sum((part.end or part.file.size) - part.start for part in parts)
-        workers = min(self.workers, len(parts)) if size >= _WORTH_SHARING else 1
+        workers = min(self.workers, len(parts)) if worth_sharing(size) else 1
         if workers <= 1:
             OneProcess().collect(parts, step, into, progress)
             return

@@ -59,11 +59,12 @@ class ReadResult:
     @cached_property
     def older_of_others(self) -> Counter[Counted]:
         """How many older versions there are of resources that belong to no record, by type."""
-        return Counter(
-            (Reason.SUPERSEDED, type_of(older.ref), "")
-            for older in self.records.older
-            if self._current(older) not in self.records.records
-        )
+        return Counter((Reason.SUPERSEDED, type_of(older.ref), "") for older in self.others_older())
+
+    def others_older(self) -> list[Older]:
+        """Older versions of resources that belong to no record."""
+        records = self.records.records
+        return [one for one in self.records.older if self._current(one) not in records]
 
     def _current(self, older: Older) -> str:
         return self.collected.patients.current(older.patient) if older.patient else ""
@@ -105,12 +106,16 @@ def read_opened(
     with no_garbage_collection():
         collected = with_missing_medications(source.collect(request))
         records = assemble(collected.items, collected.facts, collected.patients)
-    lacking = lacking_of(
+    return ReadResult(source.name, source.server, collected, records, lacking_in(collected, config))
+
+
+def lacking_in(collected: Collected, config: RunConfig) -> Lacking:
+    """What the whole source does not hold or withholds, unless the settings say otherwise."""
+    return lacking_of(
         collected,
         config.settings.complete_types,
         deaths_complete=config.settings.vital_status_complete,
     )
-    return ReadResult(source.name, source.server, collected, records, lacking)
 
 
 @contextmanager

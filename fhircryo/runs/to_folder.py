@@ -1,9 +1,7 @@
 """A run from a source to a folder."""
 
-import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -21,6 +19,7 @@ from fhircryo.publish.folder_target import (
 from fhircryo.publish.provenance import device
 from fhircryo.publish.shapes import ENCODER
 from fhircryo.publish.validate import validate_line
+from fhircryo.runs.by_ranges import ranges_for, write_ranges
 from fhircryo.runs.execution import Execution
 from fhircryo.runs.processes import in_parallel
 from fhircryo.runs.publish_patients import (
@@ -36,7 +35,9 @@ from fhircryo.runs.read_source import (
     read_source,
 )
 from fhircryo.runs.run_config import RunConfig
-from fhircryo.runs.summary import Summary, issue_writer, sum_up, write_manifest, write_other_issues
+from fhircryo.runs.slices import Written, hashes_of, join_slices, write_slice
+from fhircryo.runs.summary import Summary, sum_up, write_manifest, write_other_issues
+from fhircryo.sources.folder_source import FolderSource, file_limits
 from fhircryo.sources.open_source import ServerReading
 from fhircryo.sources.places import folder_of
 from fhircryo.sources.source import Progress
@@ -72,28 +73,50 @@ def compute_folder(
     Raises:
         SourceError, UsageError, TargetError: as the messages say.
     """
-    check_target(target, folder_of(source), force=force)
+    folder = folder_of(source)
+    check_target(target, folder, force=force)
     how = execution or Execution()
     how.begin("reading")
+    if folder is not None:
+        files = FolderSource(folder, file_limits(config.settings.source))
+        count = ranges_for(files.files, how)
+        if count > 1:
+            with writing_to(target) as work, no_garbage_collection():
+                written = write_ranges(files, config, work, how, count)
+                if written is not None:
+                    return _finish(written, config, work, validate=validate)
+                written = _write(_read(source, target, config, how), config, work, how)
+                return _finish(written, config, work, validate=validate)
+    read = _read(source, target, config, how)
+    with writing_to(target) as work, no_garbage_collection():
+        return _finish(_write(read, config, work, how), config, work, validate=validate)
+
+
+def _read(source: str | Path, target: Path, config: RunConfig, how: Execution) -> ReadResult:
+    """Read everything into memory."""
     server = ServerReading(target if how.bulk is not None else None, how.bulk)
     read = read_source(source, config, ReadOptions(how.workers, how.progress, server=server))
     how.begin("computing")
-    with writing_to(target) as work, no_garbage_collection():
-        total, hashes = _write(read, config, work, how, validate=validate)
-        summary = sum_up(read, config, total)
-        write_manifest(work / MANIFEST, read, hashes, config, summary)
+    return read
+
+
+def _finish(written: Written, config: RunConfig, work: Path, *, validate: bool) -> Summary:
+    """Write what belongs to no patient, and the manifest."""
+    (work / DEVICES).write_bytes(ENCODER.encode(device(config.mappings.base)) + b"\n")
+    with (work / ISSUES).open("ab") as issues:
+        write_other_issues(issues, written.read, config, written.total)
+    if validate:
+        for name in (OBSERVATIONS, PROVENANCES, DEVICES, ISSUES):
+            with (work / name).open("rb") as lines:
+                for line in lines:
+                    validate_line(line)
+    summary = sum_up(written.read, config, written.total)
+    write_manifest(work / MANIFEST, written.read, written.hashes, config, summary)
     return summary
 
 
-def _write(
-    read: ReadResult,
-    config: RunConfig,
-    work: Path,
-    how: Execution,
-    *,
-    validate: bool,
-) -> tuple[PublishCounts, dict[str, str | None]]:
-    """Compute all patients and write their files; returns the counts and the input's hashes."""
+def _write(read: ReadResult, config: RunConfig, work: Path, how: Execution) -> Written:
+    """Compute all patients and write their files."""
     records = sorted(read.records.records.values(), key=lambda record: record.patient)
     workers = max(1, min(how.workers, len(records) // _PATIENTS_PER_WORKER))
     older, context = read.older, config.publish_context
@@ -108,8 +131,8 @@ def _write(
         with ThreadPoolExecutor(1) as beside:
             # Hashing releases the interpreter lock, so it costs next to nothing beside computing.
             mine = read.collected.files[number::workers]
-            hashing = beside.submit(lambda: {file.name: file.sha256() for file in mine})
-            counts = _write_slice(pieces, work, number, config)
+            hashing = beside.submit(hashes_of, mine)
+            counts = write_slice(pieces, work, number, config)
         return msgspec.msgpack.encode(_SliceResult(counts, hashing.result()))
 
     total = PublishCounts()
@@ -117,38 +140,8 @@ def _write(
     for result in map(_RESULT.decode, in_parallel(compute_slice, workers)):
         total.add(result.counts)
         hashes.update(result.hashes)
-    for name in (OBSERVATIONS, PROVENANCES, ISSUES):
-        _join([work / _piece(name, number) for number in range(workers)], work / name)
-    (work / DEVICES).write_bytes(ENCODER.encode(device(config.mappings.base)) + b"\n")
-    with (work / ISSUES).open("ab") as issues:
-        write_other_issues(issues, read, config, total)
-    if validate:
-        for name in (OBSERVATIONS, PROVENANCES, DEVICES, ISSUES):
-            with (work / name).open("rb") as lines:
-                for line in lines:
-                    validate_line(line)
-    return total, hashes
-
-
-def _write_slice(
-    pieces: Iterable[PatientPiece[FolderOutput]], work: Path, number: int, config: RunConfig
-) -> PublishCounts:
-    """Write the pieces of some patients to the files of one slice; returns their counts."""
-    counts = PublishCounts()
-    with ExitStack() as files:
-        observations, provenances, issues = (
-            files.enter_context((work / _piece(name, number)).open("xb"))
-            for name in (OBSERVATIONS, PROVENANCES, ISSUES)
-        )
-        report = issue_writer(issues, config)
-        for piece in pieces:
-            counts.add(piece.counts)
-            if piece.output is not None:
-                observations.write(piece.output.observation_lines)
-                provenances.write(piece.output.provenance_line)
-            for issue in piece.issues:
-                report(issue, piece.patient)
-    return counts
+    join_slices(work, workers)
+    return Written(read, total, hashes)
 
 
 def _with_progress(
@@ -158,17 +151,3 @@ def _with_progress(
         yield piece
         if not done % 100:
             progress(done, total)
-
-
-def _piece(name: str, number: int) -> str:
-    return f"{name}.{number}"
-
-
-def _join(pieces: list[Path], whole: Path) -> None:
-    """Append the pieces to the first one and rename it."""
-    with pieces[0].open("ab") as file:
-        for piece in pieces[1:]:
-            with piece.open("rb") as more:
-                shutil.copyfileobj(more, file, 1 << 20)
-            piece.unlink()
-    pieces[0].rename(whole)

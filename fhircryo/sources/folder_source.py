@@ -18,6 +18,7 @@ from fhircryo.extract.other_patients import OtherPatients, grading_codes
 from fhircryo.fhir.file_lines import DEFAULT_LIMITS, FileLimits
 from fhircryo.fhir.input_files import FilePart, InputFile, input_files, parts, read_batches
 from fhircryo.record.collector import Facts, RecordCollector, Unreadable
+from fhircryo.record.items import Item
 from fhircryo.record.known import Known
 from fhircryo.record.patients import Patients
 from fhircryo.settings import ServerSettings
@@ -66,18 +67,30 @@ def collect_files(
     all_parts = parts(files, PART_SIZE)
     collector = _read_all(all_parts, request, context)
     facts = collector.facts
-    _report_empty_files(facts, all_parts)
     deleted = collector.apply_deletions()
     collector.note_unmapped_primaries()
     facts.links = current_links(collector.items)
+    patients = Patients(facts.links, request.selection.without(deleted))
+    return collected_of(all_parts, collector.items, facts, patients, passed_over)
+
+
+def collected_of(
+    all_parts: Sequence[FilePart],
+    items: dict[str, Item],
+    facts: Facts,
+    patients: Patients,
+    passed_over: Sequence[str],
+) -> Collected:
+    """What reading all parts of the files of a folder gave."""
+    _report_empty_files(facts, all_parts)
     return Collected(
-        items=collector.items,
+        items=items,
         facts=facts,
-        patients=Patients(facts.links, request.selection.without(deleted)),
+        patients=patients,
         place=_places(all_parts, facts.lines),
         present=present_types(facts),
         graded=frozenset(facts.graded),
-        files=files,
+        files=list(dict.fromkeys(part.file for part in all_parts)),
         passed_over=[*passed_over, *not_applied(facts)],
     )
 
@@ -88,15 +101,15 @@ def _read_all(
     """Read the parts until everything is retained that what was read shows to be of use."""
     known, traced = Known(), request.trace_patient
     gradings = grading_codes(request.mappings) if traced else None
-    to_scan = [part for part in all_parts if _may_name_candidates(part)]
+    to_scan = [part for part in all_parts if may_name_candidates(part)]
     others = OtherPatients({traced}, (), gradings) if traced else None
-    request.driver.collect(to_scan, partial(_scan_part, context=context, others=others), known)
+    request.driver.collect(to_scan, partial(scan_part, context=context, others=others), known)
     wanted, watched = known.wanted(request.selection), frozenset[str]()
     while True:
         collector = RecordCollector(request.retention(wanted, watched))
         if traced:
             others = OtherPatients(known.same_person(traced), watched, gradings)
-        step = partial(_read_part, context=context, others=others)
+        step = partial(read_part, context=context, others=others)
         request.driver.collect(all_parts, step, collector, request.progress)
         facts, doubtful = collector.facts, collector.doubtful()
         if traced:
@@ -111,14 +124,15 @@ def _read_all(
         known = found
 
 
-def _may_name_candidates(part: FilePart) -> bool:
+def may_name_candidates(part: FilePart) -> bool:
     """Whether a file's name allows Procedures or Patients in it."""
     return part.file.hint in {None, *SCANNED_CONTAINERS, *SCANNED_TYPES}
 
 
-def _scan_part(
-    part: FilePart, known: Known, context: Context, others: OtherPatients | None
+def scan_part(
+    part: FilePart, known: Known, context: Context, others: OtherPatients | None = None
 ) -> None:
+    """Add to ``known`` what a part says of candidates and of merged patients."""
     try:
         for batch in read_batches(part):
             if others is None or not others.references_of(batch):
@@ -127,9 +141,13 @@ def _scan_part(
         return  # Reading the part reports it.
 
 
-def _read_part(
-    part: FilePart, collector: RecordCollector, context: Context, others: OtherPatients | None
+def read_part(
+    part: FilePart,
+    collector: RecordCollector,
+    context: Context,
+    others: OtherPatients | None = None,
 ) -> None:
+    """Collect the items of a part."""
     facts = collector.facts
     lines = filled = 0
     collector.sequence = part.number << _SEQUENCES_PER_PART
@@ -142,6 +160,7 @@ def _read_part(
             else:
                 filled += read(batch, collector, context, part.number, first=lines + 1)
             lines += len(batch)
+            collector.after_batch()
     except UnreadableResource as error:
         facts.unreadable.append(Unreadable(part.number, 0, "", str(error)))
         filled += 1

@@ -16,7 +16,7 @@ from fhircryo.errors import TargetError, UsageError
 from fhircryo.publish import folder_target
 from fhircryo.publish.folder_output import FolderOutputMaker
 from fhircryo.publish.folder_target import FILES
-from fhircryo.runs import to_folder
+from fhircryo.runs import slices, to_folder
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.settings import Settings
 from tests.unit.inputs import cli, compute, folder, lines, procedure, psa, response
@@ -73,7 +73,7 @@ def _compute_and_die(moment: str, source: Path, target: Path) -> None:
     if moment == "patient":
         FolderOutputMaker.make = _dies_at(20, FolderOutputMaker.make)
     elif moment == "join":
-        to_folder._join = _dies_at(2, to_folder._join)
+        slices._join = _dies_at(2, slices._join)
     elif moment == "device":
         to_folder.device = _die
     elif moment == "manifest":

@@ -1,0 +1,212 @@
+"""Divides patients into ranges, so that what was read of one range is in memory at a time.
+
+A range holds the patients whose ids, after merging, lie between two bounds. Items that more than
+one range may need, or that the ranges cannot be told of, are shared.
+"""
+
+import os
+import shutil
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from fhircryo.record.collector import Facts, Older, RecordCollector, Retention, any_kind, type_of
+from fhircryo.record.items import Drug, Finding, Grading, Item, PatientFacts, Therapy
+from fhircryo.record.patients import Patients
+
+#: An item is written to disk when so many of them are in memory.
+_ITEMS_AT_A_TIME = 20_000
+_LENGTH = 8
+
+
+class Ranges:
+    """Which range of patients an id belongs to; ids of no patient belong to the first one.
+
+    ``count``: the number of ranges. ``shared``: hashes of the references of items that are shared.
+    """
+
+    def __init__(
+        self, patients: Patients, candidates: Iterable[str], count: int, shared: frozenset[int]
+    ) -> None:
+        ids = sorted(set(map(patients.current, candidates)))
+        self.count = max(1, min(count, len(ids)))
+        self.shared = shared
+        self._patients = patients
+        self._bounds = [ids[len(ids) * number // self.count] for number in range(1, self.count)]
+        self._found: dict[str, int] = {}
+
+    @property
+    def of_shared(self) -> int:
+        """The number that stands for the shared items, beside those of the ranges."""
+        return self.count
+
+    def of_patient(self, patient: str) -> int:
+        """The range of a patient."""
+        found = self._found.get(patient)
+        if found is None:
+            current = self._patients.current(patient) if patient else ""
+            found = self._found[patient] = bisect_right(self._bounds, current)
+        return found
+
+    def of_item(self, item: Item, key: int) -> int:
+        """The range of an item; ``key``: the hash of its reference."""
+        if type(item) is Drug or key in self.shared:
+            return self.of_shared
+        if type(item) is PatientFacts and item.replaced_by:
+            # Who was merged with whom is asked before the ranges are looked at.
+            return self.of_shared
+        return self.of_patient(item.patient)
+
+
+#: Items of one range that were written together, and older versions of resources.
+Batch = tuple[list[Item], list[Older]]
+
+
+class _Sent(msgspec.Struct):
+    """What a process found, without the items, which it wrote to files."""
+
+    facts: Facts
+    unmapped: bytes
+    outside: bytes
+    retained: list[bytes]
+    named: list[bytes]
+    therapies: list[Therapy]
+
+
+class RangeCollector(RecordCollector):
+    """Collects items like its base, and writes them to files by range.
+
+    ``retained``: by range, hashes of the references of the items. ``named``: by range, hashes of
+    the references by which items name others of which they need something. ``therapies``: one of
+    each kind that differs in whether it says which drug was given.
+    """
+
+    def __init__(self, retention: Retention, ranges: Ranges, folder: Path) -> None:
+        super().__init__(retention)
+        self.ranges = ranges
+        self.folder = folder
+        self.retained: list[array[int]] = [array("q") for _ in range(ranges.count + 1)]
+        self.named: list[array[int]] = [array("q") for _ in range(ranges.count + 1)]
+        self.therapies: dict[tuple[str, bool], Therapy] = {}
+        self._files: dict[int, IO[bytes]] = {}
+
+    def empty_copy(self) -> "RangeCollector":
+        """A collector of the same ranges that has read nothing."""
+        return RangeCollector(self.retention, self.ranges, self.folder)
+
+    def after_batch(self) -> None:
+        """Write the items if there are many."""
+        if len(self.items) >= _ITEMS_AT_A_TIME:
+            self._flush()
+
+    def finish(self) -> None:
+        """Write what is left."""
+        self._flush()
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
+
+    def _flush(self) -> None:
+        batches: list[Batch] = [([], []) for _ in range(self.ranges.count + 1)]
+        of_item, retained = self.ranges.of_item, self.retained
+        for item in self.items.values():
+            key = hash(item.ref)
+            number = of_item(item, key)
+            batches[number][0].append(item)
+            retained[number].append(key)
+            if isinstance(item, Grading):
+                self.named[number].extend(map(hash, item.events))
+            elif isinstance(item, Finding):
+                self.named[number].extend(map(hash, item.primaries))
+            elif isinstance(item, Therapy):
+                self.therapies.setdefault((type_of(item.ref), bool(item.medication)), item)
+        for older in self.facts.older:
+            batches[self.ranges.of_patient(older.patient)][1].append(older)
+        self.items.clear()
+        self.facts.older.clear()
+        for number, batch in enumerate(batches):
+            if any(batch):
+                self.write(number, batch)
+
+    def write(self, number: int, batch: Batch) -> None:
+        """Append a batch to the file that this process has of a range."""
+        file = self._files.get(number)
+        if file is None:
+            path = self.folder / f"{number}.{os.getpid()}"
+            file = self._files[number] = path.open("ab")
+        encoded = msgspec.msgpack.encode(batch)
+        file.write(len(encoded).to_bytes(_LENGTH))
+        file.write(encoded)
+
+    def read(self, number: int) -> Iterator[Batch]:
+        """The batches that all processes wrote of a range."""
+        for path in sorted(self.folder.glob(f"{number}.*")):
+            with path.open("rb") as file:
+                while length := file.read(_LENGTH):
+                    yield _decoder().decode(file.read(int.from_bytes(length)))
+
+    def refs_of(self, hashes: set[int]) -> set[str]:
+        """The references of the items that have one of the hashes."""
+        if not hashes:
+            return set()
+        return {
+            item.ref
+            for number in range(self.ranges.count + 1)
+            for items, _ in self.read(number)
+            for item in items
+            if hash(item.ref) in hashes
+        }
+
+    def remove(self) -> None:
+        """Remove the files."""
+        shutil.rmtree(self.folder)
+
+    def encode(self) -> bytes:
+        """What was found, to send it to another process of the same program; items are written."""
+        self.finish()
+        return msgspec.msgpack.encode(
+            _Sent(
+                self.facts,
+                self.unmapped.tobytes(),
+                self.outside.tobytes(),
+                [one.tobytes() for one in self.retained],
+                [one.tobytes() for one in self.named],
+                list(self.therapies.values()),
+            )
+        )
+
+    def merge(self, encoded: bytes) -> None:
+        """Add what another collector of the same ranges found."""
+        sent = msgspec.msgpack.decode(encoded, type=_Sent)
+        self.facts.merge(sent.facts)
+        self.unmapped.frombytes(sent.unmapped)
+        self.outside.frombytes(sent.outside)
+        for mine, theirs in ((self.retained, sent.retained), (self.named, sent.named)):
+            for number, hashes in enumerate(theirs):
+                mine[number].frombytes(hashes)
+        for therapy in sent.therapies:
+            key = type_of(therapy.ref), bool(therapy.medication)
+            self.therapies.setdefault(key, therapy)
+
+    def load(self, number: int, unmapped: Sequence[int] = ()) -> RecordCollector:
+        """All that was read of a range; of every resource the version that counts.
+
+        ``unmapped``: hashes of the discarded references that items of any range name.
+        """
+        found = RecordCollector(self.retention)
+        found.facts = Facts(events=self.facts.events, deleted=self.facts.deleted)
+        found.unmapped.extend(unmapped)
+        for items, older in self.read(number):
+            found.add(items)
+            found.facts.older += older
+        return found
+
+
+@cache
+def _decoder() -> "msgspec.msgpack.Decoder[Batch]":
+    return msgspec.msgpack.Decoder(tuple[list[any_kind()], list[Older]])  # type: ignore[misc]
