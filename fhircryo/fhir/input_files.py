@@ -31,6 +31,8 @@ from fhircryo.fhir.wire import ANYTHING, ARRAY, HEAD
 
 _BY_NAME = {kind.lower(): kind for kind in KNOWN_TYPES}
 _NOT_DATA = frozenset({".md", ".py"})
+#: Resources of different parts are ordered by their part, those of one part by their line.
+_SEQUENCES_PER_PART = 40
 #: A manifest of this program is smaller, in bytes.
 _LARGEST_MANIFEST = 64 << 20
 
@@ -74,6 +76,15 @@ class FilePart:
     file: InputFile
     start: int
     end: int | None
+
+    @property
+    def sequence(self) -> int:
+        """Where the order of its resources begins, which continues that of earlier parts."""
+        return self.number << _SEQUENCES_PER_PART
+
+    def batches(self) -> Iterator[list[bytes]]:
+        """Yield its lines in batches, as ``read_batches`` does."""
+        return read_batches(self)
 
 
 def input_files(

@@ -6,7 +6,7 @@ of no use are counted and discarded, so that memory grows with what is used, not
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar, Union
@@ -152,11 +152,12 @@ class RecordCollector:
     ``items``: the retained items by reference. ``sequence``: the order of the last item read; of
     two versions that cannot be told apart the later one wins. ``unmapped`` and ``outside``: hashes
     of the references that were discarded: of resources without a mapped code, and of patients
-    outside the cohort.
+    outside the cohort. ``hash_of``: makes these hashes; collectors that are merged use the same.
     """
 
-    def __init__(self, retention: Retention) -> None:
+    def __init__(self, retention: Retention, hash_of: Callable[[str], int] = hash) -> None:
         self.retention = retention
+        self.hash_of = hash_of
         self.items: dict[str, Item] = {}
         self.facts = Facts()
         self.sequence = 0
@@ -165,7 +166,7 @@ class RecordCollector:
 
     def empty_copy(self) -> "RecordCollector":
         """A collector of the same retention that has read nothing."""
-        return RecordCollector(self.retention)
+        return RecordCollector(self.retention, self.hash_of)
 
     def take(self, item: Item) -> None:
         """Retain an item, or count and discard it."""
@@ -200,7 +201,7 @@ class RecordCollector:
         """Note resources that are not read because they are of other patients."""
         self.sequence += len(refs)
         add_counts(self.facts.seen, Counter([ref[: ref.index("/")] for ref in refs]))
-        self.outside.extend(map(hash, refs))
+        self.outside.extend(map(self.hash_of, refs))
 
     def is_wanted(self, patient: str) -> bool:
         """Return whether the resources of a patient are retained."""
@@ -263,7 +264,7 @@ class RecordCollector:
         counted[key] = counted.get(key, 0) + 1
         if type(item) is AdverseEvent:
             self.facts.events[item.ref] = item.when
-        (self.unmapped if type(item) is Dropped else self.outside).append(hash(item.ref))
+        (self.unmapped if type(item) is Dropped else self.outside).append(self.hash_of(item.ref))
 
     def _replace(self, retained: Item, item: Item) -> None:
         newer, older = (item, retained) if is_newer(item, retained) else (retained, item)
@@ -272,7 +273,7 @@ class RecordCollector:
 
     def doubtful(self) -> set[str]:
         """References of which one version was retained and another was discarded or deleted."""
-        hashes = {hash(ref): ref for ref in self.items if ref not in self.retention.watched}
+        hashes = {self.hash_of(ref): ref for ref in self.items if ref not in self.retention.watched}
         retained = set(hashes)
         discarded = retained.intersection(self.unmapped) | retained.intersection(self.outside)
         # Whether a deletion is later than an event that was discarded is known of its item only.
@@ -284,9 +285,9 @@ class RecordCollector:
         named: dict[int, str] = {}
         for item in self.items.values():
             if isinstance(item, Grading):
-                named.update((hash(ref), ref) for ref in item.events)
+                named.update((self.hash_of(ref), ref) for ref in item.events)
             elif isinstance(item, Finding):
-                named.update((hash(ref), ref) for ref in item.primaries)
+                named.update((self.hash_of(ref), ref) for ref in item.primaries)
         return {named[found] for found in set(named).intersection(self.outside)} - self.items.keys()
 
     def note_unmapped_primaries(self) -> None:
@@ -296,7 +297,7 @@ class RecordCollector:
         only then.
         """
         named = {
-            hash(ref): ref
+            self.hash_of(ref): ref
             for item in self.items.values()
             if type(item) is Finding
             for ref in item.primaries

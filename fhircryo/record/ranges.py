@@ -1,17 +1,18 @@
 """Divides patients into ranges, so that what was read of one range is in memory at a time.
 
 A range holds the patients whose ids, after merging, lie between two bounds. Items that more than
-one range may need, or that the ranges cannot be told of, are shared.
+one range may need, or that the ranges cannot be told of, are shared. Where the items are held until
+their range is computed is up to a ``BatchStore``: files, or the engine that distributes the work.
 """
 
 import os
 import shutil
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol, Self
 
 import msgspec
 
@@ -19,7 +20,7 @@ from fhircryo.record.collector import Facts, Older, RecordCollector, Retention, 
 from fhircryo.record.items import Drug, Finding, Grading, Item, PatientFacts, Therapy
 from fhircryo.record.patients import Patients
 
-#: An item is written to disk when so many of them are in memory.
+#: Items are stored when so many of them are in memory.
 _ITEMS_AT_A_TIME = 20_000
 _LENGTH = 8
 
@@ -67,6 +68,68 @@ class Ranges:
 Batch = tuple[list[Item], list[Older]]
 
 
+def encode_batch(batch: Batch) -> bytes:
+    """A batch, to store it or to send it to another process of the same program."""
+    return msgspec.msgpack.encode(batch)
+
+
+class BatchStore(Protocol):
+    """Holds the encoded batches of every range until it is computed."""
+
+    def empty_copy(self) -> Self:
+        """A store of the same place that another process writes to."""
+
+    def append(self, number: int, encoded: bytes) -> None:
+        """Add a batch to a range."""
+
+    def finish(self) -> None:
+        """Complete what this process has added."""
+
+    def read(self, number: int) -> Iterable[bytes]:
+        """The batches that all processes added to a range."""
+
+    def remove(self) -> None:
+        """Remove everything."""
+
+
+class FileStore:
+    """Holds batches in files of a folder, one for each range and process."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: dict[int, IO[bytes]] = {}
+
+    def empty_copy(self) -> "FileStore":
+        """A store of the same folder."""
+        return FileStore(self._folder)
+
+    def append(self, number: int, encoded: bytes) -> None:
+        """Append a batch to the file that this process has of a range."""
+        file = self._files.get(number)
+        if file is None:
+            path = self._folder / f"{number}.{os.getpid()}"
+            file = self._files[number] = path.open("ab")
+        file.write(len(encoded).to_bytes(_LENGTH))
+        file.write(encoded)
+
+    def finish(self) -> None:
+        """Close the files."""
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
+
+    def read(self, number: int) -> Iterator[bytes]:
+        """The batches that all processes wrote of a range."""
+        for path in sorted(self._folder.glob(f"{number}.*")):
+            with path.open("rb") as file:
+                while length := file.read(_LENGTH):
+                    yield file.read(int.from_bytes(length))
+
+    def remove(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self._folder)
+
+
 class _Sent(msgspec.Struct):
     """What a process found, without the items, which it wrote to files."""
 
@@ -79,50 +142,53 @@ class _Sent(msgspec.Struct):
 
 
 class RangeCollector(RecordCollector):
-    """Collects items like its base, and writes them to files by range.
+    """Collects items like its base, and stores them by range.
 
     ``retained``: by range, hashes of the references of the items. ``named``: by range, hashes of
     the references by which items name others of which they need something. ``therapies``: one of
     each kind that differs in whether it says which drug was given.
     """
 
-    def __init__(self, retention: Retention, ranges: Ranges, folder: Path) -> None:
-        super().__init__(retention)
+    def __init__(
+        self,
+        retention: Retention,
+        ranges: Ranges,
+        store: BatchStore,
+        hash_of: Callable[[str], int] = hash,
+    ) -> None:
+        super().__init__(retention, hash_of)
         self.ranges = ranges
-        self.folder = folder
+        self.store = store
         self.retained: list[array[int]] = [array("q") for _ in range(ranges.count + 1)]
         self.named: list[array[int]] = [array("q") for _ in range(ranges.count + 1)]
         self.therapies: dict[tuple[str, bool], Therapy] = {}
-        self._files: dict[int, IO[bytes]] = {}
 
     def empty_copy(self) -> "RangeCollector":
         """A collector of the same ranges that has read nothing."""
-        return RangeCollector(self.retention, self.ranges, self.folder)
+        return RangeCollector(self.retention, self.ranges, self.store.empty_copy(), self.hash_of)
 
     def after_batch(self) -> None:
-        """Write the items if there are many."""
+        """Store the items if there are many."""
         if len(self.items) >= _ITEMS_AT_A_TIME:
             self._flush()
 
     def finish(self) -> None:
-        """Write what is left."""
+        """Store what is left."""
         self._flush()
-        for file in self._files.values():
-            file.close()
-        self._files.clear()
+        self.store.finish()
 
     def _flush(self) -> None:
         batches: list[Batch] = [([], []) for _ in range(self.ranges.count + 1)]
-        of_item, retained = self.ranges.of_item, self.retained
+        of_item, hash_of, retained = self.ranges.of_item, self.hash_of, self.retained
         for item in self.items.values():
-            key = hash(item.ref)
+            key = hash_of(item.ref)
             number = of_item(item, key)
             batches[number][0].append(item)
             retained[number].append(key)
             if isinstance(item, Grading):
-                self.named[number].extend(map(hash, item.events))
+                self.named[number].extend(map(hash_of, item.events))
             elif isinstance(item, Finding):
-                self.named[number].extend(map(hash, item.primaries))
+                self.named[number].extend(map(hash_of, item.primaries))
             elif isinstance(item, Therapy):
                 self.therapies.setdefault((type_of(item.ref), bool(item.medication)), item)
         for older in self.facts.older:
@@ -131,24 +197,11 @@ class RangeCollector(RecordCollector):
         self.facts.older.clear()
         for number, batch in enumerate(batches):
             if any(batch):
-                self.write(number, batch)
-
-    def write(self, number: int, batch: Batch) -> None:
-        """Append a batch to the file that this process has of a range."""
-        file = self._files.get(number)
-        if file is None:
-            path = self.folder / f"{number}.{os.getpid()}"
-            file = self._files[number] = path.open("ab")
-        encoded = msgspec.msgpack.encode(batch)
-        file.write(len(encoded).to_bytes(_LENGTH))
-        file.write(encoded)
+                self.store.append(number, encode_batch(batch))
 
     def read(self, number: int) -> Iterator[Batch]:
-        """The batches that all processes wrote of a range."""
-        for path in sorted(self.folder.glob(f"{number}.*")):
-            with path.open("rb") as file:
-                while length := file.read(_LENGTH):
-                    yield _decoder().decode(file.read(int.from_bytes(length)))
+        """The batches that all processes stored of a range."""
+        yield from map(_decoder().decode, self.store.read(number))
 
     def refs_of(self, hashes: set[int]) -> set[str]:
         """The references of the items that have one of the hashes."""
@@ -159,15 +212,11 @@ class RangeCollector(RecordCollector):
             for number in range(self.ranges.count + 1)
             for items, _ in self.read(number)
             for item in items
-            if hash(item.ref) in hashes
+            if self.hash_of(item.ref) in hashes
         }
 
-    def remove(self) -> None:
-        """Remove the files."""
-        shutil.rmtree(self.folder)
-
     def encode(self) -> bytes:
-        """What was found, to send it to another process of the same program; items are written."""
+        """What was found, to send it to another process of the same program; items are stored."""
         self.finish()
         return msgspec.msgpack.encode(
             _Sent(
@@ -198,7 +247,7 @@ class RangeCollector(RecordCollector):
 
         ``unmapped``: hashes of the discarded references that items of any range name.
         """
-        found = RecordCollector(self.retention)
+        found = RecordCollector(self.retention, self.hash_of)
         found.facts = Facts(events=self.facts.events, deleted=self.facts.deleted)
         found.unmapped.extend(unmapped)
         for items, older in self.read(number):

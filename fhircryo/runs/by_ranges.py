@@ -4,8 +4,8 @@ Every process reads some parts of the files and then computes some ranges; what 
 others by files, not through the first process.
 """
 
+import itertools
 import shutil
-from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,9 +14,7 @@ import msgspec
 
 from fhircryo.fhir.input_files import InputFile
 from fhircryo.publish.folder_output import FolderOutput
-from fhircryo.record.assemble import Records, assemble, count_drugs, named_drugs
-from fhircryo.record.collector import Counted, Older, add_counts
-from fhircryo.record.items import Issue, Lacking
+from fhircryo.record.ranges import FileStore
 from fhircryo.runs.drivers import driver_of, worth_sharing
 from fhircryo.runs.execution import Execution
 from fhircryo.runs.processes import Turns, in_parallel
@@ -26,10 +24,11 @@ from fhircryo.runs.publish_patients import (
     folder_outputs,
     publish_patients,
 )
+from fhircryo.runs.range_results import RangeShare, read_range, rest_of
 from fhircryo.runs.read_source import ReadResult, lacking_in
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.slices import Written, hashes_of, join_slices, write_slice
-from fhircryo.sources.folder_ranges import CollectedRanges, collect_ranges
+from fhircryo.sources.folder_ranges import CollectedRanges, Division, collect_ranges
 from fhircryo.sources.folder_source import FolderSource
 
 #: Ranges for each process, so that all of them end at about the same time.
@@ -44,38 +43,6 @@ _COMPRESSION = 10
 _BASE_MEMORY = 160 << 20
 #: Files of more bytes than this are read by ranges even by one process.
 _LARGE = 1 << 30
-
-
-class _Share(msgspec.Struct):
-    """What a process found in the ranges that it computed.
-
-    ``counted``, ``listed``, ``older``: what belongs to no record; ``drugs``: the Medications that
-    therapies of the records name.
-    """
-
-    counts: PublishCounts = msgspec.field(default_factory=PublishCounts)
-    counted: dict[Counted, int] = {}
-    listed: list[tuple[Issue, str]] = []
-    older: list[Older] = []
-    drugs: set[str] = set()
-    hashes: dict[str, str | None] = {}
-
-    def add(self, read: ReadResult, counts: PublishCounts) -> None:
-        """Add what is left of a range that was computed."""
-        self.counts.add(counts)
-        add_counts(self.counted, read.records.counted)
-        self.listed += read.records.listed
-        self.older += read.others_older()
-        self.drugs |= named_drugs(read.records.records.values())
-
-    def merge(self, other: "_Share") -> None:
-        """Add what another process found."""
-        self.counts.add(other.counts)
-        add_counts(self.counted, other.counted)
-        self.listed += other.listed
-        self.older += other.older
-        self.drugs |= other.drugs
-        self.hashes.update(other.hashes)
 
 
 def ranges_for(files: Iterable[InputFile], how: Execution) -> int:
@@ -103,7 +70,14 @@ def write_ranges(
     request = config.read_request(driver_of(how.workers), progress=how.progress)
     folder = work / "ranges"
     folder.mkdir()
-    found = collect_ranges(source, request, count, folder)
+    numbers = itertools.count()
+
+    def new_store() -> FileStore:
+        place = folder / str(next(numbers))
+        place.mkdir()
+        return FileStore(place)
+
+    found = collect_ranges(source.input, request, Division(count, new_store))
     written = None
     if found is not None:
         how.begin("computing")
@@ -123,13 +97,13 @@ def _compute(
     turns = Turns(count)
 
     def compute_some(worker: int) -> bytes:
-        mine = _Share()
+        mine = RangeShare()
         make_output = folder_outputs(config.publish_context)
         with ThreadPoolExecutor(1) as beside:
             # Hashing releases the interpreter lock, so it costs next to nothing beside computing.
             hashing = beside.submit(hashes_of, collected.files[worker::workers])
             for number in turns:
-                read = _read_range(source.name, found, number, lacking)
+                read = read_range(source.name, found, number, lacking)
                 counts = _compute_range(read, number, config, work, make_output)
                 mine.add(read, counts)
                 if how.progress is not None and not worker:
@@ -137,26 +111,12 @@ def _compute(
         mine.hashes = hashing.result()
         return msgspec.msgpack.encode(mine)
 
-    total = _Share()
+    total = RangeShare()
     for encoded in in_parallel(compute_some, workers):
-        total.merge(msgspec.msgpack.decode(encoded, type=_Share))
-    counted = Counter(collected.facts.counted)
-    counted.update(total.counted)
-    drugs = count_drugs(found.shared.values(), total.drugs, counted)
-    rest = Records({}, counted, total.listed, total.older, drugs)
+        total.merge(msgspec.msgpack.decode(encoded, type=RangeShare))
     join_slices(work, count)
-    read = ReadResult(source.name, None, collected, rest, lacking)
+    read = rest_of(source.name, found, total, lacking)
     return Written(read, total.counts, total.hashes)
-
-
-def _read_range(name: str, found: CollectedRanges, number: int, lacking: Lacking) -> ReadResult:
-    """The records of one range, and what belongs to none of them."""
-    collected = found.collected
-    collector = found.collector.load(number, found.unmapped)
-    collector.apply_deletions()
-    collector.note_unmapped_primaries()
-    records = assemble(collector.items, collector.facts, collected.patients, found.shared)
-    return ReadResult(name, None, collected, records, lacking)
 
 
 def _compute_range(
@@ -169,4 +129,4 @@ def _compute_range(
     pieces = publish_patients(
         read.records.records.values(), read.lacking, read.older, config.publish_context, make_output
     )
-    return write_slice(pieces, work, number, config)
+    return write_slice(pieces, work, number, config.mappings.base)

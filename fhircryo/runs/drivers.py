@@ -22,6 +22,8 @@ def worth_sharing(size: int) -> bool:
 class OneProcess:
     """Reads the parts one after another in this process."""
 
+    hash_of: Callable[[str], int] = staticmethod(hash)
+
     def collect(
         self,
         parts: Sequence[FilePart],
@@ -41,6 +43,8 @@ class SeveralProcesses:
     """Shares the parts among processes; each takes the next part as soon as it is free."""
 
     workers: int
+    #: Forked processes have the same hashes.
+    hash_of: Callable[[str], int] = hash
 
     def collect(
         self,

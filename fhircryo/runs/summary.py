@@ -66,9 +66,11 @@ class Summary(msgspec.Struct):
     no_cohort: str = ""
 
 
-def issue_writer(file: IO[bytes], config: RunConfig) -> Callable[[Issue, str], None]:
-    """A function that writes an issue of a resource and its patient as a line."""
-    base = config.mappings.base
+def issue_writer(file: IO[bytes], base: str) -> Callable[[Issue, str], None]:
+    """A function that writes an issue of a resource and its patient as a line.
+
+    ``base``: the canonical base URL, as in ``Mappings``.
+    """
 
     def report(issue: Issue, patient: str) -> None:
         what = f"{issue.ref} (Patient/{patient})" if patient else issue.ref
@@ -83,7 +85,7 @@ def write_other_issues(
 ) -> None:
     """Write the issues that belong to no patient of the cohort: listed, unreadable, or counted."""
     base = config.mappings.base
-    report = issue_writer(file, config)
+    report = issue_writer(file, base)
     for issue, patient in sorted(read.records.listed):
         report(issue, patient)
     for unreadable in sorted(read.collected.facts.unreadable):

@@ -79,7 +79,7 @@ def compute_folder(
     how.begin("reading")
     if folder is not None:
         files = FolderSource(folder, file_limits(config.settings.source))
-        count = ranges_for(files.files, how)
+        count = ranges_for(files.input.files, how)
         if count > 1:
             with writing_to(target) as work, no_garbage_collection():
                 written = write_ranges(files, config, work, how, count)
@@ -132,7 +132,7 @@ def _write(read: ReadResult, config: RunConfig, work: Path, how: Execution) -> W
             # Hashing releases the interpreter lock, so it costs next to nothing beside computing.
             mine = read.collected.files[number::workers]
             hashing = beside.submit(hashes_of, mine)
-            counts = write_slice(pieces, work, number, config)
+            counts = write_slice(pieces, work, number, config.mappings.base)
         return msgspec.msgpack.encode(_SliceResult(counts, hashing.result()))
 
     total = PublishCounts()

@@ -27,7 +27,7 @@ from fhircryo.sources.code_searches import (
     stated_component_search,
     warn_without_components,
 )
-from fhircryo.sources.folder_source import collect_files
+from fhircryo.sources.folder_source import LocalFiles, collect_files
 from fhircryo.sources.groups import GROUP
 from fhircryo.sources.resource_types import MEDICATION, RESOURCE_TYPES
 from fhircryo.sources.server_lookups import (
@@ -120,7 +120,7 @@ class BulkSource:
         bulk.watch.tell("reading")
         context = request.context(client.base)
         collected = collect_files(
-            files_of(exported.files, client.connection.limits), request, context
+            LocalFiles(files_of(exported.files, client.connection.limits)), request, context
         )
         searcher = Searcher(client)
         try:

@@ -1,24 +1,22 @@
-"""Reads a folder into files by range of patients, so that not all of it is in memory.
+"""Reads files into ranges of patients, so that not all of what was read is in memory.
 
 What a range cannot decide alone is found by comparing hashes of references: a resource whose
 versions belong to patients of different ranges, an adverse event or a primary cancer that an item
 of another range names. Where there is any, the files are read again and those items are shared.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fhircryo.fhir.input_files import FilePart, parts
 from fhircryo.record.collector import type_of
 from fhircryo.record.items import Drug, Item
 from fhircryo.record.known import Known
 from fhircryo.record.patients import Patients
-from fhircryo.record.ranges import Batch, RangeCollector, Ranges
+from fhircryo.record.ranges import Batch, BatchStore, RangeCollector, Ranges, encode_batch
 from fhircryo.sources.folder_source import (
-    PART_SIZE,
-    FolderSource,
+    InputParts,
     collected_of,
     may_name_candidates,
     read_part,
@@ -35,6 +33,17 @@ if TYPE_CHECKING:
 
 #: Every pass but the first is caused by something rare; more than that are not worth it.
 _MOST_PASSES = 4
+
+
+@dataclass(frozen=True)
+class Division:
+    """How the patients of a source are divided into ranges.
+
+    ``count``: the number of ranges. ``new_store``: makes an empty store for what is read of them.
+    """
+
+    count: int
+    new_store: Callable[[], BatchStore]
 
 
 @dataclass(frozen=True)
@@ -63,36 +72,34 @@ class _Pass:
 
 
 def collect_ranges(
-    source: FolderSource, request: ReadRequest, count: int, folder: Path
+    files: InputParts, request: ReadRequest, division: Division
 ) -> CollectedRanges | None:
-    """Read the files of a folder into ``count`` ranges of patients.
+    """Read files into ranges of patients.
 
-    ``folder``: a private one for the items that were read. None is returned where ranges cannot
-    give what reading everything into memory gives, or where there is no candidate.
+    None is returned where ranges cannot give what reading everything into memory gives, or where
+    there is no candidate.
     """
-    all_parts = parts(source.files, PART_SIZE)
-    context = request.context()
+    all_parts = files.parts()
+    context, hash_of = request.context(), request.driver.hash_of
     known = Known()
     to_scan = [part for part in all_parts if may_name_candidates(part)]
     request.driver.collect(to_scan, partial(scan_part, context=context), known)
     now = _Pass(known, known.wanted(request.selection), known.links, frozenset(), frozenset())
-    for number in range(_MOST_PASSES):
+    for _ in range(_MOST_PASSES):
         if not now.wanted:
             return None
-        now.shared |= {hash(f"Patient/{patient}") for patient in now.links}
-        place = folder / str(number)
-        place.mkdir()
+        now.shared |= {hash_of(f"Patient/{patient}") for patient in now.links}
         patients = Patients(now.links, request.selection)
-        ranges = Ranges(patients, now.wanted, count, now.shared)
+        ranges = Ranges(patients, now.wanted, division.count, now.shared)
         retention = request.retention(now.wanted, now.watched)
-        collector = RangeCollector(retention, ranges, place)
+        collector = RangeCollector(retention, ranges, division.new_store(), hash_of)
         step = partial(read_part, context=context)
         request.driver.collect(all_parts, step, collector, request.progress)
         collector.finish()
         found = _Found(collector)
         if not found.needs_another_pass(now, request):
-            return found.collected(all_parts, request, source.passed_over)
-        collector.remove()
+            return found.collected(files, request)
+        collector.store.remove()
     return None
 
 
@@ -111,9 +118,10 @@ class _Found:
         facts = self._collector.facts
         doubtful = self._collector.refs_of(self._hashes.doubtful())
         doubtful |= (facts.events.keys() & facts.deleted.keys()) - now.watched
+        hash_of = self._collector.hash_of
         # Which Patients were deleted is asked before the ranges are looked at.
-        deleted = {hash(ref) for ref in facts.deleted if type_of(ref) == "Patient"}
-        shared = self._hashes.of_several_ranges() | deleted | {hash(ref) for ref in doubtful}
+        deleted = {hash_of(ref) for ref in facts.deleted if type_of(ref) == "Patient"}
+        shared = self._hashes.of_several_ranges() | deleted | {hash_of(ref) for ref in doubtful}
         known = Known(now.known.candidates | facts.candidates, now.known.links | facts.links)
         wanted = known.wanted(request.selection)
         complete = (
@@ -128,16 +136,14 @@ class _Found:
         now.shared |= shared
         return not complete
 
-    def collected(
-        self, all_parts: list[FilePart], request: ReadRequest, passed_over: list[str]
-    ) -> CollectedRanges | None:
+    def collected(self, files: InputParts, request: ReadRequest) -> CollectedRanges | None:
         """What the ranges hold; None where it is not known without looking at all of them."""
         collector, facts = self._collector, self._collector.facts
         self._hand_out()
         facts.links = self._links
         patients = Patients(self._links, request.selection.without(self._deleted))
         therapies: dict[str, Item] = {one.ref: one for one in collector.therapies.values()}
-        collected = collected_of(all_parts, therapies, facts, patients, passed_over)
+        collected = collected_of(files, therapies, facts, patients)
         completed = with_missing_medications(collected)
         # Of several versions the one that does not count may be the therapy that was looked at.
         by_reference = any(named for _, named in collector.therapies)
@@ -158,7 +164,7 @@ class _Found:
         for older in self._shared.facts.older:
             batches[ranges.of_patient(older.patient)][1].append(older)
         for number, batch in enumerate(batches):
-            collector.write(number, batch)
+            collector.store.append(number, encode_batch(batch))
         collector.finish()
 
 

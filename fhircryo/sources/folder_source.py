@@ -8,15 +8,17 @@ To explain one patient, the lines of others are recognised by their text and pas
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from fhircryo.errors import UnreadableResource
 from fhircryo.extract.context import Context
 from fhircryo.extract.lines import SCANNED_CONTAINERS, SCANNED_TYPES, read, scan
 from fhircryo.extract.other_patients import OtherPatients, grading_codes
 from fhircryo.fhir.file_lines import DEFAULT_LIMITS, FileLimits
-from fhircryo.fhir.input_files import FilePart, InputFile, input_files, parts, read_batches
+from fhircryo.fhir.input_files import FilePart, InputFile, input_files, parts
 from fhircryo.record.collector import Facts, RecordCollector, Unreadable
 from fhircryo.record.items import Item
 from fhircryo.record.known import Known
@@ -31,13 +33,43 @@ from fhircryo.sources.source import (
 )
 
 PART_SIZE = 16 << 20
-#: Items of different parts are ordered by their part, those of one part by their line.
-_SEQUENCES_PER_PART = 40
 
 
 def file_limits(settings: ServerSettings) -> FileLimits:
     """The limits on the files of a folder, by the settings of the source."""
     return FileLimits(settings.max_line_mb, settings.max_unpacked_gb)
+
+
+class InputParts(Protocol):
+    """Files in the parts that a driver distributes.
+
+    ``passed_over``: the names of what else is beside the files.
+    """
+
+    @property
+    def passed_over(self) -> Sequence[str]: ...  # noqa: D102  as the class says
+
+    def parts(self) -> Sequence[FilePart]:
+        """The parts to read, in the order of the files."""
+
+    def parts_read(self, facts: Facts) -> Sequence[FilePart]:
+        """The parts that were read, in order: an engine may have divided them further."""
+
+
+@dataclass(frozen=True)
+class LocalFiles:
+    """Files of this machine."""
+
+    files: Sequence[InputFile]
+    passed_over: Sequence[str] = ()
+
+    def parts(self) -> Sequence[FilePart]:
+        """The parts to read, in the order of the files."""
+        return parts(list(self.files), PART_SIZE)
+
+    def parts_read(self, facts: Facts) -> Sequence[FilePart]:  # noqa: ARG002  an interface
+        """The same parts: they are read as they are."""
+        return self.parts()
 
 
 class FolderSource:
@@ -50,38 +82,29 @@ class FolderSource:
     def __init__(self, folder: Path, limits: FileLimits = DEFAULT_LIMITS) -> None:
         self.name = str(folder)
         self.server: str | None = None
-        self.files, self.passed_over = input_files(folder, limits)
+        self.input = LocalFiles(*input_files(folder, limits))
 
     def collect(self, request: ReadRequest) -> Collected:
         """Read all files of the folder."""
-        return collect_files(self.files, request, request.context(), self.passed_over)
+        return collect_files(self.input, request, request.context())
 
 
-def collect_files(
-    files: list[InputFile],
-    request: ReadRequest,
-    context: Context,
-    passed_over: Sequence[str] = (),
-) -> Collected:
+def collect_files(files: InputParts, request: ReadRequest, context: Context) -> Collected:
     """Read files; ``context`` belongs to the server where they come from a bulk export."""
-    all_parts = parts(files, PART_SIZE)
-    collector = _read_all(all_parts, request, context)
+    collector = _read_all(files.parts(), request, context)
     facts = collector.facts
     deleted = collector.apply_deletions()
     collector.note_unmapped_primaries()
     facts.links = current_links(collector.items)
     patients = Patients(facts.links, request.selection.without(deleted))
-    return collected_of(all_parts, collector.items, facts, patients, passed_over)
+    return collected_of(files, collector.items, facts, patients)
 
 
 def collected_of(
-    all_parts: Sequence[FilePart],
-    items: dict[str, Item],
-    facts: Facts,
-    patients: Patients,
-    passed_over: Sequence[str],
+    files: InputParts, items: dict[str, Item], facts: Facts, patients: Patients
 ) -> Collected:
     """What reading all parts of the files of a folder gave."""
+    all_parts = files.parts_read(facts)
     _report_empty_files(facts, all_parts)
     return Collected(
         items=items,
@@ -91,7 +114,7 @@ def collected_of(
         present=present_types(facts),
         graded=frozenset(facts.graded),
         files=list(dict.fromkeys(part.file for part in all_parts)),
-        passed_over=[*passed_over, *not_applied(facts)],
+        passed_over=[*files.passed_over, *not_applied(facts)],
     )
 
 
@@ -106,7 +129,7 @@ def _read_all(
     request.driver.collect(to_scan, partial(scan_part, context=context, others=others), known)
     wanted, watched = known.wanted(request.selection), frozenset[str]()
     while True:
-        collector = RecordCollector(request.retention(wanted, watched))
+        collector = RecordCollector(request.retention(wanted, watched), request.driver.hash_of)
         if traced:
             others = OtherPatients(known.same_person(traced), watched, gradings)
         step = partial(read_part, context=context, others=others)
@@ -134,7 +157,7 @@ def scan_part(
 ) -> None:
     """Add to ``known`` what a part says of candidates and of merged patients."""
     try:
-        for batch in read_batches(part):
+        for batch in part.batches():
             if others is None or not others.references_of(batch):
                 scan(batch, known, context)
     except UnreadableResource:
@@ -150,9 +173,9 @@ def read_part(
     """Collect the items of a part."""
     facts = collector.facts
     lines = filled = 0
-    collector.sequence = part.number << _SEQUENCES_PER_PART
+    collector.sequence = part.sequence
     try:
-        for batch in read_batches(part):
+        for batch in part.batches():
             passed_over = others.references_of(batch, facts.graded) if others is not None else []
             if passed_over:
                 collector.pass_over(passed_over)
@@ -170,17 +193,18 @@ def read_part(
 
 def _places(all_parts: Sequence[FilePart], lines: dict[int, int]) -> Callable[[Unreadable], str]:
     """Return what names ``file:line``, with the entry of a Bundle, of something unreadable."""
-    before: list[int] = []
+    begins: dict[int, tuple[str, int]] = {}
     read: dict[str, int] = {}
     for part in all_parts:
         name = part.file.name
-        before.append(read.get(name, 0))
-        read[name] = before[-1] + lines.get(part.number, 0)
+        before = read.get(name, 0)
+        begins[part.number] = name, before
+        read[name] = before + lines.get(part.number, 0)
 
     def place(unreadable: Unreadable) -> str:
-        name = all_parts[unreadable.part].file.name
+        name, before = begins[unreadable.part]
         if unreadable.line:
-            name = f"{name}:{before[unreadable.part] + unreadable.line}"
+            name = f"{name}:{before + unreadable.line}"
         return f"{name} {unreadable.within}" if unreadable.within else name
 
     return place

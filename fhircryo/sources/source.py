@@ -34,7 +34,13 @@ M = TypeVar("M", bound=Mergeable)
 
 
 class Driver(Protocol):
-    """How the parts of an input are distributed: in this process, over several, or elsewhere."""
+    """How the parts of an input are distributed: in this process, over several, or elsewhere.
+
+    ``hash_of``: the hash of a reference, the same in all processes that read.
+    """
+
+    @property
+    def hash_of(self) -> Callable[[str], int]: ...  # noqa: D102  as the class says
 
     def collect(
         self,
