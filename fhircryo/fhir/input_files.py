@@ -6,9 +6,10 @@ Files are read in batches of lines. A plain file can be divided into parts for s
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from io import BufferedIOBase, BytesIO
 from pathlib import Path
 
 import msgspec
@@ -57,6 +58,14 @@ class InputFile:
     problem: str = ""
     limits: FileLimits = DEFAULT_LIMITS
 
+    def open(self) -> BufferedIOBase:
+        """Open the file for reading, as it is stored.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        return self.path.open("rb")
+
     def sha256(self) -> str | None:
         """Return the hash of the file as it is stored; None if it cannot be read."""
         try:
@@ -66,6 +75,17 @@ class InputFile:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError:
             return None
+
+
+@dataclass(frozen=True)
+class HeldFile(InputFile):
+    """A file whose stored content is in memory."""
+
+    content: bytes = b""
+
+    def open(self) -> BufferedIOBase:
+        """Open the content for reading."""
+        return BytesIO(self.content)
 
 
 @dataclass(frozen=True)
@@ -178,6 +198,35 @@ def _input_file(path: Path, name: str, limits: FileLimits) -> InputFile | None:
     return None if is_of_bulk_client(path.name) and not _may_hold_resources(file) else file
 
 
+def stored_elsewhere(
+    name: str, size: int, limits: FileLimits, read: Callable[[], bytes]
+) -> InputFile | None:
+    """Return a file that is not on this machine and is read; None for one that is no data.
+
+    ``name``: its path within the source; ``read``: returns its content, to tell whether a file that
+    is named like those of bulk clients holds resources.
+    """
+    own = name.rpartition("/")[2]
+    data = data_name(own)
+    if data is None:
+        return None
+    hint = _hint(own) or _hint(name)
+    path = Path(name)
+    file = InputFile(path, name, size, hint, data.document, data.compression, "", limits)
+    if is_of_bulk_client(own) and not _may_hold_resources(held(file, read())):
+        return None
+    return file
+
+
+def held(file: InputFile, content: bytes) -> HeldFile:
+    """Return a file with its stored content."""
+    return HeldFile(
+        *(file.path, file.name, file.size, file.hint),
+        *(file.document, file.compression, file.problem, file.limits),
+        content,
+    )
+
+
 def _may_hold_resources(file: InputFile) -> bool:
     """Return whether a file holds a FHIR resource, or is damaged so that nobody can tell."""
     try:
@@ -248,10 +297,10 @@ def read_batches(part: FilePart) -> Iterator[list[bytes]]:
 def _pieces(file: InputFile) -> Iterator[bytes]:
     """Yield the content of a file, decompressed; raises UnreadableResource if it is too large."""
     if file.compression:
-        with open_compressed(file.path, file.compression) as stream:
+        with file.open() as packed, open_compressed(packed, file.compression) as stream:
             yield from within_limit(pieces_of(stream), file.limits)
     else:
-        with file.path.open("rb", buffering=0) as plain:
+        with file.open() as plain:
             yield from pieces_of(plain)
 
 

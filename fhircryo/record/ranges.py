@@ -10,6 +10,7 @@ import shutil
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from functools import cache
 from pathlib import Path
 from typing import IO, Protocol, Self
@@ -45,6 +46,12 @@ class Ranges:
     def of_shared(self) -> int:
         """The number that stands for the shared items, beside those of the ranges."""
         return self.count
+
+    def without_patients(self) -> "Ranges":
+        """The same ranges, without what was looked up of single patients."""
+        found = copy(self)
+        found._found = {}
+        return found
 
     def of_patient(self, patient: str) -> int:
         """The range of a patient."""
