@@ -24,6 +24,7 @@ from tests.unit.test_ranges import messy, version, written
 
 PLAIN = Settings.model_construct()
 LIMITED = ServerSettings.model_construct(max_line_mb=1)
+RESULT = psa("a", "2016-05-01", 1)
 DATA = ("Observation.ndjson", "Provenance.ndjson", "Device.ndjson", "issues.ndjson")
 
 
@@ -149,7 +150,7 @@ def test_lines_that_are_too_long(spark, tmp_path, out):
 def test_a_file_that_spark_passes_over_is_an_error(spark, tmp_path, out):
     source = folder(
         tmp_path / "in",
-        {"a.ndjson": [patient("p1"), procedure("x")], "_b.ndjson": [psa("a", "2016-05-01", 1)]},
+        {"a.ndjson": [patient("p1"), procedure("x")], "_b.ndjson": [RESULT]},
     )
     config = RunConfig.of(Settings.model_construct(), AS_OF)
     with pytest.raises(SourceError, match=r"_b\.ndjson"):

@@ -1,6 +1,7 @@
 """Starts Spark with what this program needs of it, or says what is missing."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,10 @@ from fhircryo.logs import line_of
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+#: What Hadoop says where the target cannot be written.
+_OF_TARGET = ("access=WRITE", "FileAlreadyExists", "No space left")
+#: How the trace of a task in Python ends.
+_PYTHON_ERROR = re.compile(r"(?:[a-z_]+\.)*[A-Z]\w*(?:Error|Exception|Resource): ")
 #: What a site may not set otherwise: the result or its protection depends on it.
 _NEEDED = {
     # One task writes several files at once, so that Spark does not sort what it writes.
@@ -47,6 +52,7 @@ def spark_session(
         UsageError: PySpark is not installed, or Spark does not start.
     """
     try:
+        from py4j.protocol import Py4JError
         from pyspark import SparkConf
         from pyspark.errors import PySparkException
         from pyspark.sql import SparkSession
@@ -66,9 +72,10 @@ def spark_session(
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     try:
         session = SparkSession.builder.appName("fhircryo").config(conf=conf).getOrCreate()
-    except (PySparkException, RuntimeError, OSError) as error:
+    except (PySparkException, Py4JError, RuntimeError, OSError) as error:
         raise UsageError(
-            f"Spark cannot be started: {line_of(str(error))}; it needs Java 17 or later (JAVA_HOME)"
+            f"Spark cannot be started: {_cause(error)}; check the master, and that Java 17 or later"
+            " is installed (JAVA_HOME)"
         ) from error
     session.sparkContext.setLogLevel("ERROR")
     try:
@@ -91,14 +98,21 @@ def words_of_failure(source: str, target: str) -> Iterator[None]:
         yield
     except (PySparkException, Py4JJavaError) as error:
         words = _cause(error)
-        if "AccessControl" in words or "FileAlreadyExists" in words or "No space left" in words:
+        if any(sign in words for sign in (*_OF_TARGET, target)):
             raise TargetError(f"{target}: cannot be written by Spark: {words}") from error
         raise SourceError(f"{source}: Spark failed: {words}") from error
+    except OSError as error:
+        raise TargetError(f"{target}: cannot be written: {error.strerror or error}") from error
 
 
 def _cause(error: Exception) -> str:
     """The last cause that Spark names, in one line."""
     lines = [line.strip() for line in str(error).splitlines()]
-    causes = [line for line in lines if line.startswith("Caused by:")]
-    python = [line for line in lines if line.startswith("fhircryo.errors.")]
-    return line_of((python or causes or [line for line in lines if line] or ["unknown"])[-1])
+    lines = [line for line in lines if line and not line.startswith(("at ", "..."))]
+    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
+    python = [line for line in lines if _PYTHON_ERROR.match(line)]
+    first = [line.removeprefix(": ") for line in lines if line.startswith(": ")][:1]
+    words = line_of((python or causes or first or lines or ["unknown"])[-1]).rstrip(".")
+    if "FileSystem not found" in words or "No FileSystem for scheme" in words:
+        words += " (this Spark lacks the library of the file system, hadoop-aws for s3a)"
+    return words
