@@ -86,7 +86,8 @@ def test_the_example_cohort(spark, out):
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_messy_cohorts(seed, spark, tmp_path, out, small_blocks):
+def test_messy_cohorts(seed, spark, tmp_path, out, small_blocks, monkeypatch):
+    monkeypatch.setattr(compute_spark, "_TEXT_SIZE", 1000)
     source = written(tmp_path / "in", messy(seed))
     check(spark, source, out, ranges=1 + seed % 7)
 

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 #: Bytes of the files whose items are one range, which one task has in memory at a time.
 _BYTES_PER_RANGE = 64 << 20
 _MOST_RANGES = 10_000
+#: The lines that are handed to Spark at a time, in bytes. They stay in their order, because a task
+#: writes fewer files at a time than ``spark.sql.maxConcurrentOutputFileWriters`` allows.
+_TEXT_SIZE = 1 << 20
 #: The row of a range's counts among the files that its task writes.
 _SHARE = "share"
 
@@ -128,7 +131,9 @@ class _Run:
         assert isinstance(store, SparkStore)  # noqa: S101  as the division says
         assert store.rows is not None  # noqa: S101
         rows, added = store.rows, store.added
-        task = _Task(self.source.name, _for_tasks(found), lacking, self.config.publish_context)
+        task = _Task(
+            self.source.name, _for_tasks(found), lacking, self.config.publish_context, _TEXT_SIZE
+        )
         shared = self.spark.sparkContext.broadcast((task, added))
 
         def compute(number: int, batches: Iterable[Row]) -> Iterator[tuple[str, int, str]]:
@@ -167,6 +172,7 @@ class _Task:
     found: CollectedRanges
     lacking: Lacking
     context: PublishContext
+    text_size: int
 
     def compute(
         self, number: int, batches: list[bytes], more: list[bytes]
@@ -189,6 +195,16 @@ class _Task:
         share = RangeShare()
         share.add(read, counts)
         for name, file in files.items():
-            if text := file.getvalue():
-                yield name, number, text.decode().removesuffix("\n")
+            for text in _texts(file.getvalue(), self.text_size):
+                yield name, number, text
         yield _SHARE, number, base64.b64encode(msgspec.msgpack.encode(share)).decode()
+
+
+def _texts(lines: bytes, size: int) -> Iterator[str]:
+    """The lines in texts of about ``size`` bytes, without the end of the last line of each."""
+    start = 0
+    while start < len(lines):
+        end = lines.find(b"\n", start + size)
+        end = len(lines) - 1 if end < 0 else end
+        yield lines[start:end].decode()
+        start = end + 1
