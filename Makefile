@@ -13,7 +13,7 @@ PYTEST := $(BIN)/pytest -q -n auto
 SERVERS := -p tests.server.scheduling --dist loadgroup
 
 .PHONY: demo demo-server check test test-unit test-spec test-property test-acceptance test-server \
-	test-browser test-docs test-extension test-fuzz lint docs bench hapi real-input clean kills years \
+	test-browser test-docs test-extension test-fuzz lint docs bench bench-scaling hapi real-input clean kills years \
 	demo-sync pin fuzz fuzz-nightly
 
 demo: $(READY)
@@ -61,13 +61,18 @@ docs: $(READY)
 
 # The second needs a HAPI server, as the tests do, and the clients that it compares with.
 bench: $(READY)
-	$(BIN)/python benchmarks/folder.py
-	$(BIN)/python benchmarks/cohort.py
+	$(BIN)/python -m benchmarks.folder
+	$(BIN)/python -m benchmarks.commands --spark
+	$(BIN)/python -m benchmarks.cohort
 	$(BIN)/python -m benchmarks.bulk
 	$(SYNC) --group bench
 	$(BIN)/python -m benchmarks.server
 	$(BIN)/python -m benchmarks.sync
 	$(BIN)/python -m benchmarks.sync --memory --few 100 --many 20000
+
+# How compute grows with the cohort, with the picture of the documentation.
+bench-scaling: $(READY)
+	$(BIN)/python -m benchmarks.scaling --picture docs/explanation/scaling.svg
 
 # A HAPI FHIR server with the 62 patients in it, until Ctrl-C.
 hapi: $(READY)

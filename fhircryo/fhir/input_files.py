@@ -31,7 +31,8 @@ from fhircryo.fhir.resource_names import KNOWN_TYPES
 from fhircryo.fhir.wire import ANYTHING, ARRAY, HEAD
 
 _BY_NAME = {kind.lower(): kind for kind in KNOWN_TYPES}
-_NOT_DATA = frozenset({".md", ".py"})
+#: Endings of files that nobody takes for resources.
+NOT_DATA = frozenset({".md", ".py"})
 #: Resources of different parts are ordered by their part, those of one part by their line.
 _SEQUENCES_PER_PART = 40
 #: A manifest of this program is smaller, in bytes.
@@ -161,7 +162,7 @@ def _listed(source: Path, limits: FileLimits) -> tuple[list[InputFile], list[str
             file = _input_file(path, name, limits)
             if file is not None:
                 files.append(file)
-            elif path.suffix not in _NOT_DATA:
+            elif path.suffix not in NOT_DATA:
                 passed_over.append(name)
     return files, passed_over
 
@@ -179,7 +180,7 @@ def _input_file(path: Path, name: str, limits: FileLimits) -> InputFile | None:
     """Return a file that is read, or has to be; None for one that is no data."""
     data = data_name(path.name)
     if data is None:
-        problem = why_unread(path) if path.is_file() and path.suffix not in _NOT_DATA else ""
+        problem = why_unread(path) if path.is_file() and path.suffix not in NOT_DATA else ""
         if not problem:
             return None
         return InputFile(path, name, path.stat().st_size, None, problem=problem)
@@ -201,17 +202,18 @@ def _input_file(path: Path, name: str, limits: FileLimits) -> InputFile | None:
 def stored_elsewhere(
     name: str, size: int, limits: FileLimits, read: Callable[[], bytes]
 ) -> InputFile | None:
-    """Return a file that is not on this machine and is read; None for one that is no data.
+    """Return a file that is not on this machine; None for one that is not to be read.
 
     ``name``: its path within the source; ``read``: returns its content, to tell whether a file that
-    is named like those of bulk clients holds resources.
+    is not named as resources holds some.
     """
     own = name.rpartition("/")[2]
     data = data_name(own)
-    if data is None:
-        return None
-    hint = _hint(own) or _hint(name)
     path = Path(name)
+    if data is None:
+        problem = "" if path.suffix in NOT_DATA else why_unread(path, lambda _: read())
+        return InputFile(path, name, size, None, problem=problem) if problem else None
+    hint = _hint(own) or _hint(name)
     file = InputFile(path, name, size, hint, data.document, data.compression, "", limits)
     if is_of_bulk_client(own) and not _may_hold_resources(held(file, read())):
         return None

@@ -2,6 +2,9 @@
 
 import gzip
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,12 +18,16 @@ from fhircryo.record.patients import ALL_PATIENTS, Selection
 from fhircryo.runs.execution import Execution
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.spark import compute_spark
+from fhircryo.runs.spark.storage import Storage
 from fhircryo.runs.to_folder import compute_folder
 from fhircryo.settings import ServerSettings, Settings
 from fhircryo.sources import folder_ranges
 from fhircryo.sources.folder_source import read_part
-from tests.unit.inputs import AS_OF, COHORT, folder, patient, procedure, psa
+from tests.unit.inputs import AS_OF, COHORT, cli, folder, patient, procedure, psa
 from tests.unit.test_ranges import messy, version, written
+
+#: One Spark is started, for all of them.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("spark")]
 
 PLAIN = Settings.model_construct()
 LIMITED = ServerSettings.model_construct(max_line_mb=1)
@@ -225,3 +232,77 @@ def test_a_run_that_fails_leaves_nothing(spark, tmp_path, out, monkeypatch):
         compute_spark.compute_spark(spark, str(COHORT), str(out / "spark"), config)
     assert "\n" not in str(caught.value)
     assert not list(out.iterdir())
+
+
+def test_a_driver_that_is_killed_leaves_no_half_target(tmp_path):
+    command = [sys.executable, "-m", "fhircryo", "compute", str(COHORT), str(tmp_path / "out")]
+    options = ["--engine", "spark", "--spark-master", "local[1]"]
+    running = subprocess.Popen([*command, *options], stderr=subprocess.DEVNULL)
+    limit = time.monotonic() + 120
+    while not list(tmp_path.glob(".out.*.tmp")):
+        assert running.poll() is None, "it ended before it wrote anything"
+        assert time.monotonic() < limit, "it never wrote anything"
+        time.sleep(0.02)
+    running.kill()
+    running.wait()
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_listed_elsewhere_is_what_is_listed_here(spark, tmp_path, out, monkeypatch):
+    """Hadoop's listing, which HDFS and object stores need, finds the same files."""
+    source = tmp_path / "in"
+    (source / "sub" / "deep").mkdir(parents=True)
+    (source / "earlier" / "Observation.ndjson").mkdir(parents=True)
+    (source / "earlier" / "manifest.json").write_text('{"fhircryo": "0.1.0"}')
+    (source / "earlier" / "Observation.ndjson" / "part-0.ndjson").write_bytes(text(RESULT))
+    (source / "a.ndjson").write_bytes(text(patient("p1"), procedure("x")))
+    (source / "sub" / "b c.ndjson.gz").write_bytes(gzip.compress(text(RESULT)))
+    (source / "sub" / "deep" / "c.json").write_bytes(text(psa("b", "2016-06-01", 2)))
+    (source / "manifest.json").write_text('{"transactionTime": "2016-01-01"}')
+    (source / ".hidden.ndjson").write_bytes(text(RESULT))
+    (source / "readme.txt").write_text("nothing")
+    (source / "more.xml").write_text("<Patient/>")
+    (source / "odd.data").write_bytes(text(RESULT))
+    here = check(spark, source, out)
+    monkeypatch.setattr(Storage, "local_path", None)
+    config = RunConfig.of(PLAIN, AS_OF)
+    found = compute_spark.compute_spark(spark, str(source), str(out / "elsewhere"), config)
+    assert joined(out / "elsewhere") == here
+    assert found.passed_over == ["earlier/", "manifest.json", "readme.txt"]
+    assert found.unreadable == 2
+    assert manifest_of(out / "elsewhere")["inputs"] == manifest_of(out / "spark")["inputs"]
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--engine", "spark", "--workers", "2"], "--workers"),
+        (["--engine", "spark", "--memory", "500MB"], "--memory"),
+        (["--engine", "spark", "--validate"], "--validate"),
+        (["--engine", "spark", "--force"], "--force"),
+        (["--engine", "spark", "--bulk", "patient"], "--bulk"),
+        (["--engine", "spark", "--dry-run"], "--dry-run"),
+        (["--spark-master", "local[2]"], "--engine spark"),
+        (["--engine", "flink"], "flink"),
+    ],
+)
+def test_options_that_contradict_each_other(options, named, tmp_path):
+    ran = cli("compute", COHORT, tmp_path / "out", *options)
+    assert ran.code == 2
+    assert named in ran.err
+
+
+@pytest.mark.parametrize("server", [0, 1])
+def test_servers_are_refused(server, tmp_path):
+    places = [str(tmp_path / "in"), str(tmp_path / "out")]
+    places[server] = "https://fhir.example/r4"
+    ran = cli("compute", *places, "--engine", "spark")
+    assert ran.code == 2
+    assert ("SOURCE", "TARGET")[server] in ran.err
+
+
+def test_without_pyspark_it_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyspark", None)
+    ran = cli("compute", COHORT, tmp_path / "out", "--engine", "spark")
+    assert ran.code == 2
+    assert "fhircryo[spark]" in ran.err

@@ -16,8 +16,9 @@ from urllib.parse import unquote
 
 from fhircryo.errors import SourceError
 from fhircryo.fhir.file_lines import BOM, FileLimits, unread_line
-from fhircryo.fhir.file_names import DATA_ENDINGS, why_unread
+from fhircryo.fhir.file_names import DATA_ENDINGS
 from fhircryo.fhir.input_files import (
+    NOT_DATA,
     FilePart,
     InputFile,
     held,
@@ -141,9 +142,9 @@ def spark_input(storage: Storage, limits: FileLimits) -> SparkInput:
         file = stored_elsewhere(name, entry.size, limits, partial(storage.read, entry.url))
         if file is not None:
             found[name], urls[name] = file, entry.url
-        elif why_unread(Path(entry.name)):
+        elif Path(entry.name).suffix not in NOT_DATA:
             passed.append(name)
-    if not found:
+    if all(file.problem for file in found.values()):
         raise SourceError(f"{storage.url}: nothing to read: the folder contains no {DATA_ENDINGS}")
     passed_over = sorted([*passed, *own])
     return SparkInput([found[name] for name in sorted(found)], urls, passed_over)

@@ -109,7 +109,7 @@ class Storage:
             stream.close()
 
     def read(self, url: str) -> bytes:
-        """The content of a small file."""
+        """The content of a small file; of a larger one the beginning."""
         stream = self._files.open(self._path(url))
         try:
             return bytes(stream.readNBytes(_LARGEST))
