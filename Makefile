@@ -23,7 +23,7 @@ demo: $(READY)
 demo-server: $(READY)
 	$(BIN)/python -m tests.server.demo_server
 
-# What is worth running before every commit: two to three minutes on two cores.
+# What is worth running before every commit: about two minutes on two cores.
 check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -82,7 +82,7 @@ hapi: $(READY)
 demo-sync: $(READY)
 	$(BIN)/python -m tests.server.demo_sync
 
-# kill -9 at 200 random moments of scheduled runs; the tests do 50. Each command is stopped by a signal
+# kill -9 at 200 random moments of scheduled runs; the tests do 25. Each command is stopped by a signal
 # at 50 random moments; the tests do 2.
 kills: $(READY)
 	TEST_KILLS=200 $(BIN)/pytest -q tests/server/test_sync_killed.py

@@ -144,20 +144,20 @@ def _listed(source: Path, limits: FileLimits) -> tuple[list[InputFile], list[str
     seen = {source.resolve()}
     # A list of folders to visit, not recursion: folders may be nested more deeply than Python's
     # stack is.
-    waiting = [(source, "")]
+    waiting = [(source, "", source.resolve())]
     while waiting:
-        folder, within = waiting.pop()
+        folder, within, place_of_folder = waiting.pop()
         for path in folder.iterdir():
             if path.name.startswith("."):
                 continue
             name = f"{within}{path.name}"
             if path.is_dir():
-                place = path.resolve()
+                place = path.resolve() if path.is_symlink() else place_of_folder / path.name
                 if place in seen or _is_own_output(path):
                     passed_over.append(f"{name}/")
                 else:
                     seen.add(place)
-                    waiting.append((path, f"{name}/"))
+                    waiting.append((path, f"{name}/", place))
                 continue
             file = _input_file(path, name, limits)
             if file is not None:

@@ -13,8 +13,13 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 _FOLDER = PurePosixPath("tests/server")
-#: About half of the time that this folder takes.
-_SECOND = frozenset({"test_target.py", "test_doctor.py", "test_demo_server.py", "test_survey.py"})
+#: About half of the time that this folder takes, with all that needs the server of small pages.
+_SECOND = frozenset(
+    {
+        *("test_target.py", "test_source.py", "test_doctor.py", "test_hapi_itself.py"),
+        *("test_demo_server.py", "test_demo_sync.py", "test_notebook.py", "test_survey.py"),
+    }
+)
 
 
 class ServersOnTwoWorkers(LoadScopeScheduling):

@@ -365,6 +365,7 @@ def test_without_a_marked_score_nothing_is_added():
 # --------------------------------------------------------------------------- the report
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pseudonymised", "aggregate-only"])
 def test_the_report_of_hardly_anything_is_whole(kind):
     for patients in ([], [{}]):
