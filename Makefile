@@ -13,7 +13,7 @@ PYTEST := $(BIN)/pytest -q -n auto
 SERVERS := -p tests.server.scheduling --dist loadgroup
 
 .PHONY: demo demo-server check test test-unit test-spec test-property test-acceptance test-server \
-	test-browser test-docs test-extension test-fuzz lint docs bench bench-scaling hapi real-input clean kills years \
+	test-browser test-docs test-extension test-fuzz test-spark lint docs bench bench-scaling hapi real-input clean kills years \
 	demo-sync pin fuzz fuzz-nightly
 
 demo: $(READY)
@@ -37,7 +37,7 @@ test: $(READY) lint
 
 # One target per folder of tests/: one kind of test.
 test-unit test-spec test-property test-acceptance test-browser test-docs test-extension \
-test-fuzz: $(READY)
+test-fuzz test-spark: $(READY)
 	$(PYTEST) tests/$(@:test-%=%)
 
 # Needs Java 17 and Maven.

@@ -26,8 +26,7 @@ from fhircryo.sources.folder_source import read_part
 from tests.unit.inputs import AS_OF, COHORT, cli, folder, patient, procedure, psa
 from tests.unit.test_ranges import messy, version, written
 
-#: One Spark is started, for all of them.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("spark")]
+pytestmark = pytest.mark.slow
 
 PLAIN = Settings.model_construct()
 LIMITED = ServerSettings.model_construct(max_line_mb=1)
