@@ -102,8 +102,7 @@ def compute(
     if spark_master is not None:
         raise UsageError("--spark-master needs --engine spark")
     reading = SourceOptions(workers, bulk, keep, memory)
-    if memory is not None and server_of(source) is not None:
-        raise UsageError("--memory needs a folder as SOURCE")
+    reading.check_memory(source)
     if server_of(target) is not None:
         if memory is not None:
             raise UsageError("--memory needs a folder as TARGET")

@@ -314,18 +314,19 @@ def test_processes_change_nothing(tmp_path):
 
 
 def test_workers_on_a_cohort_that_is_worth_them(monkeypatch):
-    from fhircryo.research import build
+    from fhircryo.research import build, table_builder
 
     monkeypatch.setattr(build, "_PATIENTS_PER_WORKER", 10)
-    monkeypatch.setattr(build, "_PATIENTS_AT_A_TIME", 7)
-    from fhircryo.research.build import TableOptions
+    monkeypatch.setattr(table_builder, "_PATIENTS_AT_A_TIME", 7)
     from fhircryo.research.cohort_tables import cohort_of
+    from fhircryo.research.table_options import TableOptions
+    from fhircryo.runs.execution import Execution
     from fhircryo.runs.read_source import read_source
     from fhircryo.runs.run_config import RunConfig
 
     job = RunConfig.of(Settings(), AS_OF)
     read = read_source(COHORT, job)
-    found = [cohort_of(read, job, TableOptions(str), workers=number) for number in (1, 3)]
+    found = [cohort_of(read, job, TableOptions(str), Execution(number)) for number in (1, 3)]
     for name in TABLES:
         assert found[0].arrow[name].equals(found[1].arrow[name]), name
 
