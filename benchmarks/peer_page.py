@@ -46,6 +46,12 @@ def _measured_on() -> str:
     return f"Measured on {today} with Python {platform.python_version()} on {processor()}"
 
 
+def _size(results: Sequence[Result]) -> str:
+    rounds = max((one.rounds for one in results), key=len)
+    rows = rounds[0].rows if rounds else 0
+    return f"{rows:,} Observations; medians of {len(rounds)} rounds"
+
+
 def _versions(result: Result) -> str:
     versions = result.rounds[0].versions
     if len(versions) == 1:
@@ -62,13 +68,20 @@ def _problem(result: Result, columns: int) -> str:
     return _row(result.name, *[""] * (columns - 2), result.problem)
 
 
-def folder_block(results: Sequence[Result], count: int) -> str:
+def folder_block(results: Sequence[Result]) -> str:
     """The table of the readers, with what was measured and where."""
     lines = [
-        f"{_measured_on()}. {count:,} Observations;"
-        f" medians of {max(len(one.rounds) for one in results)} rounds.",
+        f"{_measured_on()}. {_size(results)}.",
         "",
-        _row("reader", "version", "µs of CPU each", "least to most", "to fhircryo", "start, s", ""),
+        _row(
+            "reader",
+            "version",
+            "µs of CPU each",
+            "least to most",
+            "times fhircryo",
+            "start, s of CPU",
+            "how",
+        ),
         "|---|---|--:|--:|--:|--:|---|",
     ]
     ours = results[0].median(_pass(0)) if results[0].rounds else 0.0
@@ -100,11 +113,8 @@ def _folder_row(result: Result, number: int, ours: float, name: str, way: str) -
 
 def server_block(results: Sequence[Result]) -> str:
     """The table of the clients, with what was measured and where."""
-    rounds = max(len(one.rounds) for one in results)
-    rows = next((one.rounds[0].rows for one in results if one.rounds), 0)
     lines = [
-        f"{_measured_on()}, which the server shared. {rows:,} Observations;"
-        f" medians of {rounds} rounds.",
+        f"{_measured_on()}, which the server shared. {_size(results)}.",
         "",
         _row(
             "client", "version", "per second", "least to most", "first row, s", "µs of CPU each", ""

@@ -143,9 +143,10 @@ def parsed(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--patients", type=int, default=3_750, help="twelve PSA results each")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--server-patients", type=int, default=667, help="twelve PSA results each")
-    parser.add_argument("--server-rounds", type=int, default=5)
+    parser.add_argument("--server-rounds", type=int, default=3)
     parser.add_argument("--only", action="append", help="one of them, beside ours; repeatable")
     parser.add_argument("--no-server", action="store_true")
+    parser.add_argument("--no-folder", action="store_true")
     parser.add_argument("--write", type=Path, help="the page whose tables are replaced")
     return parser.parse_args(words)
 
@@ -153,11 +154,13 @@ def parsed(words: Sequence[str] | None) -> argparse.Namespace:
 def main(words: Sequence[str] | None = None) -> int:
     """Measure, print, write; 1 where a peer gave other rows than ours."""
     options = parsed(words)
+    results: list[Result] = []
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        print("NDJSON to a table", flush=True)
-        results = from_folder(root, options)
-        publish("folder", peer_page.folder_block(results, options.patients * 12), options.write)
+        if not options.no_folder:
+            print("NDJSON to a table", flush=True)
+            results += from_folder(root, options)
+            publish("folder", peer_page.folder_block(results), options.write)
         if not options.no_server:
             print("A HAPI server to rows", flush=True)
             try:

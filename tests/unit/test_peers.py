@@ -9,16 +9,26 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from benchmarks import pathling_library, peer_page, peer_process, peer_rows, processor_time
+from benchmarks import (
+    pathling_library,
+    peer_page,
+    peer_process,
+    peer_rows,
+    processor_time,
+    replay,
+)
 from benchmarks import peers as bench
 from benchmarks.peer_process import NotRun, Order, Result
 
+ROOT = Path(__file__).resolve().parents[2]
+BASE = "http://recorded.example/fhir"
 LIMIT = 120.0
 
 
@@ -26,6 +36,18 @@ LIMIT = 120.0
 def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("peers")
     return bench.psa_folders(root, 4)
+
+
+@pytest.fixture(scope="module")
+def ours(folders, tmp_path_factory):
+    """The order of fhircryo, done."""
+    done = order(folders, tmp_path_factory.mktemp("ours"))
+    found = peer_process.measured(done, LIMIT)
+    assert found.rows == 4 * 12
+    assert found.start > 0
+    assert all(seconds > 0 for seconds in found.passes)
+    assert set(found.versions) == {"fhircryo"}
+    return done
 
 
 def order(folders, into: Path, peer: str = "fhircryo") -> Order:
@@ -73,13 +95,7 @@ def test_another_row_is_found(other, tmp_path):
 
 
 @pytest.mark.slow
-def test_readers_agree(folders, tmp_path):
-    ours = order(folders, tmp_path / "ours")
-    found = peer_process.measured(ours, LIMIT)
-    assert found.rows == 4 * 12
-    assert found.start > 0
-    assert all(seconds > 0 for seconds in found.passes)
-    assert set(found.versions) == {"fhircryo"}
+def test_readers_agree(folders, ours, tmp_path):
     names = ("pandas + json", "fhir.resources")
     orders = {name: order(folders, tmp_path / name[:4], name) for name in names}
     results = bench.run_rounds(orders, ours.rows, 1)
@@ -97,9 +113,7 @@ def test_readers_agree(folders, tmp_path):
         lambda one: one["subject"].update(reference="Patient/x"),
     ],
 )
-def test_a_reader_that_gives_other_rows_has_no_figure(change, folders, tmp_path):
-    ours = order(folders, tmp_path / "ours")
-    peer_process.measured(ours, LIMIT)
+def test_a_reader_that_gives_other_rows_has_no_figure(change, folders, ours, tmp_path):
     everything, few = folders
     other = (changed(everything, tmp_path / "other", change), few)
     (result,) = bench.run_rounds(
@@ -108,7 +122,7 @@ def test_a_reader_that_gives_other_rows_has_no_figure(change, folders, tmp_path)
     assert result.wrong
     assert not result.rounds
     assert result.problem.startswith("other rows: 1 of 48 rows are missing, 1 are others")
-    assert "other rows" in peer_page.folder_block([result], 48)
+    assert "other rows" in peer_page.folder_block([result])
 
 
 @pytest.mark.slow
@@ -121,7 +135,7 @@ def test_a_reader_that_is_not_installed_is_a_line(folders, tmp_path, monkeypatch
     assert "duckdb" in result.problem
     assert result.problem.startswith("not run: ")
     assert not result.wrong
-    assert f"| duckdb |  |  |  |  |  | {result.problem} |" in peer_page.folder_block([result], 48)
+    assert f"| duckdb |  |  |  |  |  | {result.problem} |" in peer_page.folder_block([result])
 
 
 @pytest.mark.slow
@@ -176,7 +190,7 @@ def test_a_result_is_a_median_with_its_spread():
     rounds = [
         peer_process.Measured(10, 1.0, [seconds / 1e5], {"duckdb": "1"}) for seconds in (3, 9, 4)
     ]
-    block = peer_page.folder_block([Result("duckdb", rounds)], 10)
+    block = peer_page.folder_block([Result("duckdb", rounds)])
     assert "| duckdb | 1 | 4.0 | 3.0 to 9.0 | 1.0 | 1.0 |" in block
     assert "medians of 3 rounds" in block
 
@@ -195,3 +209,43 @@ def test_processor_time_of_children_counts_while_they_live_and_after():
     assert 0.45 < living < 5
     assert living - 0.05 < ended < living + 1
     assert os.times().children_user > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("client", ["fhircryo", "requests + json"])
+def test_clients_give_the_rows_of_all_pages(client, folders, ours, tmp_path):
+    """On recorded pages: a server that gives them at once."""
+    everything, few = folders
+    lines = (everything / "Observation.ndjson").read_text(encoding="utf-8").splitlines()
+    with replay.replayed(BASE, pages_of([json.loads(line) for line in lines])) as url:
+        asked = Order("server", client, url, str(few), str(tmp_path / "client"), bench.QUERY)
+        (result,) = bench.run_rounds({client: asked}, ours.rows, 1)
+    assert result.problem == ""
+    (found,) = result.rounds
+    assert found.rows == 48
+    assert 0 < found.first < found.wall
+    assert f"| {client} |" in peer_page.server_block([result])
+
+
+def pages_of(resources: list[dict]) -> dict[str, bytes]:
+    """A searchset of two pages, as the replaying server wants them."""
+    half = len(resources) // 2
+    second = f"{BASE}/Observation/next"
+    page = {"resourceType": "Bundle", "type": "searchset"}
+    entries = [
+        [{"resource": one, "search": {"mode": "match"}} for one in part]
+        for part in (resources[:half], resources[half:])
+    ]
+    links = [{"relation": "self", "url": BASE}], [{"relation": "next", "url": second}]
+    return {
+        replay.FIRST: json.dumps(page | {"entry": entries[0], "link": links[1]}).encode(),
+        "/fhir/Observation/next": json.dumps(
+            page | {"entry": entries[1], "link": links[0]}
+        ).encode(),
+    }
+
+
+def test_peers_are_installed_only_when_asked_for():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert {"bench", "peers"} <= set(project["dependency-groups"])
+    assert not {"bench", "peers"} & set(project["tool"]["uv"]["default-groups"])
