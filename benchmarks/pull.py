@@ -3,15 +3,12 @@
 All ask the same search and follow the same pages.
 """
 
-import io
-import json
-from contextlib import redirect_stderr
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 
-import requests
-from rounds import Contender
-
+from benchmarks.peer_clients import Params, fhirpy_values, pages, pyrate_frame
+from benchmarks.rounds import Contender
 from fhircryo.extract.lines import read
 from fhircryo.fhir.connect import open_client
 from fhircryo.fhir.search import Searcher
@@ -25,10 +22,6 @@ from tests.server.proxy import FaultProxy, searches
 
 GOAL = 0.95
 AHEAD = 1.0
-_FHIR_JSON = {"Accept": "application/fhir+json"}
-_NO_CACHE = {"Cache-Control": "no-cache"}
-
-Params = dict[str, str]
 
 
 def asked(url: str, job: RunConfig, patient: str) -> Params:
@@ -40,79 +33,52 @@ def asked(url: str, job: RunConfig, patient: str) -> Params:
     of_one = replace(job, selection=Selection(frozenset({patient})))
     with FaultProxy(url) as proxy:
         read_source(proxy.url, of_one)
-        searched = next(one for one in proxy.asked(searches) if one.param("patient"))
+        searched = next(
+            one
+            for one in proxy.asked(searches)
+            if one.kind == "Observation" and one.param("patient")
+        )
     return {key: value for key, value in searched.params if key != "patient"}
 
 
-def ours(url: str, job: RunConfig, query: Params, settings: ServerSettings | None = None) -> int:
-    """As ``search_source`` does: search, decode, extract, collect."""
+def collected(
+    url: str,
+    job: RunConfig,
+    code: str,
+    settings: ServerSettings | None = None,
+    watch: Callable[[Iterable[bytes]], Iterable[bytes]] = iter,
+) -> RecordCollector:
+    """As ``search_source`` does: search, decode, extract, collect; ``watch`` sees the matches."""
     with open_client(url, settings or ServerSettings()) as client:
         request = job.read_request(OneProcess())
         context = request.context(client.base)
         collector = RecordCollector(request.retention())
         searcher = Searcher(client)
-        for matches in searcher.search("Observation", {"code": query["code"]}):
-            read(matches, collector, context, part=0)
+        for matches in searcher.search("Observation", {"code": code}):
+            read(watch(matches), collector, context, part=0)
         searcher.close()
     assert not collector.facts.unreadable
-    return len(collector.items)
+    return collector
+
+
+def ours(url: str, job: RunConfig, query: Params, settings: ServerSettings | None = None) -> int:
+    """How many items there are of what was found."""
+    return len(collected(url, job, query["code"], settings).items)
 
 
 def bare(url: str, query: Params) -> int:
     """``requests`` and ``json``: the same pages, and nothing done with them."""
-    found = 0
-    with requests.Session() as session:
-        session.headers.update(_FHIR_JSON)
-        answer = session.post(f"{url}/Observation/_search", query, headers=_NO_CACHE)
-        while True:
-            page = json.loads(answer.content)
-            found += len(page.get("entry", ()))
-            links = {one["relation"]: one["url"] for one in page["link"]}
-            if "next" not in links:
-                return found
-            answer = session.get(links["next"])
+    return sum(len(page.get("entry", ())) for page in pages(url, query))
 
 
 def fhirpy(url: str, query: Params) -> int:
-    """fhirpy's search, all pages, values picked out of its resources."""
-    from fhirpy import SyncFHIRClient
-
-    client = SyncFHIRClient(url, extra_headers=_NO_CACHE)
-    rows = [
-        (one.id, one.subject.reference, one.effectiveDateTime, one.valueQuantity)
-        for one in client.resources("Observation").search(**query)
-    ]
-    return len(rows)
+    """fhirpy: values picked out of its resources."""
+    return len(list(fhirpy_values(url, query)))
 
 
 def pyrate(url: str, query: Params) -> int:
-    """FHIR-PYrate's way to a DataFrame, values picked out by a function of ours: its fastest."""
-    from fhir_pyrate import Pirate
-
-    session = requests.Session()
-    session.headers.update(_NO_CACHE)
-    # It sorts by itself where a sort is not asked for, and asks for the first page twice then.
-    sorted_query = {**query, "_sort": "_id"}
-    # Its progress bar cannot be turned off.
-    with redirect_stderr(io.StringIO()), Pirate(url, auth=session) as pirate:
-        rows = pirate.steal_bundles_to_dataframe(
-            "Observation", sorted_query, process_function=_rows
-        )
-    return len(rows)
-
-
-def _rows(bundle: object) -> dict[str, list[dict[str, object]]]:
-    rows = [
-        {
-            "id": entry.resource.id,
-            "subject": entry.resource.subject.reference,
-            "when": entry.resource.effectiveDateTime,
-            "value": entry.resource.valueQuantity.value,
-            "unit": entry.resource.valueQuantity.unit,
-        }
-        for entry in bundle.entry or ()
-    ]
-    return {"Observation": rows}
+    """FHIR-PYrate: its way to a DataFrame."""
+    return len(pyrate_frame(url, query))
 
 
 def contenders(url: str, job: RunConfig, query: Params) -> list[Contender]:

@@ -8,20 +8,16 @@ another, so that what slows the machine slows them alike. Needs Java 17 and Mave
 
 import argparse
 import json
-import sys
 import tempfile
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-import pull
-import write_back
-from generate import generate
-from replay import record, replayed
-from rounds import alternate, print_table
-from sign_in import print_share
-
+from benchmarks import pull, write_back
+from benchmarks.generate import generate
+from benchmarks.replay import record, replayed
+from benchmarks.rounds import alternate, print_table
+from benchmarks.sign_in import print_share
 from fhircryo.publish.computed_folder import read_computed
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.to_folder import compute_folder

@@ -7,9 +7,9 @@ import tempfile
 import time
 from pathlib import Path
 
-import pull
 import requests
 
+from benchmarks import pull
 from fhircryo.fhir.auth import keys, oauth2
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.settings import ServerSettings

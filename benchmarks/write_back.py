@@ -3,8 +3,8 @@
 import json
 
 import requests
-from rounds import Contender
 
+from benchmarks.rounds import Contender
 from fhircryo.publish.comparison import RetractionScope
 from fhircryo.publish.computed_folder import ComputedFolder
 from fhircryo.publish.target_server import Permissions, open_target
