@@ -84,7 +84,7 @@ def build(read: ReadResult, config: RunConfig, options: TableOptions, how: Execu
             parts[name].append(decode(encoded))
     counts.candidates = candidates_of(read, config.selection)
     stored = {name: in_memory(schemas[name], joined(tables)) for name, tables in parts.items()}
-    return _complete(Built(read, stored, counts), config, options)
+    return complete(Built(read, stored, counts), config, options)
 
 
 class _RangeTask:
@@ -137,7 +137,7 @@ def build_ranges(
         )
         for name, columns in _schemas(config, options).items()
     }
-    return _complete(Built(totals.read, stored, counts, totals.hashes), config, options)
+    return complete(Built(totals.read, stored, counts, totals.hashes), config, options)
 
 
 def _schemas(config: RunConfig, options: TableOptions) -> dict[str, Table]:
@@ -149,7 +149,7 @@ def _part_file(folder: Path, table: str, number: int) -> Path:
     return folder / f"{table}.{number}"
 
 
-def _complete(built: Built, config: RunConfig, options: TableOptions) -> Built:
+def complete(built: Built, config: RunConfig, options: TableOptions) -> Built:
     """Add the table of what was not used, and drop columns that are optional and empty."""
     columns = options.schemas(config)[NOT_USED]
     rows = not_used_rows(built.read, built.counts.not_used, identified=options.identified)

@@ -76,7 +76,7 @@ def write_cohort(
     read_from = folder_of(source)
     check_target(folder, read_from, own=OWN)
     key = options.key or folder.with_name(f"{folder.name}.key")
-    job = _Job(folder, config, options, _pseudonyms(options, folder, key), how)
+    job = _Job(folder, config, options, pseudonyms_of(options, folder, key), how)
     how.begin("reading")
     if read_from is not None:
         files = FolderSource(read_from, file_limits(config.settings.source))
@@ -151,7 +151,7 @@ class _Job:
         return Found(cohort.flow, cohort.unknown_patients)
 
 
-def _pseudonyms(options: FolderOptions, folder: Path, key: Path) -> Pseudonyms:
+def pseudonyms_of(options: FolderOptions, folder: Path, key: Path) -> Pseudonyms:
     """The pseudonyms of the key; of a new key if there is none, or if no pseudonyms are used."""
     if folder.resolve() in key.resolve().parents:
         raise UsageError(f"{key}: the key would lie with the tables; name another --key")

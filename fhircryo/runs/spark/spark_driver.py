@@ -166,12 +166,12 @@ def _mapped(
     """The rows that tasks make of a table of lines or files."""
     shared = frame.sparkSession.sparkContext.broadcast((placed, step, empty))
 
-    def work(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
+    def work(batches: "Iterable[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
         placed, step, empty = shared.value
         mine = empty.empty_copy()
         rows: list[Row] = []
         anything = False
-        for part in parts_of(batches, placed):
+        for part in parts_of(iter(batches), placed):
             anything = True
             step(part, mine)
             if isinstance(mine, RangeCollector):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fhircryo.errors import UsageError
 from fhircryo.publish.folder_target import FILES
-from fhircryo.runs.spark.storage import Storage, StoredFile
+from fhircryo.runs.spark.storage import Storage
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -24,12 +24,15 @@ _DIGITS = 5
 class SparkTarget:
     """A folder that does not exist, or that an earlier run wrote.
 
+    ``own``: the names of what a run can have written there.
+
     Raises:
         UsageError: the target is the source, lies around it, or holds something else.
     """
 
-    def __init__(self, storage: Storage, source: str) -> None:
+    def __init__(self, storage: Storage, source: str, own: frozenset[str] = FILES) -> None:
         self._storage = storage
+        self._own = own
         target = storage.url
         if target == source:
             raise UsageError(
@@ -47,7 +50,9 @@ class SparkTarget:
         if not storage.is_folder(storage.url):
             return False
         entries = storage.entries(storage.url)
-        return not entries or (storage.is_result(storage.url) and all(map(_is_own, entries)))
+        return not entries or (
+            storage.is_result(storage.url) and all(entry.name in self._own for entry in entries)
+        )
 
     @contextmanager
     def writing(self) -> Iterator[str]:
@@ -105,6 +110,16 @@ class SparkTarget:
                 storage.rename(entry.url, f"{work}/{name}/{_part(number)}")
         storage.remove(written)
 
+    def add_part(self, work: str, name: str, number: int, path: Path) -> None:
+        """Add a file of this machine as a part of what is called ``name``."""
+        folder, ending = f"{work}/{name}", name.rpartition(".")[2]
+        self._storage.make_folder(folder)
+        self._storage.write(f"{folder}/{_part(number, ending)}", path.read_bytes())
+
+    def add(self, work: str, name: str, content: bytes) -> None:
+        """Add a file that has no parts."""
+        self._storage.write(f"{work}/{name}", content)
+
     def add_files(self, work: str, folder: Path, names: Sequence[str], last: str) -> None:
         """Add files of this machine, each as the last part of the file of its name.
 
@@ -126,9 +141,5 @@ class SparkTarget:
 _END = len("00000.ndjson")
 
 
-def _part(number: int) -> str:
-    return f"part-{number:0{_DIGITS}d}.ndjson"
-
-
-def _is_own(entry: StoredFile) -> bool:
-    return entry.name in FILES
+def _part(number: int, ending: str = "ndjson") -> str:
+    return f"part-{number:0{_DIGITS}d}.{ending}"
