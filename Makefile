@@ -13,7 +13,8 @@ PYTEST := $(BIN)/pytest -q -n auto
 SERVERS := -p tests.server.scheduling --dist loadgroup
 
 .PHONY: demo demo-server check test test-unit test-spec test-property test-acceptance test-server \
-	test-browser test-docs test-extension test-fuzz lint docs bench bench-peers hapi real-input clean kills years \
+	test-browser test-docs test-extension test-fuzz test-spark lint docs bench bench-peers bench-scaling \
+	hapi real-input clean kills years \
 	demo-sync pin fuzz fuzz-nightly
 
 demo: $(READY)
@@ -23,7 +24,7 @@ demo: $(READY)
 demo-server: $(READY)
 	$(BIN)/python -m tests.server.demo_server
 
-# What is worth running before every commit: two to three minutes on two cores.
+# What is worth running before every commit: about two minutes on two cores.
 check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -37,7 +38,7 @@ test: $(READY) lint
 
 # One target per folder of tests/: one kind of test.
 test-unit test-spec test-property test-acceptance test-browser test-docs test-extension \
-test-fuzz: $(READY)
+test-fuzz test-spark: $(READY)
 	$(PYTEST) tests/$(@:test-%=%)
 
 # Needs Java 17 and Maven.
@@ -61,8 +62,9 @@ docs: $(READY)
 
 # The second needs a HAPI server, as the tests do, and the clients that it compares with.
 bench: $(READY)
-	$(BIN)/python benchmarks/folder.py
-	$(BIN)/python benchmarks/cohort.py
+	$(BIN)/python -m benchmarks.folder
+	$(BIN)/python -m benchmarks.commands --spark
+	$(BIN)/python -m benchmarks.cohort
 	$(BIN)/python -m benchmarks.bulk
 	$(SYNC) --group bench
 	$(BIN)/python -m benchmarks.server
@@ -71,9 +73,16 @@ bench: $(READY)
 
 # Other readers and clients beside ours, into the tables of a page of the documentation. What cannot
 # be installed here is a line of the table. Needs Java 17 and Maven, as the tests of servers do.
+# Pathling needs another PySpark than ours, and so an environment of its own.
+PATHLING := .cache/peers/pathling
 bench-peers: $(READY)
-	$(SYNC) --group bench --group peers || echo "not every peer can be installed here"
+	$(SYNC) --group bench --group peers || echo "Not every peer can be installed here."
+	$(subst =$(VENV),=$(PATHLING),$(SYNC)) --only-group pathling || echo "Pathling cannot be installed."
 	$(BIN)/python -m benchmarks.peers --write docs/explanation/peers.md
+
+# How compute grows with the cohort, with the picture of the documentation.
+bench-scaling: $(READY)
+	$(BIN)/python -m benchmarks.scaling --picture docs/explanation/scaling.svg
 
 # A HAPI FHIR server with the 62 patients in it, until Ctrl-C.
 hapi: $(READY)
@@ -83,7 +92,7 @@ hapi: $(READY)
 demo-sync: $(READY)
 	$(BIN)/python -m tests.server.demo_sync
 
-# kill -9 at 200 random moments of scheduled runs; the tests do 50. Each command is stopped by a signal
+# kill -9 at 200 random moments of scheduled runs; the tests do 25. Each command is stopped by a signal
 # at 50 random moments; the tests do 2.
 kills: $(READY)
 	TEST_KILLS=200 $(BIN)/pytest -q tests/server/test_sync_killed.py

@@ -58,8 +58,8 @@ def cohort(
         fhircryo.errors.SourceError: the source does not exist, cannot be reached or refuses to be
             read; ``SignInError`` if it does not accept the credentials.
     """
-    from fhircryo.research.build import Between
     from fhircryo.research.library import CohortRequest, requested_cohort
+    from fhircryo.research.table_options import Between
 
     request = CohortRequest(
         str(source),

@@ -17,6 +17,7 @@ from fhircryo.cli.options import (
     Exclude,
     Keep,
     Mappings,
+    Memory,
     Patients,
     Protocol,
     Source,
@@ -28,7 +29,7 @@ from fhircryo.cli.run_options import RunOptions, SourceOptions
 from fhircryo.errors import DONE, UNREADABLE, SourceError, UsageError
 
 if TYPE_CHECKING:
-    from fhircryo.research.cohort_tables import Cohort
+    from fhircryo.research.cohort_folder import Found
     from fhircryo.research.folder_options import CohortKind
 
 _DEFAULT_FORMATS = "csv,parquet"
@@ -97,6 +98,7 @@ def cohort(
         bool, typer.Option("--report/--no-report", help="Write report.html and its figures.")
     ] = True,
     workers: Workers = 0,
+    memory: Memory = None,
     accept_withheld: AcceptWithheld = False,
     bulk: BulkLevel = None,
     keep: Keep = False,
@@ -113,12 +115,14 @@ def cohort(
         folder, _kind(identified, aggregate_only), formats, report, key, index_from, index_to
     )
     output.check()
+    reading = SourceOptions(workers, bulk, keep, memory)
+    reading.check_memory(source)
     if identified and not yes:
         _confirm_identified(folder)
     run = RunOptions(
         source, as_of, protocol, mappings, patients, exclude, accept_withheld=accept_withheld
     )
-    found = _write(run, SourceOptions(workers, bulk, keep), output)
+    found = _write(run, reading, output)
     _print_output(output)
     raise typer.Exit(UNREADABLE if found.flow.unreadable else DONE)
 
@@ -170,13 +174,13 @@ def _kind(identified: bool, aggregate_only: bool) -> "CohortKind":
     return "aggregate-only" if aggregate_only else "pseudonymised"
 
 
-def _write(run: RunOptions, reading: SourceOptions, output: _Output) -> "Cohort":
+def _write(run: RunOptions, reading: SourceOptions, output: _Output) -> "Found":
     """Compute the cohort, write its folder, and print where patients were lost."""
     from fhircryo.cli.progress import progress
     from fhircryo.research.aggregate_flow import shown_flow
-    from fhircryo.research.build import Between
     from fhircryo.research.cohort_folder import write_cohort
     from fhircryo.research.folder_options import FolderOptions
+    from fhircryo.research.table_options import Between
     from fhircryo.runs.execution import Execution
 
     config = run.config()
@@ -194,6 +198,7 @@ def _write(run: RunOptions, reading: SourceOptions, output: _Output) -> "Cohort"
             progress=advance,
             stage=stage,
             bulk=reading.bulk_export(run.source, output.folder.resolve(), stage),
+            memory=reading.memory,
         )
         found = write_cohort(run.source, output.folder, config, options, execution)
     if output.kind == "aggregate-only":
@@ -240,7 +245,7 @@ def _confirm_identified(folder: Path) -> None:
         raise typer.Exit(DONE)
 
 
-def print_flow(found: "Cohort", source: str, *, narrowed: bool) -> None:
+def print_flow(found: "Found", source: str, *, narrowed: bool) -> None:
     """Print on stderr where patients were lost, beginning with what is wrong.
 
     ``narrowed``: only some of the patients in the source were requested.

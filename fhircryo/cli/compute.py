@@ -1,5 +1,6 @@
 """``fhircryo compute``: the endpoints of a source, written to a folder or a server."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,8 @@ from fhircryo.cli.options import (
     AsOf,
     BulkLevel,
     DryRun,
+    Engine,
+    EngineName,
     Exclude,
     Keep,
     Mappings,
@@ -19,6 +22,7 @@ from fhircryo.cli.options import (
     Patients,
     Protocol,
     Source,
+    SparkMaster,
     Workers,
 )
 from fhircryo.cli.printing import say
@@ -49,6 +53,8 @@ def compute(
     exclude: Exclude = None,
     workers: Workers = 0,
     memory: Memory = None,
+    engine: Engine = EngineName.LOCAL,
+    spark_master: SparkMaster = None,
     validate: Annotated[
         bool,
         typer.Option("--validate", help="Check every written resource with the FHIR R4B models."),
@@ -72,6 +78,7 @@ def compute(
     Example:
       fhircryo compute export/ endpoints/ --as-of 2017-12-31
       fhircryo compute https://fhir.hospital.example/r4 endpoints/
+      fhircryo compute hdfs:///fhir/export hdfs:///fhir/endpoints --engine spark
       fhircryo compute https://fhir.hospital.example/r4 https://fhir.hospital.example/r4 --dry-run
     """
     from fhircryo.sources.places import server_of
@@ -79,9 +86,23 @@ def compute(
     run = RunOptions(
         source, as_of, protocol, mappings, patients, exclude, accept_withheld=accept_withheld
     )
+    if engine is EngineName.SPARK:
+        others = {
+            "--workers": workers,
+            "--memory": memory,
+            "--bulk": bulk,
+            "--keep": keep,
+            "--validate": validate,
+            "--force": force,
+            "--dry-run": dry_run,
+            "--allow-retractions": allow_retractions,
+            "--accept-unreadable": accept_unreadable,
+        }
+        raise typer.Exit(_on_spark(run, target, spark_master, others))
+    if spark_master is not None:
+        raise UsageError("--spark-master needs --engine spark")
     reading = SourceOptions(workers, bulk, keep, memory)
-    if memory is not None and server_of(source) is not None:
-        raise UsageError("--memory needs a folder as SOURCE")
+    reading.check_memory(source)
     if server_of(target) is not None:
         if memory is not None:
             raise UsageError("--memory needs a folder as TARGET")
@@ -96,6 +117,37 @@ def compute(
             "--dry-run, --allow-retractions and --accept-unreadable need a FHIR server as TARGET"
         )
     raise typer.Exit(_to_folder(run, reading, Path(target), validate=validate, force=force))
+
+
+def _on_spark(
+    run: RunOptions, target: str, master: str | None, others: Mapping[str, object]
+) -> int:
+    """Compute by Spark; return the exit code.
+
+    ``others``: the options that Spark does not have, each with its value.
+    """
+    from fhircryo.cli.progress import progress
+    from fhircryo.runs.execution import Execution
+    from fhircryo.sources.places import server_of
+
+    given = [name for name, value in others.items() if value]
+    if given:
+        raise UsageError(f"{given[0]} does not go with --engine spark")
+    for name, place in (("SOURCE", run.source), ("TARGET", target)):
+        if server_of(place) is not None:
+            raise UsageError(
+                f"--engine spark needs a folder as {name}, on this machine, HDFS or S3; export the"
+                " server first (--bulk)"
+            )
+    config = run.config()
+    from fhircryo.runs.spark.session import spark_session
+
+    with progress() as (stage, _), spark_session(master) as spark:
+        from fhircryo.runs.spark.compute_spark import compute_spark
+
+        summary = compute_spark(spark, run.source, target, config, Execution(stage=stage))
+    print_summary(summary, narrowed=run.narrowed)
+    return UNREADABLE if summary.unreadable else DONE
 
 
 def _to_folder(

@@ -61,8 +61,8 @@ def demo_run_config() -> "RunConfig":
 
 def demo_cohort(source: str | Path, config: "RunConfig") -> "Cohort":
     """Return the cohort of a folder or server that holds the shipped patients."""
-    from fhircryo.research.build import TableOptions
     from fhircryo.research.cohort_tables import cohort_of
+    from fhircryo.research.table_options import TableOptions
     from fhircryo.runs.read_source import read_source
 
     return cohort_of(read_source(source, config), config, TableOptions(str))

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from datetime import date
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -97,6 +98,32 @@ Memory = Annotated[
         metavar="SIZE",
         help="Memory that all processes together may need, such as 500MB; a folder that needs more"
         " is worked through by ranges of patients.",
+        show_default=False,
+    ),
+]
+
+
+class EngineName(StrEnum):
+    """What distributes the work."""
+
+    LOCAL = "local"
+    SPARK = "spark"
+
+
+Engine = Annotated[
+    EngineName,
+    typer.Option(
+        "--engine",
+        help="What distributes the work: the processes of this machine, or Spark.",
+    ),
+]
+SparkMaster = Annotated[
+    str | None,
+    typer.Option(
+        "--spark-master",
+        metavar="URL",
+        help="The Spark cluster, for --engine spark; not given: as Spark is configured, else this"
+        " machine.",
         show_default=False,
     ),
 ]

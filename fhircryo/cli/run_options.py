@@ -74,6 +74,13 @@ class SourceOptions:
     keep: bool = False
     memory: int | None = None
 
+    def check_memory(self, source: str) -> None:
+        """Raise a UsageError if the memory is limited for a source that is no folder."""
+        from fhircryo.sources.places import server_of
+
+        if self.memory is not None and server_of(source) is not None:
+            raise UsageError("--memory needs a folder as SOURCE")
+
     def worker_count(self, source: str) -> int:
         """The number of processes that read and compute a source."""
         from fhircryo.cli.workers import workers_for

@@ -105,7 +105,7 @@ class Context:
         self.overlays_met: set[int] = set()
         index = mappings.index
         # Of other systems a code that is not in ``_codes`` has no meaning.
-        self._looked_up = frozenset(index.systems.undotted) | index.prefixed
+        self._looked_up = frozenset(index.systems.undotted).union(index.prefix_lengths)
         self._contradictions: dict[tuple[tuple[str | None, str | None], ...], str] = {}
         self._meanings: dict[tuple[str | None, str | None], tuple[CodeEntry, ...]] = {}
         # The conditions that were checked of one resource, which may have many codes.

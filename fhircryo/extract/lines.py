@@ -90,13 +90,27 @@ def read(
         except UnreadableResource as error:
             if not line.strip():
                 continue
-            facts.unreadable.append(Unreadable(part, number, "", str(error), kind_of(line)))
+            detail = _why_unreadable(line) or str(error)
+            facts.unreadable.append(Unreadable(part, number, "", detail, kind_of(line)))
         except UnicodeDecodeError:
             facts.unreadable.append(Unreadable(part, number, "", "not UTF-8", kind_of(line)))
         filled += 1
     add_counts(facts.seen, {kind: count for kind, count in seen.items() if count})
     facts.overlays_met |= context.overlays_met
     return filled
+
+
+def _why_unreadable(line: bytes) -> str:
+    """Why the text of a line cannot be decoded; empty if it can, or if the line was not read.
+
+    Some readers give a line with its end and others without it: the words are the same.
+    """
+    if type(line) is bytes:
+        try:
+            decode(line.rstrip(b"\r\n"))
+        except UnreadableResource as error:
+            return str(error)
+    return ""
 
 
 def _read_container(

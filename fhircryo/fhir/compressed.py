@@ -4,8 +4,7 @@ import gzip
 import sys
 import zlib
 from io import BufferedIOBase
-from pathlib import Path
-from typing import cast
+from typing import IO, cast
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -17,15 +16,14 @@ DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, zstd.ZstdError)
 _NAMES = {"gz": "gzip", "zst": "Zstandard"}
 
 
-def open_compressed(path: Path, compression: str) -> BufferedIOBase:
-    """Open a compressed file for reading what it holds; ``compression``: ``gz`` or ``zst``.
+def open_compressed(file: BufferedIOBase, compression: str) -> BufferedIOBase:
+    """Read what a compressed file holds; ``compression``: ``gz`` or ``zst``.
 
-    Raises:
-        OSError: the file cannot be opened. Reading raises one of ``DAMAGE`` where it is damaged.
+    Reading raises one of ``DAMAGE`` where the file is damaged.
     """
     if compression == "gz":
-        return cast("BufferedIOBase", gzip.open(path, "rb"))
-    return cast("BufferedIOBase", zstd.open(path, "rb"))
+        return cast("BufferedIOBase", gzip.open(file, "rb"))
+    return cast("BufferedIOBase", zstd.open(cast("IO[bytes]", file), "rb"))
 
 
 def words_of_damage(compression: str, error: Exception) -> str:

@@ -56,7 +56,8 @@ class UnreadLine(bytes):
     problem: str = ""
 
 
-def _unread(limits: FileLimits) -> UnreadLine:
+def unread_line(limits: FileLimits) -> UnreadLine:
+    """Return what stands for a line that is longer than the limit."""
     line = UnreadLine(b"(not read)")
     line.problem = f"the line {limits.words_of_line}"
     return line
@@ -153,7 +154,7 @@ def batches(
                 if end is not None and position >= end:
                     return
             if not newline and size > limits.line_bytes:
-                yield [_unread(limits)]
+                yield [unread_line(limits)]
                 position += size
                 kept, size, skipping = [], 0, True
     except (*DAMAGE, UnreadableResource):
@@ -170,7 +171,7 @@ def _lines(block: bytes, limits: FileLimits, position: int, end: int | None) -> 
         begins = list(accumulate(map(len, lines), initial=position))
         lines = lines[: bisect_left(begins, end)]
     if len(block) > limits.line_bytes:
-        lines = [_unread(limits) if len(one) > limits.line_bytes else one for one in lines]
+        lines = [unread_line(limits) if len(one) > limits.line_bytes else one for one in lines]
     if not position and lines and lines[0].startswith(BOM):
         lines[0] = lines[0].removeprefix(BOM)
     return lines

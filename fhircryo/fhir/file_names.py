@@ -1,6 +1,7 @@
 """What a file of a folder is, by its name: resources, something else, or data that is not read."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,8 +62,10 @@ def is_of_bulk_client(name: str) -> bool:
     return _OF_BULK_CLIENTS.fullmatch(name) is not None
 
 
-def why_unread(path: Path) -> str:
+def why_unread(path: Path, start_of: Callable[[Path], bytes] | None = None) -> str:
     """Return why a file that is not named as resources may hold data that is not read.
+
+    ``start_of``: returns how the file begins; None: the file is on this machine.
 
     Returns:
         The reason in words; empty for a file that is no data.
@@ -75,8 +78,7 @@ def why_unread(path: Path) -> str:
     if _WITHIN_NAME.search(path.name):
         return f"its name does not end as {DATA_ENDINGS}"
     try:
-        with path.open("rb") as file:
-            start = file.read(_SAMPLE)
+        start = (start_of or _start_of)(path)
     except OSError:
         return ""
     if not suffix and start.startswith(_MAGIC):
@@ -87,3 +89,8 @@ def why_unread(path: Path) -> str:
     if text[:1] == b"<" and b"http://hl7.org/fhir" in text and suffix not in {".html", ".htm"}:
         return _FORMAT
     return ""
+
+
+def _start_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_SAMPLE)

@@ -6,9 +6,10 @@ Files are read in batches of lines. A plain file can be divided into parts for s
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from io import BufferedIOBase, BytesIO
 from pathlib import Path
 
 import msgspec
@@ -30,7 +31,8 @@ from fhircryo.fhir.resource_names import KNOWN_TYPES
 from fhircryo.fhir.wire import ANYTHING, ARRAY, HEAD
 
 _BY_NAME = {kind.lower(): kind for kind in KNOWN_TYPES}
-_NOT_DATA = frozenset({".md", ".py"})
+#: Endings of files that nobody takes for resources.
+NOT_DATA = frozenset({".md", ".py"})
 #: Resources of different parts are ordered by their part, those of one part by their line.
 _SEQUENCES_PER_PART = 40
 #: A manifest of this program is smaller, in bytes.
@@ -57,6 +59,14 @@ class InputFile:
     problem: str = ""
     limits: FileLimits = DEFAULT_LIMITS
 
+    def open(self) -> BufferedIOBase:
+        """Open the file for reading, as it is stored.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        return self.path.open("rb")
+
     def sha256(self) -> str | None:
         """Return the hash of the file as it is stored; None if it cannot be read."""
         try:
@@ -66,6 +76,17 @@ class InputFile:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError:
             return None
+
+
+@dataclass(frozen=True)
+class HeldFile(InputFile):
+    """A file whose stored content is in memory."""
+
+    content: bytes = b""
+
+    def open(self) -> BufferedIOBase:
+        """Open the content for reading."""
+        return BytesIO(self.content)
 
 
 @dataclass(frozen=True)
@@ -123,25 +144,25 @@ def _listed(source: Path, limits: FileLimits) -> tuple[list[InputFile], list[str
     seen = {source.resolve()}
     # A list of folders to visit, not recursion: folders may be nested more deeply than Python's
     # stack is.
-    waiting = [(source, "")]
+    waiting = [(source, "", source.resolve())]
     while waiting:
-        folder, within = waiting.pop()
+        folder, within, place_of_folder = waiting.pop()
         for path in folder.iterdir():
             if path.name.startswith("."):
                 continue
             name = f"{within}{path.name}"
             if path.is_dir():
-                place = path.resolve()
+                place = path.resolve() if path.is_symlink() else place_of_folder / path.name
                 if place in seen or _is_own_output(path):
                     passed_over.append(f"{name}/")
                 else:
                     seen.add(place)
-                    waiting.append((path, f"{name}/"))
+                    waiting.append((path, f"{name}/", place))
                 continue
             file = _input_file(path, name, limits)
             if file is not None:
                 files.append(file)
-            elif path.suffix not in _NOT_DATA:
+            elif path.suffix not in NOT_DATA:
                 passed_over.append(name)
     return files, passed_over
 
@@ -159,7 +180,7 @@ def _input_file(path: Path, name: str, limits: FileLimits) -> InputFile | None:
     """Return a file that is read, or has to be; None for one that is no data."""
     data = data_name(path.name)
     if data is None:
-        problem = why_unread(path) if path.is_file() and path.suffix not in _NOT_DATA else ""
+        problem = why_unread(path) if path.is_file() and path.suffix not in NOT_DATA else ""
         if not problem:
             return None
         return InputFile(path, name, path.stat().st_size, None, problem=problem)
@@ -176,6 +197,36 @@ def _input_file(path: Path, name: str, limits: FileLimits) -> InputFile | None:
         limits,
     )
     return None if is_of_bulk_client(path.name) and not _may_hold_resources(file) else file
+
+
+def stored_elsewhere(
+    name: str, size: int, limits: FileLimits, read: Callable[[], bytes]
+) -> InputFile | None:
+    """Return a file that is not on this machine; None for one that is not to be read.
+
+    ``name``: its path within the source; ``read``: returns its content, to tell whether a file that
+    is not named as resources holds some.
+    """
+    own = name.rpartition("/")[2]
+    data = data_name(own)
+    path = Path(name)
+    if data is None:
+        problem = "" if path.suffix in NOT_DATA else why_unread(path, lambda _: read())
+        return InputFile(path, name, size, None, problem=problem) if problem else None
+    hint = _hint(own) or _hint(name)
+    file = InputFile(path, name, size, hint, data.document, data.compression, "", limits)
+    if is_of_bulk_client(own) and not _may_hold_resources(held(file, read())):
+        return None
+    return file
+
+
+def held(file: InputFile, content: bytes) -> HeldFile:
+    """Return a file with its stored content."""
+    return HeldFile(
+        *(file.path, file.name, file.size, file.hint),
+        *(file.document, file.compression, file.problem, file.limits),
+        content,
+    )
 
 
 def _may_hold_resources(file: InputFile) -> bool:
@@ -248,10 +299,10 @@ def read_batches(part: FilePart) -> Iterator[list[bytes]]:
 def _pieces(file: InputFile) -> Iterator[bytes]:
     """Yield the content of a file, decompressed; raises UnreadableResource if it is too large."""
     if file.compression:
-        with open_compressed(file.path, file.compression) as stream:
+        with file.open() as packed, open_compressed(packed, file.compression) as stream:
             yield from within_limit(pieces_of(stream), file.limits)
     else:
-        with file.path.open("rb", buffering=0) as plain:
+        with file.open() as plain:
             yield from pieces_of(plain)
 
 

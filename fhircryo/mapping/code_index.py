@@ -54,14 +54,15 @@ class CodeIndex(NamedTuple):
     """The entries by system and code, by system and prefix, and by folded text.
 
     Codes stand in their normal form. A code or prefix without entries is one that an overlay has
-    withdrawn. ``prefixed``: the systems that have prefixes.
+    withdrawn. ``prefix_lengths``: the lengths of the prefixes of each system that has any, the
+    longest first.
     """
 
     exact: dict[SystemAndCode, tuple[CodeEntry, ...]]
     prefixes: dict[tuple[str, str], tuple[CodeEntry, ...]]
     texts: dict[str, tuple[CodeEntry, ...]]
     systems: CodeSystems
-    prefixed: frozenset[str]
+    prefix_lengths: dict[str, tuple[int, ...]]
 
     def find(self, system: str | None, code: str | None) -> tuple[CodeEntry, ...]:
         """Return the meanings of a code; those of the longest prefix where it has none of its own.
@@ -74,9 +75,9 @@ class CodeIndex(NamedTuple):
         entries = self.exact.get((system, normal))
         if entries is not None:
             return entries
-        if system is not None and system in self.prefixed:
-            for end in range(len(normal) - 1, 0, -1):
-                entries = self.prefixes.get((system, normal[:end]))
+        if system is not None:
+            for end in self.prefix_lengths.get(system, ()):
+                entries = self.prefixes.get((system, normal[:end])) if end < len(normal) else None
                 if entries is not None:
                     label = f"{system}|{code}"
                     return tuple([entry._replace(label=label) for entry in entries])
@@ -118,8 +119,16 @@ def index_codes(merged: MergedMappings) -> CodeIndex:
         prefixes,
         texts,
         merged.systems,
-        frozenset(system for system, _ in prefixes),
+        _lengths(prefixes),
     )
+
+
+def _lengths(prefixes: Iterable[tuple[str, str]]) -> dict[str, tuple[int, ...]]:
+    """Return the lengths of the prefixes by system, the longest first."""
+    found: dict[str, set[int]] = {}
+    for system, prefix in prefixes:
+        found.setdefault(system, set()).add(len(prefix))
+    return {system: tuple(sorted(lengths, reverse=True)) for system, lengths in found.items()}
 
 
 class _Layers:

@@ -1,8 +1,9 @@
 """Divides patients into ranges, so that what was read of one range is in memory at a time.
 
-A range holds the patients whose ids, after merging, lie between two bounds. Items that more than
-one range may need, or that the ranges cannot be told of, are shared. Where the items are held until
-their range is computed is up to a ``BatchStore``: files, or the engine that distributes the work.
+A range holds the patients whose names, ids or others, lie between two bounds, after merging. Items
+that more than one range may need, or that the ranges cannot be told of, are shared. Where the items
+are held until their range is computed is up to a ``BatchStore``: files, or the engine that
+distributes the work.
 """
 
 import os
@@ -10,6 +11,7 @@ import shutil
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from functools import cache
 from pathlib import Path
 from typing import IO, Protocol, Self
@@ -29,15 +31,22 @@ class Ranges:
     """Which range of patients an id belongs to; ids of no patient belong to the first one.
 
     ``count``: the number of ranges. ``shared``: hashes of the references of items that are shared.
+    ``name``: the name of a patient by which the ranges follow each other, from the id.
     """
 
     def __init__(
-        self, patients: Patients, candidates: Iterable[str], count: int, shared: frozenset[int]
+        self,
+        patients: Patients,
+        candidates: Iterable[str],
+        count: int,
+        shared: frozenset[int],
+        name: Callable[[str], str] = str,
     ) -> None:
-        ids = sorted(set(map(patients.current, candidates)))
+        ids = sorted(map(name, set(map(patients.current, candidates))))
         self.count = max(1, min(count, len(ids)))
         self.shared = shared
         self._patients = patients
+        self._name = name
         self._bounds = [ids[len(ids) * number // self.count] for number in range(1, self.count)]
         self._found: dict[str, int] = {}
 
@@ -46,11 +55,17 @@ class Ranges:
         """The number that stands for the shared items, beside those of the ranges."""
         return self.count
 
+    def without_patients(self) -> "Ranges":
+        """The same ranges, without what was looked up of single patients."""
+        found = copy(self)
+        found._found = {}
+        return found
+
     def of_patient(self, patient: str) -> int:
         """The range of a patient."""
         found = self._found.get(patient)
         if found is None:
-            current = self._patients.current(patient) if patient else ""
+            current = self._name(self._patients.current(patient)) if patient else ""
             found = self._found[patient] = bisect_right(self._bounds, current)
         return found
 

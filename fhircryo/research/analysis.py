@@ -12,6 +12,7 @@ from fhircryo.mapping.instrument_schema import (
 )
 from fhircryo.mapping.protocol import BASELINE
 from fhircryo.research.baseline_summary import BaselineRow, baseline_summary
+from fhircryo.research.columns import ADVERSE_EVENTS, NOT_USED, PATIENTS
 from fhircryo.research.complication_summary import ComplicationSummary, complication_summary
 from fhircryo.research.disease_free_rates import DiseaseFreeRate, disease_free_rates
 from fhircryo.research.endpoint_columns import TIMES_TO_EVENT, detail_column, grade_levels
@@ -36,6 +37,8 @@ from fhircryo.runs.run_config import RunConfig
 if TYPE_CHECKING:
     import pandas as pd
 
+#: The tables that the numbers are computed from.
+ANALYSED = (PATIENTS, ADVERSE_EVENTS, NOT_USED)
 #: Stands for a grade that is not known.
 NOT_KNOWN = "not known"
 

@@ -1,5 +1,7 @@
 """A cohort as a folder: tables, statistics and a report."""
 
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +10,12 @@ from fhircryo.logs import json_text
 from fhircryo.publish.folder_target import check_target, writing_to
 from fhircryo.research import redcap
 from fhircryo.research.aggregate import aggregated
-from fhircryo.research.analysis import Analysis
-from fhircryo.research.build import TableOptions
+from fhircryo.research.analysis import Analysis, analyse
+from fhircryo.research.build import Built, build, build_ranges
 from fhircryo.research.cohort_manifest import manifest
-from fhircryo.research.cohort_tables import Cohort, cohort_of
-from fhircryo.research.columns import FOLLOW_UP
+from fhircryo.research.cohort_tables import Cohort, cohort_from
+from fhircryo.research.columns import FOLLOW_UP, PSA
+from fhircryo.research.flow import Flow
 from fhircryo.research.folder_options import (
     CSV,
     DICTIONARY,
@@ -33,11 +36,26 @@ from fhircryo.research.package import data_package, dictionary
 from fhircryo.research.pseudonyms import Pseudonyms, read_key, write_key
 from fhircryo.research.quoting import plain
 from fhircryo.research.table_files import write_csv, write_parquet
+from fhircryo.research.table_options import TableOptions
+from fhircryo.runs.by_ranges import ranges_for
 from fhircryo.runs.execution import Execution
-from fhircryo.runs.read_source import ReadOptions, ReadResult, no_garbage_collection, read_source
+from fhircryo.runs.read_source import ReadOptions, no_garbage_collection, read_source
 from fhircryo.runs.run_config import RunConfig
+from fhircryo.runs.slices import hashes_of
+from fhircryo.sources.folder_source import FolderSource, file_limits
 from fhircryo.sources.open_source import ServerReading
 from fhircryo.sources.places import folder_of
+
+#: The folder of the tables in parts while the files are written.
+_PARTS = "parts"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a run tells beside its files; the attributes are those of ``Cohort``."""
+
+    flow: Flow
+    unknown_patients: list[str]
 
 
 def write_cohort(
@@ -46,7 +64,7 @@ def write_cohort(
     config: RunConfig,
     options: FolderOptions,
     execution: Execution | None = None,
-) -> Cohort:
+) -> Found:
     """Compute a source's cohort and write its folder: all files, or none if anything fails.
 
     Raises:
@@ -55,25 +73,82 @@ def write_cohort(
         UsageError: the folder holds other files, or the key cannot be used.
     """
     how = execution or Execution()
-    check_target(folder, folder_of(source), own=OWN)
+    read_from = folder_of(source)
+    check_target(folder, read_from, own=OWN)
     key = options.key or folder.with_name(f"{folder.name}.key")
-    pseudonyms = _pseudonyms(options, folder, key)
-    read = _read(source, folder, config, how)
-    how.begin("computing")
-    identified = options.kind == "identified"
-    tables = TableOptions(str if identified else pseudonyms.of, identified, options.between)
-    with no_garbage_collection():
-        found = cohort_of(read, config, tables, workers=how.workers, progress=how.progress)
-    made_from = manifest(read, config, options, found.flow, pseudonyms)
-    del read  # The records take most of the memory, and they are not needed any more.
+    job = _Job(folder, config, options, _pseudonyms(options, folder, key), how)
+    how.begin("reading")
+    if read_from is not None:
+        files = FolderSource(read_from, file_limits(config.settings.source))
+        count = ranges_for(files.input.files, how)
+        if count > 1:
+            return job.by_ranges(files, key, count)
+    built = job.in_memory(source)
     how.begin("writing")
-    if options.kind == "pseudonymised" and not key.exists():
-        key.parent.mkdir(parents=True, exist_ok=True)
-        write_key(key, pseudonyms)
+    job.retain(key)
     with writing_to(folder, OWN) as work:
-        _write_json(work / MANIFEST, made_from)
-        _write_folder(work, found, options)
-    return found
+        return job.write(work, built)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A cohort that is computed into a folder."""
+
+    folder: Path
+    config: RunConfig
+    options: FolderOptions
+    pseudonyms: Pseudonyms
+    how: Execution
+
+    def by_ranges(self, source: FolderSource, key: Path, count: int) -> Found:
+        """Compute ranges of patients one after another; in memory only where that is needed."""
+        with writing_to(self.folder, OWN) as work, no_garbage_collection():
+            parts = work / _PARTS
+            parts.mkdir()
+            how = replace(self.how, ranges=count)
+            built = build_ranges(source, self.config, self._tables, how, parts)
+            if built is None:
+                built = self.in_memory(source.name)
+            self.how.begin("writing")
+            self.retain(key)
+            found = self.write(work, built)
+            shutil.rmtree(parts)
+        return found
+
+    def in_memory(self, source: str | Path) -> Built:
+        """Read everything into memory and build the tables."""
+        how = self.how
+        server = ServerReading(self.folder, how.bulk)
+        read = read_source(
+            source, self.config, ReadOptions(how.workers, how.progress, server=server)
+        )
+        how.begin("computing")
+        with no_garbage_collection():
+            built = build(read, self.config, self._tables, how)
+        # The records take most of the memory, and they are not needed any more.
+        read.records.records.clear()
+        read.collected.items.clear()
+        return replace(built, hashes=hashes_of(read.collected.files))
+
+    @property
+    def _tables(self) -> TableOptions:
+        identified = self.options.kind == "identified"
+        name = str if identified else self.pseudonyms.of
+        return TableOptions(name, identified, self.options.between)
+
+    def retain(self, key: Path) -> None:
+        """Write the key if it is a new one that the tables need."""
+        if self.options.kind == "pseudonymised" and not key.exists():
+            key.parent.mkdir(parents=True, exist_ok=True)
+            write_key(key, self.pseudonyms)
+
+    def write(self, work: Path, built: Built) -> Found:
+        """Write the files of the cohort's folder."""
+        cohort = cohort_from(built, self.config)
+        about = (self.config, self.options, cohort.flow, self.pseudonyms, built.hashes or {})
+        _write_json(work / MANIFEST, manifest(built.read, *about))
+        _write_folder(work, cohort, self.options)
+        return Found(cohort.flow, cohort.unknown_patients)
 
 
 def _pseudonyms(options: FolderOptions, folder: Path, key: Path) -> Pseudonyms:
@@ -85,45 +160,44 @@ def _pseudonyms(options: FolderOptions, folder: Path, key: Path) -> Pseudonyms:
     return Pseudonyms.at_random()
 
 
-def _read(source: str | Path, folder: Path, config: RunConfig, how: Execution) -> ReadResult:
-    how.begin("reading")
-    server = ServerReading(folder, how.bulk)
-    return read_source(source, config, ReadOptions(how.workers, how.progress, server=server))
-
-
-def _write_folder(work: Path, found: Cohort, options: FolderOptions) -> None:
-    shown = found.analysis
+def _write_folder(work: Path, cohort: Cohort, options: FolderOptions) -> None:
+    tables = cohort.analysed()
+    shown = analyse(tables, cohort.config, cohort.flow)
     if options.kind == "aggregate-only":
-        shown = aggregated(shown, found.tables, found.config, options.threshold)
-    else:
-        _write_tables(work, found, options.formats)
+        shown = aggregated(shown, tables, cohort.config, options.threshold)
+    del tables
+    if options.kind != "aggregate-only":
+        _write_tables(work, cohort, options.formats)
     _write_json(work / FLOW, _flow(shown))
-    about = (found.config, shown.flow, options.between, options.kind)
+    about = (cohort.config, shown.flow, options.between, options.kind)
     (work / METHODS).write_text(methods(*about), encoding="utf-8")
     if options.report:
-        _write_report(work, found, shown, methods(*about, quote=plain), options.kind)
+        _write_report(work, cohort, shown, methods(*about, quote=plain), options.kind)
 
 
-def _write_tables(work: Path, found: Cohort, formats: tuple[str, ...]) -> None:
-    tables = [found.columns[name] for name in TABLES]
+def _write_tables(work: Path, cohort: Cohort, formats: tuple[str, ...]) -> None:
+    tables = [cohort.stored[name] for name in TABLES]
     for table in tables:
         if CSV in formats:
-            write_csv(found.arrow[table.name], table, work / f"{table.name}.csv")
+            write_csv(table, work / f"{table.columns.name}.csv")
         if PARQUET in formats:
-            write_parquet(found.tables[table.name], work / f"{table.name}.parquet")
+            write_parquet(table, work / f"{table.columns.name}.parquet")
     if REDCAP in formats:
-        redcap.write_redcap(found.columns, found.arrow, work)
-    title = f"{found.config.protocol.title}, as of {found.config.as_of}"
-    package = data_package(tables, found.config.protocol.id, title, frozenset(formats))
+        redcap.write_redcap(cohort.stored, work)
+    title = f"{cohort.config.protocol.title}, as of {cohort.config.as_of}"
+    described = [table.columns for table in tables]
+    package = data_package(described, cohort.config.protocol.id, title, frozenset(formats))
     _write_json(work / PACKAGE, package)
-    (work / DICTIONARY).write_text(dictionary(tables), encoding="utf-8")
+    (work / DICTIONARY).write_text(dictionary(described), encoding="utf-8")
 
 
-def _write_report(work: Path, found: Cohort, shown: Analysis, text: str, kind: str) -> None:
+def _write_report(work: Path, cohort: Cohort, shown: Analysis, text: str, kind: str) -> None:
+    from fhircryo.research.report.curves import PSA_COLUMNS
     from fhircryo.research.report.page import figures_of, page
 
-    figures = figures_of(shown, None if kind == "aggregate-only" else found.tables["psa"])
-    (work / REPORT).write_text(page(shown, figures, found.config, text, kind), encoding="utf-8")
+    psa = None if kind == "aggregate-only" else cohort.stored[PSA].frame(PSA_COLUMNS)
+    figures = figures_of(shown, psa)
+    (work / REPORT).write_text(page(shown, figures, cohort.config, text, kind), encoding="utf-8")
     folder = work / FIGURES
     folder.mkdir()
     for figure in figures.all:

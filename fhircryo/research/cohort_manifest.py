@@ -1,7 +1,7 @@
 """The manifest of a cohort's folder: versions, definitions and inputs, no patient."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fhircryo import __version__
@@ -20,8 +20,9 @@ def manifest(
     options: FolderOptions,
     flow: Flow,
     pseudonyms: Pseudonyms,
+    hashes: Mapping[str, str | None],
 ) -> dict[str, Any]:
-    """The manifest as data for JSON.
+    """The manifest as data for JSON; ``hashes``: of the files that were read, by name.
 
     Only the manifest of an identified cohort has the names of files and servers, because they may
     contain the names of people.
@@ -50,13 +51,16 @@ def manifest(
         },
         "server": server,
         "from_server": read.server is not None,
-        "inputs": _inputs(read.collected.files, options.kind, pseudonyms),
+        "inputs": _inputs(read.collected.files, hashes, options.kind, pseudonyms),
         "lacking": flow.lacking,
     }
 
 
 def _inputs(
-    files: Iterable[InputFile], kind: CohortKind, pseudonyms: Pseudonyms
+    files: Iterable[InputFile],
+    hashes: Mapping[str, str | None],
+    kind: CohortKind,
+    pseudonyms: Pseudonyms,
 ) -> list[dict[str, Any]]:
     """What identifies each input file, as far as readers of a cohort of this kind may know it.
 
@@ -67,7 +71,9 @@ def _inputs(
     if kind == "aggregate-only":
         return []
     if kind == "identified":
-        found = [{"name": file.name, "size": file.size, "sha256": file.sha256()} for file in files]
+        found = [
+            {"name": file.name, "size": file.size, "sha256": hashes[file.name]} for file in files
+        ]
         return sorted(found, key=lambda one: str(one["sha256"]))
     keyed = [
         {
@@ -75,6 +81,6 @@ def _inputs(
             "sha256_hmac": None if sha256 is None else pseudonyms.of_input("sha256", sha256),
         }
         for file in files
-        for sha256 in (file.sha256(),)
+        for sha256 in (hashes[file.name],)
     ]
     return sorted(keyed, key=lambda one: str(one["sha256_hmac"]))

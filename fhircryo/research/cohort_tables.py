@@ -1,4 +1,4 @@
-"""A cohort in memory: its tables, its flow of patients and its numbers."""
+"""A cohort: its tables, its flow of patients and its numbers."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from fhircryo.research.analysis import Analysis, analyse
-from fhircryo.research.arrow import to_frame
-from fhircryo.research.build import TableOptions, build
+from fhircryo.research.analysis import ANALYSED, Analysis, analyse
+from fhircryo.research.build import Built, build
 from fhircryo.research.flow import Flow, flow_of
+from fhircryo.research.stored_table import StoredTable
 from fhircryo.research.table import Table
+from fhircryo.research.table_options import TableOptions
+from fhircryo.runs.execution import Execution
 from fhircryo.runs.read_source import ReadResult
 from fhircryo.runs.run_config import RunConfig
-from fhircryo.sources.source import Progress
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,26 +24,38 @@ if TYPE_CHECKING:
 class Cohort:
     """A cohort's tables.
 
-    ``columns``: the tables' columns with their descriptions, by table. ``flow``: how many patients
-    are in the cohort, and why others are not. ``unknown_patients``: the patients who were asked for
-    by id and are not in the source.
+    ``stored``: the tables by name. ``flow``: how many patients are in the cohort, and why others
+    are not. ``unknown_patients``: the patients who were asked for by id and are not in the source.
     """
 
     config: RunConfig
-    columns: dict[str, Table]
-    arrow: dict[str, pa.Table]
+    stored: dict[str, StoredTable]
     flow: Flow
     unknown_patients: list[str]
+
+    @property
+    def columns(self) -> dict[str, Table]:
+        """The tables' columns with their descriptions, by table."""
+        return {name: table.columns for name, table in self.stored.items()}
+
+    @cached_property
+    def arrow(self) -> dict[str, pa.Table]:
+        """The tables as Arrow, by name."""
+        return {name: table.whole() for name, table in self.stored.items()}
 
     @cached_property
     def tables(self) -> "dict[str, pd.DataFrame]":
         """The tables as data frames, by name."""
-        return {name: to_frame(table) for name, table in self.arrow.items()}
+        return {name: table.frame() for name, table in self.stored.items()}
 
     @cached_property
     def analysis(self) -> Analysis:
         """The numbers of the report."""
-        return analyse(self.tables, self.config, self.flow)
+        return analyse(self.analysed(), self.config, self.flow)
+
+    def analysed(self) -> "dict[str, pd.DataFrame]":
+        """The tables from which the numbers are computed, as data frames, by name."""
+        return {name: self.stored[name].frame() for name in ANALYSED}
 
     def __getitem__(self, name: str) -> "pd.DataFrame":
         """The table of a name.
@@ -54,17 +67,16 @@ class Cohort:
 
 
 def cohort_of(
-    read: ReadResult,
-    config: RunConfig,
-    options: TableOptions,
-    *,
-    workers: int = 1,
-    progress: Progress | None = None,
+    read: ReadResult, config: RunConfig, options: TableOptions, how: Execution | None = None
 ) -> Cohort:
     """The cohort of a source that was read."""
-    built = build(read, config, options, workers=workers, progress=progress)
-    flow = flow_of(read, config, built)
+    return cohort_from(build(read, config, options, how or Execution()), config)
+
+
+def cohort_from(built: Built, config: RunConfig) -> Cohort:
+    """The cohort whose tables were built."""
+    flow = flow_of(built.read, built.counts)
     unknown: list[str] = []
     if config.selection.include is not None:
-        unknown = sorted(config.selection.include - read.collected.facts.met)
-    return Cohort(config, built.schemas, built.tables, flow, unknown)
+        unknown = sorted(config.selection.include - built.read.collected.facts.met)
+    return Cohort(config, built.tables, flow, unknown)

@@ -26,6 +26,8 @@ from fhircryo.research.table import (
     snake,
 )
 
+#: The tables that are treated differently from the others.
+PATIENTS, ADVERSE_EVENTS, PSA, NOT_USED = "patients", "adverse_events", "psa", "not_used"
 #: The time point of an endpoint that is about the whole follow-up.
 FOLLOW_UP = "follow-up"
 

@@ -2,12 +2,9 @@
 
 import msgspec
 
-from fhircryo.record.collector import type_of
-from fhircryo.record.items import NotUsed, Treatment
 from fhircryo.record.stated import never_stated
-from fhircryo.research.build import BuiltTables
+from fhircryo.research.table_builder import BuiltCounts
 from fhircryo.runs.read_source import ReadResult
-from fhircryo.runs.run_config import RunConfig
 from fhircryo.sources.lacking import lacking_types
 
 #: Stands for a number that may not be shown.
@@ -47,50 +44,32 @@ class Flow(msgspec.Struct, frozen=True):
     not_index: int = 0
 
 
-def flow_of(read: ReadResult, config: RunConfig, built: BuiltTables) -> Flow:
-    """The flow of patients from a source to the cohort whose tables were built."""
-    facts, patients = read.collected.facts, read.collected.patients
-    candidates = {
-        patients.current(item.patient)
-        for item in read.collected.items.values()
-        if type(item) is Treatment and item.patient
-    }
-    objected = {patients.current(patient) for patient in config.selection.exclude} & candidates
-    allowed = {patient for patient in candidates if patients.allowed(patient)}
+def flow_of(read: ReadResult, counts: BuiltCounts) -> Flow:
+    """The flow of patients from a source to the cohort whose tables were built.
+
+    ``counts``: of all patients.
+    """
+    facts, found = read.collected.facts, counts.candidates
     lost = [
-        Exclusion("objected (--exclude)", len(objected)),
-        Exclusion("not on the list (--patients)", len(candidates - allowed - objected)),
-        Exclusion("labelled as test data", len(allowed - read.records.records.keys())),
-        Exclusion("index procedure after the data cut-off", built.index_after_as_of),
-        Exclusion("index procedure outside --from and --to", built.index_out_of_range),
+        Exclusion("objected (--exclude)", found.objected),
+        Exclusion("not on the list (--patients)", found.not_listed),
+        Exclusion("labelled as test data", found.test),
+        Exclusion("index procedure after the data cut-off", counts.after_as_of),
+        Exclusion("index procedure outside --from and --to", counts.out_of_range),
     ]
-    procedures = _procedures(read, candidates)
     return Flow(
         resources_read=sum(facts.seen.values()),
         patients_read=facts.seen.get("Patient", 0),
-        candidates=len(candidates),
+        candidates=found.all,
         lost=[excluded for excluded in lost if excluded.patients],
-        cohort=len(built.tables["patients"]),
-        procedures={reason: len(found) for reason, found in sorted(procedures.items())},
+        cohort=counts.cohort,
+        procedures=dict(sorted(found.procedures.items())),
         lacking=lacking_types(read.lacking, read.collected.withheld),
         never_stated=never_stated(facts.stated),
         unreadable=len(facts.unreadable),
         withheld=dict(sorted(read.collected.withheld.items())),
-        not_index=len(set().union(*procedures.values())),
+        not_index=found.not_index,
     )
-
-
-def _procedures(read: ReadResult, candidates: set[str]) -> dict[str, set[str]]:
-    """By reason, the patients with only cryoablations that cannot be the index procedure."""
-    patients = read.collected.patients
-    by_reason: dict[str, set[str]] = {}
-    for item in read.collected.items.values():
-        if not isinstance(item, NotUsed) or type_of(item.ref) != "Procedure" or not item.patient:
-            continue
-        current = patients.current(item.patient)
-        if current not in candidates:
-            by_reason.setdefault(str(item.reason), set()).add(current)
-    return by_reason
 
 
 def flow_words(flow: Flow) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from fhircryo.research import redcap
-from fhircryo.research.build import ALL_DATES, Between
+from fhircryo.research.table_options import ALL_DATES, Between
 
 CSV, PARQUET, REDCAP = "csv", "parquet", "redcap"
 FORMATS = (CSV, PARQUET, REDCAP)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from fhircryo.record.patient_list import read_patient_list
 from fhircryo.record.patients import Selection
-from fhircryo.research.build import Between, TableOptions
 from fhircryo.research.cohort_tables import Cohort, cohort_of
 from fhircryo.research.pseudonyms import Pseudonyms, read_key
+from fhircryo.research.table_options import Between, TableOptions
 from fhircryo.runs.read_source import read_source
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.settings import Settings, load_settings

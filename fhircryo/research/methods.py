@@ -5,12 +5,12 @@ from collections.abc import Callable
 from fhircryo import __version__
 from fhircryo.endpoints.catalogue import MAJOR_CLAVIEN, MAJOR_SIR
 from fhircryo.mapping.protocol import BASELINE
-from fhircryo.research.build import Between
 from fhircryo.research.flow import Flow
 from fhircryo.research.patient_columns import (
     time_points,
 )
 from fhircryo.research.quoting import markdown
+from fhircryo.research.table_options import Between
 from fhircryo.runs.run_config import RunConfig
 
 _PHOENIX = "Phoenix (Roach et al., Int J Radiat Oncol Biol Phys 2006;65(4):965-74)"

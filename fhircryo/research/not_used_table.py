@@ -1,6 +1,7 @@
 """The rows of the table of resources that were read and not used."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 from fhircryo.fhir.resource_names import KNOWN_TYPES
 from fhircryo.record.collector import type_of
@@ -17,13 +18,13 @@ NotUsedKey = tuple[str, str, str]
 
 
 def not_used_rows(
-    read: ReadResult, of_candidates: Counter[NotUsedKey], *, identified: bool
+    read: ReadResult, of_candidates: Mapping[NotUsedKey, int], *, identified: bool
 ) -> list[Row]:
     """All resources that were not used, also those of other patients and of no patient.
 
     ``of_candidates``: the resources of candidates, which the cohort's computation counted.
     """
-    total = of_candidates.copy()
+    total = Counter(of_candidates)
     for (reason, kind, code), count in (read.records.counted + read.older_of_others).items():
         total[reason, kind, code if identified else ""] += count
     for issue, _ in read.records.listed:

@@ -8,17 +8,14 @@ that a spreadsheet would compute have an apostrophe before them, as in the CSV f
 """
 
 import csv
-import io
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow as pa
-
 from fhircryo.research.quoting import cell
+from fhircryo.research.stored_table import StoredTable
 from fhircryo.research.table import PATIENT, Column, ColumnType, Table
-from fhircryo.storage.atomic import PRIVATE, write_whole
 
 RECORD = "record_id"
 DICTIONARY = "redcap_data_dictionary.csv"
@@ -55,6 +52,7 @@ _COMPLETE = "2"
 #: By table; the name of a field is unique within the whole project.
 _PREFIX = {"psa": "psa", "events": "event", "adverse_events": "ae", "questionnaires": "prom"}
 _NUMBER = "number"
+_ROWS_AT_A_TIME = 10_000
 
 
 def file_of(table: str) -> str:
@@ -66,19 +64,18 @@ def file_of(table: str) -> str:
 FILES = frozenset({DICTIONARY, file_of(PATIENTS), *(file_of(name) for name in REPEATING)})
 
 
-def write_redcap(schemas: dict[str, Table], tables: dict[str, pa.Table], folder: Path) -> None:
+def write_redcap(tables: dict[str, StoredTable], folder: Path) -> None:
     """Write the data dictionary and an import file per table."""
-    exported = [schemas[name] for name in (PATIENTS, *REPEATING)]
-    _write(folder / DICTIONARY, _dictionary(exported))
+    exported = [tables[name] for name in (PATIENTS, *REPEATING)]
+    _write(folder / DICTIONARY, _dictionary([table.columns for table in exported]))
     for table in exported:
-        _write(folder / file_of(table.name), _records(table, tables[table.name]))
+        _write(folder / file_of(table.columns.name), _records(table))
 
 
 def _write(path: Path, rows: Iterable[tuple[str, ...]]) -> None:
-    text = io.StringIO()
-    lines = csv.writer(text, lineterminator="\n")
-    lines.writerows([cell(value) for value in row] for row in rows)
-    write_whole(path, text.getvalue().encode(), PRIVATE)
+    with path.open("x", encoding="utf-8", newline="") as file:
+        lines = csv.writer(file, lineterminator="\n")
+        lines.writerows([cell(value) for value in row] for row in rows)
 
 
 def _name(table: Table, column: Column) -> str:
@@ -140,14 +137,16 @@ def _line(field: _Field) -> tuple[str, ...]:
     return (*left, *right, *("" for _ in _HEADING[len(left) + len(right) :]))
 
 
-def _records(table: Table, rows: pa.Table) -> Iterator[tuple[str, ...]]:
+def _records(stored: StoredTable) -> Iterator[tuple[str, ...]]:
+    table = stored.columns
     columns = _columns(table)
     repeats = table.name in REPEATING
     heading = [RECORD]
     if repeats:
         heading += ["redcap_repeat_instrument", "redcap_repeat_instance"]
     yield (*heading, *(_name(table, column) for column in columns), f"{table.name}_complete")
-    for batch in rows.to_batches():
+    batches = (batch for part in stored.parts() for batch in part.to_batches(_ROWS_AT_A_TIME))
+    for batch in batches:
         for row in batch.to_pylist():
             record = [row[PATIENT]]
             if repeats:

@@ -1,38 +1,74 @@
 """Tables as files: Parquet with types, and plain CSV."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from fhircryo.research.arrow import to_arrow, to_frame
 from fhircryo.research.quoting import cells
+from fhircryo.research.stored_table import StoredTable
 from fhircryo.research.table import ColumnType, Table
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 #: How booleans are written in CSV: R reads only these words as logical values.
 YES, NO = "TRUE", "FALSE"
 
 
-def write_parquet(frame: "pd.DataFrame", path: Path) -> None:
-    """Write a data frame as Parquet, with nullable integers, ordered categories and dates."""
+#: The rows of a group in Parquet, which are written at a time.
+_ROWS_PER_GROUP = 50_000
+
+
+def write_parquet(table: StoredTable, path: Path) -> None:
+    """Write a table as Parquet, with nullable integers, ordered categories and dates.
+
+    pandas reads it with the types of the data frame.
+    """
     import pyarrow.parquet as pq
 
-    pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), path, compression="zstd")
+    empty = to_frame(to_arrow(table.columns, []))
+    schema = pa.Schema.from_pandas(empty, preserve_index=False)
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for group in _groups(table.parts()):
+            writer.write_table(group.cast(schema))
 
 
-def write_csv(table: pa.Table, columns: Table, path: Path) -> None:
+def _groups(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The rows in groups of the same size, whatever the parts are."""
+    held: list[pa.Table] = []
+    rows = 0
+    for part in parts:
+        held.append(part)
+        rows += len(part)
+        while rows > _ROWS_PER_GROUP:
+            whole = pa.concat_tables(held)
+            yield whole.slice(0, _ROWS_PER_GROUP).combine_chunks()
+            held = [whole.slice(_ROWS_PER_GROUP)]
+            rows -= _ROWS_PER_GROUP
+    if rows:
+        yield pa.concat_tables(held).combine_chunks()
+
+
+def write_csv(table: StoredTable, path: Path) -> None:
     """Write a table as CSV: UTF-8, commas, text in quotes, ``TRUE`` and ``FALSE``, ISO dates.
 
     A missing value is an empty cell without quotes. A text that a spreadsheet would compute has an
     apostrophe before it (``quoting``).
     """
-    from pyarrow import compute, csv
+    from pyarrow import csv
+
+    empty = _plain(to_arrow(table.columns, []), table.columns)
+    with csv.CSVWriter(path, empty.schema) as writer:
+        for part in table.parts():
+            writer.write_table(_plain(part, table.columns))
+
+
+def _plain(part: pa.Table, columns: Table) -> pa.Table:
+    """The cells as they stand in CSV."""
+    from pyarrow import compute
 
     plain = []
     for column in columns.columns:
-        values = table[column.name]
+        values = part[column.name]
         if column.type is ColumnType.CATEGORY:
             values = cells(values.cast(pa.string()))
         elif column.type is ColumnType.TEXT:
@@ -42,4 +78,4 @@ def write_csv(table: pa.Table, columns: Table, path: Path) -> None:
         elif column.type is ColumnType.DATE:
             values = values.cast(pa.date32())
         plain.append(values)
-    csv.write_csv(pa.table(plain, names=columns.names()), path)
+    return pa.table(plain, names=columns.names())

@@ -1,6 +1,7 @@
 """What computing ranges of patients gives, in whatever process each range was computed."""
 
 from collections import Counter
+from dataclasses import replace
 
 import msgspec
 
@@ -51,7 +52,7 @@ def read_range(name: str, found: CollectedRanges, number: int, lacking: Lacking)
     collector.apply_deletions()
     collector.note_unmapped_primaries()
     records = assemble(collector.items, collector.facts, collected.patients, found.shared)
-    return ReadResult(name, None, collected, records, lacking)
+    return ReadResult(name, None, replace(collected, items=collector.items), records, lacking)
 
 
 def rest_of(name: str, found: CollectedRanges, total: RangeShare, lacking: Lacking) -> ReadResult:

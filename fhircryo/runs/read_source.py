@@ -15,7 +15,7 @@ from fhircryo.runs.drivers import driver_of
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.sources.lacking import lacking_of, with_missing_medications
 from fhircryo.sources.open_source import ServerReading, open_source
-from fhircryo.sources.source import Collected, Progress, Source
+from fhircryo.sources.source import Collected, Driver, Progress, Source
 
 
 @dataclass(frozen=True)
@@ -92,16 +92,21 @@ def read_source(
 
 
 def read_opened(
-    source: Source, config: RunConfig, options: ReadOptions | None = None
+    source: Source,
+    config: RunConfig,
+    options: ReadOptions | None = None,
+    driver: Driver | None = None,
 ) -> ReadResult:
     """Read a source that is open already into records.
+
+    ``driver``: distributes the files of a source; None: as many processes as the options say.
 
     Raises:
         SourceError: it refuses to be read, or does not give all that it holds.
     """
     options = options or ReadOptions()
     request = config.read_request(
-        driver_of(options.workers), options.trace_patient, options.progress
+        driver or driver_of(options.workers), options.trace_patient, options.progress
     )
     with no_garbage_collection():
         collected = with_missing_medications(source.collect(request))

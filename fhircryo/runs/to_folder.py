@@ -84,12 +84,14 @@ def compute_folder(
             with writing_to(target) as work, no_garbage_collection():
                 written = write_ranges(files, config, work, how, count)
                 if written is not None:
-                    return _finish(written, config, work, validate=validate)
-                written = _write(_read(source, target, config, how), config, work, how)
-                return _finish(written, config, work, validate=validate)
+                    return finish_folder(written, config, work, validate=validate)
+                written = write_patients(_read(source, target, config, how), config, work, how)
+                return finish_folder(written, config, work, validate=validate)
     read = _read(source, target, config, how)
     with writing_to(target) as work, no_garbage_collection():
-        return _finish(_write(read, config, work, how), config, work, validate=validate)
+        return finish_folder(
+            write_patients(read, config, work, how), config, work, validate=validate
+        )
 
 
 def _read(source: str | Path, target: Path, config: RunConfig, how: Execution) -> ReadResult:
@@ -100,7 +102,7 @@ def _read(source: str | Path, target: Path, config: RunConfig, how: Execution) -
     return read
 
 
-def _finish(written: Written, config: RunConfig, work: Path, *, validate: bool) -> Summary:
+def finish_folder(written: Written, config: RunConfig, work: Path, *, validate: bool) -> Summary:
     """Write what belongs to no patient, and the manifest."""
     (work / DEVICES).write_bytes(ENCODER.encode(device(config.mappings.base)) + b"\n")
     with (work / ISSUES).open("ab") as issues:
@@ -115,7 +117,7 @@ def _finish(written: Written, config: RunConfig, work: Path, *, validate: bool) 
     return summary
 
 
-def _write(read: ReadResult, config: RunConfig, work: Path, how: Execution) -> Written:
+def write_patients(read: ReadResult, config: RunConfig, work: Path, how: Execution) -> Written:
     """Compute all patients and write their files."""
     records = sorted(read.records.records.values(), key=lambda record: record.patient)
     workers = max(1, min(how.workers, len(records) // _PATIENTS_PER_WORKER))

@@ -40,10 +40,12 @@ class Division:
     """How the patients of a source are divided into ranges.
 
     ``count``: the number of ranges. ``new_store``: makes an empty store for what is read of them.
+    ``name``: the name of a patient by which the ranges follow each other, from the id.
     """
 
     count: int
     new_store: Callable[[], BatchStore]
+    name: Callable[[str], str] = str
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def collect_ranges(
             return None
         now.shared |= {hash_of(f"Patient/{patient}") for patient in now.links}
         patients = Patients(now.links, request.selection)
-        ranges = Ranges(patients, now.wanted, division.count, now.shared)
+        ranges = Ranges(patients, now.wanted, division.count, now.shared, division.name)
         retention = request.retention(now.wanted, now.watched)
         collector = RangeCollector(retention, ranges, division.new_store(), hash_of)
         step = partial(read_part, context=context)

@@ -14,11 +14,9 @@ from unittest import mock
 
 from fhircryo.cli.main import run as run_command
 from fhircryo.mapping import load
-from fhircryo.mapping.yamlfile import Document, read_document
 from fhircryo.runs import drivers, run_config, to_folder
-from fhircryo.setup.survey import search_words
 from fhircryo.sources import folder_source
-from fhircryo.storage.shipped_files import shipped
+from tests.quick import shipped_files_read_once
 
 #: A secret that no output may contain: it is in the environment of every run.
 SECRET = "s3cret-of-the-fuzzer"
@@ -72,13 +70,8 @@ def _content(stream: io.TextIOWrapper) -> str:
     return buffer.getvalue().decode("utf-8")
 
 
-_read_once = lru_cache(None)(read_document)
 #: A run with the same overlays needs the same mappings; making them takes most of a run's time.
 _load_once = lru_cache(16)(load.load_mappings)
-
-
-def _read_shipped_once(path: Path) -> Document:
-    return _read_once(path) if path.is_relative_to(shipped("mappings")) else read_document(path)
 
 
 @contextmanager
@@ -90,8 +83,7 @@ def quick_runs(folder: Path) -> Iterator[None]:
     before = Path.cwd()
     os.chdir(folder)
     with ExitStack() as stack:
-        for module in (load, search_words):
-            stack.enter_context(mock.patch.object(module, "read_document", _read_shipped_once))
+        stack.enter_context(shipped_files_read_once())
         stack.enter_context(mock.patch.object(run_config, "load_mappings", _load_once))
         stack.enter_context(mock.patch.object(os, "fsync", return_value=None))
         kept = {name: value for name, value in os.environ.items() if "FHIRCRYO_" not in name}

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from fhircryo.mapping.load import load_mappings, load_protocol
 from fhircryo.mapping.protocol import Protocol, SalvageRule
 from fhircryo.research.aggregate import aggregated
-from fhircryo.research.build import TableOptions
 from fhircryo.research.cohort_tables import Cohort, cohort_of
 from fhircryo.research.pseudonyms import Pseudonyms
+from fhircryo.research.table_options import TableOptions
 from fhircryo.runs.in_memory import read_resources
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.settings import Settings

@@ -80,10 +80,16 @@ def _show(url: str, folder: Path) -> int:
 def main() -> int:
     """Show it; 0 where every run ended well."""
     parser = argparse.ArgumentParser(description="Scheduled runs, on a HAPI FHIR server.")
-    parser.parse_args()
+    parser.add_argument(
+        "--server", help="the base of an empty HAPI server; default: one is started"
+    )
+    options = parser.parse_args()
     try:
-        with serving(0) as server, tempfile.TemporaryDirectory() as folder:
-            return _show(server.url, Path(folder))
+        with tempfile.TemporaryDirectory() as folder:
+            if options.server:
+                return _show(options.server, Path(folder))
+            with serving(0) as server:
+                return _show(server.url, Path(folder))
     except HapiUnavailable as error:
         print(error, file=sys.stderr)
         return 1

@@ -1,6 +1,7 @@
 """Shares the tests of this folder out: ``-p tests.server.scheduling --dist loadgroup``.
 
-Tests share a server, so those of a file stay together; two groups of files go to two workers.
+Tests share a server, so those of a file stay together; two groups of files go to two workers. The
+tests of Spark share one Spark in the same way.
 
 pytest-xdist 3.8 does not see the groups under pytest 9.2: the group was told by a suffix of the
 test's id, which can no longer be set there. This goes by the folder instead.
@@ -12,9 +13,15 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+_SPARK = PurePosixPath("tests/spark")
 _FOLDER = PurePosixPath("tests/server")
-#: About half of the time that this folder takes.
-_SECOND = frozenset({"test_target.py", "test_doctor.py", "test_demo_server.py", "test_survey.py"})
+#: About half of the time that this folder takes, with all that needs the server of small pages.
+_SECOND = frozenset(
+    {
+        *("test_target.py", "test_source.py", "test_doctor.py", "test_hapi_itself.py"),
+        *("test_demo_server.py", "test_demo_sync.py", "test_notebook.py", "test_survey.py"),
+    }
+)
 
 
 class ServersOnTwoWorkers(LoadScopeScheduling):
@@ -22,6 +29,8 @@ class ServersOnTwoWorkers(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = PurePosixPath(nodeid.partition("::")[0])
+        if file.is_relative_to(_SPARK):
+            return str(_SPARK)
         if not file.is_relative_to(_FOLDER):
             return nodeid
         return f"{_FOLDER} {'second' if file.name in _SECOND else 'first'}"

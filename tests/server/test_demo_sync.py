@@ -15,12 +15,11 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("hapi")  # skipped, or an error, where no server can be had
-def test_the_second_run_writes_two_endpoints_and_the_third_none(tmp_path):
+def test_the_second_run_writes_two_endpoints_and_the_third_none(empty_hapi, tmp_path):
     folder = inputs.compute(inputs.COHORT, tmp_path / "out", as_of=date.today())
     endpoints = len(folder.files["Observation.ndjson"].splitlines())
     done = subprocess.run(
-        [sys.executable, "-m", "tests.server.demo_sync"],
+        [sys.executable, "-m", "tests.server.demo_sync", "--server", empty_hapi.url],
         cwd=ROOT,
         env={**os.environ, "COLUMNS": "100"},
         capture_output=True,

@@ -19,7 +19,7 @@ from tests.server.loading import load
 from tests.server.published import said
 from tests.server.test_sync import Site, _content, same
 
-KILLS = int(os.environ.get("TEST_KILLS", "50"))
+KILLS = int(os.environ.get("TEST_KILLS", "25"))
 PATIENTS = [f"p{number}" for number in range(6)]
 
 

@@ -49,6 +49,7 @@ def cohort() -> Cohort:
     return fhircryo.cohort(COHORT, as_of=AS_OF, settings=Settings())
 
 
+@pytest.mark.slow
 def test_any_few_patients_give_the_same_files_and_messages(tmp_path):
     """So nothing at all is said of them, not even how many they are."""
     patients = ids()
@@ -94,6 +95,7 @@ def test_no_file_about_few_patients_has_a_number(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_the_files_are_made_of_the_checked_numbers_alone(cohort, tmp_path, monkeypatch):
     """With the same checked numbers, another cohort behind them gives the same files."""
     shown = aggregated(cohort.analysis, cohort.tables, cohort.config, 5)
@@ -108,6 +110,7 @@ def test_the_files_are_made_of_the_checked_numbers_alone(cohort, tmp_path, monke
     assert files_of(folders[0]) == files_of(folders[1])
 
 
+@pytest.mark.slow
 def test_what_could_not_be_read_is_told_without_its_number(tmp_path):
     source, target = tmp_path / "in", tmp_path / "out"
     shutil.copytree(COHORT, source)

@@ -481,3 +481,10 @@ def test_the_statuses_of_therapies():
     assert set(statuses.salvage_procedure) == {"in-progress", "completed", "stopped"}
     assert "recorded" in statuses.medication_statement
     assert set(statuses.therapy_ongoing) == {"active", "on-hold", "in-progress"}
+
+
+def test_a_code_of_any_length_is_looked_up():
+    """By the few lengths that prefixes have: to try each beginning would take for ever."""
+    (entry, *_) = _shipped().meanings(WHO, f"C79.{'9' * 5_000_000}")
+    assert entry.concept == "metastasis"
+    assert entry.label == f"{WHO}|C79.{'9' * 5_000_000}"

@@ -152,6 +152,7 @@ def without_bounds(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
+@pytest.mark.slow
 def test_pseudonymised_and_identified_differ_in_names_dates_and_bounds(pseudonymised, identified):
     for name in TABLES:
         theirs = without_bounds(pd.read_parquet(identified / f"{name}.parquet"))
@@ -313,18 +314,19 @@ def test_processes_change_nothing(tmp_path):
 
 
 def test_workers_on_a_cohort_that_is_worth_them(monkeypatch):
-    from fhircryo.research import build
+    from fhircryo.research import build, table_builder
 
     monkeypatch.setattr(build, "_PATIENTS_PER_WORKER", 10)
-    monkeypatch.setattr(build, "_PATIENTS_AT_A_TIME", 7)
-    from fhircryo.research.build import TableOptions
+    monkeypatch.setattr(table_builder, "_PATIENTS_AT_A_TIME", 7)
     from fhircryo.research.cohort_tables import cohort_of
+    from fhircryo.research.table_options import TableOptions
+    from fhircryo.runs.execution import Execution
     from fhircryo.runs.read_source import read_source
     from fhircryo.runs.run_config import RunConfig
 
     job = RunConfig.of(Settings(), AS_OF)
     read = read_source(COHORT, job)
-    found = [cohort_of(read, job, TableOptions(str), workers=number) for number in (1, 3)]
+    found = [cohort_of(read, job, TableOptions(str), Execution(number)) for number in (1, 3)]
     for name in TABLES:
         assert found[0].arrow[name].equals(found[1].arrow[name]), name
 
@@ -368,6 +370,7 @@ def test_csv_and_parquet_say_the_same(kind, request):
                 assert read == frame[column][~blank].astype(float).tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pseudonymised", "identified"])
 def test_the_data_package_is_valid(kind, request):
     folder = request.getfixturevalue(kind)
@@ -641,6 +644,7 @@ def nasty(tmp_path) -> Path:
 FORMATS = ("--format", "csv,parquet,redcap")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [FORMATS, ("--aggregate-only",)], ids=["rows", "aggregate"])
 @pytest.mark.parametrize("which", ["nasty", "cohort"])
 def test_nothing_of_the_input_can_be_read_in_any_file(options, which, request, tmp_path):
@@ -665,6 +669,7 @@ def test_the_search_for_leaks_finds_them(nasty, tmp_path):
     assert not found & {"Gijsbertus", "123456782"}
 
 
+@pytest.mark.slow
 def test_pseudonyms_are_of_the_key(tmp_path):
     def names(*options: object) -> list[str]:
         target = tmp_path / "out"
@@ -765,6 +770,7 @@ def test_a_folder_in_use_is_refused(tmp_path):
     assert cli("cohort", COHORT, COHORT).code == 2
 
 
+@pytest.mark.slow
 def test_an_earlier_run_is_replaced_as_a_whole(tmp_path):
     target = pull(tmp_path / "out", "--format", "redcap,csv")
     assert (target / "redcap_psa.csv").exists()

@@ -12,12 +12,12 @@ from fhircryo.research.aggregate import aggregated
 from fhircryo.research.analysis import Analysis, analyse
 from fhircryo.research.arrow import to_arrow, to_frame
 from fhircryo.research.baseline_columns import without_free_text
-from fhircryo.research.build import ALL_DATES
 from fhircryo.research.columns import tables
 from fhircryo.research.flow import Flow
 from fhircryo.research.intervals import midpoint, without_calendar
 from fhircryo.research.methods import methods
 from fhircryo.research.report.page import figures_of, page
+from fhircryo.research.table_options import ALL_DATES
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.settings import Settings
 from tests.unit.inputs import AS_OF
@@ -365,6 +365,7 @@ def test_without_a_marked_score_nothing_is_added():
 # --------------------------------------------------------------------------- the report
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pseudonymised", "aggregate-only"])
 def test_the_report_of_hardly_anything_is_whole(kind):
     for patients in ([], [{}]):

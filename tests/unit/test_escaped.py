@@ -60,6 +60,7 @@ def test_a_secret_is_masked_before_it_is_escaped():
     assert line_of(f"it is {secret}") == "it is ********"
 
 
+@pytest.mark.slow
 def test_every_character_alone():
     """No character of Unicode is shown that Python or Unicode calls invisible."""
     for number in range(sys.maxunicode + 1):

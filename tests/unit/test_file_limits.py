@@ -218,6 +218,7 @@ print(count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.ndjson", "a.json", "a.ndjson.gz", "a.json.gz", "a.ndjson.zst"])
 def test_memory_does_not_grow_with_a_line(name, tmp_path):
     """A line of 300 MB, with a limit of 8 MB, takes less than 60 MB; its file ends with another."""

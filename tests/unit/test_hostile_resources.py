@@ -207,6 +207,7 @@ def of_good(observations: list[Resource]) -> list[Resource]:
     return [one for one in observations if one["subject"]["reference"] == "Patient/good"]
 
 
+@pytest.mark.slow
 def test_others_are_computed_as_if_it_were_not_there(source, tmp_path):
     done = compute(source, tmp_path / "out")
     alone = compute(folder(tmp_path / "alone", {"a.ndjson": _sound()}), tmp_path / "one")
@@ -222,6 +223,7 @@ def test_others_are_computed_as_if_it_were_not_there(source, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_several_processes_read_the_same(source, tmp_path):
     one, two = (
         compute(source, tmp_path / str(workers), workers=workers).files for workers in (1, 2)
@@ -277,6 +279,7 @@ def test_what_functions_cannot_descend_into_is_unreadable(monkeypatch):
         extract(found.kind, found.resource, None)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_who_objected_is_excluded_before_and_in_a_loop_and_at_both_ends_of_a_chain(tmp_path):
     chain = [
         patient(

@@ -105,6 +105,7 @@ def _seconds(place: Path, resources: list[Any]) -> float:
     return time.process_time() - start
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 def test_time_is_linear(shape, tmp_path):
     """Four times as much takes about four times as long; in quadratic time, sixteen times."""

@@ -232,6 +232,7 @@ def grows(run: Callable[[str], object], unit: str, end: str) -> float:
     return 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", ALL, ids=lambda one: f"{one.module}:{one.text[:30]}")
 def test_time_is_linear(pattern):
     inputs = {*(_of(pattern) or ()), " ", "0", "a"}
@@ -241,6 +242,7 @@ def test_time_is_linear(pattern):
                 assert grows(run, unit, end) < MOST, (unit, end)
 
 
+@pytest.mark.slow
 def test_the_check_finds_what_is_not_linear():
     quadratic = re.compile(r"(\w+)=")
     assert grows(quadratic.search, "a", "") > MOST

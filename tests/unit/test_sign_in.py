@@ -469,6 +469,7 @@ def test_a_command_that_gives_none(command, words):
     assert "s3cr3t" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_command_that_does_not_end_is_ended_with_what_it_started(tmp_path, monkeypatch):
     monkeypatch.setattr(credentials, "_COMMAND_SECONDS", 0.5)
     # The command has ended, but what it started holds its output open.

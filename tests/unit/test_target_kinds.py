@@ -29,6 +29,7 @@ from tests.unit.stub_target import (
     neither,
     own_ids,
 )
+from tests.unit.waiting import only_waiting_takes_time
 
 KINDS = {
     "own ids": own_ids,
@@ -135,6 +136,7 @@ def counts(run: ServerRun) -> dict[str, int]:
 def site(tmp_path: Path) -> Iterator[Any]:
     """Start a site with a target of some habits."""
     with ExitStack() as stack:
+        stack.enter_context(only_waiting_takes_time())
 
         def start(habits: Target) -> Site:
             return Site(stack.enter_context(StubTarget(habits)), tmp_path)
@@ -219,6 +221,7 @@ def test_a_lost_answer_doubles_nothing(kind, transaction, fate, lag, site):
     one.quiet()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_stands_is_read_again_before_a_bundle_is_halved(kind, site):
     """The last attempt to send it whole was carried out, but a gateway answered 504."""
@@ -234,6 +237,7 @@ def test_what_stands_is_read_again_before_a_bundle_is_halved(kind, site):
     one.quiet()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_lost_provenance_is_not_written_twice(kind, site):
     one = site(KINDS[kind](transaction="refused"))
@@ -395,6 +399,7 @@ class HoldsWhatIsGone(StubTarget):
         return ["Observation/gone"] if kind == "Observation" else super()._found(kind, condition)
 
 
+@pytest.mark.slow
 def test_a_server_that_contradicts_itself_ends_in_a_message(tmp_path):
     with HoldsWhatIsGone(conditional_create()) as target:
         done = Site(target, tmp_path).write(retry_budget=1.0)
@@ -460,6 +465,7 @@ def _is_of_patients(provenance: Resource) -> bool:
     return any(each["reference"].startswith("Observation/") for each in provenance["target"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transaction", ["whole", "refused"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_missing_provenance_is_written_by_the_next_run(kind, transaction, site):
@@ -480,6 +486,7 @@ def test_a_missing_provenance_is_written_by_the_next_run(kind, transaction, site
     one.quiet()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_missing_provenance_is_found_without_any_memory(kind, site):
     """The state folder was lost after a run that was stopped half-way."""

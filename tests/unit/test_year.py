@@ -42,6 +42,7 @@ from tests.unit.stub_target import (
     neither,
     own_ids,
 )
+from tests.unit.waiting import only_waiting_takes_time
 
 pytestmark = pytest.mark.slow
 
@@ -104,7 +105,7 @@ class Killer:
 
 
 @pytest.fixture
-def killer(monkeypatch: pytest.MonkeyPatch) -> Killer:
+def killer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Killer]:
     found = Killer()
     send, save = http.Client._send_once, State.save_patient
 
@@ -123,7 +124,8 @@ def killer(monkeypatch: pytest.MonkeyPatch) -> Killer:
     # Waiting is a matter of the retries' own tests.
     monkeypatch.setattr(http, "_FIRST_WAIT", 0.01)
     monkeypatch.setattr(http, "_LONGEST_WAIT", 0.05)
-    return found
+    with only_waiting_takes_time():
+        yield found
 
 
 class Hospital:

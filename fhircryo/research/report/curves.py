@@ -19,6 +19,8 @@ _MANY = 1_000
 _CURVE = ("day", "survival", "lower_95", "upper_95", "at_risk", "events", "censored")
 _READ_OFF = ("day", "survival", "lower_95", "upper_95", "at_risk", "events")
 _MOST_TICKS = 30
+#: The columns of the table of PSA results that are drawn.
+PSA_COLUMNS = (PATIENT, "days", "psa", "failure")
 _PSA_TICKS = (0, 0.1, 0.5, 1, 2, 5, 10, 20, 50, 100, 1000)
 
 
@@ -157,8 +159,7 @@ def psa_figure(psa: "pd.DataFrame") -> Figure | None:
         f"PSA over time of {len(lines)} patients, one line each, aligned at the index procedure;"
         f" {int(failures.sum())} biochemical failures are marked"
     )
-    columns = [PATIENT, "days", "psa", "failure"]
-    data = psa[columns].assign(**{PATIENT: psa[PATIENT].map(cell)})
+    data = psa[list(PSA_COLUMNS)].assign(**{PATIENT: psa[PATIENT].map(cell)})
     written = data.to_csv(index=False, lineterminator="\n")
     return Figure("psa-courses", "PSA courses", alt, made.svg, written)
 

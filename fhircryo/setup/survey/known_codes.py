@@ -33,7 +33,7 @@ class KnownCodes:
         self._names = words.systems
         index = mappings.index
         own = {system for system, _ in (*index.exact, *mappings.grades) if system}
-        self._own = frozenset(own | index.prefixed)
+        self._own = frozenset(own.union(index.prefix_lengths))
 
     def same(self, system: str, code: str) -> Iterator[KnownCode]:
         """Yield what the mappings may call a code, the likeliest first; never the code itself."""

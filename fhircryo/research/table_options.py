@@ -1,0 +1,45 @@
+"""What the tables of a cohort hold: which patients, and how they are named."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+
+from fhircryo.research.columns import tables
+from fhircryo.research.table import Table
+from fhircryo.runs.run_config import RunConfig
+
+
+@dataclass(frozen=True)
+class Between:
+    """The index dates of the cohort, first and last included; None: no limit."""
+
+    first: date | None = None
+    last: date | None = None
+
+    def holds(self, day: date) -> bool:
+        """Whether a day is within the limits."""
+        return (self.first is None or self.first <= day) and (self.last is None or day <= self.last)
+
+
+#: No limit to the index date.
+ALL_DATES = Between()
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """What the tables hold: which patients, and how they are named.
+
+    ``name``: the name of a patient in the tables, by id. ``identified``: with dates and resource
+    ids. ``between``: the index dates of the cohort.
+    """
+
+    name: Callable[[str], str]
+    identified: bool = False
+    between: Between = ALL_DATES
+
+    def schemas(self, config: RunConfig) -> dict[str, Table]:
+        """The tables with all columns that they can have."""
+        found = tables(config.mappings, config.protocol)
+        if self.identified:
+            return found
+        return {key: table.without_identifying() for key, table in found.items()}

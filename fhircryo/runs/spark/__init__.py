@@ -1,0 +1,1 @@
+"""Computes on a Spark cluster: the same three functions, on the engine that a site has."""
