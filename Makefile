@@ -13,8 +13,8 @@ PYTEST := $(BIN)/pytest -q -n auto
 SERVERS := -p tests.server.scheduling --dist loadgroup
 
 .PHONY: demo demo-server check test test-unit test-spec test-property test-acceptance test-server \
-	test-browser test-docs test-extension test-fuzz test-spark lint docs bench bench-scaling \
-	bench-peers hapi real-input clean kills years \
+	test-browser test-docs test-extension test-fuzz test-spark lint docs bench bench-peers bench-scaling \
+	hapi real-input clean kills years \
 	demo-sync pin fuzz fuzz-nightly
 
 demo: $(READY)
@@ -71,15 +71,18 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.sync
 	$(BIN)/python -m benchmarks.sync --memory --few 100 --many 20000
 
+# Other readers and clients beside ours, into the tables of a page of the documentation. What cannot
+# be installed here is a line of the table. Needs Java 17 and Maven, as the tests of servers do.
+# Pathling needs another PySpark than ours, and so an environment of its own.
+PATHLING := .cache/peers/pathling
+bench-peers: $(READY)
+	$(SYNC) --group bench --group peers || echo "Not every peer can be installed here."
+	$(subst =$(VENV),=$(PATHLING),$(SYNC)) --only-group pathling || echo "Pathling cannot be installed."
+	$(BIN)/python -m benchmarks.peers --write docs/explanation/peers.md
+
 # How compute grows with the cohort, with the picture of the documentation.
 bench-scaling: $(READY)
 	$(BIN)/python -m benchmarks.scaling --picture docs/explanation/scaling.svg
-
-# Other readers and clients beside ours, into the tables of a page of the documentation. What cannot
-# be installed here is a line of the table. Needs Java 17 and Maven, as the tests of servers do.
-bench-peers: $(READY)
-	$(SYNC) --group bench --group peers || echo "not every peer can be installed here"
-	$(BIN)/python -m benchmarks.peers --write docs/explanation/peers.md
 
 # A HAPI FHIR server with the 62 patients in it, until Ctrl-C.
 hapi: $(READY)

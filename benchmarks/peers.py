@@ -17,7 +17,6 @@ from pathlib import Path
 
 from benchmarks import peer_clients, peer_folder, peer_page
 from benchmarks.generate import generate
-from benchmarks.pathling_library import LibraryUnavailable
 from benchmarks.peer_process import NotRun, Order, Result, measured
 from benchmarks.peer_rows import difference
 from benchmarks.server import PAGE, PSA, psa_cohort
@@ -85,18 +84,12 @@ def from_folder(root: Path, options: argparse.Namespace) -> list[Result]:
     everything, few = psa_folders(root, options.patients)
     ours = Order("folder", OURS, str(everything), str(few), str(root / "ours" / "folder"))
     measured(ours, LIMIT)
-    orders, refused = {}, []
-    for number, peer in enumerate(peer_folder.PEERS):
-        if not wanted(peer.name, options):
-            continue
-        try:
-            peer.prepare()
-        except LibraryUnavailable as error:
-            refused.append(Result(peer.name, problem=f"not run: {error}"))
-            print(f"  {peer.name}: {refused[-1].problem}", flush=True)
-        else:
-            orders[peer.name] = replace(ours, peer=peer.name, into=str(root / f"peer-{number}"))
-    return [*run_rounds(orders, ours.rows, options.rounds), *refused]
+    orders = {
+        peer.name: replace(ours, peer=peer.name, into=str(root / f"peer-{number}"))
+        for number, peer in enumerate(peer_folder.PEERS)
+        if wanted(peer.name, options)
+    }
+    return run_rounds(orders, ours.rows, options.rounds)
 
 
 def from_server(root: Path, options: argparse.Namespace) -> list[Result]:

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 
 from benchmarks import (
     pathling_library,
+    peer_folder,
     peer_page,
     peer_process,
     peer_rows,
@@ -152,6 +154,15 @@ def test_pathling_without_maven_is_a_line(tmp_path, monkeypatch):
         pathling_library.fetch()
 
 
+def test_pathling_without_its_environment_is_a_line(folders, tmp_path, monkeypatch):
+    pathling = replace(peer_folder.BY_NAME["Pathling"], python=tmp_path / "none")
+    monkeypatch.setitem(peer_folder.BY_NAME, "Pathling", pathling)
+    (result,) = bench.run_rounds(
+        {"Pathling": order(folders, tmp_path, "Pathling")}, tmp_path / "none", 1
+    )
+    assert result.problem == "not run: not installed: its environment"
+
+
 def test_a_library_that_was_fetched_is_not_fetched_again(tmp_path, monkeypatch):
     monkeypatch.setattr(pathling_library, "version", lambda _: "9.4.0")
     monkeypatch.setattr(pathling_library, "FOLDER", tmp_path)
@@ -247,5 +258,6 @@ def pages_of(resources: list[dict]) -> dict[str, bytes]:
 
 def test_peers_are_installed_only_when_asked_for():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    assert {"bench", "peers"} <= set(project["dependency-groups"])
-    assert not {"bench", "peers"} & set(project["tool"]["uv"]["default-groups"])
+    groups = {"bench", "peers", "pathling"}
+    assert groups <= set(project["dependency-groups"])
+    assert not groups & set(project["tool"]["uv"]["default-groups"])
