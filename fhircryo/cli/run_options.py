@@ -83,9 +83,9 @@ class SourceOptions:
 
     def worker_count(self, source: str) -> int:
         """The number of processes that read and compute a source."""
-        from fhircryo.cli.workers import workers_for
+        from fhircryo.runs.workload import workers_for
 
-        return self.workers or workers_for(source)
+        return self.workers or workers_for(source, self.memory)
 
     def bulk_export(self, source: str, place: Path, stage: "Stage | None") -> "Bulk | None":
         """The bulk export by which the source is read; None if it is not read by one.

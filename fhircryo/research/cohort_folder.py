@@ -37,11 +37,11 @@ from fhircryo.research.pseudonyms import Pseudonyms, read_key, write_key
 from fhircryo.research.quoting import plain
 from fhircryo.research.table_files import write_csv, write_parquet
 from fhircryo.research.table_options import TableOptions
-from fhircryo.runs.by_ranges import ranges_for
 from fhircryo.runs.execution import Execution
 from fhircryo.runs.read_source import ReadOptions, no_garbage_collection, read_source
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.slices import hashes_of
+from fhircryo.runs.workload import ranges_for
 from fhircryo.sources.folder_source import FolderSource, file_limits
 from fhircryo.sources.open_source import ServerReading
 from fhircryo.sources.places import folder_of

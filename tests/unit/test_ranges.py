@@ -10,10 +10,10 @@ from fhircryo.fhir.input_files import InputFile
 from fhircryo.record import ranges as record_ranges
 from fhircryo.record.patients import ALL_PATIENTS
 from fhircryo.runs import drivers, to_folder
-from fhircryo.runs.by_ranges import ranges_for
 from fhircryo.runs.execution import Execution
 from fhircryo.runs.processes import CAN_FORK
 from fhircryo.runs.run_config import RunConfig
+from fhircryo.runs.workload import ranges_for
 from fhircryo.settings import Settings
 from tests.unit.inputs import AS_OF, COHORT, cli, concept, folder, merged, patient, procedure, psa
 
