@@ -48,6 +48,8 @@ from fhircryo.sources.places import folder_of
 
 #: The folder of the tables in parts while the files are written.
 _PARTS = "parts"
+#: Bytes of memory that every process needs to build tables, whatever it reads.
+_BASE_MEMORY = 240 << 20
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def write_cohort(
     how.begin("reading")
     if read_from is not None:
         files = FolderSource(read_from, file_limits(config.settings.source))
-        count = ranges_for(files.input.files, how)
+        count = ranges_for(files.input.files, how, _BASE_MEMORY)
         if count > 1:
             return job.by_ranges(files, key, count)
     built = job.in_memory(source)

@@ -110,12 +110,17 @@ class RangeRun:
 
         def compute_some(worker: int) -> bytes:
             mine, task = RangeShare(), self.task()
+
+            def compute_one(number: int) -> None:
+                # A function of its own, so that nothing of a range is held when the next is read.
+                read = read_range(name, found, number, lacking)
+                mine.add(read, task.add(read, number))
+
             with ThreadPoolExecutor(1) as beside:
                 # Hashing releases the interpreter lock, so it costs next to nothing beside it.
                 hashing = beside.submit(hashes_of, collected.files[worker::workers])
                 for number in turns:
-                    read = read_range(name, found, number, lacking)
-                    mine.add(read, task.add(read, number))
+                    compute_one(number)
                     if progress is not None and not worker:
                         progress(number + 1, count)
             mine.hashes = hashing.result()

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from math import ceil
 from pathlib import Path
 
 from fhircryo.fhir.input_files import InputFile
@@ -61,5 +62,6 @@ def ranges_for(files: Iterable[InputFile], how: Execution, base: int = BASE_MEMO
     for_processes = _RANGES_PER_PROCESS * how.workers if several else 1
     limit = how.memory or _LARGE * how.workers
     free = max(limit // how.workers - base, base // 4)
-    for_memory = 1 if how.memory is None and size <= _LARGE else int(_MEMORY_PER_BYTE * size / free)
+    bounded = how.memory is not None or size > _LARGE
+    for_memory = ceil(_MEMORY_PER_BYTE * size / free) if bounded else 1
     return min(max(for_processes, for_memory), _MOST_RANGES)
