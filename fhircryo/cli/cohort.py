@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from fhircryo.research.cohort_folder import Found
     from fhircryo.research.folder_options import CohortKind
 
+#: MB that one process needs, whatever it reads (measured: 300, of which most is for the report).
+_LEAST_MEMORY = 400
 _DEFAULT_FORMATS = "csv,parquet"
 _UNKNOWN = (
     "UNKNOWN: some of the patients that were requested are not in the source; fhircryo compute"
@@ -116,7 +118,7 @@ def cohort(
     )
     output.check()
     reading = SourceOptions(workers, bulk, keep, memory)
-    reading.check_memory(source)
+    reading.check_memory(source, _LEAST_MEMORY)
     if identified and not yes:
         _confirm_identified(folder)
     run = RunOptions(

@@ -74,18 +74,33 @@ class SourceOptions:
     keep: bool = False
     memory: int | None = None
 
-    def check_memory(self, source: str) -> None:
-        """Raise a UsageError if the memory is limited for a source that is no folder."""
+    def check_memory(self, source: str, least: int) -> None:
+        """Check that the memory can be limited, if it is.
+
+        ``least``: the MB that one process needs, whatever it reads.
+
+        Raises:
+            UsageError: the source is no folder, or the memory is too small.
+        """
         from fhircryo.sources.places import server_of
 
-        if self.memory is not None and server_of(source) is not None:
+        if self.memory is None:
+            return
+        if server_of(source) is not None:
             raise UsageError("--memory needs a folder as SOURCE")
+        needed = least * (self.workers or 1)
+        if self.memory < needed * 10**6:
+            fewer = ", or fewer --workers" if self.workers > 1 else ""
+            raise UsageError(
+                f"--memory {self.memory // 10**6}MB is too small for any SOURCE: name at least"
+                f" {needed}MB{fewer}"
+            )
 
     def worker_count(self, source: str) -> int:
         """The number of processes that read and compute a source."""
-        from fhircryo.cli.workers import workers_for
+        from fhircryo.runs.workload import workers_for
 
-        return self.workers or workers_for(source)
+        return self.workers or workers_for(source, self.memory)
 
     def bulk_export(self, source: str, place: Path, stage: "Stage | None") -> "Bulk | None":
         """The bulk export by which the source is read; None if it is not read by one.

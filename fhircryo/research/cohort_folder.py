@@ -37,17 +37,19 @@ from fhircryo.research.pseudonyms import Pseudonyms, read_key, write_key
 from fhircryo.research.quoting import plain
 from fhircryo.research.table_files import write_csv, write_parquet
 from fhircryo.research.table_options import TableOptions
-from fhircryo.runs.by_ranges import ranges_for
 from fhircryo.runs.execution import Execution
 from fhircryo.runs.read_source import ReadOptions, no_garbage_collection, read_source
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.slices import hashes_of
+from fhircryo.runs.workload import ranges_for
 from fhircryo.sources.folder_source import FolderSource, file_limits
 from fhircryo.sources.open_source import ServerReading
 from fhircryo.sources.places import folder_of
 
 #: The folder of the tables in parts while the files are written.
 _PARTS = "parts"
+#: Bytes of memory that every process needs to build tables, whatever it reads.
+_BASE_MEMORY = 240 << 20
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def write_cohort(
     how.begin("reading")
     if read_from is not None:
         files = FolderSource(read_from, file_limits(config.settings.source))
-        count = ranges_for(files.input.files, how)
+        count = ranges_for(files.input.files, how, _BASE_MEMORY)
         if count > 1:
             return job.by_ranges(files, key, count)
     built = job.in_memory(source)

@@ -31,7 +31,7 @@ class Pseudonyms:
 
     def of(self, patient: str) -> str:
         """The pseudonym of a patient."""
-        digest = hmac.new(self.key, patient.encode(), hashlib.sha256).digest()
+        digest = hmac.digest(self.key, patient.encode(), "sha256")
         return "P" + base64.b32encode(digest[:_PSEUDONYM_BYTES]).decode().lower()
 
     def of_input(self, what: str, value: str) -> str:

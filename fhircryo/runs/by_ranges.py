@@ -6,7 +6,7 @@ others by files, not through the first process.
 
 import itertools
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -15,10 +15,9 @@ from typing import Protocol
 
 import msgspec
 
-from fhircryo.fhir.input_files import InputFile
 from fhircryo.publish.folder_output import FolderOutput
 from fhircryo.record.ranges import FileStore
-from fhircryo.runs.drivers import driver_of, worth_sharing
+from fhircryo.runs.drivers import driver_of
 from fhircryo.runs.execution import Execution
 from fhircryo.runs.processes import Turns, in_parallel
 from fhircryo.runs.publish_patients import (
@@ -33,32 +32,6 @@ from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.slices import Written, hashes_of, join_slices, write_slice
 from fhircryo.sources.folder_ranges import CollectedRanges, Division, collect_ranges
 from fhircryo.sources.folder_source import FolderSource
-
-#: Ranges for each process, so that all of them end at about the same time.
-_RANGES_PER_PROCESS = 4
-#: More ranges than this are many small files.
-_MOST_RANGES = 250
-#: Bytes of memory that one process needs for items, per byte of the files (measured at most: 1.1).
-_MEMORY_PER_BYTE = 1.2
-#: The size of a compressed file's content, as a multiple of the file's size (an estimate).
-_COMPRESSION = 10
-#: Bytes of memory that every process needs, whatever it reads.
-_BASE_MEMORY = 160 << 20
-#: Files of more bytes than this are read by ranges even by one process.
-_LARGE = 1 << 30
-
-
-def ranges_for(files: Iterable[InputFile], how: Execution) -> int:
-    """The number of ranges into which the patients of a folder are divided; 1: none."""
-    if how.ranges:
-        return how.ranges
-    size = sum(file.size * (_COMPRESSION if file.compression else 1) for file in files)
-    several = how.workers > 1 and worth_sharing(size)
-    for_processes = _RANGES_PER_PROCESS * how.workers if several else 1
-    limit = how.memory or _LARGE * how.workers
-    free = max(limit // how.workers - _BASE_MEMORY, _BASE_MEMORY // 4)
-    for_memory = 1 if how.memory is None and size <= _LARGE else int(_MEMORY_PER_BYTE * size / free)
-    return min(max(for_processes, for_memory), _MOST_RANGES)
 
 
 class RangeTask(Protocol):
@@ -137,12 +110,17 @@ class RangeRun:
 
         def compute_some(worker: int) -> bytes:
             mine, task = RangeShare(), self.task()
+
+            def compute_one(number: int) -> None:
+                # A function of its own, so that nothing of a range is held when the next is read.
+                read = read_range(name, found, number, lacking)
+                mine.add(read, task.add(read, number))
+
             with ThreadPoolExecutor(1) as beside:
                 # Hashing releases the interpreter lock, so it costs next to nothing beside it.
                 hashing = beside.submit(hashes_of, collected.files[worker::workers])
                 for number in turns:
-                    read = read_range(name, found, number, lacking)
-                    mine.add(read, task.add(read, number))
+                    compute_one(number)
                     if progress is not None and not worker:
                         progress(number + 1, count)
             mine.hashes = hashing.result()

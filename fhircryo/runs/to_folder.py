@@ -19,7 +19,7 @@ from fhircryo.publish.folder_target import (
 from fhircryo.publish.provenance import device
 from fhircryo.publish.shapes import ENCODER
 from fhircryo.publish.validate import validate_line
-from fhircryo.runs.by_ranges import ranges_for, write_ranges
+from fhircryo.runs.by_ranges import write_ranges
 from fhircryo.runs.execution import Execution
 from fhircryo.runs.processes import in_parallel
 from fhircryo.runs.publish_patients import (
@@ -37,6 +37,7 @@ from fhircryo.runs.read_source import (
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.slices import Written, hashes_of, join_slices, write_slice
 from fhircryo.runs.summary import Summary, sum_up, write_manifest, write_other_issues
+from fhircryo.runs.workload import ranges_for
 from fhircryo.sources.folder_source import FolderSource, file_limits
 from fhircryo.sources.open_source import ServerReading
 from fhircryo.sources.places import folder_of

@@ -107,11 +107,18 @@ def test_without_a_candidate_it_is_computed_in_memory(tmp_path, used):
 
 def test_the_option_gives_the_same_files(tmp_path):
     key = tmp_path / "key"
-    for name, more in (("plain", []), ("bounded", ["--memory", "200MB"])):
+    for name, more in (("plain", []), ("bounded", ["--memory", "400MB"])):
         options = ["--as-of", AS_OF, "--key", key, "--no-report", *more]
         assert cli("cohort", COHORT, tmp_path / name, *options).code == 0
     for path in (tmp_path / "plain").iterdir():
         assert path.read_bytes() == (tmp_path / "bounded" / path.name).read_bytes()
+
+
+def test_a_memory_that_is_too_small_is_refused(tmp_path):
+    ran = cli("cohort", COHORT, tmp_path / "out", "--memory", "300MB")
+    assert ran.code == 2
+    assert "at least 400MB" in ran.err
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_memory_of_a_server_cannot_be_limited(tmp_path):

@@ -1,19 +1,26 @@
 """A folder that is computed by ranges of patients gives what computing it in memory gives."""
 
+import errno
+import gzip
 import json
+import os
 import random
+import signal
+import time
+import weakref
 from pathlib import Path
 
 import pytest
 
+from fhircryo.errors import TargetError
 from fhircryo.fhir.input_files import InputFile
 from fhircryo.record import ranges as record_ranges
 from fhircryo.record.patients import ALL_PATIENTS
-from fhircryo.runs import drivers, to_folder
-from fhircryo.runs.by_ranges import ranges_for
+from fhircryo.runs import by_ranges, drivers, to_folder
 from fhircryo.runs.execution import Execution
-from fhircryo.runs.processes import CAN_FORK
+from fhircryo.runs.processes import CAN_FORK, WorkerError
 from fhircryo.runs.run_config import RunConfig
+from fhircryo.runs.workload import ranges_for
 from fhircryo.settings import Settings
 from tests.unit.inputs import AS_OF, COHORT, cli, concept, folder, merged, patient, procedure, psa
 
@@ -204,6 +211,98 @@ def test_nobody_in_the_cohort_is_computed_in_memory(tmp_path, used):
     assert not any(used)
 
 
+def packed(place: Path, seed: int) -> Path:
+    """A messy cohort with a compressed file and a Bundle as a document."""
+    lines, document, packed_lines = messy(seed).values()
+    place.mkdir()
+    rows = [one if isinstance(one, bytes) else json.dumps(one).encode() for one in lines]
+    (place / "data-0.ndjson").write_bytes(b"\n".join(rows))
+    entries = [{"resource": one} for one in document if not isinstance(one, bytes)]
+    bundle = {"resourceType": "Bundle", "type": "collection", "entry": entries}
+    (place / "bundle.json").write_text(json.dumps(bundle, indent=1))
+    with gzip.open(place / "data-2.ndjson.gz", "wb") as file:
+        for one in packed_lines:
+            file.write((one if isinstance(one, bytes) else json.dumps(one).encode()) + b"\n")
+    return place
+
+
+@pytest.mark.parametrize("seed", [2, 3, 7])
+def test_compressed_files_and_documents(seed, tmp_path, used):
+    source = packed(tmp_path / "in", seed)
+    (tmp_path / "out").mkdir()
+    check(source, tmp_path / "out")
+    assert used
+    assert all(used)
+
+
+@pytest.mark.skipif(not CAN_FORK, reason="needs several processes")
+def test_a_killed_worker_leaves_no_target(tmp_path, monkeypatch):
+    parent, whole = os.getpid(), by_ranges.read_range
+
+    def killed(*arguments):
+        if os.getpid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(0.05)  # the other process gets a range
+        return whole(*arguments)
+
+    monkeypatch.setattr(by_ranges, "read_range", killed)
+    with pytest.raises(WorkerError, match="-9"):
+        files_of(COHORT, tmp_path / "out", Execution(workers=2, ranges=20))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("workers", [1, 2] if CAN_FORK else [1])
+def test_a_full_disk_leaves_no_target(workers, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(record_ranges.FileStore, "append", full)
+    with pytest.raises(TargetError, match="No space left"):
+        files_of(COHORT, tmp_path / "out", Execution(workers=workers, ranges=3))
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_range_is_held_at_a_time(tmp_path, monkeypatch):
+    """What is held does not grow with the patients if the ranges grow in number with them."""
+    most = {}
+    for people in (40, 160):
+        source = folder(
+            tmp_path / f"in-{people}",
+            {
+                "p.ndjson": [patient(f"p{n:03}") for n in range(people)],
+                "x.ndjson": [procedure(f"x{n:03}", of=f"p{n:03}") for n in range(people)],
+                "o.ndjson": [
+                    psa(f"{n:03}-{month}", f"2016-0{month}-01", 1, of=f"p{n:03}")
+                    for n in range(people)
+                    for month in range(2, 9)
+                ],
+            },
+        )
+        held: list[weakref.ref] = []
+        counts: list[int] = []
+        whole = by_ranges.read_range
+
+        def noted(*arguments, whole=whole, held=held, counts=counts):
+            counts.append(sum(len(one()) for one in held if one() is not None))
+            read = whole(*arguments)
+            records = Held(read.records.records)
+            held.append(weakref.ref(records))
+            read.records.records = records
+            counts.append(sum(len(one()) for one in held if one() is not None))
+            return read
+
+        with monkeypatch.context() as patched:
+            patched.setattr(by_ranges, "read_range", noted)
+            files_of(source, tmp_path / f"out-{people}", Execution(ranges=people // 10))
+        most[people] = max(counts)
+        assert len(held) == people // 10
+    assert most == {40: 10, 160: 10}
+
+
+class Held(dict):
+    """A dict to which a weak reference can refer."""
+
+
 MIB = 1 << 20
 
 
@@ -213,9 +312,9 @@ MIB = 1 << 20
         (300 * MIB, 1, None, 1),
         (300 * MIB, 2, None, 8),
         (300 * MIB, 1, 2000 * MIB, 1),
-        (300 * MIB, 1, 260 * MIB, 3),
+        (300 * MIB, 1, 260 * MIB, 4),
         (300 * MIB, 2, 520 * MIB, 8),
-        (9000 * MIB, 1, None, 12),
+        (9000 * MIB, 1, None, 13),
         (9000 * MIB, 1, 1 * MIB, 250),
     ],
 )
@@ -229,6 +328,16 @@ def test_a_memory_that_is_no_size_is_refused(size, tmp_path):
     ran = cli("compute", COHORT, tmp_path / "out", "--memory", size)
     assert ran.code == 2
     assert "500MB" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("options", "least"), [(["--memory", "100MB"], 200), (["--memory=500MB", "--workers=4"], 800)]
+)
+def test_a_memory_that_is_too_small_is_refused(options, least, tmp_path):
+    ran = cli("compute", COHORT, tmp_path / "out", *options)
+    assert ran.code == 2
+    assert f"at least {least}MB" in ran.err
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_option_gives_the_same_files(tmp_path):

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from fhircryo.cli.workers import workers_for
-from fhircryo.runs import processes
+from fhircryo.runs import processes, workload
+from fhircryo.runs.workload import workers_for
 
 
 @pytest.fixture
@@ -32,14 +32,22 @@ def test_the_number_of_processes_is_limited_by_processors_size_and_memory(
     processors, memory, workers, source, monkeypatch
 ):
     monkeypatch.setattr(os, "cpu_count", lambda: processors)
-    monkeypatch.setattr(processes, "available_memory", lambda: memory)
+    monkeypatch.setattr(workload, "available_memory", lambda: memory)
     assert workers_for(str(source)) == (workers if processes.CAN_FORK else 1)
+
+
+@pytest.mark.parametrize(("limit", "workers"), [(100, 1), (500, 1), (1000, 3), (9000, 4)])
+def test_a_limit_of_the_memory_limits_the_processes(limit, workers, source, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(workload, "available_memory", lambda: 1)
+    found = workers_for(str(source), limit << 20)
+    assert found == (workers if processes.CAN_FORK else 1)
 
 
 def test_compressed_files_count_with_their_estimated_size(source, monkeypatch):
     (source / "Observation.ndjson").rename(source / "Observation.ndjson.gz")
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    monkeypatch.setattr(processes, "available_memory", lambda: 3 << 30)
+    monkeypatch.setattr(workload, "available_memory", lambda: 3 << 30)
     assert workers_for(str(source)) == 1
 
 

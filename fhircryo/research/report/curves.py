@@ -130,15 +130,15 @@ def psa_figure(psa: "pd.DataFrame") -> Figure | None:
     """PSA of each patient over time, aligned at D0, failures marked; None without any result."""
     if not len(psa):
         return None
+    import numpy as np
+
     names = psa[PATIENT].to_numpy()
     months = psa["days"].to_numpy(dtype=float) / MONTH
     values = psa["psa"].to_numpy(dtype=float)
     failures = psa["failure"].to_numpy(dtype=bool)
-    starts = [0, *(at for at in range(1, len(names)) if names[at] != names[at - 1]), len(names)]
-    lines = [
-        (list(zip(months[start:end], values[start:end], strict=True)), failures[start:end].any())
-        for start, end in pairwise(starts)
-    ]
+    points = np.column_stack((months, values))
+    starts = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1).tolist(), len(names)]
+    lines = [(points[start:end], failures[start:end].any()) for start, end in pairwise(starts)]
     many = len(lines) > _MANY
     with drawing("psa-courses", 6.4, 4.2) as made:
         plot = made.canvas.add_subplot()
