@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.generate import generate
-from benchmarks.measured import Measured, processor_name, spread, to_folder, verdict
+from benchmarks.measured import processor_name, spread, to_folder, verdict
 
 GOAL = 1.8
 #: MiB for very many patients.
@@ -26,13 +26,9 @@ def ratios(source: Path, rounds: int) -> list[float]:
     found = []
     for _ in range(rounds):
         theirs, ours = (to_folder(one, source, "--workers", "1") for one in ("compute", "cohort"))
-        print(f"  compute {_words(theirs)}; cohort {_words(ours)}", flush=True)
+        print(f"  compute {theirs.words}; cohort {ours.words}", flush=True)
         found.append(ours.processor / theirs.processor)
     return found
-
-
-def _words(one: Measured) -> str:
-    return f"{one.processor:.2f} s of CPU, {one.wall:.2f} s, {one.peak} MiB"
 
 
 def main() -> None:
@@ -56,7 +52,7 @@ def main() -> None:
             for command, most in MOST_MEMORY.items():
                 one = to_folder(command, source, "--workers", "1")
                 print(
-                    f"{command} of {options.many} patients: {_words(one)} {verdict(one.peak, most)}"
+                    f"{command} of {options.many} patients: {one.words} {verdict(one.peak, most)}"
                 )
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from benchmarks.generate import generate
 from benchmarks.measured import (
-    Measured,
     fhircryo,
     measure,
     processor_name,
@@ -70,16 +69,12 @@ def on_spark(source: Path, rounds: int) -> None:
                 small, large = (to_folder("compute", one, *options) for one in (fewer, source))
                 slopes.append((large.processor - small.processor) / (more - less))
                 starts.append(small.processor - slopes[-1] * less)
-                print(f"  {options[-1]}: {_words(small)}; {_words(large)}")
+                print(f"  {options[-1]}: {small.words}; {large.words}")
             found.append(slopes[1] / slopes[0])
             print(f"  microseconds of CPU a resource: {slopes[0] * 1e6:.1f}, {slopes[1] * 1e6:.1f}")
     print(f"Spark starts in {statistics.median(starts[1::2]):.1f} s of CPU")
     goal = verdict(statistics.median(found), GOALS["spark"])
     print(f"a further resource on Spark / in one process: {spread(found)} {goal}")
-
-
-def _words(one: Measured) -> str:
-    return f"{one.processor:.2f} s of CPU, {one.wall:.2f} s, {one.peak} MiB"
 
 
 def main() -> None:

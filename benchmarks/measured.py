@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.processor_time import TICKS_PER_SECOND, living_descendants
+
 AS_OF = "2019-12-31"
 #: Seconds between two looks at the processes.
 _EVERY = 0.1
@@ -26,6 +28,11 @@ class Measured(NamedTuple):
     wall: float
     processor: float
     peak: int
+
+    @property
+    def words(self) -> str:
+        """The three numbers with their units."""
+        return f"{self.processor:.2f} s of CPU, {self.wall:.2f} s, {self.peak} MiB"
 
 
 def fhircryo(*arguments: object) -> list[str]:
@@ -47,7 +54,10 @@ def measure(command: list[str]) -> Measured:
         subprocess.CalledProcessError: the command failed.
     """
     found = subprocess.run(
-        [sys.executable, __file__, *command], check=True, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "benchmarks.measured", *command],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     return Measured(*json.loads(found.stdout))
 
@@ -74,9 +84,12 @@ def _main(command: list[str]) -> None:
     ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     started = time.perf_counter()
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    seen: dict[tuple[str, str], int] = {}
+    # Processes of Spark do not wait for those that they start, so that the system forgets how
+    # long these have worked.
+    seen: dict[tuple[int, str], int] = {}
     while running.poll() is None:
-        _look(seen)
+        for process, fields in living_descendants().items():
+            seen[process, fields[19]] = int(fields[11]) + int(fields[12])
         time.sleep(_EVERY)
     wall = time.perf_counter() - started
     if running.returncode:
@@ -87,32 +100,9 @@ def _main(command: list[str]) -> None:
     except ChildProcessError:
         pass
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    looked_at = sum(seen.values()) / os.sysconf("SC_CLK_TCK")
+    looked_at = sum(seen.values()) / TICKS_PER_SECOND
     worked = max(used.ru_utime + used.ru_stime, looked_at)
     print(json.dumps([wall, worked, used.ru_maxrss >> 10]))
-
-
-def _look(seen: dict[tuple[str, str], int]) -> None:
-    """Note the processor time of all our descendants, in ticks.
-
-    Spark's processes do not wait for the processes that they start, so that the system forgets how
-    long these have worked.
-    """
-    found: dict[str, list[str]] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            # The second field is a name in brackets, which may hold anything.
-            found[folder.name] = (folder / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue  # It has just ended.
-    ours = {str(os.getpid())}
-    waiting = True
-    while waiting:
-        waiting = {name for name, fields in found.items() if fields[1] in ours} - ours
-        ours |= waiting
-    for name in ours - {str(os.getpid())}:
-        fields = found[name]
-        seen[name, fields[19]] = int(fields[11]) + int(fields[12])
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ import resource
 import time
 from pathlib import Path
 
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
 
 def seconds() -> float:
     """User and system time so far of this process and of all its descendants, ended or not."""
@@ -13,8 +15,18 @@ def seconds() -> float:
 
 
 def _of_living_descendants() -> float:
-    """In ticks of a hundredth of a second, as Linux gives it; elsewhere nothing is seen of them."""
-    ticks: dict[int, int] = {}
+    """In seconds, with those that the descendants have waited for."""
+    ticks = sum(sum(map(int, fields[11:15])) for fields in living_descendants().values())
+    return ticks / TICKS_PER_SECOND
+
+
+def living_descendants() -> dict[int, list[str]]:
+    """The fields of proc_pid_stat(5) from the third on, by process; empty where there is no Linux.
+
+    Fields 11 and 12 are its own user and system time in ticks, 13 and 14 those of the processes
+    that it has waited for, 19 is when it started.
+    """
+    found: dict[int, list[str]] = {}
     children: dict[int, list[int]] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -22,12 +34,12 @@ def _of_living_descendants() -> float:
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
         except OSError:
             continue  # It has just ended.
-        process = int(folder.name)
-        ticks[process] = sum(map(int, fields[11:15]))
-        children.setdefault(int(fields[1]), []).append(process)
-    found, waiting = 0, [os.getpid()]
+        found[int(folder.name)] = fields
+        children.setdefault(int(fields[1]), []).append(int(folder.name))
+    ours: dict[int, list[str]] = {}
+    waiting = [os.getpid()]
     while waiting:
         mine = children.get(waiting.pop(), [])
-        found += sum(ticks[one] for one in mine)
+        ours.update((process, found[process]) for process in mine)
         waiting += mine
-    return found / os.sysconf("SC_CLK_TCK")
+    return ours

@@ -131,12 +131,13 @@ def spark_input(storage: Storage, limits: FileLimits) -> SparkInput:
         raise SourceError(f"{storage.url}: no such folder; SOURCE must be a folder of NDJSON files")
     found: dict[str, InputFile] = {}
     urls, passed = {}, []
+    listed = list(storage.walk())
     own = tuple(
         f"{name.rpartition('/')[0]}/"
-        for name, entry in storage.walk()
+        for name, entry in listed
         if entry.name == "manifest.json" and storage.is_result(entry.url.rpartition("/")[0])
     )
-    for name, entry in storage.walk():
+    for name, entry in listed:
         if own and name.startswith(own):
             continue
         file = stored_elsewhere(name, entry.size, limits, partial(storage.read, entry.url))

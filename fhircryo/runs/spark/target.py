@@ -24,15 +24,12 @@ _DIGITS = 5
 class SparkTarget:
     """A folder that does not exist, or that an earlier run wrote.
 
-    ``own``: the names of what a run can have written there.
-
     Raises:
         UsageError: the target is the source, lies around it, or holds something else.
     """
 
-    def __init__(self, storage: Storage, source: str, own: frozenset[str] = FILES) -> None:
+    def __init__(self, storage: Storage, source: str) -> None:
         self._storage = storage
-        self._own = own
         target = storage.url
         if target == source:
             raise UsageError(
@@ -51,7 +48,7 @@ class SparkTarget:
             return False
         entries = storage.entries(storage.url)
         return not entries or (
-            storage.is_result(storage.url) and all(entry.name in self._own for entry in entries)
+            storage.is_result(storage.url) and all(entry.name in FILES for entry in entries)
         )
 
     @contextmanager
@@ -110,16 +107,6 @@ class SparkTarget:
                 storage.rename(entry.url, f"{work}/{name}/{_part(number)}")
         storage.remove(written)
 
-    def add_part(self, work: str, name: str, number: int, path: Path) -> None:
-        """Add a file of this machine as a part of what is called ``name``."""
-        folder, ending = f"{work}/{name}", name.rpartition(".")[2]
-        self._storage.make_folder(folder)
-        self._storage.write(f"{folder}/{_part(number, ending)}", path.read_bytes())
-
-    def add(self, work: str, name: str, content: bytes) -> None:
-        """Add a file that has no parts."""
-        self._storage.write(f"{work}/{name}", content)
-
     def add_files(self, work: str, folder: Path, names: Sequence[str], last: str) -> None:
         """Add files of this machine, each as the last part of the file of its name.
 
@@ -141,5 +128,5 @@ class SparkTarget:
 _END = len("00000.ndjson")
 
 
-def _part(number: int, ending: str = "ndjson") -> str:
-    return f"part-{number:0{_DIGITS}d}.{ending}"
+def _part(number: int) -> str:
+    return f"part-{number:0{_DIGITS}d}.ndjson"
