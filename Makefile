@@ -25,11 +25,7 @@ demo-server: $(READY)
 	$(BIN)/python -m tests.server.demo_server
 
 # What is worth running before every commit: about two minutes on two cores.
-check: $(READY)
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports --no-logo
+check: $(READY) lint
 	$(PYTEST) -m "not slow" --dist loadfile tests/unit tests/spec
 
 # Every check and every test: under 20 minutes on two cores.

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from fhircryo.record.collector import Facts
 from fhircryo.record.items import Lacking
@@ -72,25 +71,19 @@ class SparkRanges:
 
     def map(self, task: RangeTask[T]) -> "RDD[T]":
         """Compute every range in a task of Spark; the ranges are in their order."""
-        store = self._store
-        assert store.rows is not None  # noqa: S101  as reading leaves it
+        store = cast("SparkStore", self.found.collector.store)
+        rows = cast("RDD[Row]", store.rows)
         work = _Work(self.name, _for_tasks(self.found), self.lacking, store.added, task)
         shared = self.spark.sparkContext.broadcast(work)
 
         def compute(number: int, batches: Iterable[Row]) -> Iterator[T]:
             return shared.value.compute(number, [bytes(one) for _, one in batches])
 
-        return store.rows.mapPartitionsWithIndex(compute)
+        return rows.mapPartitionsWithIndex(compute)
 
     def rest(self, total: RangeShare) -> ReadResult:
         """What was read without the records, given what all ranges gave."""
         return rest_of(self.name, self.found, total, self.lacking)
-
-    @cached_property
-    def _store(self) -> SparkStore:
-        store = self.found.collector.store
-        assert isinstance(store, SparkStore)  # noqa: S101  as the division says
-        return store
 
 
 def read_on_spark(
