@@ -1,7 +1,7 @@
 """``fhircryo cohort``: the cohort of a source as tables, statistics and a report."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
@@ -14,6 +14,8 @@ from fhircryo.cli.options import (
     AcceptWithheld,
     AsOf,
     BulkLevel,
+    Engine,
+    EngineName,
     Exclude,
     Keep,
     Mappings,
@@ -21,16 +23,20 @@ from fhircryo.cli.options import (
     Patients,
     Protocol,
     Source,
+    SparkMaster,
     Workers,
     parse_day,
 )
 from fhircryo.cli.printing import confirmed, say
 from fhircryo.cli.run_options import RunOptions, SourceOptions
+from fhircryo.cli.spark import check_no_master, spark_run
 from fhircryo.errors import DONE, UNREADABLE, SourceError, UsageError
 
 if TYPE_CHECKING:
-    from fhircryo.research.cohort_folder import Found
-    from fhircryo.research.folder_options import CohortKind
+    from fhircryo.research.cohort_writer import Found
+    from fhircryo.research.folder_options import CohortKind, FolderOptions
+    from fhircryo.research.table_options import Between
+    from fhircryo.runs.run_config import RunConfig
 
 #: MB that one process needs, whatever it reads (measured: 300, of which most is for the report).
 _LEAST_MEMORY = 400
@@ -44,7 +50,7 @@ _UNKNOWN = (
 def cohort(
     source: Source,
     folder: Annotated[
-        Path,
+        str,
         typer.Argument(
             metavar="FOLDER",
             help="Folder to write to: a new one, or one that an earlier run wrote.",
@@ -101,6 +107,8 @@ def cohort(
     ] = True,
     workers: Workers = 0,
     memory: Memory = None,
+    engine: Engine = EngineName.LOCAL,
+    spark_master: SparkMaster = None,
     accept_withheld: AcceptWithheld = False,
     bulk: BulkLevel = None,
     keep: Keep = False,
@@ -112,19 +120,26 @@ def cohort(
       fhircryo cohort export/ cohort/ --as-of 2017-12-31
       fhircryo cohort https://fhir.hospital.example/r4 cohort/ --from 2011-01-01 --to 2016-12-31
       fhircryo cohort export/ figures/ --aggregate-only
+      fhircryo cohort hdfs:///fhir/export hdfs:///cohort --engine spark --key cohort.key
     """
-    output = _Output(
-        folder, _kind(identified, aggregate_only), formats, report, key, index_from, index_to
-    )
+    kind = _kind(identified, aggregate_only)
+    between = _between(index_from, index_to)
+    output = _Output(folder, kind, formats, report, key, between)
     output.check()
     reading = SourceOptions(workers, bulk, keep, memory)
-    reading.check_memory(source, _LEAST_MEMORY)
-    if identified and not yes:
-        _confirm_identified(folder)
     run = RunOptions(
         source, as_of, protocol, mappings, patients, exclude, accept_withheld=accept_withheld
     )
-    found = _write(run, reading, output)
+    if engine is EngineName.LOCAL:
+        check_no_master(spark_master)
+        reading.check_memory(source, _LEAST_MEMORY)
+    if identified and not yes:
+        _confirm_identified(folder)
+    if engine is EngineName.SPARK:
+        others = {"--workers": workers, "--memory": memory, "--bulk": bulk, "--keep": keep}
+        found = _write_on_spark(run, output, spark_master, others)
+    else:
+        found = _write(run, reading, output)
     _print_output(output)
     raise typer.Exit(UNREADABLE if found.flow.unreadable else DONE)
 
@@ -133,19 +148,15 @@ def cohort(
 class _Output:
     """The options that say what the cohort's folder holds."""
 
-    folder: Path
+    folder: str
     kind: "CohortKind"
     formats: str
     report: bool
     key: Path | None
-    index_from: date | None
-    index_to: date | None
+    between: "Between"
 
     def check(self) -> None:
         """Raise a UsageError if the options contradict each other."""
-        first, last = self.index_from, self.index_to
-        if first is not None and last is not None and last < first:
-            raise UsageError("--to is before --from: no index date lies between them")
         self.table_formats()
         if self.kind == "aggregate-only" and self.formats != _DEFAULT_FORMATS:
             raise UsageError(
@@ -167,6 +178,22 @@ class _Output:
             raise UsageError(f"--format: name one or more of {', '.join(FORMATS)}")
         return chosen
 
+    def options(self, config: "RunConfig") -> "FolderOptions":
+        """What the folder is to hold."""
+        from fhircryo.research.folder_options import FolderOptions
+
+        formats, smallest = self.table_formats(), config.settings.smallest_group
+        return FolderOptions(self.kind, formats, self.report, self.between, smallest, self.key)
+
+
+def _between(first: date | None, last: date | None) -> "Between":
+    """The limits of the index date."""
+    from fhircryo.research.table_options import Between
+
+    if first is not None and last is not None and last < first:
+        raise UsageError("--to is before --from: no index date lies between them")
+    return Between(first, last)
+
 
 def _kind(identified: bool, aggregate_only: bool) -> "CohortKind":
     if identified and aggregate_only:
@@ -179,31 +206,49 @@ def _kind(identified: bool, aggregate_only: bool) -> "CohortKind":
 def _write(run: RunOptions, reading: SourceOptions, output: _Output) -> "Found":
     """Compute the cohort, write its folder, and print where patients were lost."""
     from fhircryo.cli.progress import progress
-    from fhircryo.research.aggregate_flow import shown_flow
     from fhircryo.research.cohort_folder import write_cohort
-    from fhircryo.research.folder_options import FolderOptions
-    from fhircryo.research.table_options import Between
     from fhircryo.runs.execution import Execution
 
     config = run.config()
-    options = FolderOptions(
-        output.kind,
-        output.table_formats(),
-        output.report,
-        Between(output.index_from, output.index_to),
-        config.settings.smallest_group,
-        output.key,
-    )
-    with progress() as (stage, advance), _partial_work_named(output.folder):
+    folder = Path(output.folder)
+    options = output.options(config)
+    with progress() as (stage, advance), _partial_work_named(folder):
         execution = Execution(
             workers=reading.worker_count(run.source),
             progress=advance,
             stage=stage,
-            bulk=reading.bulk_export(run.source, output.folder.resolve(), stage),
+            bulk=reading.bulk_export(run.source, folder.resolve(), stage),
             memory=reading.memory,
         )
-        found = write_cohort(run.source, output.folder, config, options, execution)
-    if output.kind == "aggregate-only":
+        found = write_cohort(run.source, folder, config, options, execution)
+    _print_found(found, run, options)
+    return found
+
+
+def _write_on_spark(
+    run: RunOptions, output: _Output, master: str | None, others: Mapping[str, object]
+) -> "Found":
+    """Compute the cohort by Spark, write its folder, and print where patients were lost.
+
+    ``others``: the options that Spark does not have, each with its value.
+    """
+    from fhircryo.research.folder_options import PARQUET
+
+    if output.formats not in (PARQUET, _DEFAULT_FORMATS):
+        raise UsageError("--engine spark writes the tables as Parquet: --format parquet")
+    with spark_run(run, ("FOLDER", output.folder), master, others) as (spark, config, how):
+        from fhircryo.research.cohort_spark import write_cohort_on_spark
+
+        options = replace(output.options(config), formats=(PARQUET,))
+        found = write_cohort_on_spark(spark, run.source, output.folder, config, options, how)
+    _print_found(found, run, options)
+    return found
+
+
+def _print_found(found: "Found", run: RunOptions, options: "FolderOptions") -> None:
+    from fhircryo.research.aggregate_flow import shown_flow
+
+    if options.kind == "aggregate-only":
         # Who of a list is in the source, and how many of them, is nothing for an aggregate.
         shown = replace(found, flow=shown_flow(found.flow, options.threshold), unknown_patients=[])
         print_flow(shown, run.source, narrowed=run.narrowed)
@@ -211,7 +256,6 @@ def _write(run: RunOptions, reading: SourceOptions, output: _Output) -> "Found":
             say(_UNKNOWN, err=True)
     else:
         print_flow(found, run.source, narrowed=run.narrowed)
-    return found
 
 
 @contextmanager
@@ -233,7 +277,7 @@ def _partial_work_named(folder: Path) -> Iterator[None]:
         raise
 
 
-def _confirm_identified(folder: Path) -> None:
+def _confirm_identified(folder: str) -> None:
     """Explain what identified tables are, and ask for confirmation."""
     say(
         f"--identified: {folder} will hold patient ids, the ids of their resources and exact dates:"
@@ -274,10 +318,10 @@ def print_flow(found: "Found", source: str, *, narrowed: bool) -> None:
 
 def _print_output(output: _Output) -> None:
     """Print what was written, and where."""
-    folder = output.folder
+    folder = output.folder.rstrip("/") or "/"
     say(f"{output.kind}: {folder}")
     if output.report:
-        say(f"report: {folder / 'report.html'}")
+        say(f"report: {folder}/report.html")
     if output.kind == "pseudonymised":
         key = output.key or f"{folder}.key"
         say(f"key of the pseudonyms, to be kept separately: {key}")

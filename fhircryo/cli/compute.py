@@ -29,6 +29,7 @@ from fhircryo.cli.printing import say
 from fhircryo.cli.published_text import NOTHING_WRITTEN, exit_code, print_published
 from fhircryo.cli.real_run import InputRead
 from fhircryo.cli.run_options import RunOptions, SourceOptions
+from fhircryo.cli.spark import check_no_master, spark_run
 from fhircryo.errors import DONE, UNREADABLE, UsageError
 
 if TYPE_CHECKING:
@@ -102,8 +103,7 @@ def compute(
             "--accept-unreadable": accept_unreadable,
         }
         raise typer.Exit(_on_spark(run, target, spark_master, others))
-    if spark_master is not None:
-        raise UsageError("--spark-master needs --engine spark")
+    check_no_master(spark_master)
     reading = SourceOptions(workers, bulk, keep, memory)
     reading.check_memory(source, _LEAST_MEMORY)
     if server_of(target) is not None:
@@ -129,26 +129,10 @@ def _on_spark(
 
     ``others``: the options that Spark does not have, each with its value.
     """
-    from fhircryo.cli.progress import progress
-    from fhircryo.runs.execution import Execution
-    from fhircryo.sources.places import server_of
-
-    given = [name for name, value in others.items() if value]
-    if given:
-        raise UsageError(f"{given[0]} does not go with --engine spark")
-    for name, place in (("SOURCE", run.source), ("TARGET", target)):
-        if server_of(place) is not None:
-            raise UsageError(
-                f"--engine spark needs a folder as {name}, on this machine, HDFS or S3; export the"
-                " server first (--bulk)"
-            )
-    config = run.config()
-    from fhircryo.runs.spark.session import spark_session
-
-    with progress() as (stage, _), spark_session(master) as spark:
+    with spark_run(run, ("TARGET", target), master, others) as (spark, config, how):
         from fhircryo.runs.spark.compute_spark import compute_spark
 
-        summary = compute_spark(spark, run.source, target, config, Execution(stage=stage))
+        summary = compute_spark(spark, run.source, target, config, how)
     print_summary(summary, narrowed=run.narrowed)
     return UNREADABLE if summary.unreadable else DONE
 

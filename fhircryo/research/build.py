@@ -1,5 +1,6 @@
 """The tables of a cohort: in memory, or by ranges of patients in files."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -56,7 +57,7 @@ def build(read: ReadResult, config: RunConfig, options: TableOptions, how: Execu
     Rows are in the order of the patients' names in the tables, so that pseudonyms are not in the
     order of the ids.
     """
-    schemas = _schemas(config, options)
+    schemas = built_schemas(config, options)
     records = sorted(read.records.records.values(), key=lambda record: options.name(record.patient))
     workers = max(1, min(how.workers, len(records) // _PATIENTS_PER_WORKER))
     parts: dict[str, list[pa.Table]] = {name: [] for name in schemas}
@@ -94,19 +95,14 @@ class _RangeTask:
         self._config = config
         self._options = options
         self._folder = folder
-        self._schemas = _schemas(config, options)
+        self._schemas = built_schemas(config, options)
         self._counts = BuiltCounts()
 
     def add(self, read: ReadResult, number: int) -> PublishCounts:
         """Build the tables of a range; nothing is published."""
-        records, name = read.records.records, self._options.name
         with PartWriter(lambda table: _part_file(self._folder, table, number)) as writer:
-            builder = TableBuilder(read, self._config, self._options, self._schemas, writer.write)
-            for patient in sorted(records, key=name):
-                builder.add(records[patient])
-            builder.flush()
-        builder.counts.candidates = candidates_of(read, self._config.selection)
-        self._counts.add(builder.counts)
+            counts = build_range(read, self._config, self._options, self._schemas, writer.write)
+        self._counts.add(counts)
         return PublishCounts()
 
     def encode(self) -> bytes:
@@ -135,12 +131,32 @@ def build_ranges(
         name: in_files(
             columns, [_part_file(folder, name, number) for number in range(totals.count)]
         )
-        for name, columns in _schemas(config, options).items()
+        for name, columns in built_schemas(config, options).items()
     }
     return complete(Built(totals.read, stored, counts, totals.hashes), config, options)
 
 
-def _schemas(config: RunConfig, options: TableOptions) -> dict[str, Table]:
+def build_range(
+    read: ReadResult,
+    config: RunConfig,
+    options: TableOptions,
+    schemas: dict[str, Table],
+    take: Callable[[str, pa.Table], None],
+) -> BuiltCounts:
+    """Build the tables of the patients of one range, in the order of their names in the tables.
+
+    ``take``: receives every table in parts, each with its name.
+    """
+    records = read.records.records
+    builder = TableBuilder(read, config, options, schemas, take)
+    for patient in sorted(records, key=options.name):
+        builder.add(records[patient])
+    builder.flush()
+    builder.counts.candidates = candidates_of(read, config.selection)
+    return builder.counts
+
+
+def built_schemas(config: RunConfig, options: TableOptions) -> dict[str, Table]:
     """The tables that are built patient by patient."""
     return {name: table for name, table in options.schemas(config).items() if name != NOT_USED}
 

@@ -83,4 +83,4 @@ def _inputs(
         for file in files
         for sha256 in (hashes[file.name],)
     ]
-    return sorted(keyed, key=lambda one: str(one["sha256_hmac"]))
+    return sorted(keyed, key=lambda one: (str(one["sha256_hmac"]), str(one["name_hmac"])))

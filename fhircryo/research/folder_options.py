@@ -43,7 +43,8 @@ class FolderOptions:
 
     ``between``: the index dates of the cohort. ``threshold``: the aggregates of an aggregate-only
     cohort show no group that is smaller. ``key``: the file of the pseudonyms' key, which is written
-    if it does not exist; None: beside the folder.
+    if it does not exist; None: beside the folder. ``in_parts``: each Parquet table is a folder of
+    files.
     """
 
     kind: CohortKind = "pseudonymised"
@@ -52,3 +53,4 @@ class FolderOptions:
     between: Between = ALL_DATES
     threshold: int = 5
     key: Path | None = None
+    in_parts: bool = False

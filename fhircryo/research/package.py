@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fhircryo.research.quoting import cell
@@ -24,18 +24,26 @@ _RESOURCE = "tabular-data-resource"
 
 
 def data_package(
-    tables: Iterable[Table], name: str, title: str, formats: frozenset[str]
+    tables: Iterable[Table],
+    name: str,
+    title: str,
+    formats: frozenset[str],
+    parquet: Mapping[str, str | list[str]],
 ) -> dict[str, Any]:
-    """The descriptor of a data package; the files are ``NAME.csv``, else ``NAME.parquet``.
+    """The descriptor of a data package; the files are ``NAME.csv``, else those of Parquet.
+
+    ``parquet``: the path of each table's Parquet file, or the paths of its parts, by table.
 
     Source: https://specs.frictionlessdata.io/data-package/, table-schema, tabular-data-resource.
     """
-    resources = [_resource(table, formats) for table in tables]
+    resources = [_resource(table, formats, parquet.get(table.name)) for table in tables]
     found: dict[str, Any] = {"name": name, "title": title, "resources": resources}
     return {"profile": _PROFILE} | found if "csv" in formats else found
 
 
-def _resource(table: Table, formats: frozenset[str]) -> dict[str, Any]:
+def _resource(
+    table: Table, formats: frozenset[str], parquet: str | list[str] | None
+) -> dict[str, Any]:
     found: dict[str, Any] = {"name": table.name, "title": table.words}
     if "csv" in formats:
         found |= {
@@ -46,11 +54,11 @@ def _resource(table: Table, formats: frozenset[str]) -> dict[str, Any]:
             "encoding": "utf-8",
             "dialect": {"delimiter": ",", "quoteChar": '"', "doubleQuote": True, "header": True},
         }
-        if "parquet" in formats:
-            found["parquet"] = f"{table.name}.parquet"
+        if parquet is not None:
+            found["parquet"] = parquet
     else:
         found |= {
-            "path": f"{table.name}.parquet",
+            "path": parquet,
             "format": "parquet",
             "mediatype": "application/vnd.apache.parquet",
         }

@@ -23,12 +23,37 @@ def write_parquet(table: StoredTable, path: Path) -> None:
 
     pandas reads it with the types of the data frame.
     """
+    _write_groups(path, _parquet_schema(table.columns), _groups(table.parts()))
+
+
+def write_parquet_parts(table: StoredTable, folder: Path) -> list[str]:
+    """Write a table as several files of Parquet in a new folder; together they are the table.
+
+    Returns:
+        The paths of the files, relative to the folder that contains ``folder``, in order.
+    """
+    folder.mkdir()
+    schema = _parquet_schema(table.columns)
+    found: list[str] = []
+    for group in _groups(table.parts()):
+        found.append(f"{folder.name}/part-{len(found):05d}.parquet")
+        _write_groups(folder.parent / found[-1], schema, [group])
+    if not found:
+        found.append(f"{folder.name}/part-00000.parquet")
+        _write_groups(folder.parent / found[0], schema, [])
+    return found
+
+
+def _parquet_schema(columns: Table) -> pa.Schema:
+    empty = to_frame(to_arrow(columns, []))
+    return pa.Schema.from_pandas(empty, preserve_index=False)
+
+
+def _write_groups(path: Path, schema: pa.Schema, groups: Iterable[pa.Table]) -> None:
     import pyarrow.parquet as pq
 
-    empty = to_frame(to_arrow(table.columns, []))
-    schema = pa.Schema.from_pandas(empty, preserve_index=False)
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for group in _groups(table.parts()):
+        for group in groups:
             writer.write_table(group.cast(schema))
 
 

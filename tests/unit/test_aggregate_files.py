@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import fhircryo
-from fhircryo.research import cohort_folder
+from fhircryo.research import cohort_writer
 from fhircryo.research.aggregate import aggregated
 from fhircryo.research.aggregate_times import shown_survival
 from fhircryo.research.cohort_tables import Cohort
@@ -99,13 +99,13 @@ def test_no_file_about_few_patients_has_a_number(tmp_path):
 def test_the_files_are_made_of_the_checked_numbers_alone(cohort, tmp_path, monkeypatch):
     """With the same checked numbers, another cohort behind them gives the same files."""
     shown = aggregated(cohort.analysis, cohort.tables, cohort.config, 5)
-    monkeypatch.setattr(cohort_folder, "aggregated", lambda *_: shown)
+    monkeypatch.setattr(cohort_writer, "aggregated", lambda *_: shown)
     some = set(ids()[:30])
     other = fhircryo.cohort(COHORT, as_of=AS_OF, settings=Settings(), patients=some)
     folders = tmp_path / "one", tmp_path / "other"
     for folder, behind in zip(folders, (cohort, other), strict=True):
         folder.mkdir()
-        cohort_folder._write_folder(folder, behind, OPTIONS)
+        cohort_writer._write_folder(folder, behind, OPTIONS)
     assert len(other["patients"]) < len(cohort["patients"])
     assert files_of(folders[0]) == files_of(folders[1])
 

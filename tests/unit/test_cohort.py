@@ -781,12 +781,12 @@ def test_an_earlier_run_is_replaced_as_a_whole(tmp_path):
 
 
 def test_nothing_is_left_of_a_run_that_fails(tmp_path, monkeypatch):
-    from fhircryo.research import cohort_folder
+    from fhircryo.research import cohort_writer
 
     def full_disk(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cohort_folder, "_write_report", full_disk)
+    monkeypatch.setattr(cohort_writer, "_write_report", full_disk)
     ran = cli("cohort", COHORT, tmp_path / "out")
     assert (ran.code, "No space left" in ran.err) == (5, True)
     assert [one.name for one in tmp_path.iterdir()] == ["out.key"]

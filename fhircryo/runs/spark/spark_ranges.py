@@ -1,6 +1,6 @@
 """Reads a folder on Spark into ranges of patients, and computes each range in a task."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
@@ -91,16 +91,18 @@ def read_on_spark(
     source: SparkSource,
     config: RunConfig,
     ranges: int = 0,
+    name: Callable[[str], str] = str,
 ) -> SparkRanges | None:
     """Read a folder into ranges; None where only reading all of it into memory gives the result.
 
-    ``ranges``: their number; 0: by the size of the files.
+    ``ranges``: their number; 0: by the size of the files. ``name``: the name of a patient, from the
+    id, by which the ranges follow each other.
     """
     size = sum(file.size for file in source.input.files)
     least = spark.sparkContext.defaultParallelism
     count = ranges or min(max(least, size // _BYTES_PER_RANGE), _MOST_RANGES)
     request = config.read_request(SparkDriver(spark, source.input))
-    found = collect_ranges(source.input, request, Division(count, SparkStore))
+    found = collect_ranges(source.input, request, Division(count, SparkStore, name))
     if found is None:
         return None
     return SparkRanges(spark, source.name, found, lacking_in(found.collected, config))

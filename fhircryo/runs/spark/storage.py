@@ -29,6 +29,7 @@ class Storage:
     def __init__(self, spark: SparkSession, place: str) -> None:
         gateway: Any = spark.sparkContext._jvm
         context: Any = spark.sparkContext._jsc
+        self._java = gateway.java
         self._path = gateway.org.apache.hadoop.fs.Path
         path = self._path(place)
         self._files = path.getFileSystem(context.hadoopConfiguration())
@@ -105,6 +106,24 @@ class Storage:
         stream = self._files.create(self._path(url), False)
         try:
             stream.write(bytearray(content))
+        finally:
+            stream.close()
+
+    def add_folder(self, folder: Path, url: str) -> None:
+        """Copy a folder of this machine with all that is in it; ``url``: a folder that exists."""
+        for entry in sorted(folder.iterdir()):
+            place = f"{url}/{entry.name}"
+            if entry.is_dir():
+                self.make_folder(place)
+                self.add_folder(entry, place)
+            else:
+                self.add_file(entry, place)
+
+    def add_file(self, path: Path, url: str) -> None:
+        """Copy a file of this machine."""
+        stream = self._files.create(self._path(url), False)
+        try:
+            self._java.nio.file.Files.copy(self._java.io.File(str(path)).toPath(), stream)
         finally:
             stream.close()
 

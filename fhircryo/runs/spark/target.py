@@ -24,22 +24,25 @@ _DIGITS = 5
 class SparkTarget:
     """A folder that does not exist, or that an earlier run wrote.
 
+    ``own``: the names of what a run can have written there.
+
     Raises:
         UsageError: the target is the source, lies around it, or holds something else.
     """
 
-    def __init__(self, storage: Storage, source: str) -> None:
+    def __init__(self, storage: Storage, source: str, own: frozenset[str] = FILES) -> None:
         self._storage = storage
+        self._own = own
         target = storage.url
         if target == source:
             raise UsageError(
-                f"{target}: TARGET is SOURCE, and its files would be lost; name another folder"
+                f"{target}: this is SOURCE, and its files would be lost; name another folder"
             )
         if source.startswith(f"{target}/"):
-            raise UsageError(f"{target}: TARGET holds SOURCE; name another folder")
+            raise UsageError(f"{target}: it holds SOURCE; name another folder")
         if storage.exists(target) and not self._may_be_replaced():
             raise UsageError(
-                f"{target}: TARGET holds something else; name a folder that does not exist"
+                f"{target}: it holds something else; name a folder that does not exist"
             )
 
     def _may_be_replaced(self) -> bool:
@@ -48,7 +51,7 @@ class SparkTarget:
             return False
         entries = storage.entries(storage.url)
         return not entries or (
-            storage.is_result(storage.url) and all(entry.name in FILES for entry in entries)
+            storage.is_result(storage.url) and all(entry.name in self._own for entry in entries)
         )
 
     @contextmanager

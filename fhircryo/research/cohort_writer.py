@@ -1,0 +1,183 @@
+"""The files of a cohort's folder: tables, statistics, report and manifest."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fhircryo.errors import UsageError
+from fhircryo.logs import json_text
+from fhircryo.research import redcap
+from fhircryo.research.aggregate import aggregated
+from fhircryo.research.analysis import Analysis, analyse
+from fhircryo.research.build import Built
+from fhircryo.research.cohort_manifest import manifest
+from fhircryo.research.cohort_tables import Cohort, cohort_from
+from fhircryo.research.columns import FOLLOW_UP, PSA
+from fhircryo.research.flow import Flow
+from fhircryo.research.folder_options import (
+    CSV,
+    DICTIONARY,
+    FIGURES,
+    FLOW,
+    MANIFEST,
+    METHODS,
+    PACKAGE,
+    PARQUET,
+    REDCAP,
+    REPORT,
+    TABLES,
+    FolderOptions,
+)
+from fhircryo.research.methods import methods
+from fhircryo.research.package import data_package, dictionary
+from fhircryo.research.pseudonyms import Pseudonyms, read_key, write_key
+from fhircryo.research.quoting import plain
+from fhircryo.research.table_files import write_csv, write_parquet, write_parquet_parts
+from fhircryo.research.table_options import TableOptions
+from fhircryo.runs.run_config import RunConfig
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a run tells beside its files; the attributes are those of ``Cohort``."""
+
+    flow: Flow
+    unknown_patients: list[str]
+
+
+@dataclass(frozen=True)
+class CohortWriter:
+    """Writes the files of a cohort.
+
+    ``key``: the file of the pseudonyms' key; None: they are not used.
+    """
+
+    config: RunConfig
+    options: FolderOptions
+    pseudonyms: Pseudonyms
+    key: Path | None
+
+    @classmethod
+    def to(cls, folder: Path | None, config: RunConfig, options: FolderOptions) -> "CohortWriter":
+        """The writer of a cohort's folder; None: the folder is not on this machine.
+
+        Raises:
+            UsageError: the key cannot be used, or has no place.
+        """
+        if options.kind != "pseudonymised":
+            return cls(config, options, Pseudonyms.at_random(), None)
+        key = options.key
+        if folder is not None:
+            key = key or folder.with_name(f"{folder.name}.key")
+            if folder.resolve() in key.resolve().parents:
+                raise UsageError(f"{key}: the key would lie with the tables; name another --key")
+        elif key is None:
+            raise UsageError("the tables are not written to this machine: name --key FILE")
+        pseudonyms = read_key(key) if key.exists() else Pseudonyms.at_random()
+        return cls(config, options, pseudonyms, key)
+
+    @property
+    def tables(self) -> TableOptions:
+        """What the tables hold."""
+        identified = self.options.kind == "identified"
+        name = str if identified else self.pseudonyms.of
+        return TableOptions(name, identified, self.options.between)
+
+    def retain_key(self) -> None:
+        """Write the key if it is a new one that the tables need."""
+        if self.key is not None and not self.key.exists():
+            self.key.parent.mkdir(parents=True, exist_ok=True)
+            write_key(self.key, self.pseudonyms)
+
+    def write(self, work: Path, built: Built) -> Found:
+        """Write the files of the cohort's folder."""
+        cohort = cohort_from(built, self.config)
+        about = (self.config, self.options, cohort.flow, self.pseudonyms, built.hashes or {})
+        _write_json(work / MANIFEST, manifest(built.read, *about))
+        _write_folder(work, cohort, self.options)
+        return Found(cohort.flow, cohort.unknown_patients)
+
+
+def _write_folder(work: Path, cohort: Cohort, options: FolderOptions) -> None:
+    tables = cohort.analysed()
+    shown = analyse(tables, cohort.config, cohort.flow)
+    if options.kind == "aggregate-only":
+        shown = aggregated(shown, tables, cohort.config, options.threshold)
+    del tables
+    if options.kind != "aggregate-only":
+        _write_tables(work, cohort, options)
+    _write_json(work / FLOW, _flow(shown))
+    about = (cohort.config, shown.flow, options.between, options.kind)
+    (work / METHODS).write_text(methods(*about), encoding="utf-8")
+    if options.report:
+        _write_report(work, cohort, shown, methods(*about, quote=plain), options.kind)
+
+
+def _write_tables(work: Path, cohort: Cohort, options: FolderOptions) -> None:
+    formats = options.formats
+    tables = [cohort.stored[name] for name in TABLES]
+    parquet: dict[str, str | list[str]] = {}
+    for table in tables:
+        name = table.columns.name
+        if CSV in formats:
+            write_csv(table, work / f"{name}.csv")
+        if PARQUET in formats:
+            path = work / f"{name}.parquet"
+            if options.in_parts:
+                parquet[name] = write_parquet_parts(table, path)
+            else:
+                parquet[name] = path.name
+                write_parquet(table, path)
+    if REDCAP in formats:
+        redcap.write_redcap(cohort.stored, work)
+    title = f"{cohort.config.protocol.title}, as of {cohort.config.as_of}"
+    described = [table.columns for table in tables]
+    package = data_package(described, cohort.config.protocol.id, title, frozenset(formats), parquet)
+    _write_json(work / PACKAGE, package)
+    (work / DICTIONARY).write_text(dictionary(described), encoding="utf-8")
+
+
+def _write_report(work: Path, cohort: Cohort, shown: Analysis, text: str, kind: str) -> None:
+    from fhircryo.research.report.curves import PSA_COLUMNS
+    from fhircryo.research.report.page import figures_of, page
+
+    psa = None if kind == "aggregate-only" else cohort.stored[PSA].frame(PSA_COLUMNS)
+    figures = figures_of(shown, psa)
+    (work / REPORT).write_text(page(shown, figures, cohort.config, text, kind), encoding="utf-8")
+    folder = work / FIGURES
+    folder.mkdir()
+    for figure in figures.all:
+        (folder / f"{figure.name}.svg").write_bytes(figure.svg)
+        (folder / f"{figure.name}.csv").write_text(figure.data, encoding="utf-8")
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json_text(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _flow(shown: Analysis) -> dict[str, Any]:
+    """The flow and the evaluable patients as data for JSON; null if too few to be shown."""
+    flow = shown.flow
+    return {
+        "resources_read": flow.resources_read,
+        "patients_read": flow.patients_read,
+        "with_index_candidate": flow.candidates,
+        "lost": [{"why": lost.words, "patients": lost.patients} for lost in flow.lost],
+        "cohort": flow.cohort,
+        "no_index_procedure": [
+            {"cryoablation": reason, "patients": number}
+            for reason, number in flow.procedures.items()
+        ],
+        "source_lacks": flow.lacking,
+        "never_stated": flow.never_stated,
+        "unreadable": flow.unreadable,
+        "evaluable": [
+            {
+                "endpoint": endpoint.code,
+                "time_point": endpoint.time_point or FOLLOW_UP,
+                "patients": endpoint.patients,
+                "absent": {absence.reason: absence.patients for absence in endpoint.absent},
+            }
+            for endpoint in shown.evaluable
+        ],
+    }
