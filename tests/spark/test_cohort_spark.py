@@ -31,8 +31,8 @@ CONFIG = RunConfig.of(Settings.model_construct(), AS_OF)
 
 @pytest.fixture(autouse=True)
 def several_parts(monkeypatch):
-    """A table of more than ten rows has several parts."""
-    monkeypatch.setattr(table_files, "_ROWS_PER_GROUP", 10)
+    """A table of more than forty rows has several parts."""
+    monkeypatch.setattr(table_files, "_ROWS_PER_GROUP", 40)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def check_tables(found: Path, expected: Path) -> None:
         table = pq.read_table(expected / f"{name}.parquet")
         parts = sorted((found / f"{name}.parquet").iterdir())
         assert [f"{name}.parquet/{part.name}" for part in parts] == described[name]
-        assert len(parts) == max(1, -(-len(table) // 10))
+        assert len(parts) == max(1, -(-len(table) // 40))
         tables = [pq.read_table(part) for part in parts]
         for one in tables:
             assert one.schema.equals(table.schema, check_metadata=True)
