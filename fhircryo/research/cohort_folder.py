@@ -45,7 +45,7 @@ def write_cohort(
     how.begin("reading")
     if read_from is not None:
         files = FolderSource(read_from, file_limits(config.settings.source))
-        count = ranges_for(files.input.files, how, _BASE_MEMORY)
+        count = ranges_for(files.content.files, how, _BASE_MEMORY)
         if count > 1:
             return job.by_ranges(files, count)
     built = job.in_memory(source)

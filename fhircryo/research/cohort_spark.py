@@ -67,7 +67,7 @@ def write_cohort_on_spark(
             written = Path(folder) / "cohort"
             written.mkdir()
             # What Spark reads in pieces is not hashed as a whole.
-            hashes = dict.fromkeys((file.name for file in files.input.files), None)
+            hashes = dict.fromkeys((file.name for file in files.content.files), None)
             found = writer.write(written, replace(built, hashes=hashes))
             manifest = written.joinpath(MANIFEST).rename(Path(folder) / MANIFEST)
             write_to.add_folder(written, work)

@@ -92,7 +92,7 @@ class RangeRun:
             return FileStore(place)
 
         division = Division(self.count, new_store, self.name)
-        found = collect_ranges(self.source.input, request, division)
+        found = collect_ranges(self.source.content, request, division)
         totals = None
         if found is not None:
             self.how.begin("computing")

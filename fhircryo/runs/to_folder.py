@@ -80,7 +80,7 @@ def compute_folder(
     how.begin("reading")
     if folder is not None:
         files = FolderSource(folder, file_limits(config.settings.source))
-        count = ranges_for(files.input.files, how)
+        count = ranges_for(files.content.files, how)
         if count > 1:
             with writing_to(target) as work, no_garbage_collection():
                 written = write_ranges(files, config, work, how, count)

@@ -82,11 +82,11 @@ class FolderSource:
     def __init__(self, folder: Path, limits: FileLimits = DEFAULT_LIMITS) -> None:
         self.name = str(folder)
         self.server: str | None = None
-        self.input = LocalFiles(*input_files(folder, limits))
+        self.content = LocalFiles(*input_files(folder, limits))
 
     def collect(self, request: ReadRequest) -> Collected:
         """Read all files of the folder."""
-        return collect_files(self.input, request, request.context())
+        return collect_files(self.content, request, request.context())
 
 
 def collect_files(files: InputParts, request: ReadRequest, context: Context) -> Collected:

@@ -91,7 +91,7 @@ class SparkDriver:
     """Has every task read some blocks of the files, and merges what the tasks found."""
 
     spark: SparkSession
-    input: SparkInput
+    content: SparkInput
     hash_of: Callable[[str], int] = stable_hash
 
     def collect(
@@ -125,7 +125,7 @@ class SparkDriver:
         self, parts: Sequence[FilePart], step: Callable[[FilePart, M], None], into: M
     ) -> "RDD[Row] | None":
         """What the tasks give: batches by range, and what each task found."""
-        placed = self.input.placed()
+        placed = self.content.placed()
         empty = into.empty_copy()
         lines = [part.file.name for part in parts if not _is_whole(part)]
         whole = [part.file.name for part in parts if _is_whole(part)]
@@ -141,7 +141,7 @@ class SparkDriver:
         return None if found is None else found.rdd.map(_row)
 
     def _paths(self, names: Sequence[str]) -> list[str]:
-        return [spark_path(self.input.urls[name]) for name in names]
+        return [spark_path(self.content.urls[name]) for name in names]
 
 
 def _is_whole(part: FilePart) -> bool:

@@ -43,7 +43,7 @@ class SparkSource:
     """
 
     name: str
-    input: SparkInput
+    content: SparkInput
     server: str | None = None
 
     @classmethod
@@ -57,7 +57,7 @@ class SparkSource:
 
     def collect(self, request: ReadRequest) -> Collected:
         """Read all files into the memory of the driver."""
-        return collect_files(self.input, request, request.context())
+        return collect_files(self.content, request, request.context())
 
 
 @dataclass(frozen=True)
@@ -98,11 +98,11 @@ def read_on_spark(
     ``ranges``: their number; 0: by the size of the files. ``name``: the name of a patient, from the
     id, by which the ranges follow each other.
     """
-    size = sum(file.size for file in source.input.files)
+    size = sum(file.size for file in source.content.files)
     least = spark.sparkContext.defaultParallelism
     count = ranges or min(max(least, size // _BYTES_PER_RANGE), _MOST_RANGES)
-    request = config.read_request(SparkDriver(spark, source.input))
-    found = collect_ranges(source.input, request, Division(count, SparkStore, name))
+    request = config.read_request(SparkDriver(spark, source.content))
+    found = collect_ranges(source.content, request, Division(count, SparkStore, name))
     if found is None:
         return None
     return SparkRanges(spark, source.name, found, lacking_in(found.collected, config))
@@ -110,7 +110,7 @@ def read_on_spark(
 
 def read_in_memory(spark: "SparkSession", source: SparkSource, config: RunConfig) -> ReadResult:
     """Read a folder by tasks of Spark into the memory of the driver."""
-    return read_opened(source, config, driver=SparkDriver(spark, source.input))
+    return read_opened(source, config, driver=SparkDriver(spark, source.content))
 
 
 def _for_tasks(found: CollectedRanges) -> CollectedRanges:
