@@ -52,13 +52,15 @@ def one_of_many(source: Path, rounds: int) -> None:
     print(f"explain of one of many / start-up alone: {spread(found)} {goal}")
 
 
-def on_spark(source: Path, rounds: int) -> None:
-    """What each further resource costs on Spark, against one process: slopes, without start-up."""
+def on_spark(source: Path, patients: int, rounds: int) -> None:
+    """What each further resource costs on Spark, against one process: slopes, without start-up.
+
+    The smaller source is large enough that Java has compiled what runs often.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        fewer = Path(folder) / "fewer"
-        generate(fewer, 1000)
-        more = sum(1 for file in source.glob("*.ndjson") for _ in file.open("rb"))
-        less = sum(1 for file in fewer.glob("*.ndjson") for _ in file.open("rb"))
+        larger = Path(folder) / "larger"
+        more = generate(larger, 4 * patients)
+        less = sum(1 for file in source.glob("*.ndjson") for _ in file.open("rb"))
         found, starts = [], []
         for _ in range(rounds):
             slopes = []
@@ -66,7 +68,7 @@ def on_spark(source: Path, rounds: int) -> None:
                 ("--workers", "1"),
                 ("--engine", "spark", "--spark-master", "local[2]"),
             ):
-                small, large = (to_folder("compute", one, *options) for one in (fewer, source))
+                small, large = (to_folder("compute", one, *options) for one in (source, larger))
                 slopes.append((large.processor - small.processor) / (more - less))
                 starts.append(small.processor - slopes[-1] * less)
                 print(f"  {options[-1]}: {small.words}; {large.words}")
@@ -91,7 +93,7 @@ def main() -> None:
         generate(source, options.patients)
         one_of_many(source, options.rounds)
         if options.spark:
-            on_spark(source, options.rounds)
+            on_spark(source, options.patients, options.rounds)
 
 
 if __name__ == "__main__":

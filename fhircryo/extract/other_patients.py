@@ -23,7 +23,6 @@ _LONGEST_BEGINNING = 120
 _ENDING = b"}\n"
 #: Who was merged with whom has to be known of all.
 _LINK = b'"link"'
-_OBSERVATION = b'{"resourceType":"Observation"'
 #: The beginning of an escape as which JSON can write a character of an id or code.
 _ESCAPE = b"\\u00"
 
@@ -54,23 +53,31 @@ class OtherPatients:
         already that the source grades by them.
         """
         text = b"".join(lines)
-        if _ESCAPE in text or _LINK in text:
+        if _has(text, _ESCAPE) or any(_has(text, name) for name in self._wanted):
             return []
         if [line[-len(_ENDING) :] for line in lines].count(_ENDING) != len(lines):
-            return []
-        if any(name in text for name in self._wanted) or self._may_grade(text, graded):
             return []
         found = _BEGINNING.findall(b"\n".join([line[:_LONGEST_BEGINNING] for line in lines]))
         if not found or len(found) != len(lines):
             return []
-        refs = b"\n".join(found).replace(_BETWEEN, b"/").decode().split("\n")
+        named = b"\n".join(found).replace(_BETWEEN, b"/").decode()
+        if "Patient/" in named and _has(text, _LINK):
+            return []
+        if "Observation/" in named and self._may_grade(text, graded):
+            return []
+        refs = named.split("\n")
         return refs if self._watched.isdisjoint(refs) else []
 
     def _may_grade(self, text: bytes, graded: Container[str]) -> bool:
-        """Whether an Observation may show that the source grades by a scale."""
+        """Whether Observations may show that the source grades by a scale."""
         if self._gradings is None:
-            return _OBSERVATION in text
-        return any(scale not in graded and code in text for code, scale in self._gradings)
+            return True
+        return any(scale not in graded and _has(text, code) for code, scale in self._gradings)
+
+
+def _has(text: bytes, part: bytes) -> bool:
+    """Whether a text contains a part: ``part in text``, which takes twice as long."""
+    return text.rfind(part) >= 0
 
 
 def grading_codes(mappings: Mappings) -> dict[str, str] | None:

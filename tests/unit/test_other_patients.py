@@ -29,7 +29,9 @@ def test_the_lines_of_another_patient():
         pytest.param(OTHER.replace(b"p2", b"\\u0070\\u0031"), id="escaped"),
         pytest.param(OTHER.replace(b"Observation", b"Medication"), id="a drug"),
         pytest.param(OTHER.replace(b"Observation", b"Bundle"), id="a container"),
-        pytest.param(OTHER.replace(b"subject", b"link"), id="a link"),
+        pytest.param(
+            OTHER.replace(b"Observation", b"Patient").replace(b"subject", b"link"), id="a link"
+        ),
         pytest.param(OTHER.replace(b'","id"', b'", "id"'), id="blanks"),
         pytest.param(OTHER[:-5], id="truncated"),
         pytest.param(b"\n", id="empty"),
