@@ -42,6 +42,7 @@ from fhircryo.publish.shapes import (
     OutReference,
 )
 from fhircryo.runs.execution import Execution
+from fhircryo.runs.read_source import ReadOptions, no_garbage_collection, read_source
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.to_folder import compute_folder
 from fhircryo.settings import Settings
@@ -146,6 +147,20 @@ def compare(folder: Path, rounds: int) -> None:
             )
 
 
+def stages(folder: Path) -> None:
+    """Print what a computation in one process consists of."""
+    job = RunConfig.of(Settings.model_construct(), AS_OF)
+    start = processor()
+    read = read_source(folder, job, ReadOptions(workers=1))
+    reading = processor() - start
+    with no_garbage_collection():
+        start = processor()
+        for record in read.records.records.values():
+            job.endpoints(record, read.lacking)
+        computing = processor() - start
+    print(f"CPU of one process: {reading:.2f} s to read, {computing:.2f} s to compute endpoints")
+
+
 def peak_memory(folder: Path) -> int:
     """Peak memory of a ``compute`` of its own, MiB."""
     with tempfile.TemporaryDirectory() as out:
@@ -195,6 +210,7 @@ def main() -> None:
         print(f"{options.patients} patients, {size >> 20} MiB; msgspec {msgspec.__version__}")
         print(f"peak memory, 1 worker: {peak_memory(folder)} MiB")
         compare(folder, options.rounds)
+        stages(folder)
     print(f"--help / bare Typer application: {start_ratio(11):.2f} (goal <= 1.5)")
 
 
