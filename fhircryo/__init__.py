@@ -18,11 +18,11 @@ __all__ = ["__version__", "cohort"]
 def cohort(
     source: str | Path,
     *,
-    as_of: date | None = None,
+    as_of: date | str | None = None,
     protocol: str | None = None,
     mappings: Sequence[str | Path] = (),
-    index_from: date | None = None,
-    index_to: date | None = None,
+    index_from: date | str | None = None,
+    index_to: date | str | None = None,
     patients: str | Path | Collection[str] | None = None,
     exclude: str | Path | Collection[str] = (),
     identified: bool = False,
@@ -37,7 +37,7 @@ def cohort(
 
     Args:
         source: a folder of FHIR NDJSON files, or the base URL of a FHIR server.
-        as_of: the data cut-off date; None: today.
+        as_of: the data cut-off date, a date or a text such as ``2017-12-31``; None: today.
         protocol: the name of a shipped protocol, or the path of a YAML file; None: that of the
             settings.
         mappings: the site's mapping overlays (YAML files), applied in this order; empty: those of
@@ -58,15 +58,15 @@ def cohort(
         fhircryo.errors.SourceError: the source does not exist, cannot be reached or refuses to be
             read; ``SignInError`` if it does not accept the credentials.
     """
-    from fhircryo.research.library import CohortRequest, requested_cohort
+    from fhircryo.research.library import CohortRequest, day, requested_cohort
     from fhircryo.research.table_options import Between
 
     request = CohortRequest(
         str(source),
-        as_of=as_of,
+        as_of=day("as_of", as_of),
         protocol=protocol,
         mappings=mappings,
-        between=Between(index_from, index_to),
+        between=Between(day("index_from", index_from), day("index_to", index_to)),
         patients=patients,
         exclude=exclude,
         identified=identified,

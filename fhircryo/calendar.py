@@ -104,3 +104,18 @@ def moment(text: str | None) -> datetime:
         return start + shift
     except (ValueError, OverflowError):
         return earliest
+
+
+def read_day(text: str) -> date:
+    """Return the calendar date that is written as YYYY-MM-DD.
+
+    Raises:
+        ValueError: the text is not such a date.
+    """
+    # date.fromisoformat also accepts forms that FHIR does not, such as 20171231 and 2017-W52-7.
+    if text[4:5] != "-" or text[7:8] != "-":
+        raise ValueError(f"{text!r} is not a date; write it as 2017-12-31")
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not a date; write it as 2017-12-31") from error

@@ -424,6 +424,10 @@ class Settings(BaseSettings):
         int,
         Field(ge=2, description="Smallest group whose figures are shown with --aggregate-only"),
     ] = 5
+    least_at_risk: Annotated[
+        int,
+        Field(ge=1, description="Curves of the report end where fewer patients are at risk"),
+    ] = 10
     sync: Annotated[SyncSettings, Field(description="What fhircryo sync does")] = SyncSettings()
     log_format: Annotated[
         Literal["text", "json"], Field(description="Format of log lines on stderr")

@@ -1,12 +1,13 @@
 """The arguments and options that several commands share."""
 
-from contextlib import suppress
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from fhircryo.calendar import read_day
 
 
 def parse_day(text: str) -> date:
@@ -15,11 +16,10 @@ def parse_day(text: str) -> date:
     Raises:
         BadParameter: the text is not such a date.
     """
-    # date.fromisoformat also accepts forms that FHIR does not, such as 20171231 and 2017-W52-7.
-    if text[4:5] == text[7:8] == "-":
-        with suppress(ValueError):
-            return date.fromisoformat(text)
-    raise typer.BadParameter(f"{text!r} is not a date; write it as 2017-12-31")
+    try:
+        return read_day(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 # ------------------------------------------------------------------ what is read

@@ -5,6 +5,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fhircryo.cli.printing import say
 from fhircryo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -56,6 +57,11 @@ class RunOptions:
             accept_withheld=self.accept_withheld or None,
         )
         set_up_logs(settings.log_level, settings.log_format)
+        if self.as_of is not None and self.as_of > date.today():
+            say(
+                f"warning: --as-of {self.as_of} is in the future: nobody can be followed up to it",
+                err=True,
+            )
         selection = _selection(settings, self.source, self.patients, self.exclude)
         return RunConfig.of(settings, self.as_of or date.today(), selection)
 

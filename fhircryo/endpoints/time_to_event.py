@@ -244,6 +244,33 @@ def cancer_specific_survival(course: PatientCourse) -> Result:
     return time.result()
 
 
+#: The times that a death can end although it is not the event that one asks about.
+COMPETING = (
+    TIME_TO_FAILURE,
+    DISEASE_FREE_SURVIVAL,
+    METASTASIS_FREE_SURVIVAL,
+    TIME_TO_SALVAGE_THERAPY,
+)
+
+
+def ended_by_death(result: Result, course: PatientCourse) -> bool | None:
+    """Return whether a death, and nothing before it, ended one of the ``COMPETING`` times.
+
+    None if the time is not known. A death counts as in disease-free survival: not where it came
+    later than the censoring day by more than the death gap.
+    """
+    if result.value is None:
+        return None
+    if result.endpoint in (DISEASE_FREE_SURVIVAL, METASTASIS_FREE_SURVIVAL):
+        return any(one.role is Role.DEATH for one in result.evidence)
+    censored = any(one.part is ComponentKey.EVENT and not one.value for one in result.components)
+    if not censored or course.death is None:
+        return False
+    if result.endpoint is TIME_TO_FAILURE:
+        return _within_gap(course, course.death, _last_clear(course))
+    return True
+
+
 def _at_baseline(endpoint: Endpoint, course: PatientCourse) -> Result:
     found = (event.evidence(Role.BASELINE_EVENT) for event in course.events.at_baseline)
     kind, reason = Absent.NOT_APPLICABLE, Reason.METASTATIC_AT_BASELINE

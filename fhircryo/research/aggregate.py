@@ -123,6 +123,8 @@ class _Aggregator:
         }
         return Analysis(
             flow=shown_flow(found.flow, self._threshold),
+            # Medians of times, and curves, are never shown.
+            follow_up=None,
             baseline=tuple(shown_baseline(row, groups) for row in found.baseline),
             table=tuple(
                 _with_change(row, figure, proms) if row.change else row
@@ -132,6 +134,7 @@ class _Aggregator:
                 self._with_no_response(rates[rate.rule]) for rate in found.disease_free
             ),
             survival=tuple(times[survival.endpoint.key] for survival in found.survival),
+            competing=(),
             nadir=nadir,
             nadir_days=nadir_days,
             proms=proms,

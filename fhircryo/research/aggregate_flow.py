@@ -53,4 +53,6 @@ def shown_flow(flow: Flow, threshold: int) -> Flow:
         unreadable=None if flow.unreadable else 0,
         withheld=dict.fromkeys(flow.withheld, _WITHHELD),
         not_index=0,
+        # The first year may be that of one patient.
+        index_years=None,
     )

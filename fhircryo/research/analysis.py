@@ -12,12 +12,14 @@ from fhircryo.mapping.instrument_schema import (
 )
 from fhircryo.mapping.protocol import BASELINE
 from fhircryo.research.baseline_summary import BaselineRow, baseline_summary
-from fhircryo.research.columns import ADVERSE_EVENTS, NOT_USED, PATIENTS
+from fhircryo.research.columns import ADVERSE_EVENTS, EVENTS, NOT_USED, PATIENTS
+from fhircryo.research.competing_risks import CompetingRisk, competing_risks
 from fhircryo.research.complication_summary import ComplicationSummary, complication_summary
 from fhircryo.research.disease_free_rates import DiseaseFreeRate, disease_free_rates
 from fhircryo.research.endpoint_columns import TIMES_TO_EVENT, detail_column, grade_levels
 from fhircryo.research.evaluable import Evaluable, evaluable
 from fhircryo.research.flow import Flow
+from fhircryo.research.follow_up import FollowUp, follow_up
 from fhircryo.research.patient_columns import (
     expected_column,
     instruments,
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 #: The tables that the numbers are computed from.
-ANALYSED = (PATIENTS, ADVERSE_EVENTS, NOT_USED)
+ANALYSED = (PATIENTS, EVENTS, ADVERSE_EVENTS, NOT_USED)
 #: Stands for a grade that is not known.
 NOT_KNOWN = "not known"
 
@@ -114,13 +116,19 @@ class Salvage(msgspec.Struct, frozen=True):
 
 
 class Analysis(msgspec.Struct, frozen=True):
-    """The numbers of a cohort. ``salvage``: None if no individual patient may be shown."""
+    """The numbers of a cohort.
+
+    ``follow_up``: None in an empty cohort, or if it may not be shown. ``competing``: empty if
+    it may not be shown. ``salvage``: None if no individual patient may be shown.
+    """
 
     flow: Flow
+    follow_up: FollowUp | None
     baseline: tuple[BaselineRow, ...]
     table: tuple[ResultsRow, ...]
     disease_free: tuple[DiseaseFreeRate, ...]
     survival: tuple[Survival, ...]
+    competing: tuple[CompetingRisk, ...]
     nadir: Distribution | None
     nadir_days: Distribution | None
     proms: tuple[Prom, ...]
@@ -141,10 +149,15 @@ def analyse(tables: "dict[str, pd.DataFrame]", config: RunConfig, flow: Flow) ->
     nadir_days = patients[detail_column(PSA_NADIR, Detail.DAYS)]
     return Analysis(
         flow=flow,
+        follow_up=follow_up(patients),
         baseline=baseline_summary(patients),
         table=tuple(results_table(patients, adverse_events, config.protocol, found_instruments)),
         disease_free=disease_free_rates(patients, config.protocol),
-        survival=tuple(survival(patients, one, config.protocol) for one in TIMES_TO_EVENT),
+        survival=tuple(
+            survival(patients, tables[EVENTS], one, config.protocol, config.settings.least_at_risk)
+            for one in TIMES_TO_EVENT
+        ),
+        competing=competing_risks(patients),
         nadir=distribution(nadir.dropna()),
         nadir_days=distribution(nadir_days.dropna()),
         proms=tuple(

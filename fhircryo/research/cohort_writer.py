@@ -142,7 +142,7 @@ def _write_report(work: Path, cohort: Cohort, shown: Analysis, text: str, kind: 
     from fhircryo.research.report.page import figures_of, page
 
     psa = None if kind == "aggregate-only" else cohort.stored[PSA].frame(PSA_COLUMNS)
-    figures = figures_of(shown, psa)
+    figures = figures_of(shown, psa, cohort.config.settings.least_at_risk)
     (work / REPORT).write_text(page(shown, figures, cohort.config, text, kind), encoding="utf-8")
     folder = work / FIGURES
     folder.mkdir()

@@ -27,7 +27,8 @@ from fhircryo.research.table import (
 )
 
 #: The tables that are treated differently from the others.
-PATIENTS, ADVERSE_EVENTS, PSA, NOT_USED = "patients", "adverse_events", "psa", "not_used"
+PATIENTS, EVENTS, ADVERSE_EVENTS = "patients", "events", "adverse_events"
+PSA, NOT_USED = "psa", "not_used"
 #: The time point of an endpoint that is about the whole follow-up.
 FOLLOW_UP = "follow-up"
 

@@ -108,6 +108,11 @@ def detail_column(endpoint: Endpoint, detail: Detail) -> str:
     return f"{snake(endpoint.key)}_{detail}"
 
 
+def death_column(endpoint: Endpoint) -> str:
+    """The column that says whether a death ended a time."""
+    return f"{snake(endpoint.key)}_death"
+
+
 def rule_column(rule: SalvageRule) -> str:
     """The column of disease-free at the landmark under a rule for salvage therapy."""
     return f"{snake(DISEASE_FREE.key)}_salvage_{rule}"

@@ -24,11 +24,12 @@ class Flow(msgspec.Struct, frozen=True):
     ``patients_read``: Patient resources. ``candidates``: patients with a procedure that can be the
     index procedure; ``lost``: the candidates who are not in the cohort. ``not_index``: the other
     patients with a cryoablation, which cannot be the index procedure; ``procedures``: these by
-    reason, of which a patient may have several. ``lacking``: the resource
-    types that the source does not hold, or of which it withholds some; ``withheld``: the server's
-    words about those of which it does. ``never_stated``: the kinds of events that no resource of
-    the source is mapped to. ``unreadable``: how many lines and files. A number
-    is None if it may not be shown.
+    reason, of which a patient may have several. ``lacking``: the resource types that the source
+    does not hold, or of which it withholds some; ``withheld``: the server's words about those of
+    which it does. ``index_years``: the first and the last year of an index procedure of the cohort;
+    None if it is empty, or if they may not be shown. ``never_stated``: the kinds of events that no
+    resource of the source is mapped to. ``unreadable``: how many lines and files. A number is None
+    if it may not be shown.
     """
 
     resources_read: int | None
@@ -42,6 +43,7 @@ class Flow(msgspec.Struct, frozen=True):
     unreadable: int | None
     withheld: dict[str, str] = {}
     not_index: int = 0
+    index_years: tuple[int, int] | None = None
 
 
 def flow_of(read: ReadResult, counts: BuiltCounts) -> Flow:
@@ -69,6 +71,7 @@ def flow_of(read: ReadResult, counts: BuiltCounts) -> Flow:
         unreadable=len(facts.unreadable),
         withheld=dict(sorted(read.collected.withheld.items())),
         not_index=found.not_index,
+        index_years=(counts.first_year, counts.last_year) if counts.cohort else None,
     )
 
 

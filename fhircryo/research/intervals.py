@@ -2,10 +2,14 @@
 
 from collections.abc import Collection
 from datetime import date, timedelta
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from fhircryo.endpoints.result import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Bounds that would disclose D0 are widened to a multiple of so many days.
 _STEP = 30
@@ -14,6 +18,12 @@ _STEP = 30
 def midpoint(low: int, high: int) -> int:
     """The day that estimates use for an interval: its middle, rounded down."""
     return (low + high) // 2
+
+
+def midpoints(low: "pd.Series[int]", high: "pd.Series[int]") -> list[int]:
+    """The days that estimates use for times; ``high``: missing where the time is no interval."""
+    pairs = zip(low, high.fillna(low), strict=True)
+    return [midpoint(int(first), int(last)) for first, last in pairs]
 
 
 def without_calendar(result: Result, d0: date, visits: Collection[date]) -> Result:

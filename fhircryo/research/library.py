@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from fhircryo.calendar import read_day
+from fhircryo.errors import UsageError
 from fhircryo.record.patient_list import read_patient_list
 from fhircryo.record.patients import Selection
 from fhircryo.research.cohort_tables import Cohort, cohort_of
@@ -42,6 +44,21 @@ def requested_cohort(request: CohortRequest) -> Cohort:
     name = str if request.identified else pseudonyms.of
     options = TableOptions(name, request.identified, request.between)
     return cohort_of(read_source(request.source, config), config, options)
+
+
+def day(name: str, value: date | str | None) -> date | None:
+    """The date that an argument names; a text is a date as FHIR writes it.
+
+    Raises:
+        UsageError: the text is not a date.
+    """
+    # A time of day is no calendar date, and would not compare with one.
+    if value is None or type(value) is date:
+        return value
+    try:
+        return read_day(str(value))
+    except ValueError as error:
+        raise UsageError(f"{name}: {error}") from error
 
 
 def _settings(request: CohortRequest) -> Settings:

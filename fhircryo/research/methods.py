@@ -149,7 +149,12 @@ def _times(config: RunConfig) -> str:
         f" showed no failure, the other times at the last contact{alive}. Events known only as an"
         " interval counted on its middle day; the estimates with all of them on their first, and on"
         " their last possible day are given beside. In disease-free and metastasis-free survival a"
-        f" death more than {gap} months after the day of censoring was no event."
+        f" death more than {gap} months after the day of censoring was no event. Cumulative"
+        " incidences of biochemical failure, of any event of disease, of metastasis and of salvage"
+        " therapy were estimated by the Aalen-Johansen method with death before the event as the"
+        f" competing event; of the first three, a death more than {gap} months after the day of"
+        " censoring did not count. Curves end where fewer than"
+        f" {config.settings.least_at_risk} patients are at risk."
     )
 
 
@@ -188,7 +193,8 @@ def _questionnaires(config: RunConfig) -> str:
 def _statistics() -> str:
     return (
         "Proportions are given with Wilson 95 % confidence intervals, times to event by the"
-        " Kaplan-Meier method with log-log 95 % bands, scores as median and interquartile range;"
+        " Kaplan-Meier method with log-log 95 % bands, the median follow-up by the reverse"
+        " Kaplan-Meier method, scores as median and interquartile range;"
         " changes since baseline were tested with Wilcoxon's signed-rank test, two-sided, with the"
         " matched-pairs rank-biserial correlation as effect size. Nothing was imputed. P values are"
         " not corrected for multiple testing."

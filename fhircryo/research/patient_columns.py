@@ -5,13 +5,19 @@ from functools import cache
 
 from fhircryo.endpoints.by_salvage_rule import SALVAGE_RULES
 from fhircryo.endpoints.catalogue import DISEASE_FREE, PSA_NADIR
+from fhircryo.endpoints.time_to_event import COMPETING
 from fhircryo.mapping.instrument_schema import (
     Instrument,
 )
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.protocol import BASELINE, Protocol
 from fhircryo.research.baseline_columns import baseline_columns
-from fhircryo.research.endpoint_columns import OF_PATIENTS, endpoint_columns, rule_column
+from fhircryo.research.endpoint_columns import (
+    OF_PATIENTS,
+    death_column,
+    endpoint_columns,
+    rule_column,
+)
 from fhircryo.research.table import (
     DAYS_UNIT,
     PATIENT,
@@ -22,6 +28,7 @@ from fhircryo.research.table import (
     snake,
 )
 
+LAST_CONTACT = "last_contact_days"
 #: The column of a component of the PSA nadir.
 PSA_RESPONSE = "psa_response"
 
@@ -89,6 +96,12 @@ def _characteristics(protocol: Protocol) -> tuple[Column, ...]:
             "index_date", ColumnType.DATE, "Day of the index procedure (day 0)", identifying=True
         ),
         resource_column("The index procedure"),
+        Column(
+            LAST_CONTACT,
+            ColumnType.INTEGER,
+            "Day of the last contact from index; empty without any contact after index",
+            DAYS_UNIT,
+        ),
         *baseline_columns(protocol),
         Column(
             "salvage_therapy",
@@ -114,6 +127,9 @@ def patients_table(mappings: Mappings, protocol: Protocol) -> Table:
             columns.append(_psa_response())
         elif endpoint is DISEASE_FREE:
             columns += _disease_free_by_rule()
+        elif endpoint in COMPETING:
+            words = f"A death, and no event before it, ended {endpoint.key}"
+            columns.append(Column(death_column(endpoint), ColumnType.BOOLEAN, words))
     months = sorted({row.months for row in protocol.published if row.months is not None})
     for number in months:
         words = f"A metastasis dated no later than {number} months after index"

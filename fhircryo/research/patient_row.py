@@ -9,13 +9,15 @@ from fhircryo.endpoints.patient_endpoints import PatientEndpoints
 from fhircryo.endpoints.prom import Window, windows
 from fhircryo.endpoints.result import ComponentKey, Result
 from fhircryo.endpoints.salvage import first_therapy
+from fhircryo.endpoints.time_to_event import COMPETING, ended_by_death
 from fhircryo.endpoints.timeline import Timeline
 from fhircryo.mapping.protocol import BASELINE, Protocol
 from fhircryo.record.items import Reason
 from fhircryo.research.baseline_columns import baseline_cells
 from fhircryo.research.cells import Row, as_float, component_value, days_of, marks_of
-from fhircryo.research.endpoint_columns import endpoint_cells, rule_column
+from fhircryo.research.endpoint_columns import death_column, endpoint_cells, rule_column
 from fhircryo.research.patient_columns import (
+    LAST_CONTACT,
     PSA_RESPONSE,
     expected_column,
     mark_column,
@@ -33,6 +35,9 @@ def patient_row(computed: PatientEndpoints, protocol: Protocol, *, identified: b
         "index_date": line.d0,
         "resource": line.index.ref,
     }
+    contact = computed.course.contact
+    if contact is not None:
+        row[LAST_CONTACT] = (contact.day - line.d0).days
     row |= baseline_cells(computed, identified=identified) | _salvage_therapy(computed)
     row |= _disease_free_by_rule(computed)
     answered: set[str] = set()
@@ -45,6 +50,8 @@ def patient_row(computed: PatientEndpoints, protocol: Protocol, *, identified: b
             row |= endpoint_cells(result, line.d0)
             if result.endpoint is PSA_NADIR:
                 row[PSA_RESPONSE] = component_value(result, ComponentKey.PSA_RESPONSE)
+            elif result.endpoint in COMPETING:
+                row[death_column(result.endpoint)] = ended_by_death(result, computed.course)
     row |= _metastases_within(computed, protocol)
     points = windows(protocol, line.d0)
     for window in points:

@@ -37,13 +37,16 @@ class BuiltCounts(msgspec.Struct):
 
     ``cohort``: the patients in the tables. ``not_used``: resources of candidates. ``after_as_of``,
     ``out_of_range``: the candidates who are not in the cohort because of the date of their index
-    procedure. ``filled``: the columns of the table of patients that have any value.
+    procedure. ``first_year`` and ``last_year``: of the index procedures of the cohort; 0 if it is
+    empty. ``filled``: the columns of the table of patients that have any value.
     """
 
     cohort: int = 0
     not_used: dict[NotUsedKey, int] = {}
     after_as_of: int = 0
     out_of_range: int = 0
+    first_year: int = 0
+    last_year: int = 0
     filled: set[str] = set()
     candidates: Candidates = msgspec.field(default_factory=Candidates)
 
@@ -53,8 +56,14 @@ class BuiltCounts(msgspec.Struct):
         add_counts(self.not_used, more.not_used)
         self.after_as_of += more.after_as_of
         self.out_of_range += more.out_of_range
+        self.add_years(more.first_year, more.last_year)
         self.filled |= more.filled
         self.candidates.add(more.candidates)
+
+    def add_years(self, first: int, last: int) -> None:
+        """Extend the years of the index procedures; 0: by none."""
+        self.first_year = min(self.first_year or first, first or self.first_year)
+        self.last_year = max(self.last_year, last)
 
 
 class TableBuilder:
@@ -90,6 +99,8 @@ class TableBuilder:
             self.counts.out_of_range += 1
         else:
             self.counts.cohort += 1
+            year = computed.line.d0.year
+            self.counts.add_years(year, year)
             self._add_rows(computed)
             self._count_not_used(record, computed)
 

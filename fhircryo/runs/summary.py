@@ -28,7 +28,7 @@ from fhircryo.sources.lacking import lacking_types
 #: Settings that no result depends on, or that the manifest has elsewhere; headers may be secrets.
 _NOT_OF_THE_RESULT = {
     *("protocol", "mappings", "source", "target", "write"),
-    *("state_folder", "sync", "log_format", "log_level", "smallest_group"),
+    *("state_folder", "sync", "log_format", "log_level", "smallest_group", "least_at_risk"),
 }
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.inputs import cli
+from tests.unit.inputs import COHORT, cli
 
 CRYOABLATION = {"system": "http://www.ama-assn.org/go/cpt", "code": "55873"}
 OTHER = {"system": "http://www.ama-assn.org/go/cpt", "code": "55700"}
@@ -36,3 +36,11 @@ def test_codes_are_asked_about_only_where_nothing_else_explains_it(
     assert "The cohort is empty" in ran.err
     words = f"Are the site's codes mapped? See fhircryo mappings survey {tmp_path / 'in'}"
     assert (words in ran.err) is asks
+
+
+def test_an_as_of_in_the_future_is_told(tmp_path):
+    ran = cli("compute", COHORT, tmp_path / "out", "--as-of", "2999-12-31")
+    assert ran.code == 0
+    assert "--as-of 2999-12-31 is in the future" in ran.err
+    ran = cli("compute", COHORT, tmp_path / "out", "--as-of", "2017-12-31")
+    assert "future" not in ran.err

@@ -1,8 +1,9 @@
 """Figures of time: Kaplan-Meier curves and PSA courses."""
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from fhircryo.research.competing_risks import CompetingRisk
 from fhircryo.research.quoting import cell
 from fhircryo.research.report.figure import BLACK, BLUE, GREY, ORANGE, Figure, as_csv, drawing
 from fhircryo.research.report.number_format import survival as survival_words
@@ -14,9 +15,11 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+Align = Literal["left", "center", "right"]
 #: With more lines than this, the lines are drawn as one bitmap so that the file stays small.
 _MANY = 1_000
 _CURVE = ("day", "survival", "lower_95", "upper_95", "at_risk", "events", "censored")
+_INCIDENCE = ("day", "incidence", "lower_95", "upper_95", "death_before", "at_risk")
 _READ_OFF = ("day", "survival", "lower_95", "upper_95", "at_risk", "events")
 _MOST_TICKS = 30
 #: The columns of the table of PSA results that are drawn.
@@ -35,8 +38,10 @@ def survival_figure(found: Survival) -> Figure | None:
         return _read_off(name, found.words, found) if found.landmarks else None
     if not curve.n:
         return None
+    if found.shown_to is None:
+        return None
     with drawing(name, 6.4, 3.9) as made:
-        _draw_curve(made.canvas.add_subplot(), curve)
+        _draw_curve(made.canvas.add_subplot(), curve, found.shown_to)
     readings = _reading_words(found)
     alt = f"Kaplan-Meier curve of {curve.n} patients, {curve.n_events} events"
     rows = zip(
@@ -59,42 +64,95 @@ def _reading_words(found: Survival) -> list[str]:
     ]
 
 
-def _draw_curve(plot: "Axes", curve: Curve) -> None:
-    months = [day / MONTH for day in curve.days]
+def _draw_curve(plot: "Axes", curve: Curve, last_day: int) -> None:
+    """Draw a curve as far as enough patients are at risk."""
+    steps = [step for step, day in enumerate(curve.days) if day <= last_day]
+    months = [curve.days[step] / MONTH for step in steps]
+    survival = [curve.survival[step] for step in steps]
     lower, upper = (
-        [
-            survival if limit is None else limit
-            for limit, survival in zip(limits, curve.survival, strict=True)
-        ]
-        for limits in (curve.lower, curve.upper)
+        [limit if limit is not None else curve.survival[step] for step, limit in band]
+        for band in (
+            [(step, limits[step]) for step in steps] for limits in (curve.lower, curve.upper)
+        )
     )
     plot.fill_between(months, lower, upper, step="post", color=BLUE, alpha=0.18, linewidth=0)
-    plot.step(months, curve.survival, where="post", color=BLUE, linewidth=1.6)
+    plot.step(months, survival, where="post", color=BLUE, linewidth=1.6)
     censored = [
-        (month, survival)
-        for month, survival, count in zip(months, curve.survival, curve.censored, strict=True)
-        if count
+        (curve.days[step] / MONTH, curve.survival[step]) for step in steps if curve.censored[step]
     ]
     if censored:
         plot.plot(*zip(*censored, strict=True), "|", color=BLUE, markersize=6)
-    last = max(months[-1], 12.0)
+    _scale_months(plot, months[-1])
+    plot.set_xlabel("Months since the index procedure")
+    plot.set_ylabel("Share without an event")
+    # The numbers at risk are below the tick labels, as is usual in survival curves.
+    for tick in plot.get_xticks():
+        at_risk = str(curve.at(round(tick * MONTH)).at_risk)
+        _below(plot, float(tick), at_risk, to_left=0, align="center")
+    _below(plot, 0, "At risk", to_left=16, align="right")
+
+
+def _below(plot: "Axes", month: float, text: str, *, to_left: int, align: Align) -> None:
+    """Write a text below the labels of the months."""
+    plot.annotate(
+        text,
+        (month, 0),
+        xytext=(-to_left, -44),
+        xycoords=("data", "axes fraction"),
+        textcoords="offset points",
+        ha=align,
+        color=BLACK,
+    )
+
+
+def _scale_months(plot: "Axes", last_month: float) -> None:
+    """Scale the axes of a share over months."""
+    last = max(last_month, 12.0)
     # A tick for each year, or for more years where a date is far from all others.
     step = 12 * (1 + int(last) // (12 * _MOST_TICKS))
     ticks = list(range(0, int(last) + step, step))
     plot.set(ylim=(0, 1.03), xlim=(0, ticks[-1]), xticks=ticks)
-    plot.set_xlabel("Months since the index procedure\nNumber at risk")
-    plot.set_ylabel("Share without an event")
-    # The numbers at risk are below the tick labels, as is usual in survival curves.
-    for tick in ticks:
-        plot.annotate(
-            str(curve.at(round(tick * MONTH)).at_risk),
-            (tick, 0),
-            xytext=(0, -52),
-            xycoords=("data", "axes fraction"),
-            textcoords="offset points",
-            ha="center",
-            color=BLACK,
-        )
+
+
+def incidence_figure(found: CompetingRisk, least_at_risk: int) -> Figure | None:
+    """The cumulative incidence of an event, and that of death before it; None without any step.
+
+    The curves end where fewer patients than ``least_at_risk`` are at risk.
+    """
+    curve = found.curve
+    steps = [step for step, at_risk in enumerate(curve.at_risk) if at_risk >= least_at_risk]
+    if not steps or not (found.events or found.deaths):
+        return None
+    name = f"incidence-{found.endpoint.key}"
+    with drawing(name, 6.4, 3.4) as made:
+        plot = made.canvas.add_subplot()
+        months = [curve.days[step] / MONTH for step in steps]
+        for drawn, colour, style, words in (
+            (found.curve, BLUE, "-", found.words),
+            (found.competing, GREY, "--", "Death before it"),
+        ):
+            shares = [drawn.share[step] for step in steps]
+            plot.step(months, shares, style, where="post", color=colour, label=words)
+        _scale_months(plot, months[-1])
+        plot.set_xlabel("Months since the index procedure")
+        plot.set_ylabel("Cumulative incidence")
+        # Above the axes, so that it never covers a curve.
+        plot.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)
+    rows = zip(
+        curve.days,
+        curve.share,
+        curve.lower,
+        curve.upper,
+        found.competing.share,
+        curve.at_risk,
+        strict=True,
+    )
+    alt = (
+        f"Cumulative incidence of {found.patients} patients: {found.events} events,"
+        f" {found.deaths} deaths before it"
+    )
+    title = f"Cumulative incidence: {found.words}"
+    return Figure(name, title, alt, made.svg, as_csv(_INCIDENCE, rows))
 
 
 def _read_off(name: str, title: str, found: Survival) -> Figure:

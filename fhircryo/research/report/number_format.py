@@ -1,11 +1,14 @@
 """Numbers in the style of a journal."""
 
 from fhircryo.research.flow import NOT_SHOWN
+from fhircryo.research.follow_up import FollowUp
 from fhircryo.research.results_table import p_words
+from fhircryo.research.statistics.competing import IncidenceEstimate
 from fhircryo.research.statistics.distribution import Distribution
 from fhircryo.research.statistics.kaplan_meier import Estimate
 from fhircryo.research.statistics.paired import Paired
 from fhircryo.research.statistics.proportions import Proportion
+from fhircryo.research.survival import MONTH
 
 #: Shown in place of a value that does not exist.
 NONE = "–"
@@ -40,6 +43,21 @@ def percent(counted: Proportion | None) -> str:
     return f"{100 * counted.share:.1f} % ({low:.1f} to {high:.1f})"
 
 
+def percent_alone(counted: Proportion | None) -> str:
+    """A percentage without its interval: ``63.2 %``."""
+    if counted is None:
+        return NOT_SHOWN
+    return NONE if counted.share is None else f"{100 * counted.share:.1f} %"
+
+
+def interval(counted: Proportion) -> str:
+    """The 95 % interval of a proportion, in per cent: ``50.2 to 74.5``."""
+    low, high = (
+        NONE if one is None else f"{100 * one:.1f}" for one in (counted.lower, counted.upper)
+    )
+    return f"{low} to {high}"
+
+
 def share(counted: Proportion | None) -> str:
     """A proportion as ``36 (63 %)``, or ``not shown``."""
     if counted is None:
@@ -49,11 +67,40 @@ def share(counted: Proportion | None) -> str:
     return f"{counted.successes} ({100 * counted.share:.0f} %)"
 
 
+def months(days: float | None) -> str:
+    """A time in days as months with one decimal."""
+    return NONE if days is None else f"{days / MONTH:.1f}"
+
+
+def median_follow_up(found: FollowUp) -> str:
+    """The median follow-up in months."""
+    return "not reached" if found.median is None else months(found.median)
+
+
 def median_time(days: int | None, *, known: bool = True) -> str:
-    """A median time in days; ``known``: whether it may be shown."""
+    """A median time in months; ``known``: whether it may be shown."""
     if not known:
         return NOT_SHOWN
-    return "not reached" if days is None else f"{days} days"
+    return "not reached" if days is None else f"{months(days)} months"
+
+
+def median_months(values: Distribution | None) -> str:
+    """The median and the quartiles of times in days, as months."""
+    if values is None:
+        return NOT_SHOWN
+    if values.median is None:
+        return NONE
+    return f"{months(values.median)} ({months(values.q1)} to {months(values.q3)})"
+
+
+def incidence(reading: IncidenceEstimate) -> str:
+    """A reading of a cumulative incidence with its band: ``0.28 (0.18 to 0.42)``."""
+    return _with_band(reading.share, reading.lower, reading.upper)
+
+
+def complement(reading: Estimate) -> str:
+    """One less a reading of a survival curve: ``0.28``."""
+    return NONE if reading.survival is None else f"{1 - reading.survival:.2f}"
 
 
 def median(values: Distribution | None) -> str:
@@ -81,8 +128,12 @@ def effect(paired: Paired | None) -> str:
 
 def survival(reading: Estimate) -> str:
     """A reading of a survival curve with its band: ``0.72 (0.58 to 0.82)``."""
-    if reading.survival is None:
+    return _with_band(reading.survival, reading.lower, reading.upper)
+
+
+def _with_band(share: float | None, lower: float | None, upper: float | None) -> str:
+    if share is None:
         return NONE
-    if reading.lower is None or reading.upper is None:
-        return f"{reading.survival:.2f}"
-    return f"{reading.survival:.2f} ({reading.lower:.2f} to {reading.upper:.2f})"
+    if lower is None or upper is None:
+        return f"{share:.2f}"
+    return f"{share:.2f} ({lower:.2f} to {upper:.2f})"

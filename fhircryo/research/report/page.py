@@ -20,7 +20,7 @@ from fhircryo.research.report.charts import (
     grades_figure,
     prom_figure,
 )
-from fhircryo.research.report.curves import psa_figure, survival_figure
+from fhircryo.research.report.curves import incidence_figure, psa_figure, survival_figure
 from fhircryo.research.report.figure import Figure
 from fhircryo.research.survival import MONTH
 from fhircryo.runs.run_config import RunConfig
@@ -37,6 +37,7 @@ class Figures:
 
     flow: Figure
     survival: list[Figure | None]
+    incidence: list[Figure | None]
     psa: Figure | None
     proms: list[Figure | None]
     completeness: Figure | None
@@ -45,15 +46,21 @@ class Figures:
     @property
     def all(self) -> list[Figure]:
         """All figures that were drawn."""
-        found = [self.flow, *self.survival, self.psa, *self.proms, self.completeness, self.grades]
+        times = [*self.survival, *self.incidence]
+        found = [self.flow, *times, self.psa, *self.proms, self.completeness, self.grades]
         return [figure for figure in found if figure is not None]
 
 
-def figures_of(found: Analysis, psa: "pd.DataFrame | None") -> Figures:
-    """Draw the figures; ``psa``: the table of PSA results, None if no patient may be shown."""
+def figures_of(found: Analysis, psa: "pd.DataFrame | None", least_at_risk: int) -> Figures:
+    """Draw the figures.
+
+    ``psa``: the table of PSA results, None if no patient may be shown. ``least_at_risk``: where
+    fewer patients are at risk, curves end.
+    """
     return Figures(
         flow=flow_figure(found.flow),
         survival=[survival_figure(survival) for survival in found.survival],
+        incidence=[incidence_figure(risk, least_at_risk) for risk in found.competing],
         psa=None if psa is None else psa_figure(psa),
         proms=[prom_figure(prom) for prom in found.proms],
         completeness=completeness_figure(found.proms),
@@ -75,7 +82,7 @@ def page(found: Analysis, figures: Figures, config: RunConfig, methods: str, kin
     )
     environment.filters["embedded"] = _embedded
     environment.filters["scale"] = lambda name: config.mappings.scales[name].words
-    environment.filters["months"] = lambda days: str(round(days / MONTH))
+    environment.filters["landmark"] = lambda days: str(round(days / MONTH))
     template = environment.get_template("report.html.j2")
     paragraphs = [part for part in methods.split("\n\n") if not part.startswith("#")]
     text: str = template.render(
