@@ -1,11 +1,13 @@
 """``fhircryo explain``: how one patient's endpoints came about."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fhircryo.cli.options import AcceptWithheld, AsOf, Exclude, Json, Mappings, Protocol, Source
 from fhircryo.cli.printing import say, say_json
+from fhircryo.cli.reidentify import check_found, identified
 from fhircryo.errors import DONE, UNREADABLE, UsageError
 
 if TYPE_CHECKING:
@@ -31,6 +33,14 @@ def explain(
         ),
     ] = None,
     exclude: Exclude = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="PATIENT is a pseudonym of this key.",
+            show_default=False,
+        ),
+    ] = None,
     accept_withheld: AcceptWithheld = False,
     as_json: Json = False,
 ) -> None:
@@ -39,6 +49,7 @@ def explain(
     \b
     Example:
       fhircryo explain examples/bomers-2020 2029487 --endpoint biochemical-failure
+      fhircryo explain examples/bomers-2020 Pgxq5zv3k2m7hr4wt --key cohort.key
       fhircryo explain https://fhir.hospital.example/r4 --patients Group/cryo-trial --json
     """
     from fhircryo.cli.run_options import RunOptions
@@ -46,10 +57,16 @@ def explain(
 
     if (patient is None) == (patients is None):
         raise UsageError("name either one PATIENT or several with --patients")
+    if patient is None and key is not None:
+        raise UsageError("--key is for one PATIENT, and not for --patients, which names ids")
     config = RunOptions(
         source, as_of, protocol, mappings, patients, exclude, accept_withheld=accept_withheld
     ).config()
-    if patient:
+    if patient and key is not None:
+        found = identified(source, config, key, [patient])
+        check_found(found, [patient], source, key)
+        requested = list(found.values())
+    elif patient:
         requested = [patient.removeprefix("Patient/")]
     else:
         requested = sorted(config.selection.include or ())
