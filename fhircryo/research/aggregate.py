@@ -166,7 +166,14 @@ class _Aggregator:
     def _rate(self, rate: DiseaseFreeRate) -> DiseaseFreeRate:
         topic = DISEASE_FREE.key if rate.in_protocol else RULES
         shown = self._groups.proportion(topic, rate.rate, rule_column(rate.rule))
-        return replace(rate, rate=shown, absent=(), estimable=rate.estimable or self._few)
+        return replace(
+            rate,
+            rate=shown,
+            worst=None,
+            best=None,
+            absent=(),
+            estimable=rate.estimable or self._few,
+        )
 
     def _with_no_response(self, rate: DiseaseFreeRate) -> DiseaseFreeRate:
         if rate.with_no_response is None:

@@ -375,3 +375,31 @@ def test_the_report_of_hardly_anything_is_whole(kind):
         hidden = kind == "aggregate-only" and bool(patients)
         assert ("mapped to local-recurrence" in shown) != hidden
         assert "Baseline characteristics" in shown
+
+
+# --------------------------------------------------------------------------- sensitivity
+
+
+def test_the_worst_and_the_best_case_of_who_is_not_evaluable():
+    """Three yes, two no, two of whom it is not known; one metastatic and one too recent."""
+    reasons = ["insufficient-psa", "no-psa-response", "metastatic-at-baseline"]
+    reasons.append("landmark-not-reached")
+    name = "disease_free_12_months_salvage_event"
+    rows: Rows = [{name: value} for value in (True, True, True, False, False)]
+    rows += [{f"{name}_reason": reason} for reason in reasons]
+    found = next(one for one in analysed(rows).disease_free if one.rule == "event")
+    shares = [
+        (one.successes, one.n)
+        for one in (found.rate, found.with_no_response, found.worst, found.best)
+        if one is not None
+    ]
+    assert shares == [(3, 5), (3, 6), (3, 7), (5, 7)]
+    assert "<td>3 (43 %) to 5 (71 %)</td>" in report_of(analysed(rows))
+
+
+def test_an_aggregate_does_not_tell_the_worst_case():
+    name = "disease_free_12_months_salvage_event"
+    rows: Rows = [{name: number % 2 == 0} for number in range(40)]
+    rows += [{f"{name}_reason": "insufficient-psa"} for _ in range(10)]
+    found = next(one for one in aggregate_of(rows).disease_free if one.rule == "event")
+    assert (found.worst, found.best) == (None, None)
