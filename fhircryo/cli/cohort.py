@@ -102,6 +102,23 @@ def cohort(
             help="Key of the pseudonyms, created if it does not exist. [default: FOLDER.key]",
         ),
     ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN|FILE.csv:COLUMN",
+            help="Compare groups in the report: of a column of the table of patients, or of a CSV"
+            " file with the column patient.",
+            show_default=False,
+        ),
+    ] = None,
+    covariates: Annotated[
+        str,
+        typer.Option(
+            metavar="LIST",
+            help="Columns of the table of patients that Cox's model has beside the groups of --by.",
+            show_default=False,
+        ),
+    ] = "",
     report: Annotated[
         bool, typer.Option("--report/--no-report", help="Write report.html and its figures.")
     ] = True,
@@ -119,12 +136,13 @@ def cohort(
     Example:
       fhircryo cohort export/ cohort/ --as-of 2017-12-31
       fhircryo cohort https://fhir.hospital.example/r4 cohort/ --from 2011-01-01 --to 2016-12-31
+      fhircryo cohort export/ cohort/ --by isup_grade_group --covariates age_years,baseline_psa
       fhircryo cohort export/ figures/ --aggregate-only
       fhircryo cohort hdfs:///fhir/export hdfs:///cohort --engine spark --key cohort.key
     """
     kind = _kind(identified, aggregate_only)
     between = _between(index_from, index_to)
-    output = _Output(folder, kind, formats, report, key, between)
+    output = _Output(folder, kind, formats, report, key, between, by, covariates)
     output.check()
     reading = SourceOptions(workers, bulk, keep, memory)
     run = RunOptions(
@@ -154,6 +172,8 @@ class _Output:
     report: bool
     key: Path | None
     between: "Between"
+    by: str | None
+    covariates: str
 
     def check(self) -> None:
         """Raise a UsageError if the options contradict each other."""
@@ -161,6 +181,14 @@ class _Output:
         if self.kind == "aggregate-only" and self.formats != _DEFAULT_FORMATS:
             raise UsageError(
                 "--format needs tables with a row per patient; --aggregate-only writes none"
+            )
+        if self.by is None:
+            if self.covariates:
+                raise UsageError("--covariates needs the groups of --by")
+        elif self.kind == "aggregate-only" or not self.report:
+            raise UsageError(
+                "--by compares groups in the report: it goes neither with --no-report nor with"
+                " --aggregate-only, which would hide nearly all of them"
             )
         if self.key is not None and self.kind != "pseudonymised":
             raise UsageError(f"--key is for pseudonyms, and {self.kind} tables have none")
@@ -181,9 +209,19 @@ class _Output:
     def options(self, config: "RunConfig") -> "FolderOptions":
         """What the folder is to hold."""
         from fhircryo.research.folder_options import FolderOptions
+        from fhircryo.research.grouping import By
 
-        formats, smallest = self.table_formats(), config.settings.smallest_group
-        return FolderOptions(self.kind, formats, self.report, self.between, smallest, self.key)
+        covariates = (name.strip() for name in self.covariates.split(","))
+        return FolderOptions(
+            self.kind,
+            self.table_formats(),
+            self.report,
+            self.between,
+            config.settings.smallest_group,
+            self.key,
+            by=None if self.by is None else By.of(self.by),
+            covariates=tuple(name for name in covariates if name),
+        )
 
 
 def _between(first: date | None, last: date | None) -> "Between":

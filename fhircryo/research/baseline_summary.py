@@ -27,6 +27,8 @@ _CATEGORIES = (
 #: The characteristics that are yes or no.
 _NOT_RISING = ("psa_not_rising", "PSA not rising")
 _HORMONE_THERAPY = ("hormone_therapy_at_index", "Hormone therapy at index")
+#: The words of each characteristic, by the column.
+NAMES = dict((*_NUMBERS, *_CATEGORIES, _NOT_RISING, _HORMONE_THERAPY))
 #: The words of the level of those.
 YES = "yes"
 

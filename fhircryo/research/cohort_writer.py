@@ -12,7 +12,8 @@ from fhircryo.research.analysis import Analysis, analyse
 from fhircryo.research.build import Built
 from fhircryo.research.cohort_manifest import manifest
 from fhircryo.research.cohort_tables import Cohort, cohort_from
-from fhircryo.research.columns import FOLLOW_UP, PSA
+from fhircryo.research.columns import FOLLOW_UP, PATIENTS, PSA
+from fhircryo.research.comparison import Comparison, compare
 from fhircryo.research.flow import Flow
 from fhircryo.research.folder_options import (
     CSV,
@@ -28,6 +29,7 @@ from fhircryo.research.folder_options import (
     TABLES,
     FolderOptions,
 )
+from fhircryo.research.grouping import group_patients
 from fhircryo.research.methods import methods
 from fhircryo.research.package import data_package, dictionary
 from fhircryo.research.pseudonyms import Pseudonyms, read_key, write_key
@@ -101,6 +103,11 @@ class CohortWriter:
 def _write_folder(work: Path, cohort: Cohort, options: FolderOptions) -> None:
     tables = cohort.analysed()
     shown = analyse(tables, cohort.config, cohort.flow)
+    comparison = None
+    if options.by is not None:
+        columns = cohort.columns[PATIENTS]
+        groups = group_patients(tables[PATIENTS], columns, options.by)
+        comparison = compare(tables[PATIENTS], groups, columns, cohort.config, options.covariates)
     if options.kind == "aggregate-only":
         shown = aggregated(shown, tables, cohort.config, options.threshold)
     del tables
@@ -110,7 +117,8 @@ def _write_folder(work: Path, cohort: Cohort, options: FolderOptions) -> None:
     about = (cohort.config, shown.flow, options.between, options.kind)
     (work / METHODS).write_text(methods(*about), encoding="utf-8")
     if options.report:
-        _write_report(work, cohort, shown, methods(*about, quote=plain), options.kind)
+        text = methods(*about, quote=plain)
+        _write_report(work, cohort, shown, text, options.kind, comparison)
 
 
 def _write_tables(work: Path, cohort: Cohort, options: FolderOptions) -> None:
@@ -137,16 +145,28 @@ def _write_tables(work: Path, cohort: Cohort, options: FolderOptions) -> None:
     (work / DICTIONARY).write_text(dictionary(described), encoding="utf-8")
 
 
-def _write_report(work: Path, cohort: Cohort, shown: Analysis, text: str, kind: str) -> None:
+def _write_report(
+    work: Path,
+    cohort: Cohort,
+    shown: Analysis,
+    text: str,
+    kind: str,
+    comparison: Comparison | None,
+) -> None:
     from fhircryo.research.report.curves import PSA_COLUMNS
-    from fhircryo.research.report.page import figures_of, page
+    from fhircryo.research.report.page import GroupsShown, figures_of, page
 
     psa = None if kind == "aggregate-only" else cohort.stored[PSA].frame(PSA_COLUMNS)
-    figures = figures_of(shown, psa, cohort.config.settings.least_at_risk)
-    (work / REPORT).write_text(page(shown, figures, cohort.config, text, kind), encoding="utf-8")
+    least = cohort.config.settings.least_at_risk
+    figures = figures_of(shown, psa, least)
+    groups = None if comparison is None else GroupsShown.of(comparison, least)
+    (work / REPORT).write_text(
+        page(shown, figures, cohort.config, text, kind, groups), encoding="utf-8"
+    )
     folder = work / FIGURES
     folder.mkdir()
-    for figure in figures.all:
+    drawn = [] if groups is None else [one for one in groups.figures if one is not None]
+    for figure in (*figures.all, *drawn):
         (folder / f"{figure.name}.svg").write_bytes(figure.svg)
         (folder / f"{figure.name}.csv").write_text(figure.data, encoding="utf-8")
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from fhircryo.research import redcap
+from fhircryo.research.grouping import By
 from fhircryo.research.table_options import ALL_DATES, Between
 
 CSV, PARQUET, REDCAP = "csv", "parquet", "redcap"
@@ -45,6 +46,8 @@ class FolderOptions:
     cohort show no group that is smaller. ``key``: the file of the pseudonyms' key, which is written
     if it does not exist; None: beside the folder. ``in_parts``: each Parquet table is a folder of
     files.
+    ``by``: what divides the cohort into groups that the report compares; ``covariates``: of Cox's
+    model beside them.
     """
 
     kind: CohortKind = "pseudonymised"
@@ -54,3 +57,5 @@ class FolderOptions:
     threshold: int = 5
     key: Path | None = None
     in_parts: bool = False
+    by: By | None = None
+    covariates: tuple[str, ...] = ()

@@ -1,11 +1,22 @@
 """Figures of time: Kaplan-Meier curves and PSA courses."""
 
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
+from fhircryo.research.comparison import GroupedTime
 from fhircryo.research.competing_risks import CompetingRisk
 from fhircryo.research.quoting import cell
-from fhircryo.research.report.figure import BLACK, BLUE, GREY, ORANGE, Figure, as_csv, drawing
+from fhircryo.research.report.figure import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    Figure,
+    as_csv,
+    drawing,
+)
 from fhircryo.research.report.number_format import survival as survival_words
 from fhircryo.research.statistics.kaplan_meier import Curve
 from fhircryo.research.survival import MONTH, Survival
@@ -22,6 +33,10 @@ _CURVE = ("day", "survival", "lower_95", "upper_95", "at_risk", "events", "censo
 _INCIDENCE = ("day", "incidence", "lower_95", "upper_95", "death_before", "at_risk")
 _READ_OFF = ("day", "survival", "lower_95", "upper_95", "at_risk", "events")
 _MOST_TICKS = 30
+#: The lines of groups differ in colour and in style, so that they can be told apart in print.
+_COLOURS = (BLUE, ORANGE, GREEN, BLACK, GREY, BLUE)
+_STYLES = ("-", "--", "-.", ":", "-", ":")
+_LONGEST_NAME = 14
 #: The columns of the table of PSA results that are drawn.
 PSA_COLUMNS = (PATIENT, "days", "psa", "failure")
 _PSA_TICKS = (0, 0.1, 0.5, 1, 2, 5, 10, 20, 50, 100, 1000)
@@ -44,17 +59,8 @@ def survival_figure(found: Survival) -> Figure | None:
         _draw_curve(made.canvas.add_subplot(), curve, found.shown_to)
     readings = _reading_words(found)
     alt = f"Kaplan-Meier curve of {curve.n} patients, {curve.n_events} events"
-    rows = zip(
-        curve.days,
-        curve.survival,
-        curve.lower,
-        curve.upper,
-        curve.at_risk,
-        curve.events,
-        curve.censored,
-        strict=True,
-    )
-    return Figure(name, found.words, "; ".join([alt, *readings]), made.svg, as_csv(_CURVE, rows))
+    data = as_csv(_CURVE, _rows_of(curve))
+    return Figure(name, found.words, "; ".join([alt, *readings]), made.svg, data)
 
 
 def _reading_words(found: Survival) -> list[str]:
@@ -92,16 +98,79 @@ def _draw_curve(plot: "Axes", curve: Curve, last_day: int) -> None:
     _below(plot, 0, "At risk", to_left=16, align="right")
 
 
-def _below(plot: "Axes", month: float, text: str, *, to_left: int, align: Align) -> None:
+def _below(
+    plot: "Axes", month: float, text: str, *, to_left: int, align: Align, row: int = 0
+) -> None:
     """Write a text below the labels of the months."""
     plot.annotate(
         text,
         (month, 0),
-        xytext=(-to_left, -44),
+        xytext=(-to_left, -44 - 12 * row),
         xycoords=("data", "axes fraction"),
         textcoords="offset points",
         ha=align,
         color=BLACK,
+    )
+
+
+def grouped_figure(found: GroupedTime, groups: Sequence[str], least_at_risk: int) -> Figure | None:
+    """The curves of a time to event by group, with the numbers at risk; None without any curve.
+
+    A curve ends where fewer patients of its group than ``least_at_risk`` are at risk.
+    """
+    drawn = []
+    for name, curve, colour, style in zip(groups, found.curves, _COLOURS, _STYLES, strict=False):
+        days = [day for day, n in zip(curve.days, curve.at_risk, strict=True) if n >= least_at_risk]
+        if days:
+            drawn.append((name, curve, colour, style, len(days)))
+    if not drawn:
+        return None
+    name = f"groups-{found.endpoint.key}"
+    with drawing(name, 6.4, 3.9 + 0.2 * len(drawn)) as made:
+        plot = made.canvas.add_subplot()
+        last = 0.0
+        for group, curve, colour, style, steps in drawn:
+            months = [day / MONTH for day in curve.days[:steps]]
+            last = max(last, months[-1])
+            shares = curve.survival[:steps]
+            plot.step(months, shares, style, where="post", color=colour, label=cell(group))
+        _scale_months(plot, last)
+        plot.set_xlabel("Months since the index procedure")
+        plot.set_ylabel("Share without an event")
+        # Above the axes, so that it never covers a curve.
+        plot.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
+        _below(plot, 0, "At risk", to_left=16, align="right")
+        for row, (group, curve, *_) in enumerate(drawn, 1):
+            for tick in plot.get_xticks():
+                at_risk = str(curve.at(round(tick * MONTH)).at_risk)
+                _below(plot, float(tick), at_risk, to_left=0, align="center", row=row)
+            _below(plot, 0, _short(group), to_left=16, align="right", row=row)
+    rows = (
+        (name, *row)
+        for name, curve in zip(groups, found.curves, strict=True)
+        for row in _rows_of(curve)
+    )
+    alt = "; ".join(
+        f"{group}: {curve.n} patients, {curve.n_events} events" for group, curve, *_ in drawn
+    )
+    return Figure(name, found.words, alt, made.svg, as_csv(("group", *_CURVE), rows))
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+
+
+def _rows_of(curve: Curve) -> Iterable[tuple[Any, ...]]:
+    """The rows of a curve as data."""
+    return zip(
+        curve.days,
+        curve.survival,
+        curve.lower,
+        curve.upper,
+        curve.at_risk,
+        curve.events,
+        curve.censored,
+        strict=True,
     )
 
 

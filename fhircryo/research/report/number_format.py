@@ -1,10 +1,12 @@
 """Numbers in the style of a journal."""
 
+from fhircryo.research.baseline_summary import BaselineRow
 from fhircryo.research.flow import NOT_SHOWN
 from fhircryo.research.follow_up import FollowUp
 from fhircryo.research.results_table import p_words
 from fhircryo.research.statistics.competing import IncidenceEstimate
 from fhircryo.research.statistics.distribution import Distribution
+from fhircryo.research.statistics.groups import HazardRatio
 from fhircryo.research.statistics.kaplan_meier import Estimate
 from fhircryo.research.statistics.paired import Paired
 from fhircryo.research.statistics.proportions import Proportion
@@ -110,6 +112,27 @@ def median(values: Distribution | None) -> str:
     if values.median is None:
         return NONE
     return f"{number(values.median)} ({number(values.q1)} to {number(values.q3)})"
+
+
+def baseline(row: BaselineRow) -> str:
+    """A characteristic: median and quartiles, or each level with its share."""
+    if row.known is None:
+        return NOT_SHOWN
+    if not row.known:
+        return NONE
+    if row.levels:
+        return "; ".join(f"{level.words}: {share(level.counted)}" for level in row.levels)
+    return median(row.values)
+
+
+def p(value: float | None) -> str:
+    """A P value, or a dash if nothing could be tested."""
+    return NONE if value is None else p_words(value)
+
+
+def hazard(found: HazardRatio) -> str:
+    """A hazard ratio with its interval: ``1.42 (0.80 to 2.51)``."""
+    return f"{found.ratio:.2f} ({found.lower:.2f} to {found.upper:.2f})"
 
 
 def tested(paired: Paired | None) -> str:

@@ -9,6 +9,7 @@ from fhircryo import __version__
 from fhircryo.endpoints.catalogue import CATALOGUE
 from fhircryo.endpoints.labels import label
 from fhircryo.research.analysis import Analysis
+from fhircryo.research.comparison import Comparison
 from fhircryo.research.complication_summary import NOT_RECORDED
 from fhircryo.research.evaluable import NOT_ESTIMABLE
 from fhircryo.research.quoting import plain
@@ -20,7 +21,12 @@ from fhircryo.research.report.charts import (
     grades_figure,
     prom_figure,
 )
-from fhircryo.research.report.curves import incidence_figure, psa_figure, survival_figure
+from fhircryo.research.report.curves import (
+    grouped_figure,
+    incidence_figure,
+    psa_figure,
+    survival_figure,
+)
 from fhircryo.research.report.figure import Figure
 from fhircryo.research.survival import MONTH
 from fhircryo.runs.run_config import RunConfig
@@ -68,7 +74,30 @@ def figures_of(found: Analysis, psa: "pd.DataFrame | None", least_at_risk: int) 
     )
 
 
-def page(found: Analysis, figures: Figures, config: RunConfig, methods: str, kind: str) -> str:
+@dataclass(frozen=True)
+class GroupsShown:
+    """The groups of a cohort beside each other; ``figures``: of the times, None if not drawn."""
+
+    comparison: Comparison
+    figures: list[Figure | None]
+
+    @classmethod
+    def of(cls, comparison: Comparison, least_at_risk: int) -> "GroupsShown":
+        """Draw the figures of a comparison."""
+        names = comparison.grouping.groups
+        return cls(
+            comparison, [grouped_figure(time, names, least_at_risk) for time in comparison.times]
+        )
+
+
+def page(
+    found: Analysis,
+    figures: Figures,
+    config: RunConfig,
+    methods: str,
+    kind: str,
+    groups: GroupsShown | None = None,
+) -> str:
     """The report as HTML; ``kind``: identified, pseudonymised or aggregate-only."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -88,6 +117,7 @@ def page(found: Analysis, figures: Figures, config: RunConfig, methods: str, kin
     text: str = template.render(
         found=found,
         figures=figures,
+        groups=groups,
         steps=flow_rows(found.flow),
         config=config,
         kind=kind,
