@@ -14,6 +14,7 @@ from fhircryo.cli.doctor import doctor
 from fhircryo.cli.explain import explain
 from fhircryo.cli.export import export
 from fhircryo.cli.forget import forget
+from fhircryo.cli.pool import pool
 from fhircryo.cli.printing import Commands, say, say_error, say_traceback
 from fhircryo.cli.push import push
 from fhircryo.cli.reidentify import reidentify
@@ -32,6 +33,7 @@ app = typer.Typer(
 app.command()(compute)
 app.command()(push)
 app.command()(cohort)
+app.command()(pool)
 app.command()(export)
 app.command()(sync)
 app.command()(explain)

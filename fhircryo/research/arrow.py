@@ -41,6 +41,26 @@ def to_arrow(table: Table, rows: Sequence[Row]) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=pa.schema(fields))
 
 
+def conformed(read: pa.Table, table: Table) -> pa.Table:
+    """What was read of a file, as the table's columns; one that the file lacks is null.
+
+    Raises:
+        ValueError: a cell is not of its column's type, or none of its levels.
+    """
+    arrays = []
+    for column in table.columns:
+        kind = _CELLS[column.type]
+        if column.name in read.column_names:
+            cells = read[column.name].combine_chunks().cast(kind)
+        else:
+            cells = pa.nulls(len(read), kind)
+        if column.required and cells.null_count:
+            raise ValueError(f"{column.name}: a cell is empty")
+        arrays.append(_column(column, cells))
+    fields = [pa.field(column.name, arrow_type(column)) for column in table.columns]
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+
+
 def _column(column: Column, cells: pa.Array) -> pa.Array:
     """The cells as the column has them.
 

@@ -7,6 +7,7 @@ from typing import Any
 from fhircryo import __version__
 from fhircryo.fhir.input_files import InputFile
 from fhircryo.fhir.urls import without_query
+from fhircryo.mapping.protocol import Protocol
 from fhircryo.research.flow import Flow
 from fhircryo.research.folder_options import CohortKind, FolderOptions
 from fhircryo.research.pseudonyms import Pseudonyms
@@ -36,13 +37,7 @@ def manifest(
         "as_of": config.as_of.isoformat(),
         "index_from": None if between.first is None else between.first.isoformat(),
         "index_to": None if between.last is None else between.last.isoformat(),
-        "protocol": {
-            "id": config.protocol.id,
-            "version": config.protocol.version,
-            "sha256": hashlib.sha256(
-                config.protocol.model_dump_json(by_alias=True).encode()
-            ).hexdigest(),
-        },
+        "protocol": protocol_identity(config.protocol),
         "mappings": {"overlays": len(config.mappings.overlays), "sha256": config.mappings.sha256},
         "settings": {
             "timezone": config.settings.timezone,
@@ -54,6 +49,13 @@ def manifest(
         "inputs": _inputs(read.collected.files, hashes, options.kind, pseudonyms),
         "lacking": flow.lacking,
     }
+
+
+def protocol_identity(protocol: Protocol) -> dict[str, str]:
+    """What tells a protocol from every other: its id, its version and the hash of its content."""
+    content = protocol.model_dump_json(by_alias=True).encode()
+    digest = hashlib.sha256(content).hexdigest()
+    return {"id": protocol.id, "version": protocol.version, "sha256": digest}
 
 
 def _inputs(

@@ -24,6 +24,7 @@ from fhircryo.research.folder_options import (
     METHODS,
     PACKAGE,
     PARQUET,
+    RATES,
     REDCAP,
     REPORT,
     TABLES,
@@ -34,6 +35,7 @@ from fhircryo.research.methods import methods
 from fhircryo.research.package import data_package, dictionary
 from fhircryo.research.pseudonyms import Pseudonyms, read_key, write_key
 from fhircryo.research.quoting import plain
+from fhircryo.research.rates import rates, rates_json
 from fhircryo.research.table_files import write_csv, write_parquet, write_parquet_parts
 from fhircryo.research.table_options import TableOptions
 from fhircryo.runs.run_config import RunConfig
@@ -114,6 +116,7 @@ def _write_folder(work: Path, cohort: Cohort, options: FolderOptions) -> None:
     if options.kind != "aggregate-only":
         _write_tables(work, cohort, options)
     _write_json(work / FLOW, _flow(shown))
+    _write_json(work / RATES, rates_json(rates(shown, cohort.config.protocol)))
     about = (cohort.config, shown.flow, options.between, options.kind)
     (work / METHODS).write_text(methods(*about), encoding="utf-8")
     if options.report:

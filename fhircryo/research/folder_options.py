@@ -24,15 +24,16 @@ TABLES = (
     "not_used",
 )
 MANIFEST, REPORT, FIGURES = "manifest.json", "report.html", "figures"
-PACKAGE, DICTIONARY, METHODS, FLOW = (
+PACKAGE, DICTIONARY, METHODS, FLOW, RATES = (
     "datapackage.json",
     "dictionary.csv",
     "methods.md",
     "flow.json",
+    "rates.json",
 )
 #: All files and folders that a run can have written; an earlier run's are replaced.
 OWN = frozenset(
-    {MANIFEST, REPORT, FIGURES, PACKAGE, DICTIONARY, METHODS, FLOW}
+    {MANIFEST, REPORT, FIGURES, PACKAGE, DICTIONARY, METHODS, FLOW, RATES}
     | {f"{name}.{kind}" for name in TABLES for kind in (CSV, PARQUET)}
     | redcap.FILES
 )

@@ -18,6 +18,8 @@ _TYPES = {
     ColumnType.CATEGORY: "string",
     ColumnType.DATE: "date",
 }
+#: Without its levels, a category is described like a text.
+_TYPE_OF = {words: kind for kind, words in _TYPES.items() if kind is not ColumnType.CATEGORY}
 _PATIENTS = "patients"
 _PROFILE = "tabular-data-package"
 _RESOURCE = "tabular-data-resource"
@@ -93,6 +95,41 @@ def _field(column: Column) -> dict[str, Any]:
     if constraints:
         found["constraints"] = constraints
     return found
+
+
+def described_tables(package: Any) -> dict[str, Table]:
+    """The tables that a descriptor which ``data_package`` made describes, by name.
+
+    Raises:
+        ValueError: it is no such descriptor.
+    """
+    try:
+        tables = [_described(resource) for resource in package["resources"]]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"no description of tables: {error!r}") from error
+    return {table.name: table for table in tables}
+
+
+def _described(resource: Any) -> Table:
+    schema = resource["schema"]
+    columns = []
+    for field in schema["fields"]:
+        limits = field.get("constraints", {})
+        levels = tuple(map(str, limits.get("enum", ())))
+        kind = ColumnType.CATEGORY if levels else _TYPE_OF[field["type"]]
+        columns.append(
+            Column(
+                str(field["name"]),
+                kind,
+                str(field["description"]),
+                str(field.get("unit", "")),
+                levels,
+                ordered=bool(field.get("categoriesOrdered", False)),
+                required=bool(limits.get("required", False)),
+            )
+        )
+    key = tuple(map(str, schema["primaryKey"]))
+    return Table(str(resource["name"]), str(resource["title"]), tuple(columns), key)
 
 
 def dictionary(tables: Iterable[Table]) -> str:

@@ -33,6 +33,8 @@ from fhircryo.research.table import snake
 if TYPE_CHECKING:
     import pandas as pd
 
+#: The row of the protocol that counts early metastases.
+METASTASIS_WITHIN = "metastasis-within"
 _SIGNIFICANT = 0.05
 _SMALLEST_SHOWN = 0.0005
 
@@ -174,6 +176,6 @@ SHARES = {
 #: By row of the protocol, what makes it from the table of patients.
 _COUNTS: dict[str, Callable[[PublishedFigure, "pd.DataFrame", Protocol], ResultsRow]] = {
     "patients": _patients,
-    "metastasis-within": _metastasis_within,
+    METASTASIS_WITHIN: _metastasis_within,
     "not-evaluable": _not_evaluable,
 }

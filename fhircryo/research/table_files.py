@@ -5,14 +5,20 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from fhircryo.research.arrow import to_arrow, to_frame
+from fhircryo.research.arrow import conformed, to_arrow, to_frame
 from fhircryo.research.quoting import cells
 from fhircryo.research.stored_table import StoredTable
 from fhircryo.research.table import ColumnType, Table
 
 #: How booleans are written in CSV: R reads only these words as logical values.
 YES, NO = "TRUE", "FALSE"
-
+#: The types of cells that are no text in CSV.
+_CSV_TYPES = {
+    ColumnType.INTEGER: pa.int64(),
+    ColumnType.NUMBER: pa.float64(),
+    ColumnType.BOOLEAN: pa.bool_(),
+    ColumnType.DATE: pa.date32(),
+}
 
 #: The rows of a group in Parquet, which are written at a time.
 _ROWS_PER_GROUP = 50_000
@@ -85,6 +91,54 @@ def write_csv(table: StoredTable, path: Path) -> None:
     with csv.CSVWriter(path, empty.schema) as writer:
         for part in table.parts():
             writer.write_table(_plain(part, table.columns))
+
+
+def read_table(folder: Path, columns: Table) -> pa.Table | None:
+    """Read a table's Parquet, else its CSV, of a folder that was written; None without a file.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: a file is damaged, has other columns, or a cell of another type.
+    """
+    import pyarrow.parquet as pq
+
+    parquet, text = folder / f"{columns.name}.parquet", folder / f"{columns.name}.csv"
+    if parquet.exists():
+        paths = sorted(parquet.glob("*.parquet")) if parquet.is_dir() else [parquet]
+        read = pa.concat_tables([pq.ParquetFile(path).read() for path in paths])
+    elif text.exists():
+        read = _read_csv(text, columns)
+    else:
+        return None
+    if set(read.column_names) != set(columns.names()):
+        other = sorted(set(read.column_names) ^ set(columns.names()))
+        raise ValueError(f"other columns than datapackage.json says: {', '.join(other)}")
+    return conformed(read, columns)
+
+
+def _read_csv(path: Path, columns: Table) -> pa.Table:
+    """What ``write_csv`` wrote: an empty cell without quotes is missing."""
+    from pyarrow import compute, csv
+
+    types = {column.name: _CSV_TYPES.get(column.type, pa.string()) for column in columns.columns}
+    read = csv.read_csv(
+        path,
+        parse_options=csv.ParseOptions(newlines_in_values=True),
+        convert_options=csv.ConvertOptions(
+            column_types=types,
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+            true_values=[YES],
+            false_values=[NO],
+        ),
+    )
+    for number, name in enumerate(read.column_names):
+        if types.get(name) == pa.string():
+            # The first apostrophe of every cell was added, see ``quoting``.
+            texts = compute.replace_substring_regex(read[name], "^'", "")
+            read = read.set_column(number, name, texts)
+    return read
 
 
 def _plain(part: pa.Table, columns: Table) -> pa.Table:

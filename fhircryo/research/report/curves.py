@@ -36,6 +36,8 @@ _MOST_TICKS = 30
 #: The lines of groups differ in colour and in style, so that they can be told apart in print.
 _COLOURS = (BLUE, ORANGE, GREEN, BLACK, GREY, BLUE)
 _STYLES = ("-", "--", "-.", ":", "-", ":")
+#: The lines of more groups could not be told apart.
+MOST_GROUPED = len(_STYLES)
 _LONGEST_NAME = 14
 #: The columns of the table of PSA results that are drawn.
 PSA_COLUMNS = (PATIENT, "days", "psa", "failure")

@@ -1,9 +1,7 @@
 """The report: one HTML file that contains its figures."""
 
-import base64
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fhircryo import __version__
 from fhircryo.endpoints.catalogue import CATALOGUE
@@ -12,7 +10,6 @@ from fhircryo.research.analysis import Analysis
 from fhircryo.research.comparison import Comparison
 from fhircryo.research.complication_summary import NOT_RECORDED
 from fhircryo.research.evaluable import NOT_ESTIMABLE
-from fhircryo.research.quoting import plain
 from fhircryo.research.report import number_format
 from fhircryo.research.report.charts import (
     completeness_figure,
@@ -27,14 +24,13 @@ from fhircryo.research.report.curves import (
     psa_figure,
     survival_figure,
 )
+from fhircryo.research.report.environment import html_environment, style
 from fhircryo.research.report.figure import Figure
 from fhircryo.research.survival import MONTH
 from fhircryo.runs.run_config import RunConfig
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -99,17 +95,7 @@ def page(
     groups: GroupsShown | None = None,
 ) -> str:
     """The report as HTML; ``kind``: identified, pseudonymised or aggregate-only."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_HERE),
-        autoescape=True,
-        finalize=_visible,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["embedded"] = _embedded
+    environment = html_environment()
     environment.filters["scale"] = lambda name: config.mappings.scales[name].words
     environment.filters["landmark"] = lambda days: str(round(days / MONTH))
     template = environment.get_template("report.html.j2")
@@ -127,18 +113,6 @@ def page(
         NOT_RECORDED=NOT_RECORDED,
         NOT_ESTIMABLE=NOT_ESTIMABLE,
         version=__version__,
-        style=(_HERE / "report.css").read_text(encoding="utf-8"),
+        style=style(),
     )
     return text
-
-
-def _visible(value: Any) -> Any:
-    """A value without characters that hide text or turn it round; HTML escapes the rest."""
-    from markupsafe import Markup
-
-    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _embedded(figure: Figure) -> str:
-    """A figure as a data URL."""
-    return "data:image/svg+xml;base64," + base64.b64encode(figure.svg).decode()

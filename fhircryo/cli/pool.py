@@ -1,0 +1,99 @@
+"""``fhircryo pool``: cohort folders of several hospitals as one."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fhircryo.cli.options import Mappings, Protocol
+from fhircryo.cli.printing import say
+from fhircryo.cli.run_options import RunOptions
+from fhircryo.errors import UsageError
+
+if TYPE_CHECKING:
+    from fhircryo.research.pool.pool_folder import Pooled
+
+#: Two folders of hospitals, and OUT.
+_LEAST_FOLDERS = 3
+
+
+def pool(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FOLDER... OUT",
+            help="Folders that fhircryo cohort wrote, one for each hospital; the last is the folder"
+            " to write to.",
+            show_default=False,
+        ),
+    ],
+    name: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Name of a hospital, once for each FOLDER in their order. [default: the folders'"
+            " names]",
+            show_default=False,
+        ),
+    ] = None,
+    formats: Annotated[
+        str,
+        typer.Option("--format", metavar="LIST", help="Formats of the tables: csv, parquet."),
+    ] = "csv,parquet",
+    protocol: Protocol = None,
+    mappings: Mappings = None,
+) -> None:
+    """Pool the cohorts of several hospitals: tables, and a report by site and together.
+
+    The folders are pseudonymised or aggregate-only, of the same protocol and version. Aggregates
+    take part in the rates alone.
+
+    \b
+    Example:
+      fhircryo pool nijmegen/ oslo/ pooled/
+      fhircryo pool a/ b/ c/ pooled/ --name Nijmegen --name Oslo --name Rochester
+    """
+    from fhircryo.research.pool.pool_folder import REPORT, read_manifests
+    from fhircryo.research.pool.pool_folder import pool as pool_sites
+
+    if len(folders) < _LEAST_FOLDERS:
+        raise UsageError("name two or more FOLDERs of hospitals, and OUT, the folder to write to")
+    *inputs, out = folders
+    chosen = _formats(formats)
+    manifests = read_manifests(inputs, name or [], out)
+    latest = max(manifest.as_of for manifest in manifests)
+    named = protocol or manifests[0].protocol[0]
+    config = RunOptions(as_of=latest, protocol=named, mappings=mappings).config()
+    pooled = pool_sites(manifests, out, chosen, config)
+    _print_sites(pooled)
+    say(f"pooled: {out}")
+    say(f"report: {out / REPORT}")
+
+
+def _formats(text: str) -> tuple[str, ...]:
+    """The formats of the tables, each once."""
+    from fhircryo.research.pool.pool_folder import POOL_FORMATS
+
+    names = (name.strip() for name in text.split(","))
+    chosen = tuple(dict.fromkeys(name for name in names if name))
+    for name in chosen:
+        if name not in POOL_FORMATS:
+            raise UsageError(f"--format {name}: not one of {', '.join(POOL_FORMATS)}")
+    if not chosen:
+        raise UsageError(f"--format: name one or more of {', '.join(POOL_FORMATS)}")
+    return chosen
+
+
+def _print_sites(pooled: "Pooled") -> None:
+    """Print on stderr what was pooled, beginning with what may be wrong."""
+    if pooled.shared:
+        say(
+            f"warning: {pooled.shared} pseudonyms occur at several sites and are taken for"
+            " different patients; if sites were pulled with one key, the same patients may count"
+            " twice",
+            err=True,
+        )
+    for site in pooled.sites:
+        count = "hidden" if site.patients is None else str(site.patients)
+        kind = "" if site.tables else "   aggregate only: takes part in the rates"
+        say(f"{count:>8} patients   as of {site.manifest.as_of}   {site.name}{kind}", err=True)

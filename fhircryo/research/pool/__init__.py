@@ -1,0 +1,1 @@
+"""Cohort folders of several hospitals as one."""
