@@ -69,9 +69,10 @@ def pooled_proportion(counted: Sequence[Proportion]) -> Combined | None:
     from scipy.special import expit
 
     cells = [(one.successes, one.n - one.successes) for one in counted if one.n]
-    if len(cells) < 2:
+    if len(cells) < _LEAST_SITES or not all(map(sum, zip(*cells, strict=True))):
         return None
-    added = _CORRECTION if any(0 in pair for pair in cells) else 0.0
+    corrected = any(0 in pair for pair in cells)
+    added = _CORRECTION if corrected else 0.0
     pairs = [(yes + added, no + added) for yes, no in cells]
     found = combine([log(yes / no) for yes, no in pairs], [1 / yes + 1 / no for yes, no in pairs])
     estimate, lower, upper = (
