@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,6 +21,8 @@ _TYPES = {
 }
 #: Without its levels, a category is described like a text.
 _TYPE_OF = {words: kind for kind, words in _TYPES.items() if kind is not ColumnType.CATEGORY}
+#: What a name of a column can be; others come from no table of ours.
+_NAME = re.compile("[a-z][a-z0-9_]*")
 _PATIENTS = "patients"
 _PROFILE = "tabular-data-package"
 _RESOURCE = "tabular-data-resource"
@@ -115,11 +118,13 @@ def _described(resource: Any) -> Table:
     columns = []
     for field in schema["fields"]:
         limits = field.get("constraints", {})
+        if not _NAME.fullmatch(field["name"]):
+            raise ValueError(f"{field['name']!r} is no name of a column")
         levels = tuple(map(str, limits.get("enum", ())))
         kind = ColumnType.CATEGORY if levels else _TYPE_OF[field["type"]]
         columns.append(
             Column(
-                str(field["name"]),
+                field["name"],
                 kind,
                 str(field["description"]),
                 str(field.get("unit", "")),

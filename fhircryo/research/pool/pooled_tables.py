@@ -85,6 +85,7 @@ def _joined_columns(own: Table, sites: Sequence[Site]) -> Table:
     described = [site.columns[own.name] for site in sites]
     of_sites = [{column.name: column for column in table.columns} for table in described]
     names = dict.fromkeys([*own.names(), *(name for table in described for name in table.names())])
+    words = {column.name: column.words for column in own.columns}
     columns = []
     for name in names:
         having = [(site, of[name]) for site, of in zip(sites, of_sites, strict=True) if name in of]
@@ -95,7 +96,8 @@ def _joined_columns(own: Table, sites: Sequence[Site]) -> Table:
         for site, column in others:
             joined = _joined(joined, column, f"{site.manifest.folder}: {own.name}: {name}")
         required = joined.required and len(having) == len(sites)
-        columns.append(replace(joined, required=required))
+        described_as = words.get(name, joined.words)
+        columns.append(replace(joined, words=described_as, required=required))
     return replace(own, columns=tuple(columns))
 
 

@@ -16,6 +16,7 @@ from fhircryo.research.report.figure import (
     Figure,
     as_csv,
     drawing,
+    shortened,
 )
 from fhircryo.research.report.number_format import survival as survival_words
 from fhircryo.research.statistics.kaplan_meier import Curve
@@ -39,6 +40,7 @@ _STYLES = ("-", "--", "-.", ":", "-", ":")
 #: The lines of more groups could not be told apart.
 MOST_GROUPED = len(_STYLES)
 _LONGEST_NAME = 14
+_LONGEST_IN_LEGEND = 28
 #: The columns of the table of PSA results that are drawn.
 PSA_COLUMNS = (PATIENT, "days", "psa", "failure")
 _PSA_TICKS = (0, 0.1, 0.5, 1, 2, 5, 10, 20, 50, 100, 1000)
@@ -135,7 +137,7 @@ def grouped_figure(found: GroupedTime, groups: Sequence[str], least_at_risk: int
             months = [day / MONTH for day in curve.days[:steps]]
             last = max(last, months[-1])
             shares = curve.survival[:steps]
-            plot.step(months, shares, style, where="post", color=colour, label=cell(group))
+            plot.step(months, shares, style, where="post", color=colour, label=_in_legend(group))
         _scale_months(plot, last)
         plot.set_xlabel("Months since the index procedure")
         plot.set_ylabel("Share without an event")
@@ -146,7 +148,8 @@ def grouped_figure(found: GroupedTime, groups: Sequence[str], least_at_risk: int
             for tick in plot.get_xticks():
                 at_risk = str(curve.at(round(tick * MONTH)).at_risk)
                 _below(plot, float(tick), at_risk, to_left=0, align="center", row=row)
-            _below(plot, 0, _short(group), to_left=16, align="right", row=row)
+            short = shortened(group, _LONGEST_NAME)
+            _below(plot, 0, short, to_left=16, align="right", row=row)
     rows = (
         (name, *row)
         for name, curve in zip(groups, found.curves, strict=True)
@@ -158,8 +161,9 @@ def grouped_figure(found: GroupedTime, groups: Sequence[str], least_at_risk: int
     return Figure(name, found.words, alt, made.svg, as_csv(("group", *_CURVE), rows))
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+def _in_legend(group: str) -> str:
+    """A group's name in a legend, which leaves out what begins with an underscore."""
+    return f" {shortened(cell(group), _LONGEST_IN_LEGEND)}"
 
 
 def _rows_of(curve: Curve) -> Iterable[tuple[Any, ...]]:

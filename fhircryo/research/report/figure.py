@@ -73,6 +73,11 @@ def drawing(name: str, width: float, height: float) -> Iterator[Drawing]:
         made.finish()
 
 
+def shortened(text: str, longest: int) -> str:
+    """A text with at most so many characters, so that it does not push a figure aside."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
 def as_csv(heading: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> str:
     """Data as CSV, numbers rounded to six decimals; a missing value is an empty cell."""
     text = io.StringIO()

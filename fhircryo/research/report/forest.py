@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from fhircryo.research.pool.results import PooledRate
-from fhircryo.research.report.figure import BLACK, BLUE, GREY, Figure, as_csv, drawing
+from fhircryo.research.report.figure import BLACK, BLUE, GREY, Figure, as_csv, drawing, shortened
 from fhircryo.research.report.number_format import percent, proportion
 from fhircryo.research.statistics.heterogeneity import Combined
 from fhircryo.research.statistics.proportions import Proportion
@@ -29,7 +29,10 @@ def forest_figure(found: PooledRate, sites: Sequence[str]) -> Figure | None:
     if not shown or found.total is None:
         return None
     name = f"forest-{found.key}"
-    rows = [*((_short(site), one, BLUE) for site, one in shown), (_TOTAL, found.total, BLACK)]
+    rows = [
+        *((shortened(site, _LONGEST_NAME), one, BLUE) for site, one in shown),
+        (_TOTAL, found.total, BLACK),
+    ]
     height = _FRAME + _ROW * (len(rows) + (found.combined is not None))
     with drawing(name, 6.4, height) as made:
         plot = made.canvas.add_subplot()
@@ -85,7 +88,3 @@ def _cells(
     if one is None:
         return None, None, None, None, None
     return one.successes, one.n, one.share, one.lower, one.upper
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}..."
