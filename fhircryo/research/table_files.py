@@ -94,26 +94,40 @@ def write_csv(table: StoredTable, path: Path) -> None:
 
 
 def read_table(folder: Path, columns: Table) -> pa.Table | None:
-    """Read a table's Parquet, else its CSV, of a folder that was written; None without a file.
+    """Read a table's Parquet or CSV, of a folder that was written; None without a file.
 
     Raises:
         OSError: a file cannot be read.
-        ValueError: a file is damaged, has other columns, or a cell of another type.
+        ValueError: a file is damaged, has other columns, or a cell of another type; or both are
+            there and differ, so that one is out of date.
     """
-    import pyarrow.parquet as pq
-
     parquet, text = folder / f"{columns.name}.parquet", folder / f"{columns.name}.csv"
+    found = []
     if parquet.exists():
-        paths = sorted(parquet.glob("*.parquet")) if parquet.is_dir() else [parquet]
-        read = pa.concat_tables([pq.ParquetFile(path).read() for path in paths])
-    elif text.exists():
-        read = _read_csv(text, columns)
-    else:
+        found.append(_checked(_read_parquet(parquet), columns))
+    if text.exists():
+        found.append(_checked(_read_csv(text, columns), columns))
+    if not found:
         return None
-    if set(read.column_names) != set(columns.names()):
-        other = sorted(set(read.column_names) ^ set(columns.names()))
+    if not found[0].equals(found[-1]):
+        raise ValueError(f"{text.name} and {parquet.name} differ; remove the one out of date")
+    return found[0]
+
+
+def _checked(read: pa.Table, columns: Table) -> pa.Table:
+    """What was read of a file, if it has the table's columns."""
+    other = sorted(set(read.column_names) ^ set(columns.names()))
+    if other or len(read.column_names) != len(columns.columns):
         raise ValueError(f"other columns than datapackage.json says: {', '.join(other)}")
     return conformed(read, columns)
+
+
+def _read_parquet(path: Path) -> pa.Table:
+    """What ``write_parquet`` or ``write_parquet_parts`` wrote."""
+    import pyarrow.parquet as pq
+
+    paths = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    return pa.concat_tables([pq.ParquetFile(one).read() for one in paths])
 
 
 def _read_csv(path: Path, columns: Table) -> pa.Table:

@@ -11,6 +11,7 @@ from typing import Any
 
 import frictionless
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from fhircryo.errors import TargetError
@@ -332,6 +333,7 @@ def twice(west: Path) -> None:
         (edit("datapackage.json", resources=3), "damaged"),
         (lambda west: (west / "psa.csv").write_bytes(b'"'), "the table psa cannot be read"),
         (lambda west: (west / "psa.parquet").write_bytes(b"x"), "the table psa cannot be read"),
+        (lambda west: (west / "psa.parquet").mkdir(), "the table psa cannot be read"),
         (column(lambda psa: psa.pop("days")), "other columns than datapackage.json says: days"),
         (column(lambda psa: psa.insert(0, "=x", 1)), "other columns than datapackage.json says"),
         (column(lambda psa: psa.insert(0, "days ", 1)), "other columns"),
@@ -372,6 +374,63 @@ def test_a_damaged_aggregate(copied, change):
     assert ran.code == 2, ran.err
     assert "shown" in ran.err
     assert not (copied / "out").exists()
+
+
+def test_csv_and_parquet_that_differ(copied):
+    """A patient who withdrew was taken out of the CSV alone."""
+    lines = (copied / "east" / "patients.csv").read_text().splitlines()
+    (copied / "east" / "patients.csv").write_text("\n".join(lines[:-1]) + "\n")
+    ran = cli("pool", copied / "east", copied / "west", copied / "out")
+    assert ran.code == 2
+    assert "patients.csv and patients.parquet differ" in ran.err
+    (copied / "east" / "patients.parquet").unlink()
+    ran = cli("pool", copied / "east", copied / "west", copied / "out")
+    assert ran.code == 0
+    assert len(pd.read_parquet(copied / "out" / "patients.parquet")) == 61
+
+
+def test_parquet_in_parts(made, copied):
+    """As the engine spark writes it."""
+    (copied / "east" / "psa.csv").unlink()
+    whole = copied / "east" / "psa.parquet"
+    table = pq.read_table(whole)
+    whole.unlink()
+    whole.mkdir()
+    pq.write_table(table.slice(0, 20), whole / "part-00000.parquet")
+    pq.write_table(table.slice(20), whole / "part-00001.parquet")
+    assert cli("pool", copied / "east", copied / "west", copied / "out").code == 0
+    files = [place / "out" / "psa.parquet" for place in (made, copied)]
+    assert pd.read_parquet(files[0]).equals(pd.read_parquet(files[1]))
+
+
+def test_a_site_without_patients(made, copied):
+    (copied / "nobody.txt").write_text("no-such-patient\n")
+    empty = copied / "empty"
+    cli("cohort", COHORT, empty, "--as-of", AS_OF, "--patients", copied / "nobody.txt")
+    ran = cli("pool", copied / "east", copied / "west", empty, copied / "out")
+    assert ran.code == 0, ran.err
+    assert forest(copied / "out", "disease-free-12-months")["empty"] == ("0", "0")
+    assert forest(copied / "out", "disease-free-12-months")["total"] == ("36", "57")
+    frames = [pd.read_parquet(place / "out" / "patients.parquet") for place in (made, copied)]
+    assert frames[0].equals(frames[1])
+    assert "empty (n = 0)" in (copied / "out" / "pool.html").read_text()
+
+
+def test_more_sites_than_lines(copied):
+    """Curves of seven sites are not drawn, and the report says so."""
+    places = []
+    for number in range(7):
+        place = copied / f"s{number}"
+        shutil.copytree(copied / "west", place)
+        lines = (place / "patients.csv").read_text().splitlines()
+        (place / "patients.csv").write_text("\n".join([lines[0], *lines[number + 1 :]]) + "\n")
+        places.append(place)
+    ran = cli("pool", *places, copied / "out")
+    assert ran.code == 0, ran.err
+    assert not list((copied / "out" / "figures").glob("groups-*"))
+    text = (copied / "out" / "pool.html").read_text()
+    assert "Curves of more than 6 sites are not drawn" in text
+    assert "s6</th>" in text
 
 
 def test_a_copy_is_not_a_second_hospital(copied):
