@@ -28,6 +28,7 @@ from fhircryo.research.report.curves import (
     survival_figure,
 )
 from fhircryo.research.report.figure import Figure
+from fhircryo.research.reviewed import Review
 from fhircryo.research.survival import MONTH
 from fhircryo.runs.run_config import RunConfig
 
@@ -97,6 +98,7 @@ def page(
     methods: str,
     kind: str,
     groups: GroupsShown | None = None,
+    review: Review | None = None,
 ) -> str:
     """The report as HTML; ``kind``: identified, pseudonymised or aggregate-only."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -118,6 +120,7 @@ def page(
         found=found,
         figures=figures,
         groups=groups,
+        review=review,
         steps=flow_rows(found.flow),
         config=config,
         kind=kind,
