@@ -12,13 +12,17 @@ PYTEST := $(BIN)/pytest -q -n auto
 # Tests that share a FHIR server go to the same worker.
 SERVERS := -p tests.server.scheduling --dist loadgroup
 
-.PHONY: demo demo-server check test test-unit test-spec test-property test-acceptance test-server \
+.PHONY: demo demo-review demo-server check test test-unit test-spec test-property test-acceptance test-server \
 	test-browser test-docs test-extension test-fuzz test-spark lint docs bench bench-peers bench-scaling \
 	hapi real-input clean kills years \
 	demo-sync pin fuzz fuzz-nightly
 
 demo: $(READY)
 	$(BIN)/fhircryo demo --report build/demo
+
+# The pages on which reviewers mark the endpoints of the 62 patients.
+demo-review: $(READY)
+	$(BIN)/fhircryo review examples/bomers-2020 build/review --as-of 2017-12-31
 
 # The same on a real FHIR server: HAPI, with the 62 patients in it and their endpoints written back.
 demo-server: $(READY)

@@ -119,6 +119,16 @@ def cohort(
             show_default=False,
         ),
     ] = "",
+    review: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--review",
+            metavar="FILE",
+            help="Decisions that a reviewer downloaded from the pages of fhircryo review; may be"
+            " given several times.",
+            show_default=False,
+        ),
+    ] = None,
     report: Annotated[
         bool, typer.Option("--report/--no-report", help="Write report.html and its figures.")
     ] = True,
@@ -142,7 +152,9 @@ def cohort(
     """
     kind = _kind(identified, aggregate_only)
     between = _between(index_from, index_to)
-    output = _Output(folder, kind, formats, report, key, between, by, covariates)
+    output = _Output(
+        folder, kind, formats, report, key, between, by, covariates, tuple(review or ())
+    )
     output.check()
     reading = SourceOptions(workers, bulk, keep, memory)
     run = RunOptions(
@@ -174,6 +186,7 @@ class _Output:
     between: "Between"
     by: str | None
     covariates: str
+    reviews: tuple[Path, ...]
 
     def check(self) -> None:
         """Raise a UsageError if the options contradict each other."""
@@ -190,6 +203,8 @@ class _Output:
                 "--by compares groups in the report: it goes neither with --no-report nor with"
                 " --aggregate-only, which would hide nearly all of them"
             )
+        if self.reviews and self.kind == "aggregate-only":
+            raise UsageError("--review needs tables with a row per patient, not --aggregate-only")
         if self.key is not None and self.kind != "pseudonymised":
             raise UsageError(f"--key is for pseudonyms, and {self.kind} tables have none")
 
@@ -221,6 +236,7 @@ class _Output:
             self.key,
             by=None if self.by is None else By.of(self.by),
             covariates=tuple(name for name in covariates if name),
+            reviews=self.reviews,
         )
 
 

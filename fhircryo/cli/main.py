@@ -18,6 +18,7 @@ from fhircryo.cli.pool import pool
 from fhircryo.cli.printing import Commands, say, say_error, say_traceback
 from fhircryo.cli.push import push
 from fhircryo.cli.reidentify import reidentify
+from fhircryo.cli.review import review
 from fhircryo.cli.sync import sync
 from fhircryo.errors import BUG, FhircryoError, UsageError
 from fhircryo.interrupts import asked_to_stop
@@ -38,6 +39,7 @@ app.command()(export)
 app.command()(sync)
 app.command()(explain)
 app.command()(reidentify)
+app.command()(review)
 app.command()(forget)
 app.command()(doctor)
 app.command()(demo)

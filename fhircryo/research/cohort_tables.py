@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Cohort:
     """A cohort's tables.
 
@@ -32,6 +32,30 @@ class Cohort:
     stored: dict[str, StoredTable]
     flow: Flow
     unknown_patients: list[str]
+
+    def __repr__(self) -> str:
+        protocol = self.config.protocol
+        return (
+            f"Cohort({self.flow.cohort} patients, {protocol.id} {protocol.version}, as of"
+            f" {self.config.as_of}; tables: {', '.join(self.stored)})"
+        )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the patients, and the tables with their columns."""
+        from markupsafe import Markup
+
+        protocol = self.config.protocol
+        rows = Markup("").join(
+            Markup("<tr><th>{}</th><td>{}</td><td>{}</td></tr>").format(
+                name, table.words, len(table.columns)
+            )
+            for name, table in self.columns.items()
+        )
+        head = Markup("<p>{} patients, {} {}, as of {}</p>").format(
+            self.flow.cohort, protocol.title, protocol.version, self.config.as_of
+        )
+        columns = Markup("<tr><th>table</th><th>content</th><th>columns</th></tr>")
+        return str(head + Markup("<table>{}{}</table>").format(columns, rows))
 
     @property
     def columns(self) -> dict[str, Table]:

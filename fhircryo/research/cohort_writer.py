@@ -9,6 +9,7 @@ from fhircryo.logs import json_text
 from fhircryo.research import redcap
 from fhircryo.research.aggregate import aggregated
 from fhircryo.research.analysis import Analysis, analyse
+from fhircryo.research.arrow import to_arrow
 from fhircryo.research.build import Built
 from fhircryo.research.cohort_manifest import manifest
 from fhircryo.research.cohort_tables import Cohort, cohort_from
@@ -36,6 +37,15 @@ from fhircryo.research.package import data_package, dictionary
 from fhircryo.research.pseudonyms import Pseudonyms, read_key, write_key
 from fhircryo.research.quoting import plain
 from fhircryo.research.rates import rates, rates_json
+from fhircryo.research.reviewed import (
+    Review,
+    read_decisions,
+    review_of,
+    review_rows,
+    reviews_table,
+)
+from fhircryo.research.stored_table import in_memory
+from fhircryo.research.table import PATIENT
 from fhircryo.research.table_files import write_csv, write_parquet, write_parquet_parts
 from fhircryo.research.table_options import TableOptions
 from fhircryo.runs.run_config import RunConfig
@@ -96,13 +106,25 @@ class CohortWriter:
     def write(self, work: Path, built: Built) -> Found:
         """Write the files of the cohort's folder."""
         cohort = cohort_from(built, self.config)
+        review = self._review(cohort)
         about = (self.config, self.options, cohort.flow, self.pseudonyms, built.hashes or {})
         _write_json(work / MANIFEST, manifest(built.read, *about))
-        _write_folder(work, cohort, self.options)
+        _write_folder(work, cohort, self.options, review)
         return Found(cohort.flow, cohort.unknown_patients)
 
+    def _review(self, cohort: Cohort) -> Review | None:
+        """The decisions of reviewers on the patients of the cohort; None if there are no files."""
+        if not self.options.reviews:
+            return None
+        names = cohort.stored[PATIENTS].frame([PATIENT])[PATIENT]
+        identified = self.options.kind == "identified"
+        decisions = read_decisions(self.options.reviews)
+        return review_of(decisions, names, self.tables.name, identified=identified)
 
-def _write_folder(work: Path, cohort: Cohort, options: FolderOptions) -> None:
+
+def _write_folder(
+    work: Path, cohort: Cohort, options: FolderOptions, review: Review | None
+) -> None:
     tables = cohort.analysed()
     shown = analyse(tables, cohort.config, cohort.flow)
     comparison = None
@@ -114,19 +136,24 @@ def _write_folder(work: Path, cohort: Cohort, options: FolderOptions) -> None:
         shown = aggregated(shown, tables, cohort.config, options.threshold)
     del tables
     if options.kind != "aggregate-only":
-        _write_tables(work, cohort, options)
+        _write_tables(work, cohort, options, review)
     _write_json(work / FLOW, _flow(shown))
     _write_json(work / RATES, rates_json(rates(shown, cohort.config.protocol)))
     about = (cohort.config, shown.flow, options.between, options.kind)
     (work / METHODS).write_text(methods(*about), encoding="utf-8")
     if options.report:
         text = methods(*about, quote=plain)
-        _write_report(work, cohort, shown, text, options.kind, comparison)
+        _write_report(work, cohort, shown, text, options.kind, comparison, review)
 
 
-def _write_tables(work: Path, cohort: Cohort, options: FolderOptions) -> None:
+def _write_tables(
+    work: Path, cohort: Cohort, options: FolderOptions, review: Review | None
+) -> None:
     formats = options.formats
     tables = [cohort.stored[name] for name in TABLES]
+    if review is not None:
+        columns = reviews_table(identified=options.kind == "identified")
+        tables.append(in_memory(columns, to_arrow(columns, review_rows(review))))
     parquet: dict[str, str | list[str]] = {}
     for table in tables:
         name = table.columns.name
@@ -155,6 +182,7 @@ def _write_report(
     text: str,
     kind: str,
     comparison: Comparison | None,
+    review: Review | None,
 ) -> None:
     from fhircryo.research.report.curves import PSA_COLUMNS
     from fhircryo.research.report.page import GroupsShown, figures_of, page
@@ -164,7 +192,7 @@ def _write_report(
     figures = figures_of(shown, psa, least)
     groups = None if comparison is None else GroupsShown.of(comparison, least)
     (work / REPORT).write_text(
-        page(shown, figures, cohort.config, text, kind, groups), encoding="utf-8"
+        page(shown, figures, cohort.config, text, kind, groups, review), encoding="utf-8"
     )
     folder = work / FIGURES
     folder.mkdir()

@@ -6,6 +6,7 @@ from typing import Literal
 
 from fhircryo.research import redcap
 from fhircryo.research.grouping import By
+from fhircryo.research.reviewed import REVIEWS
 from fhircryo.research.table_options import ALL_DATES, Between
 
 CSV, PARQUET, REDCAP = "csv", "parquet", "redcap"
@@ -34,7 +35,7 @@ PACKAGE, DICTIONARY, METHODS, FLOW, RATES = (
 #: All files and folders that a run can have written; an earlier run's are replaced.
 OWN = frozenset(
     {MANIFEST, REPORT, FIGURES, PACKAGE, DICTIONARY, METHODS, FLOW, RATES}
-    | {f"{name}.{kind}" for name in TABLES for kind in (CSV, PARQUET)}
+    | {f"{name}.{kind}" for name in (*TABLES, REVIEWS) for kind in (CSV, PARQUET)}
     | redcap.FILES
 )
 
@@ -48,7 +49,7 @@ class FolderOptions:
     if it does not exist; None: beside the folder. ``in_parts``: each Parquet table is a folder of
     files.
     ``by``: what divides the cohort into groups that the report compares; ``covariates``: of Cox's
-    model beside them.
+    model beside them. ``reviews``: files of reviewers' decisions.
     """
 
     kind: CohortKind = "pseudonymised"
@@ -60,3 +61,4 @@ class FolderOptions:
     in_parts: bool = False
     by: By | None = None
     covariates: tuple[str, ...] = ()
+    reviews: tuple[Path, ...] = ()

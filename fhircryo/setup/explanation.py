@@ -9,7 +9,7 @@ from fhircryo.endpoints.catalogue import CATALOGUE, published_codes
 from fhircryo.endpoints.patient_endpoints import PatientEndpoints
 from fhircryo.errors import UsageError
 from fhircryo.record.collector import type_of
-from fhircryo.record.items import Dropped, Issue, Item, PatientRecord, Reason
+from fhircryo.record.items import Dropped, Item, PatientRecord, Reason
 from fhircryo.runs.read_source import ReadOptions, ReadResult, read_source
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.setup.explanation_baseline import BaselineExplanation, baseline_explanations
@@ -76,8 +76,7 @@ def explain_patient(
     elif (computed := config.endpoints(record, read.lacking)) is None:
         story = _no_index(record, config)
     else:
-        issues = [*computed.line.issues, *read.older.get(current, ())]
-        story = _computed_story(computed, config, issues, endpoint)
+        story = story_of(read, computed, config, endpoint)
     story.not_used += _dropped(read, current)
     story.unreadable = len(read.collected.facts.unreadable)
     return story
@@ -147,11 +146,15 @@ def _no_index(record: PatientRecord, config: RunConfig) -> Story:
     return story
 
 
-def _computed_story(
-    computed: PatientEndpoints, config: RunConfig, issues: list[Issue], endpoint: str | None
+def story_of(
+    read: ReadResult, computed: PatientEndpoints, config: RunConfig, endpoint: str | None = None
 ) -> Story:
-    """The explanation of a patient of the cohort."""
+    """The explanation of a patient of the cohort, except for what is only counted.
+
+    ``endpoint``: only the endpoint of this key or code.
+    """
     line = computed.line
+    issues = [*line.issues, *read.older.get(line.record.patient, ())]
     return Story(
         line.record.patient,
         config.protocol.name,

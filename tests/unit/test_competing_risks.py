@@ -261,3 +261,11 @@ def test_a_date_may_be_a_text():
 def test_a_text_that_is_no_date_is_refused(text):
     with pytest.raises(UsageError, match=r"as_of: .* is not a date; write it as 2017-12-31"):
         fhircryo.cohort(COHORT, as_of=text)
+
+
+def test_a_cohort_shows_itself_in_short():
+    found = fhircryo.cohort(COHORT, as_of="2017-12-31")
+    assert repr(found).startswith("Cohort(62 patients, bomers-2020 2.0, as of 2017-12-31; tables:")
+    shown = found._repr_html_()
+    assert "<p>62 patients, " in shown
+    assert shown.count("<tr>") == 8

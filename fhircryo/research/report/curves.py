@@ -285,7 +285,7 @@ def psa_figure(psa: "pd.DataFrame") -> Figure | None:
             label="biochemical failure",
             rasterized=many,
         )
-        _scale_psa(plot, float(values.max()))
+        scale_psa(plot, float(values.max()))
         if failures.any():
             plot.legend(loc="upper right", frameon=False)
     alt = (
@@ -310,7 +310,7 @@ def _draw_lines(plot: "Axes", lines: "list[tuple[Any, Any]]", *, rasterized: boo
         )
 
 
-def _scale_psa(plot: "Axes", highest: float) -> None:
+def scale_psa(plot: "Axes", highest: float) -> None:
     """Scale the axes: PSA linear up to 0.1 ng/mL, then logarithmic."""
     plot.axvline(0, color=BLACK, linewidth=0.8, linestyle="--")
     plot.set_yscale("symlog", linthresh=0.1)

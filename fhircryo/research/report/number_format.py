@@ -130,6 +130,11 @@ def p(value: float | None) -> str:
     return NONE if value is None else p_words(value)
 
 
+def kappa(value: float | None) -> str:
+    """Cohen's kappa, or a dash if it is not defined."""
+    return NONE if value is None else f"{value:.2f}"
+
+
 def hazard(found: HazardRatio) -> str:
     """A hazard ratio with its interval: ``1.42 (0.80 to 2.51)``."""
     return f"{found.ratio:.2f} ({found.lower:.2f} to {found.upper:.2f})"

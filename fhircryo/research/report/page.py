@@ -26,6 +26,7 @@ from fhircryo.research.report.curves import (
 )
 from fhircryo.research.report.environment import html_environment, style
 from fhircryo.research.report.figure import Figure
+from fhircryo.research.reviewed import Review
 from fhircryo.research.survival import MONTH
 from fhircryo.runs.run_config import RunConfig
 
@@ -93,6 +94,7 @@ def page(
     methods: str,
     kind: str,
     groups: GroupsShown | None = None,
+    review: Review | None = None,
 ) -> str:
     """The report as HTML; ``kind``: identified, pseudonymised or aggregate-only."""
     environment = html_environment()
@@ -104,6 +106,7 @@ def page(
         found=found,
         figures=figures,
         groups=groups,
+        review=review,
         steps=flow_rows(found.flow),
         config=config,
         kind=kind,
