@@ -45,7 +45,8 @@ _PSA_TICKS = (0, 0.1, 0.5, 1, 2, 5, 10, 20, 50, 100, 1000)
 def survival_figure(found: Survival) -> Figure | None:
     """The curve of a time to event with its band and the numbers at risk.
 
-    Where too few are at risk from the beginning, only the numbers are drawn. If the curve itself may not be shown, its readings are drawn. None if there is nothing to draw.
+    Where too few are at risk from the beginning, only the numbers are drawn. If the curve itself
+    may not be shown, its readings are drawn. None if there is nothing to draw.
     """
     name = f"survival-{found.endpoint.key}"
     curve = found.curve
