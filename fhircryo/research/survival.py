@@ -75,8 +75,9 @@ class Survival(msgspec.Struct, frozen=True):
     disclose individual patients. ``shown_to``: the last day on which enough patients are at risk
     for the curve to be drawn. ``left_out``: the patients whose time is not known;
     ``left_out_events``: those of them who had an event that this time looks for, after the index
-    procedure; both None if they may not be shown. ``estimable``: not where the source lacks a type
-    of resource, so that only patients with an event are known; there are no estimates then.
+    procedure; None if that is not known, both None if they may not be shown. ``estimable``: not
+    where the source lacks a type of resource, so that only patients with an event are known; there
+    are no estimates then.
     """
 
     endpoint: Endpoint
@@ -153,9 +154,14 @@ def _shown_to(curve: Curve, least: int) -> int | None:
 
 def _with_event(
     names: "pd.Series[str]", events: "pd.DataFrame", endpoint: Endpoint, protocol: Protocol
-) -> int:
-    """How many of the named patients had an event of a known time after the index procedure."""
-    kinds = _KINDS[endpoint]
+) -> int | None:
+    """How many of the named patients had an event of a known time after the index procedure.
+
+    None of a time of which the kinds of events are not named here.
+    """
+    kinds = _KINDS.get(endpoint)
+    if kinds is None:
+        return None
     if endpoint is DISEASE_FREE_SURVIVAL and protocol.salvage_therapy == "event":
         kinds |= {EventKind.SALVAGE_THERAPY}
     dated = events["certainty"].astype(str).isin([Certainty.DAY, Certainty.INTERVAL])

@@ -91,7 +91,7 @@ def test_the_example_cohort(spark, out):
     assert found["Observation.ndjson"].count(b"\n") > 2000
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_messy_cohorts(seed, spark, tmp_path, out, small_blocks, monkeypatch):
     monkeypatch.setattr(compute_spark, "_TEXT_SIZE", 1000)
     source = written(tmp_path / "in", messy(seed))

@@ -56,7 +56,7 @@ def check(
     kind: CohortKind = "pseudonymised",
     *,
     report: bool = False,
-    counts: tuple[int, ...] = (2, 3, 7),
+    counts: tuple[int, ...] = (2, 7),
 ) -> None:
     key = place / "key"
     write_key(key, Pseudonyms(bytes(32)))
@@ -80,7 +80,7 @@ def check(
 
 @pytest.mark.parametrize("kind", ["pseudonymised", "identified", "aggregate-only"])
 def test_the_example_cohort(kind, tmp_path, used):
-    check(COHORT, tmp_path, kind)
+    check(COHORT, tmp_path, kind, counts=(3,))
     assert all(used)
 
 
@@ -89,7 +89,7 @@ def test_the_report_of_the_example_cohort(tmp_path, used):
     assert all(used)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_messy_cohorts(seed, tmp_path, used):
     source = written(tmp_path / "in", messy(seed))
     (tmp_path / "out").mkdir()

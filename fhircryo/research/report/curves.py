@@ -49,15 +49,14 @@ _PSA_TICKS = (0, 0.1, 0.5, 1, 2, 5, 10, 20, 50, 100, 1000)
 def survival_figure(found: Survival) -> Figure | None:
     """The curve of a time to event with its band and the numbers at risk.
 
-    If the curve itself may not be shown, its readings are drawn. None if there is nothing to draw.
+    Where too few are at risk from the beginning, only the numbers are drawn. If the curve itself
+    may not be shown, its readings are drawn. None if there is nothing to draw.
     """
     name = f"survival-{found.endpoint.key}"
     curve = found.curve
     if curve is None:
         return _read_off(name, found.words, found) if found.landmarks else None
     if not curve.n:
-        return None
-    if found.shown_to is None:
         return None
     with drawing(name, 6.4, 3.9) as made:
         _draw_curve(made.canvas.add_subplot(), curve, found.shown_to)
@@ -74,8 +73,24 @@ def _reading_words(found: Survival) -> list[str]:
     ]
 
 
-def _draw_curve(plot: "Axes", curve: Curve, last_day: int) -> None:
-    """Draw a curve as far as enough patients are at risk."""
+def _draw_curve(plot: "Axes", curve: Curve, last_day: int | None) -> None:
+    """Draw a curve as far as enough patients are at risk; None: nowhere, so only the numbers."""
+    if last_day is None:
+        plot.text(0.5, 0.5, "Too few at risk", transform=plot.transAxes, ha="center", color=GREY)
+        _scale_months(plot, curve.days[-1] / MONTH)
+    else:
+        _draw_steps(plot, curve, last_day)
+    plot.set_xlabel("Months since the index procedure")
+    plot.set_ylabel("Share without an event")
+    # The numbers at risk are below the tick labels, as is usual in survival curves.
+    for tick in plot.get_xticks():
+        at_risk = str(curve.at(round(tick * MONTH)).at_risk)
+        _below(plot, float(tick), at_risk, to_left=0, align="center")
+    _below(plot, 0, "At risk", to_left=16, align="right")
+
+
+def _draw_steps(plot: "Axes", curve: Curve, last_day: int) -> None:
+    """Draw the steps of a curve, its band and who is censored, up to a day."""
     steps = [step for step, day in enumerate(curve.days) if day <= last_day]
     months = [curve.days[step] / MONTH for step in steps]
     survival = [curve.survival[step] for step in steps]
@@ -93,13 +108,6 @@ def _draw_curve(plot: "Axes", curve: Curve, last_day: int) -> None:
     if censored:
         plot.plot(*zip(*censored, strict=True), "|", color=BLUE, markersize=6)
     _scale_months(plot, months[-1])
-    plot.set_xlabel("Months since the index procedure")
-    plot.set_ylabel("Share without an event")
-    # The numbers at risk are below the tick labels, as is usual in survival curves.
-    for tick in plot.get_xticks():
-        at_risk = str(curve.at(round(tick * MONTH)).at_risk)
-        _below(plot, float(tick), at_risk, to_left=0, align="center")
-    _below(plot, 0, "At risk", to_left=16, align="right")
 
 
 def _below(
