@@ -81,6 +81,7 @@ def test_no_file_about_few_patients_has_a_number(tmp_path):
     files, err, _ = few(tmp_path, "three", ["2015001", "2088461"])
     flow = json.loads(files["flow.json"])
     assert list(counts_of(flow)) == [0]  # the unreadable lines
+    assert list(counts_of(json.loads(files["rates.json"]))) == []
     page = re.sub(r"data:image[^\"]*", "", files["report.html"].decode())
     tables = page[page.index('<h2 id="flow">') : page.index('<h2 id="methods">')]
     cells = re.findall(r'<td class="n">([^<]*)</td>', tables)
@@ -105,7 +106,7 @@ def test_the_files_are_made_of_the_checked_numbers_alone(cohort, tmp_path, monke
     folders = tmp_path / "one", tmp_path / "other"
     for folder, behind in zip(folders, (cohort, other), strict=True):
         folder.mkdir()
-        cohort_writer._write_folder(folder, behind, OPTIONS)
+        cohort_writer._write_folder(folder, behind, OPTIONS, None)
     assert len(other["patients"]) < len(cohort["patients"])
     assert files_of(folders[0]) == files_of(folders[1])
 
