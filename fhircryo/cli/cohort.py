@@ -25,6 +25,7 @@ from fhircryo.cli.options import (
     Source,
     SparkMaster,
     Workers,
+    chosen_formats,
     parse_day,
 )
 from fhircryo.cli.printing import confirmed, say
@@ -212,14 +213,7 @@ class _Output:
         """The formats of the tables, each once."""
         from fhircryo.research.folder_options import FORMATS
 
-        names = (name.strip() for name in self.formats.split(","))
-        chosen = tuple(dict.fromkeys(name for name in names if name))
-        for name in chosen:
-            if name not in FORMATS:
-                raise UsageError(f"--format {name}: not one of {', '.join(FORMATS)}")
-        if not chosen:
-            raise UsageError(f"--format: name one or more of {', '.join(FORMATS)}")
-        return chosen
+        return chosen_formats(self.formats, FORMATS)
 
     def options(self, config: "RunConfig") -> "FolderOptions":
         """What the folder is to hold."""

@@ -1,5 +1,6 @@
 """The arguments and options that several commands share."""
 
+from collections.abc import Sequence
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Annotated
 import typer
 
 from fhircryo.calendar import read_day
+from fhircryo.errors import UsageError
 
 
 def parse_day(text: str) -> date:
@@ -80,6 +82,22 @@ Workers = Annotated[
 
 
 _UNITS = {"MB": 10**6, "GB": 10**9}
+
+
+def chosen_formats(text: str, known: Sequence[str]) -> tuple[str, ...]:
+    """The formats that ``--format`` lists, each once.
+
+    Raises:
+        UsageError: one of them is not known, or there is none.
+    """
+    names = (name.strip() for name in text.split(","))
+    chosen = tuple(dict.fromkeys(name for name in names if name))
+    for name in chosen:
+        if name not in known:
+            raise UsageError(f"--format {name}: not one of {', '.join(known)}")
+    if not chosen:
+        raise UsageError(f"--format: name one or more of {', '.join(known)}")
+    return chosen
 
 
 def parse_memory(text: str) -> int:

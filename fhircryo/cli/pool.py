@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fhircryo.cli.options import Mappings, Protocol
+from fhircryo.cli.options import Mappings, Protocol, chosen_formats
 from fhircryo.cli.printing import say
 from fhircryo.cli.run_options import RunOptions
 from fhircryo.errors import UsageError
@@ -53,13 +53,13 @@ def pool(
       fhircryo pool nijmegen/ oslo/ pooled/
       fhircryo pool a/ b/ c/ pooled/ --name Nijmegen --name Oslo --name Rochester
     """
-    from fhircryo.research.pool.pool_folder import REPORT, read_manifests
+    from fhircryo.research.pool.pool_folder import POOL_FORMATS, REPORT, read_manifests
     from fhircryo.research.pool.pool_folder import pool as pool_sites
 
     if len(folders) < _LEAST_FOLDERS:
         raise UsageError("name two or more FOLDERs of hospitals, and OUT, the folder to write to")
     *inputs, out = folders
-    chosen = _formats(formats)
+    chosen = chosen_formats(formats, POOL_FORMATS)
     manifests = read_manifests(inputs, name or [], out)
     latest = max(manifest.as_of for manifest in manifests)
     named = protocol or manifests[0].protocol[0]
@@ -68,20 +68,6 @@ def pool(
     _print_sites(pooled)
     say(f"pooled: {out}")
     say(f"report: {out / REPORT}")
-
-
-def _formats(text: str) -> tuple[str, ...]:
-    """The formats of the tables, each once."""
-    from fhircryo.research.pool.pool_folder import POOL_FORMATS
-
-    names = (name.strip() for name in text.split(","))
-    chosen = tuple(dict.fromkeys(name for name in names if name))
-    for name in chosen:
-        if name not in POOL_FORMATS:
-            raise UsageError(f"--format {name}: not one of {', '.join(POOL_FORMATS)}")
-    if not chosen:
-        raise UsageError(f"--format: name one or more of {', '.join(POOL_FORMATS)}")
-    return chosen
 
 
 def _print_sites(pooled: "Pooled") -> None:

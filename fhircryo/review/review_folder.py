@@ -11,7 +11,7 @@ from fhircryo import __version__
 from fhircryo.endpoints.patient_endpoints import PatientEndpoints
 from fhircryo.logs import json_text
 from fhircryo.publish.folder_target import check_target, writing_to
-from fhircryo.research.quoting import plain
+from fhircryo.research.report.environment import html_environment
 from fhircryo.review.psa_chart import psa_chart
 from fhircryo.runs.execution import Execution
 from fhircryo.runs.read_source import ReadOptions, no_garbage_collection, read_source
@@ -138,16 +138,7 @@ class _Templates:
     """The pages of a review; they load nothing, and send nothing."""
 
     def __init__(self, config: RunConfig, key: str) -> None:
-        from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-        environment = Environment(
-            loader=FileSystemLoader(_HERE),
-            autoescape=True,
-            finalize=_visible,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
+        environment = html_environment(_HERE)
         environment.filters["number"] = number_words
         style, script = ((_HERE / name).read_text(encoding="utf-8") for name in _TEMPLATES)
         environment.globals.update(config=config, key=key, style=style, script=script)
@@ -177,12 +168,3 @@ class _Templates:
             name=_name,
         )
         return text
-
-
-def _visible(value: Any) -> Any:
-    """A value without characters that hide text or turn it round; HTML escapes the rest."""
-    from markupsafe import Markup
-
-    if not isinstance(value, str) or isinstance(value, Markup):
-        return value
-    return plain(value)

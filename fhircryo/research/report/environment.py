@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).parent
 
 
-def html_environment() -> "Environment":
-    """The templates, which escape every text and can embed a figure."""
+def html_environment(folder: Path = _HERE) -> "Environment":
+    """The templates of a folder, which escape every text and can embed a figure."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(_HERE),
+        loader=FileSystemLoader(folder),
         autoescape=True,
         finalize=_visible,
         undefined=StrictUndefined,
