@@ -10,8 +10,9 @@ from fhircryo.errors import UnreadableResource
 from fhircryo.fhir.compressed import DAMAGE
 
 BOM = b"\xef\xbb\xbf"
-_PIECE = 1 << 20
-_BATCH = 1 << 20
+#: Larger ones do not fit into the cache of a processor, and cost twice the time of the system.
+_PIECE = 1 << 18
+_BATCH = 1 << 18
 _SAMPLE = 1 << 16
 _MEGABYTE = 1 << 20
 _GIGABYTE = 1 << 30
@@ -117,7 +118,7 @@ def pieces_of_lines_from(
 def batches(
     pieces: Iterable[bytes], limits: FileLimits, position: int = 0, end: int | None = None
 ) -> Iterator[list[bytes]]:
-    """Yield lines in batches of about a megabyte.
+    """Yield lines in batches of about a quarter of a megabyte.
 
     A line that is longer than the limit is skipped, and an ``UnreadLine`` stands in its place.
 
