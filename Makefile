@@ -28,11 +28,11 @@ demo-review: $(READY)
 demo-server: $(READY)
 	$(BIN)/python -m tests.server.demo_server
 
-# What is worth running before every commit: about two minutes on two cores.
+# What is worth running before every commit: about three minutes on two cores.
 check: $(READY) lint
 	$(PYTEST) -m "not slow" --dist loadfile tests/unit tests/spec
 
-# Every check and every test: under 20 minutes on two cores.
+# Every check and every test: about half an hour on two cores.
 test: $(READY) lint
 	$(PYTEST) $(SERVERS)
 
