@@ -90,7 +90,7 @@ def _main(command: list[str]) -> None:
     while running.poll() is None:
         for process, fields in living_descendants().items():
             seen[process, fields[19]] = int(fields[11]) + int(fields[12])
-        time.sleep(_EVERY)
+        time.sleep(_EVERY)  # what ends between two looks is counted as last seen
     wall = time.perf_counter() - started
     if running.returncode:
         raise SystemExit(f"{' '.join(command)}: exit code {running.returncode}")

@@ -66,9 +66,7 @@ def write_cohort_on_spark(
             writer.retain_key()
             written = Path(folder) / "cohort"
             written.mkdir()
-            # What Spark reads in pieces is not hashed as a whole.
-            hashes = dict.fromkeys((file.name for file in files.content.files), None)
-            found = writer.write(written, replace(built, hashes=hashes))
+            found = writer.write(written, replace(built, hashes=files.hashes))
             manifest = written.joinpath(MANIFEST).rename(Path(folder) / MANIFEST)
             write_to.add_folder(written, work)
             # On an object store, which renames by copying, the manifest says that all is there.

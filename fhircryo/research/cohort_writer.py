@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from fhircryo.errors import UsageError
-from fhircryo.logs import json_text
 from fhircryo.research import redcap
 from fhircryo.research.aggregate import aggregated
 from fhircryo.research.analysis import Analysis, analyse
@@ -17,14 +16,9 @@ from fhircryo.research.columns import FOLLOW_UP, PATIENTS, PSA
 from fhircryo.research.comparison import Comparison, compare
 from fhircryo.research.flow import Flow
 from fhircryo.research.folder_options import (
-    CSV,
-    DICTIONARY,
-    FIGURES,
     FLOW,
     MANIFEST,
     METHODS,
-    PACKAGE,
-    PARQUET,
     RATES,
     REDCAP,
     REPORT,
@@ -33,7 +27,6 @@ from fhircryo.research.folder_options import (
 )
 from fhircryo.research.grouping import group_patients
 from fhircryo.research.methods import methods
-from fhircryo.research.package import data_package, dictionary
 from fhircryo.research.pseudonyms import Pseudonyms, read_key, write_key
 from fhircryo.research.quoting import plain
 from fhircryo.research.rates import rates, rates_json
@@ -46,8 +39,8 @@ from fhircryo.research.reviewed import (
 )
 from fhircryo.research.stored_table import in_memory
 from fhircryo.research.table import PATIENT
-from fhircryo.research.table_files import write_csv, write_parquet, write_parquet_parts
 from fhircryo.research.table_options import TableOptions
+from fhircryo.research.written_files import write_figures, write_json, write_tables
 from fhircryo.runs.run_config import RunConfig
 
 
@@ -108,7 +101,7 @@ class CohortWriter:
         cohort = cohort_from(built, self.config)
         review = self._review(cohort)
         about = (self.config, self.options, cohort.flow, self.pseudonyms, built.hashes or {})
-        _write_json(work / MANIFEST, manifest(built.read, *about))
+        write_json(work / MANIFEST, manifest(built.read, *about))
         _write_folder(work, cohort, self.options, review)
         return Found(cohort.flow, cohort.unknown_patients)
 
@@ -137,8 +130,8 @@ def _write_folder(
     del tables
     if options.kind != "aggregate-only":
         _write_tables(work, cohort, options, review)
-    _write_json(work / FLOW, _flow(shown))
-    _write_json(work / RATES, rates_json(rates(shown, cohort.config.protocol)))
+    write_json(work / FLOW, _flow(shown))
+    write_json(work / RATES, rates_json(rates(shown, cohort.config.protocol)))
     about = (cohort.config, shown.flow, options.between, options.kind)
     (work / METHODS).write_text(methods(*about), encoding="utf-8")
     if options.report:
@@ -154,25 +147,11 @@ def _write_tables(
     if review is not None:
         columns = reviews_table(identified=options.kind == "identified")
         tables.append(in_memory(columns, to_arrow(columns, review_rows(review))))
-    parquet: dict[str, str | list[str]] = {}
-    for table in tables:
-        name = table.columns.name
-        if CSV in formats:
-            write_csv(table, work / f"{name}.csv")
-        if PARQUET in formats:
-            path = work / f"{name}.parquet"
-            if options.in_parts:
-                parquet[name] = write_parquet_parts(table, path)
-            else:
-                parquet[name] = path.name
-                write_parquet(table, path)
+    title = f"{cohort.config.protocol.title}, as of {cohort.config.as_of}"
+    about = cohort.config.protocol.id, title
+    write_tables(work, tables, formats, about, in_parts=options.in_parts)
     if REDCAP in formats:
         redcap.write_redcap(cohort.stored, work)
-    title = f"{cohort.config.protocol.title}, as of {cohort.config.as_of}"
-    described = [table.columns for table in tables]
-    package = data_package(described, cohort.config.protocol.id, title, frozenset(formats), parquet)
-    _write_json(work / PACKAGE, package)
-    (work / DICTIONARY).write_text(dictionary(described), encoding="utf-8")
 
 
 def _write_report(
@@ -194,16 +173,8 @@ def _write_report(
     (work / REPORT).write_text(
         page(shown, figures, cohort.config, text, kind, groups, review), encoding="utf-8"
     )
-    folder = work / FIGURES
-    folder.mkdir()
     drawn = [] if groups is None else [one for one in groups.figures if one is not None]
-    for figure in (*figures.all, *drawn):
-        (folder / f"{figure.name}.svg").write_bytes(figure.svg)
-        (folder / f"{figure.name}.csv").write_text(figure.data, encoding="utf-8")
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json_text(content, indent=2) + "\n", encoding="utf-8")
+    write_figures(work, (*figures.all, *drawn))
 
 
 def _flow(shown: Analysis) -> dict[str, Any]:

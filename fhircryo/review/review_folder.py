@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from fhircryo import __version__
 from fhircryo.endpoints.patient_endpoints import PatientEndpoints
 from fhircryo.logs import json_text
 from fhircryo.publish.folder_target import check_target, writing_to
-from fhircryo.research.report.environment import html_environment
+from fhircryo.research.report.environment import html_environment, svg_url
 from fhircryo.review.psa_chart import psa_chart
 from fhircryo.runs.execution import Execution
 from fhircryo.runs.read_source import ReadOptions, no_garbage_collection, read_source
@@ -39,6 +39,11 @@ class Entry:
     reason: str
     flags: tuple[str, ...]
     changed: bool
+
+    @property
+    def name(self) -> str:
+        """The endpoint and, of a questionnaire, its time point."""
+        return _name(self.endpoint, self.time_point)
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ def write_review(
             story = story_of(read, computed, config)
             entries = list(_entries(story, computed, before.get(patient)))
             changed += sum(entry.changed for entry in entries)
-            values[patient] = {_name(entry): entry.value for entry in entries}
+            values[patient] = {entry.name: entry.value for entry in entries}
             page = f"{PATIENTS}/{len(patients) + 1:05d}.html"
             text = templates.patient(story, computed, entries)
             (work / page).write_text(text, encoding="utf-8")
@@ -111,27 +116,25 @@ def _values_of(manifest: Path) -> dict[str, dict[str, str]]:
         return {}
 
 
-def _name(entry: Entry) -> str:
-    return f"{entry.endpoint} {entry.time_point}".strip()
-
-
 def _entries(
     story: Story, computed: PatientEndpoints, before: dict[str, str] | None
 ) -> Iterator[Entry]:
     """The endpoints of a patient; ``before``: those of the last review, None if there is none."""
     for told, result in zip(story.endpoints, computed.results, strict=True):
         found = (result.high is not None, result.value is None, not result.final)
-        flags = [flag for flag, is_so in zip(_DOUBTS, found, strict=True) if is_so]
-        entry = Entry(
+        yield Entry(
             told.endpoint,
             told.time_point,
             told.value,
             "" if result.reason is None else str(result.reason),
-            tuple(flags),
-            changed=False,
+            tuple(flag for flag, is_so in zip(_DOUBTS, found, strict=True) if is_so),
+            changed=before is not None
+            and before.get(_name(told.endpoint, told.time_point)) != told.value,
         )
-        changed = before is not None and before.get(_name(entry)) != entry.value
-        yield Entry(**{**asdict(entry), "flags": entry.flags, "changed": changed})
+
+
+def _name(endpoint: str, time_point: str) -> str:
+    return f"{endpoint} {time_point}".strip()
 
 
 class _Templates:
@@ -147,13 +150,14 @@ class _Templates:
 
     def patient(self, story: Story, computed: PatientEndpoints, entries: list[Entry]) -> str:
         """The page of a patient."""
-        import base64
-
-        chart = base64.b64encode(psa_chart(computed.course)).decode()
+        drawn = psa_chart(computed.course)
         rows = zip(story.endpoints, computed.results, entries, strict=True)
         responses = sorted(computed.line.record.responses, key=lambda one: one.when.first)
         text: str = self._patient.render(
-            story=story, rows=list(rows), chart=chart, responses=responses
+            story=story,
+            rows=list(rows),
+            chart=svg_url(drawn) if drawn else "",
+            responses=responses,
         )
         return text
 
@@ -162,9 +166,8 @@ class _Templates:
         found = [entry for patient in patients for entry in patient["entries"]]
         text: str = self._index.render(
             patients=patients,
-            endpoints=sorted({_name(entry) for entry in found}),
+            endpoints=sorted({entry.name for entry in found}),
             reasons=sorted({entry.reason for entry in found if entry.reason}),
             flags=_DOUBTS,
-            name=_name,
         )
         return text

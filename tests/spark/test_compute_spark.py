@@ -241,7 +241,7 @@ def test_a_driver_that_is_killed_leaves_no_half_target(tmp_path):
     while not list(tmp_path.glob(".out.*.tmp")):
         assert running.poll() is None, "it ended before it wrote anything"
         assert time.monotonic() < limit, "it never wrote anything"
-        time.sleep(0.02)
+        time.sleep(0.02)  # another process writes: nothing here can be waited for
     running.kill()
     running.wait()
     assert not (tmp_path / "out").exists()

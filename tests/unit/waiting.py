@@ -30,7 +30,7 @@ class WaitedTime:
     def sleep(self, seconds: float) -> None:
         """Let the time pass; threads that wait at the same time wait together."""
         end = self._now + seconds
-        time.sleep(_REALLY)
+        time.sleep(_REALLY)  # so that other threads run meanwhile
         with self._lock:
             self._now = max(self._now, end)
 

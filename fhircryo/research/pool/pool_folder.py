@@ -8,7 +8,6 @@ import msgspec
 
 from fhircryo import __version__
 from fhircryo.errors import UsageError
-from fhircryo.logs import json_text
 from fhircryo.publish.folder_target import check_target, writing_to
 from fhircryo.research.cohort_manifest import protocol_identity
 from fhircryo.research.columns import tables
@@ -21,14 +20,13 @@ from fhircryo.research.folder_options import (
     PARQUET,
     TABLES,
 )
-from fhircryo.research.package import data_package, dictionary
 from fhircryo.research.patient_columns import optional_columns
 from fhircryo.research.pool.pooled_tables import pooled_tables
 from fhircryo.research.pool.results import pooled_results, shared_pseudonyms
 from fhircryo.research.pool.site import Site, SiteManifest, read_manifest, read_site
 from fhircryo.research.quoting import plain
 from fhircryo.research.stored_table import StoredTable
-from fhircryo.research.table_files import write_csv, write_parquet
+from fhircryo.research.written_files import write_figures, write_json, write_tables
 from fhircryo.runs.run_config import RunConfig
 
 #: The formats of pooled tables.
@@ -104,9 +102,10 @@ def pool(
     )
     pooled = Pooled(sites, shared_pseudonyms(sites))
     with writing_to(out, OWN) as work:
-        _write_json(work / MANIFEST, _manifest(sites, formats, identity))
+        write_json(work / MANIFEST, _manifest(sites, formats, identity))
         if stored:
-            _write_tables(work, stored, formats, config)
+            about = config.protocol.id, f"{config.protocol.title}, pooled"
+            write_tables(work, list(stored.values()), formats, about)
         _write_report(work, pooled, stored, config)
     return pooled
 
@@ -161,23 +160,6 @@ def _manifest(sites: Sequence[Site], formats: Sequence[str], identity: dict[str,
     }
 
 
-def _write_tables(
-    work: Path, stored: dict[str, StoredTable], formats: Sequence[str], config: RunConfig
-) -> None:
-    parquet: dict[str, str | list[str]] = {}
-    for name, table in stored.items():
-        if CSV in formats:
-            write_csv(table, work / f"{name}.csv")
-        if PARQUET in formats:
-            parquet[name] = f"{name}.parquet"
-            write_parquet(table, work / f"{name}.parquet")
-    described = [table.columns for table in stored.values()]
-    title = f"{config.protocol.title}, pooled"
-    package = data_package(described, config.protocol.id, title, frozenset(formats), parquet)
-    _write_json(work / PACKAGE, package)
-    (work / DICTIONARY).write_text(dictionary(described), encoding="utf-8")
-
-
 def _write_report(
     work: Path, pooled: Pooled, stored: dict[str, StoredTable], config: RunConfig
 ) -> None:
@@ -188,12 +170,4 @@ def _write_report(
     (work / REPORT).write_text(
         pool_page(found, figures, pooled.sites, pooled.shared, config), encoding="utf-8"
     )
-    folder = work / FIGURES
-    folder.mkdir()
-    for figure in figures.all:
-        (folder / f"{figure.name}.svg").write_bytes(figure.svg)
-        (folder / f"{figure.name}.csv").write_text(figure.data, encoding="utf-8")
-
-
-def _write_json(path: Path, content: Any) -> None:
-    path.write_text(json_text(content, indent=2) + "\n", encoding="utf-8")
+    write_figures(work, figures.all)

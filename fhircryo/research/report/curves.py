@@ -1,5 +1,6 @@
 """Figures of time: Kaplan-Meier curves and PSA courses."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
@@ -91,19 +92,19 @@ def _draw_curve(plot: "Axes", curve: Curve, last_day: int | None) -> None:
 
 def _draw_steps(plot: "Axes", curve: Curve, last_day: int) -> None:
     """Draw the steps of a curve, its band and who is censored, up to a day."""
-    steps = [step for step, day in enumerate(curve.days) if day <= last_day]
-    months = [curve.days[step] / MONTH for step in steps]
-    survival = [curve.survival[step] for step in steps]
+    end = bisect_right(curve.days, last_day)
+    months = [day / MONTH for day in curve.days[:end]]
+    survival = curve.survival[:end]
     lower, upper = (
-        [limit if limit is not None else curve.survival[step] for step, limit in band]
-        for band in (
-            [(step, limits[step]) for step in steps] for limits in (curve.lower, curve.upper)
-        )
+        [left if limit is None else limit for limit, left in zip(limits, survival, strict=True)]
+        for limits in (curve.lower[:end], curve.upper[:end])
     )
     plot.fill_between(months, lower, upper, step="post", color=BLUE, alpha=0.18, linewidth=0)
     plot.step(months, survival, where="post", color=BLUE, linewidth=1.6)
     censored = [
-        (curve.days[step] / MONTH, curve.survival[step]) for step in steps if curve.censored[step]
+        (month, left)
+        for month, left, count in zip(months, survival, curve.censored[:end], strict=True)
+        if count
     ]
     if censored:
         plot.plot(*zip(*censored, strict=True), "|", color=BLUE, markersize=6)

@@ -43,4 +43,9 @@ def _visible(value: Any) -> Any:
 
 def _embedded(figure: Figure) -> str:
     """A figure as a data URL."""
-    return "data:image/svg+xml;base64," + base64.b64encode(figure.svg).decode()
+    return svg_url(figure.svg)
+
+
+def svg_url(svg: bytes) -> str:
+    """A drawing as a data URL."""
+    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()

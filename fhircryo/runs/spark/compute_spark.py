@@ -70,9 +70,7 @@ def compute_spark(
                 place.clear(work)
                 read = read_in_memory(spark, files, config)
                 written = write_patients(read, config, Path(folder), Execution())
-            # What Spark reads in pieces is not hashed as a whole.
-            hashes = dict.fromkeys((file.name for file in files.content.files), None)
-            written = replace(written, hashes=hashes)
+            written = replace(written, hashes=files.hashes)
             summary = finish_folder(written, config, Path(folder), validate=False)
             place.add_files(work, Path(folder), (*SLICED, DEVICES), MANIFEST)
     return summary

@@ -55,6 +55,11 @@ class SparkSource:
         """
         return cls(name, spark_input(storage, file_limits(config.settings.source)))
 
+    @property
+    def hashes(self) -> dict[str, str | None]:
+        """The hash of each file by name; None, as what Spark reads in pieces is not hashed."""
+        return dict.fromkeys((file.name for file in self.content.files), None)
+
     def collect(self, request: ReadRequest) -> Collected:
         """Read all files into the memory of the driver."""
         return collect_files(self.content, request, request.context())
