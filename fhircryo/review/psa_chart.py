@@ -44,7 +44,7 @@ def psa_chart(course: PatientCourse) -> bytes:
     y = psa_axis("psa", max(float(one.value or 0) for one in results))
     layers: list[vega.Spec] = [
         _layer(used, {"type": "line", "color": BLUE, "strokeWidth": 1}, {"x": x, "y": y}),
-        _layer([*used, *signs], {"type": "point", "size": 60, "opacity": 1}, _shaped(x, y)),
+        _layer([*used, *signs], {"type": "point", "opacity": 1}, _shaped(x, y)),
         index_line(x),
     ]
     if judged:
@@ -56,7 +56,9 @@ def psa_chart(course: PatientCourse) -> bytes:
         drawn = {"x": x, "color": vega.name("sign", scale=colours, legend={})}
         data = [(words, month, 0.0) for words, month in lines]
         layers.append(_layer(data, {"type": "rule", "strokeDash": [1, 2]}, drawn))
-    resolve = {"scale": {"color": "independent"}, "legend": {"color": "independent"}}
+    # The lines have colours, and so a legend, of their own.
+    own = {"color": "independent", "shape": "independent"}
+    resolve = {"scale": own, "legend": own}
     return vega.as_svg(vega.drawing(width=WIDTH, height=_HEIGHT, layer=layers, resolve=resolve))
 
 
@@ -81,6 +83,14 @@ def _shaped(x: vega.Spec, y: vega.Spec) -> vega.Spec:
         "y": y,
         "color": vega.name("sign", scale=colours, legend=legend),
         "shape": vega.name("sign", scale=shapes, legend=legend),
+        # They stand around a result that was used.
+        "size": {
+            "condition": {
+                "test": "datum.sign === 'nadir' || datum.sign === 'failure'",
+                "value": 180,
+            },
+            "value": 45,
+        },
     }
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from fhircryo.research.comparison import GroupedTime
 from fhircryo.research.competing_risks import CompetingRisk
-from fhircryo.research.quoting import plain
 from fhircryo.research.report import vega
 from fhircryo.research.report.figure import (
     BLACK,
@@ -104,10 +103,11 @@ def grouped_figure(found: GroupedTime, groups: Sequence[str], least_at_risk: int
     A curve ends where fewer patients of its group than ``least_at_risk`` are at risk.
     """
     lines = []
-    for group, curve in zip(groups, found.curves, strict=False):
+    names = shortened(groups, _LONGEST_NAME)
+    for group, curve in zip(names, found.curves, strict=True):
         steps = sum(n >= least_at_risk for n in curve.at_risk)
         if steps:
-            lines.append(_Line(shortened(plain(group), _LONGEST_NAME), curve, steps))
+            lines.append(_Line(group, curve, steps))
     lines = lines[:MOST_GROUPED]
     if not lines:
         return None
@@ -119,7 +119,6 @@ def grouped_figure(found: GroupedTime, groups: Sequence[str], least_at_risk: int
     told = "; ".join(
         f"{line.name}: {line.curve.n} patients, {line.curve.n_events} events" for line in lines
     )
-    names = tuple(line.name for line in lines)
     return Figure(
         f"groups-{found.endpoint.key}",
         found.words,
@@ -128,7 +127,7 @@ def grouped_figure(found: GroupedTime, groups: Sequence[str], least_at_risk: int
         " patients of its group are at risk.",
         _curves(lines, banded=False),
         as_csv(("group", *_CURVE), rows),
-        (Control("hidden", "Groups", names, several=True),),
+        (Control("hidden", "Groups", tuple(line.name for line in lines), several=True),),
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from fhircryo.research.quoting import cell
+from fhircryo.research.quoting import cell, plain
 from fhircryo.research.report import vega
 
 #: Colours that can be distinguished in all forms of colour blindness: Okabe and Ito 2008.
@@ -64,9 +64,14 @@ class Figure:
         return vega.as_png(self.spec)
 
 
-def shortened(text: str, longest: int) -> str:
-    """A text with at most so many characters, so that it does not push a figure aside."""
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+def shortened(names: Iterable[str], longest: int) -> list[str]:
+    """Names of at most so many characters, which do not push a figure aside, and stay different."""
+    found: list[str] = []
+    for name in map(plain, names):
+        short = name if len(name) <= longest else f"{name[: longest - 1]}…"
+        same = sum(one == short or one.startswith(f"{short} (") for one in found)
+        found.append(f"{short} ({same + 1})" if same else short)
+    return found
 
 
 def as_csv(heading: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> str:

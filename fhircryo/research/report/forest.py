@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 
 from fhircryo.research.pool.results import PooledRate
-from fhircryo.research.quoting import plain
 from fhircryo.research.report import vega
 from fhircryo.research.report.figure import BLACK, BLUE, WIDTH, Figure, as_csv, shortened
 from fhircryo.research.report.number_format import percent, proportion
@@ -30,8 +29,9 @@ def forest_figure(found: PooledRate, sites: Sequence[str]) -> Figure | None:
     ]
     if not shown or found.total is None:
         return None
+    names = shortened((site for site, _ in shown), _LONGEST_NAME)
     rows = [
-        *(_row("site", shortened(plain(site), _LONGEST_NAME), one) for site, one in shown),
+        *(_row("site", name, one) for name, (_, one) in zip(names, shown, strict=True)),
         _row("total", _TOTAL, found.total),
     ]
     model = found.combined
@@ -75,7 +75,7 @@ def _drawn(rows: Sequence[_Row]) -> vega.Spec:
         )
         for sign in ("color", "shape")
     )
-    tooltip = vega.told(name="", share="Per cent", lower="95 % from", upper="95 % to")
+    tooltip = vega.told(name="Site", share="Per cent", lower="95 % from", upper="95 % to")
     return vega.drawing(
         width=WIDTH - 140,
         height=_ROW * len(rows),

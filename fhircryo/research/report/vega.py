@@ -20,6 +20,8 @@ _DOTS_PER_INCH = 300
 _INK, _GRID, _SIZE = "#222222", "#e6e6e6", 11
 #: The layers of this name take the pointer: they are not drawn in files.
 _HOVER = "hover"
+#: Letters of a text that is drawn.
+_LONGEST_TEXT = 200
 _AXIS = {
     "labelColor": _INK,
     "titleColor": _INK,
@@ -55,19 +57,30 @@ _CONFIG: Spec = {
 
 
 def drawing(**parts: Any) -> Spec:
-    """A drawing in the style of the reports."""
-    return {"config": _CONFIG, **parts}
+    """A drawing in the style of the reports, whose texts can come from outside.
+
+    They are shown as they are: the renderer ends the whole process on a character that XML does not
+    have, and takes long to measure a long text.
+    """
+    return {"config": _CONFIG, **{name: _shown(part) for name, part in parts.items()}}
+
+
+def _shown(part: Any) -> Any:
+    """A part of a drawing; numbers keep five decimals."""
+    if isinstance(part, str):
+        text = plain(part)
+        return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
+    if isinstance(part, float):
+        return round(part, 5)
+    if isinstance(part, dict):
+        # An expression is our own.
+        return {name: one if name == "expr" else _shown(one) for name, one in part.items()}
+    return [_shown(one) for one in part] if isinstance(part, list | tuple) else part
 
 
 def rows(names: Sequence[str], values: Iterable[Sequence[Any]]) -> Spec:
-    """Data from rows; numbers keep five decimals, and outside text is shown as it is."""
-    return {"values": [dict(zip(names, map(_shown, row), strict=True)) for row in values]}
-
-
-def _shown(value: Any) -> Any:
-    if isinstance(value, float):
-        return round(value, 5)
-    return plain(value) if isinstance(value, str) else value
+    """Data from rows."""
+    return {"values": [dict(zip(names, row, strict=True)) for row in values]}
 
 
 def number(field: str, title: str | None = None, **more: Any) -> Spec:
@@ -80,12 +93,18 @@ def name(field: str, title: str | None = None, **more: Any) -> Spec:
     return {"field": field, "type": "nominal", "sort": None, "title": title, **more}
 
 
-def told(**words: str) -> list[Spec]:
-    """What the pointer shows: the words of each field."""
-    return [{"field": field, "title": title} for field, title in words.items()]
+def told(**words: str) -> Spec:
+    """What the pointer shows: the values of fields, each with its words."""
+    # Where the nearest point takes the pointer, a row stands in the datum of the point.
+    row = "(datum.datum || datum)"
+    values = ", ".join(
+        f"'{title}': isNumber({row}.{field}) ? format({row}.{field}, ',.4~r') : {row}.{field}"
+        for field, title in words.items()
+    )
+    return {"value": {"expr": f"{{{values}}}"}}
 
 
-def hover(encoding: Mapping[str, Any], tooltip: list[Spec], **more: Any) -> Spec:
+def hover(encoding: Mapping[str, Any], tooltip: Spec, **more: Any) -> Spec:
     """A layer in which the point nearest to the pointer is marked, and its values shown."""
     seen = {"type": "point", "nearest": True, "on": "pointermove", "clear": "pointerout"}
     return {
