@@ -1,6 +1,7 @@
 """Figures: what is drawn, for any text and number; files that are the same for the same numbers."""
 
 import json
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pandas as pd
@@ -12,7 +13,7 @@ from fhircryo.mapping.load import load_mappings
 from fhircryo.record.items import EventKind
 from fhircryo.research.report import vega
 from fhircryo.research.report.courses import nadir_figure, psa_figure, waterfall_figure
-from fhircryo.research.report.figure import shortened
+from fhircryo.research.report.figure import shortened, thinned
 from fhircryo.research.report.single_figures import (
     MOST_SWIMMERS,
     complications_figure,
@@ -165,3 +166,15 @@ def test_what_is_drawn_stands_in_a_page_as_data():
     spec = vega.drawing(data=vega.rows(("a",), [("x" * 500,)]))
     assert len(spec["data"]["values"][0]["a"]) == 201
     assert json.dumps(spec)
+
+
+def test_of_many_steps_a_curve_draws_evenly_spaced_ones():
+    assert thinned(range(1000)) == range(1000)
+    found = thinned(range(5001))
+    assert (len(found), found[0], found[-1]) == (1000, 0, 5000)
+    assert {second - first for first, second in pairwise(found)} <= {5, 6}
+    changes = pd.DataFrame({"patient": [f"p{n}" for n in range(3000)], "change": [-50.0] * 3000})
+    figure = waterfall_figure(changes)
+    assert "3000 patients" in figure.caption
+    assert figure.data.count("\n") == 3001
+    assert len(figure.svg) < 400_000

@@ -21,6 +21,7 @@ from fhircryo.research.survival import MONTH
 
 #: More patients than this do not fit on a page.
 MOST_SWIMMERS = 150
+_MOST_COMPLICATIONS = 1000
 _LANE, _KIND_HEIGHT = 7, 26
 _SWIM = ("patient", "kind", "day")
 #: The kinds of events with their words, colour and shape.
@@ -125,8 +126,11 @@ def _unless_other(pale: float, full: float = 1.0) -> vega.Spec:
 
 
 def complications_figure(found: Sequence[ComplicationTime], grades: Sequence[str]) -> Figure | None:
-    """The attributed complications by kind, day and Clavien-Dindo grade; None without any."""
-    if not found:
+    """The attributed complications by kind, day and Clavien-Dindo grade.
+
+    None without any, or of more than can be told apart.
+    """
+    if not 0 < len(found) <= _MOST_COMPLICATIONS:
         return None
     present = [grade for grade in grades if any(one.grade == grade for one in found)]
     kinds = sorted({one.kind for one in found})
