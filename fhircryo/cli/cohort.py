@@ -36,6 +36,7 @@ from fhircryo.errors import DONE, UNREADABLE, SourceError, UsageError
 if TYPE_CHECKING:
     from fhircryo.research.cohort_writer import Found
     from fhircryo.research.folder_options import CohortKind, FolderOptions
+    from fhircryo.research.grouping import By
     from fhircryo.research.table_options import Between
     from fhircryo.runs.run_config import RunConfig
 
@@ -107,8 +108,8 @@ def cohort(
         str | None,
         typer.Option(
             metavar="COLUMN|FILE.csv:COLUMN",
-            help="Compare groups in the report: of a column of the table of patients, or of a CSV"
-            " file with the column patient.",
+            help="Compare groups in the report: of a column of the table of patients, of"
+            " index_year, or of a CSV file with the column patient.",
             show_default=False,
         ),
     ] = None,
@@ -196,18 +197,35 @@ class _Output:
             raise UsageError(
                 "--format needs tables with a row per patient; --aggregate-only writes none"
             )
-        if self.by is None:
-            if self.covariates:
-                raise UsageError("--covariates needs the groups of --by")
-        elif self.kind == "aggregate-only" or not self.report:
-            raise UsageError(
-                "--by compares groups in the report: it goes neither with --no-report nor with"
-                " --aggregate-only, which would hide nearly all of them"
-            )
+        self._check_groups()
         if self.reviews and self.kind == "aggregate-only":
             raise UsageError("--review needs tables with a row per patient, not --aggregate-only")
         if self.key is not None and self.kind != "pseudonymised":
             raise UsageError(f"--key is for pseudonyms, and {self.kind} tables have none")
+
+    def _check_groups(self) -> None:
+        from fhircryo.research.grouping import By
+
+        if self.by is None:
+            if self.covariates:
+                raise UsageError("--covariates needs the groups of --by")
+            return
+        by = By.of(self.by)
+        if not self.report:
+            raise UsageError("--by compares groups in the report: it does not go with --no-report")
+        if self.kind == "aggregate-only" and by.file is not None:
+            raise UsageError(
+                f"--by {self.by}: the patients of an aggregate have no names that a file could"
+                " have; name a column of the table of patients, or index_year"
+            )
+        if self.covariates and (self.kind == "aggregate-only" or self._hides_year(by)):
+            raise UsageError(
+                "--covariates: Cox's model is shown neither in an aggregate nor, without"
+                " --identified, by year, because it would give patients away; leave it out"
+            )
+
+    def _hides_year(self, by: "By") -> bool:
+        return self.kind != "identified" and by.is_year
 
     def table_formats(self) -> tuple[str, ...]:
         """The formats of the tables, each once."""

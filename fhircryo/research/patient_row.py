@@ -25,6 +25,7 @@ from fhircryo.research.patient_columns import (
     within_column,
 )
 from fhircryo.research.table import PATIENT
+from fhircryo.research.table_options import INDEX_YEAR
 
 
 def patient_row(computed: PatientEndpoints, protocol: Protocol, *, identified: bool) -> Row:
@@ -33,6 +34,7 @@ def patient_row(computed: PatientEndpoints, protocol: Protocol, *, identified: b
     row: Row = {
         PATIENT: line.record.patient,
         "index_date": line.d0,
+        INDEX_YEAR: line.d0.year,
         "resource": line.index.ref,
     }
     contact = computed.course.contact
