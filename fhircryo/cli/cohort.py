@@ -79,7 +79,9 @@ def cohort(
     formats: Annotated[
         str,
         typer.Option(
-            "--format", metavar="LIST", help="Formats of the tables, out of csv, parquet, redcap."
+            "--format",
+            metavar="LIST",
+            help="Formats of the tables, out of csv, parquet, redcap, stata, spss.",
         ),
     ] = _DEFAULT_FORMATS,
     identified: Annotated[
@@ -230,8 +232,11 @@ class _Output:
     def table_formats(self) -> tuple[str, ...]:
         """The formats of the tables, each once."""
         from fhircryo.research.folder_options import FORMATS
+        from fhircryo.research.labelled_files import check_written
 
-        return chosen_formats(self.formats, FORMATS)
+        chosen = chosen_formats(self.formats, FORMATS)
+        check_written(chosen)
+        return chosen
 
     def options(self, config: "RunConfig") -> "FolderOptions":
         """What the folder is to hold."""

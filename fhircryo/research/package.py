@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from fhircryo.research.labelled_files import ENDINGS
 from fhircryo.research.quoting import cell
 from fhircryo.research.table import PATIENT, Column, ColumnType, Table
 from fhircryo.research.table_files import NO, YES
@@ -35,7 +36,8 @@ def data_package(
     formats: frozenset[str],
     parquet: Mapping[str, str | list[str]],
 ) -> dict[str, Any]:
-    """The descriptor of a data package; the files are ``NAME.csv``, else those of Parquet.
+    """The descriptor of a data package; the files are ``NAME.csv``, else those of Parquet, else
+    of Stata, else of SPSS.
 
     ``parquet``: the path of each table's Parquet file, or the paths of its parts, by table.
 
@@ -61,12 +63,16 @@ def _resource(
         }
         if parquet is not None:
             found["parquet"] = parquet
-    else:
+    elif parquet is not None:
         found |= {
             "path": parquet,
             "format": "parquet",
             "mediatype": "application/vnd.apache.parquet",
         }
+    else:
+        ending = next((ending for kind, ending in ENDINGS.items() if kind in formats), None)
+        if ending is not None:
+            found |= {"path": f"{table.name}.{ending}", "format": ending}
     schema: dict[str, Any] = {
         "fields": [_field(column) for column in table.columns],
         "missingValues": [""],

@@ -641,7 +641,7 @@ def nasty(tmp_path) -> Path:
     )
 
 
-FORMATS = ("--format", "csv,parquet,redcap")
+FORMATS = ("--format", "csv,parquet,redcap,stata,spss")
 
 
 @pytest.mark.slow
