@@ -90,6 +90,8 @@ def _field(column: Column) -> dict[str, Any]:
         "type": _TYPES[column.type],
         "description": column.words,
     }
+    if column.label:
+        found["title"] = column.label
     if column.unit:
         found["unit"] = column.unit
     if column.type is ColumnType.BOOLEAN:
@@ -137,6 +139,7 @@ def _described(resource: Any) -> Table:
                 levels,
                 ordered=bool(field.get("categoriesOrdered", False)),
                 required=bool(limits.get("required", False)),
+                label=str(field.get("title", "")),
             )
         )
     key = tuple(map(str, schema["primaryKey"]))
@@ -147,11 +150,11 @@ def dictionary(tables: Iterable[Table]) -> str:
     """The data dictionary: the columns of all tables as CSV."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(("table", "column", "type", "unit", "values", "description"))
+    rows.writerow(("table", "column", "type", "unit", "values", "description", "label"))
     for table in tables:
         for column in table.columns:
             values = " | ".join(column.levels)
             kind = "ordered category" if column.ordered else str(column.type)
-            row = (table.name, column.name, kind, column.unit, values, column.words)
+            row = (table.name, column.name, kind, column.unit, values, column.words, column.label)
             rows.writerow([cell(text) for text in row])
     return text.getvalue()

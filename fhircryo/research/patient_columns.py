@@ -3,8 +3,11 @@
 from collections.abc import Iterator
 from functools import cache
 
+from msgspec.structs import replace
+
 from fhircryo.endpoints.by_salvage_rule import SALVAGE_RULES
 from fhircryo.endpoints.catalogue import BIOCHEMICAL_FAILURE, DISEASE_FREE, PSA_NADIR
+from fhircryo.endpoints.labels import label
 from fhircryo.endpoints.time_to_event import COMPETING
 from fhircryo.mapping.instrument_schema import (
     Instrument,
@@ -12,6 +15,7 @@ from fhircryo.mapping.instrument_schema import (
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.protocol import BASELINE, Protocol
 from fhircryo.research.baseline_columns import baseline_columns
+from fhircryo.research.baseline_summary import NAMES
 from fhircryo.research.endpoint_columns import (
     CONFIRMED_FAILURE,
     OF_PATIENTS,
@@ -142,7 +146,9 @@ def patients_table(mappings: Mappings, protocol: Protocol) -> Table:
         columns.append(Column(expected_column(point), ColumnType.BOOLEAN, words, required=True))
     for instrument in instruments(mappings):
         columns += _instrument_columns(instrument, protocol)
-    return Table("patients", "One row per patient", tuple(columns), (PATIENT,))
+    labels = NAMES | {snake(endpoint.key): label(endpoint, protocol) for endpoint in OF_PATIENTS}
+    named = [replace(column, label=labels.get(column.name, "")) for column in columns]
+    return Table("patients", "One row per patient", tuple(named), (PATIENT,))
 
 
 def _psa_response() -> Column:
