@@ -322,7 +322,7 @@ def _print_found(found: "Found", run: RunOptions, options: "FolderOptions") -> N
     if options.kind == "aggregate-only":
         # Who of a list is in the source, and how many of them, is nothing for an aggregate.
         shown = replace(found, flow=shown_flow(found.flow, options.threshold), unknown_patients=[])
-        print_flow(shown, run.source, narrowed=run.narrowed)
+        print_flow(shown, run.source, narrowed=run.narrowed, hides_below=options.threshold)
         if found.unknown_patients:
             say(_UNKNOWN, err=True)
     else:
@@ -362,13 +362,16 @@ def _confirm_identified(folder: str) -> None:
         raise typer.Exit(DONE)
 
 
-def print_flow(found: "Found", source: str, *, narrowed: bool) -> None:
+def print_flow(
+    found: "Found", source: str, *, narrowed: bool, hides_below: int | None = None
+) -> None:
     """Print on stderr where patients were lost, beginning with what is wrong.
 
-    ``narrowed``: only some of the patients in the source were requested.
+    ``narrowed``: only some of the patients in the source were requested. ``hides_below``: of an
+    aggregate, the threshold of small groups.
     """
     from fhircryo.cli.source_warnings import source_warnings, withheld_warnings
-    from fhircryo.research.flow import flow_words
+    from fhircryo.research.flow import OUTSIDE_DATES, flow_words, hidden_words
 
     advice, flow = "fhircryo compute lists them", found.flow
     lines = source_warnings(
@@ -380,8 +383,15 @@ def print_flow(found: "Found", source: str, *, narrowed: bool) -> None:
     )
     lines += withheld_warnings(flow.withheld, flow.lacking)
     lines += flow_words(flow)
+    if hides_below is not None:
+        lines += hidden_words(flow, hides_below)
     if flow.cohort == 0:
-        lines.append("The cohort is empty: all patients were lost as shown above.")
+        if any(lost.words == OUTSIDE_DATES for lost in flow.lost):
+            lines.append(
+                "The cohort is empty: --from and --to exclude everybody who would be in it."
+            )
+        else:
+            lines.append("The cohort is empty: all patients were lost as shown above.")
         if not (narrowed or flow.lost or flow.procedures):
             lines.append(f"Are the site's codes mapped? See fhircryo mappings survey {source}")
     say(*lines, err=True)

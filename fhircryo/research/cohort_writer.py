@@ -98,9 +98,12 @@ class CohortWriter:
         return TableOptions(name, identified, self.options.between, with_year)
 
     def retain_key(self) -> None:
-        """Write the key if it is a new one that the tables need."""
+        """Write the key if it is a new one that the tables need.
+
+        After all files, so that nothing is left of a run that has no room for them; and before they
+        take their place, so that there are no tables without their key.
+        """
         if self.key is not None and not self.key.exists():
-            self.key.parent.mkdir(parents=True, exist_ok=True)
             write_key(self.key, self.pseudonyms)
 
     def write(self, work: Path, built: Built) -> Found:

@@ -15,7 +15,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fhircryo.errors import UsageError
+from fhircryo.errors import TargetError, UsageError
 from fhircryo.research.stored_table import StoredTable
 from fhircryo.research.table import Column, ColumnType
 
@@ -54,7 +54,11 @@ def check_written(formats: tuple[str, ...]) -> None:
 
 
 def write_labelled(table: StoredTable, kind: str, path: Path) -> None:
-    """Write a table as a file of Stata or SPSS; all rows are in memory meanwhile."""
+    """Write a table as a file of Stata or SPSS; all rows are in memory meanwhile.
+
+    Raises:
+        TargetError: the file cannot be written.
+    """
     import pandas as pd
     import pyreadstat
 
@@ -70,13 +74,17 @@ def write_labelled(table: StoredTable, kind: str, path: Path) -> None:
     }
     about = _shortened(table.columns.words, limits.label)
     write = pyreadstat.write_dta if kind == STATA else pyreadstat.write_sav
-    write(
-        data,
-        path,
-        file_label=about,
-        column_labels=labels,
-        variable_value_labels=value_labels,
-    )
+    try:
+        write(
+            data,
+            path,
+            file_label=about,
+            column_labels=labels,
+            variable_value_labels=value_labels,
+        )
+    except pyreadstat.ReadstatError as error:
+        # It does not say why; what can go wrong here is that the disk is full.
+        raise TargetError(f"{path.name}: cannot be written: {error}; is the disk full?") from error
 
 
 def _name(name: str, most: int) -> str:
