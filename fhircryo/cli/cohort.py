@@ -322,7 +322,7 @@ def _print_found(found: "Found", run: RunOptions, options: "FolderOptions") -> N
     if options.kind == "aggregate-only":
         # Who of a list is in the source, and how many of them, is nothing for an aggregate.
         shown = replace(found, flow=shown_flow(found.flow, options.threshold), unknown_patients=[])
-        print_flow(shown, run.source, narrowed=run.narrowed, hides_below=options.threshold)
+        print_flow(shown, run.source, narrowed=run.narrowed, aggregate=True)
         if found.unknown_patients:
             say(_UNKNOWN, err=True)
     else:
@@ -362,13 +362,11 @@ def _confirm_identified(folder: str) -> None:
         raise typer.Exit(DONE)
 
 
-def print_flow(
-    found: "Found", source: str, *, narrowed: bool, hides_below: int | None = None
-) -> None:
+def print_flow(found: "Found", source: str, *, narrowed: bool, aggregate: bool = False) -> None:
     """Print on stderr where patients were lost, beginning with what is wrong.
 
-    ``narrowed``: only some of the patients in the source were requested. ``hides_below``: of an
-    aggregate, the threshold of small groups.
+    ``narrowed``: only some of the patients in the source were requested. ``aggregate``: numbers
+    are hidden.
     """
     from fhircryo.cli.source_warnings import source_warnings, withheld_warnings
     from fhircryo.research.flow import OUTSIDE_DATES, flow_words, hidden_words
@@ -383,8 +381,8 @@ def print_flow(
     )
     lines += withheld_warnings(flow.withheld, flow.lacking)
     lines += flow_words(flow)
-    if hides_below is not None:
-        lines += hidden_words(flow, hides_below)
+    if aggregate:
+        lines += hidden_words(flow)
     if flow.cohort == 0:
         if any(lost.words == OUTSIDE_DATES for lost in flow.lost):
             lines.append(

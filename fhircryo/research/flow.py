@@ -100,13 +100,16 @@ def _count(count: int | None) -> str:
     return _HIDDEN if count is None else str(count)
 
 
-def hidden_words(flow: Flow, threshold: int) -> list[str]:
+def hidden_words(flow: Flow) -> list[str]:
     """What an aggregate says of the numbers in its flow that are not shown, as lines of text."""
     if flow.cohort is None:
-        return [f"The cohort has 1 to {threshold - 1} patients: nothing about so few is shown."]
+        return [
+            "The cohort has fewer patients than the setting smallest_group: nothing about so few is"
+            " shown."
+        ]
     if None in (flow.patients_read, flow.candidates, *(lost.patients for lost in flow.lost)):
         return [
-            f"{_HIDDEN}: it is 1 to {threshold - 1}, or such a number could be computed from it"
-            " (the setting smallest_group)."
+            f"{_HIDDEN}: a small number (below the setting smallest_group), or one from which such a"
+            " number could be computed."
         ]
     return []

@@ -26,6 +26,10 @@ STATA, SPSS = "stata", "spss"
 #: The ending of each format's files.
 ENDINGS = {STATA: "dta", SPSS: "sav"}
 _DIGITS = 4
+#: Where the date and time of writing stand.
+_SPSS_TIME = 92
+_STATA_TAG = b"<timestamp>"
+_STATA_HEADER = 1024
 
 
 class _Limits(NamedTuple):
@@ -85,6 +89,25 @@ def write_labelled(table: StoredTable, kind: str, path: Path) -> None:
     except pyreadstat.ReadstatError as error:
         # It does not say why; what can go wrong here is that the disk is full.
         raise TargetError(f"{path.name}: cannot be written: {error}; is the disk full?") from error
+    _set_time(path, kind)
+
+
+def _set_time(path: Path, kind: str) -> None:
+    """Put a fixed time for that of writing, so that the same tables give the same bytes.
+
+    In SPSS's files it stands at a fixed place of the header (PSPP Developers Guide, "File Header
+    Record": creation_date, creation_time); in Stata's behind its tag (``help dta``, 5.1).
+    """
+    with path.open("r+b") as file:
+        if kind == SPSS:
+            file.seek(_SPSS_TIME)
+            file.write(b"01 Jan 7000:00:00")
+            return
+        header = file.read(_STATA_HEADER)
+        place = header.index(_STATA_TAG) + len(_STATA_TAG)
+        # The length of the text, and the text; no text is allowed, but would move what follows.
+        file.seek(place + 1)
+        file.write(b"01 Jan 1970 00:00"[: header[place]])
 
 
 def _name(name: str, most: int) -> str:

@@ -50,12 +50,12 @@ def test_dates_that_exclude_everybody_are_named(tmp_path):
 def test_an_aggregate_says_why_a_number_is_hidden(tmp_path):
     ran = cli("cohort", COHORT, tmp_path / "a", "--as-of", AS_OF, "--no-report", "--aggregate-only")
     assert "with a cryoablation     hidden" in ran.err
-    assert "hidden: it is 1 to 4, or such a number could be computed from it" in ran.err
+    assert "hidden: a small number (below the setting smallest_group), or one from which" in ran.err
     assert "no index procedure         6   its cryoablation: the reasons are not shown" in ran.err
     (tmp_path / "list").write_text("2029487\n", "utf-8")
     few = ("--aggregate-only", "--patients", tmp_path / "list", "--no-report")
     ran = cli("cohort", COHORT, tmp_path / "b", "--as-of", AS_OF, *few)
-    assert "The cohort has 1 to 4 patients: nothing about so few is shown." in ran.err
+    assert "The cohort has fewer patients than the setting smallest_group" in ran.err
 
 
 def test_the_summary_says_what_a_list_of_patients_limits(tmp_path):

@@ -1,6 +1,7 @@
 """Files of Stata and SPSS, as ReadStat and pandas read them back."""
 
 import sys
+import time
 from datetime import date
 from pathlib import Path
 
@@ -86,6 +87,20 @@ def test_what_is_written_is_read_back(kind, tmp_path):
         assert labels[name] == f"{LONG}: The event happened"
     else:
         assert (name, labels[name]) == (LONG, "The event happened")
+
+
+@pytest.mark.parametrize("kind", ENDINGS)
+def test_the_same_table_gives_the_same_bytes(kind, tmp_path, monkeypatch):
+    """Whenever it is written: the files of ReadStat begin with the time."""
+    paths = [tmp_path / f"{name}.{ENDINGS[kind]}" for name in ("one", "other")]
+    write_labelled(stored(ROWS), kind, paths[0])
+    monkeypatch.setenv("TZ", "Pacific/Kiritimati")
+    time.tzset()
+    write_labelled(stored(ROWS), kind, paths[1])
+    monkeypatch.undo()
+    time.tzset()
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert str(date.today().year).encode() not in paths[0].read_bytes()[:1024]
 
 
 def test_pandas_reads_what_is_for_stata(tmp_path):
