@@ -109,7 +109,7 @@ def hidden_words(flow: Flow) -> list[str]:
         ]
     if None in (flow.patients_read, flow.candidates, *(lost.patients for lost in flow.lost)):
         return [
-            f"{_HIDDEN}: a small number (below the setting smallest_group), or one from which such a"
-            " number could be computed."
+            f"{_HIDDEN}: a small number (below the setting smallest_group), or one from which such"
+            " a number could be computed."
         ]
     return []
