@@ -1,8 +1,8 @@
 """The files of a cohort's folder: tables, statistics, report and manifest."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fhircryo.errors import UsageError
 from fhircryo.research import redcap
@@ -25,7 +25,7 @@ from fhircryo.research.folder_options import (
     TABLES,
     FolderOptions,
 )
-from fhircryo.research.grouping import group_patients
+from fhircryo.research.grouping import Grouping, group_patients
 from fhircryo.research.methods import methods
 from fhircryo.research.pseudonyms import Pseudonyms, read_key, write_key
 from fhircryo.research.quoting import plain
@@ -37,12 +37,17 @@ from fhircryo.research.reviewed import (
     review_rows,
     reviews_table,
 )
+from fhircryo.research.shown_comparison import shown_comparison, shown_grouping
+from fhircryo.research.shown_groups import QUARTERS, ShownGroups
 from fhircryo.research.single_patients import single_patients
 from fhircryo.research.stored_table import in_memory
 from fhircryo.research.table import PATIENT
-from fhircryo.research.table_options import TableOptions
+from fhircryo.research.table_options import INDEX_YEAR, TableOptions
 from fhircryo.research.written_files import write_figures, write_json, write_tables
 from fhircryo.runs.run_config import RunConfig
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -89,22 +94,43 @@ class CohortWriter:
         """What the tables hold."""
         identified = self.options.kind == "identified"
         name = str if identified else self.pseudonyms.of
-        return TableOptions(name, identified, self.options.between)
+        by = self.options.by
+        with_year = not identified and by is not None and by.is_year
+        return TableOptions(name, identified, self.options.between, with_year)
 
     def retain_key(self) -> None:
-        """Write the key if it is a new one that the tables need."""
+        """Write the key if it is a new one that the tables need.
+
+        After all files, so that nothing is left of a run that has no room for them; and before they
+        take their place, so that there are no tables without their key.
+        """
         if self.key is not None and not self.key.exists():
-            self.key.parent.mkdir(parents=True, exist_ok=True)
             write_key(self.key, self.pseudonyms)
 
     def write(self, work: Path, built: Built) -> Found:
         """Write the files of the cohort's folder."""
         cohort = cohort_from(built, self.config)
+        grouping = self._grouping(cohort)
+        cohort = replace(
+            cohort,
+            stored=cohort.stored | {PATIENTS: cohort.stored[PATIENTS].without([INDEX_YEAR])},
+        )
         review = self._review(cohort)
         about = (self.config, self.options, cohort.flow, self.pseudonyms, built.hashes or {})
         write_json(work / MANIFEST, manifest(built.read, *about))
-        _write_folder(work, cohort, self.options, review)
+        _write_folder(work, cohort, self.options, grouping, review)
         return Found(cohort.flow, cohort.unknown_patients)
+
+    def _grouping(self, cohort: Cohort) -> Grouping | None:
+        """The groups of the patients in the order of the table; None: there are none."""
+        by, table = self.options.by, cohort.stored[PATIENTS]
+        if by is None:
+            return None
+        # The years of an identified cohort stand in its tables. Of others, nothing but its size
+        # could be shown of a period that has few times the patients of a small group.
+        hidden = self.options.kind != "identified"
+        smallest = QUARTERS * self.options.threshold if hidden else 1
+        return group_patients(table.frame(), table.columns, by, smallest)
 
     def _review(self, cohort: Cohort) -> Review | None:
         """The decisions of reviewers on the patients of the cohort; None if there are no files."""
@@ -117,17 +143,14 @@ class CohortWriter:
 
 
 def _write_folder(
-    work: Path, cohort: Cohort, options: FolderOptions, review: Review | None
+    work: Path,
+    cohort: Cohort,
+    options: FolderOptions,
+    grouping: Grouping | None,
+    review: Review | None,
 ) -> None:
     tables = cohort.analysed()
-    shown = analyse(tables, cohort.config, cohort.flow)
-    comparison = None
-    if options.by is not None:
-        columns = cohort.columns[PATIENTS]
-        groups = group_patients(tables[PATIENTS], columns, options.by)
-        comparison = compare(tables[PATIENTS], groups, columns, cohort.config, options.covariates)
-    if options.kind == "aggregate-only":
-        shown = aggregated(shown, tables, cohort.config, options.threshold)
+    shown, comparison = _numbers(tables, cohort, options, grouping)
     del tables
     if options.kind != "aggregate-only":
         _write_tables(work, cohort, options, review)
@@ -138,6 +161,31 @@ def _write_folder(
     if options.report:
         text = methods(*about, quote=plain)
         _write_report(work, cohort, shown, text, options, comparison, review)
+
+
+def _numbers(
+    tables: "dict[str, pd.DataFrame]",
+    cohort: Cohort,
+    options: FolderOptions,
+    grouping: Grouping | None,
+) -> tuple[Analysis, Comparison | None]:
+    """The numbers of the cohort, and its groups beside each other, as far as they are shown."""
+    patients, config = tables[PATIENTS], cohort.config
+    found = analyse(tables, config, cohort.flow)
+    aggregate = options.kind == "aggregate-only"
+    groups = ShownGroups(patients, options.threshold) if aggregate else None
+    hiding = groups
+    if groups is None and options.kind != "identified" and options.by and options.by.is_year:
+        hiding = ShownGroups(patients, options.threshold, secret=True)
+    if grouping is not None and hiding is not None:
+        grouping = shown_grouping(grouping, hiding)
+    if groups is not None:
+        found = aggregated(found, tables, config, options.threshold, groups)
+    if grouping is None:
+        return found, None
+    columns = cohort.columns[PATIENTS]
+    comparison = compare(patients, grouping, columns, config, options.covariates)
+    return found, comparison if hiding is None else shown_comparison(comparison, hiding)
 
 
 def _write_tables(

@@ -6,11 +6,12 @@ from typing import Literal
 
 from fhircryo.research import redcap
 from fhircryo.research.grouping import By
+from fhircryo.research.labelled_files import ENDINGS, SPSS, STATA
 from fhircryo.research.reviewed import REVIEWS
 from fhircryo.research.table_options import ALL_DATES, Between
 
 CSV, PARQUET, REDCAP = "csv", "parquet", "redcap"
-FORMATS = (CSV, PARQUET, REDCAP)
+FORMATS = (CSV, PARQUET, REDCAP, STATA, SPSS)
 SVG, PNG = "svg", "png"
 FIGURE_FORMATS = (SVG, PNG)
 
@@ -37,7 +38,11 @@ PACKAGE, DICTIONARY, METHODS, FLOW, RATES = (
 #: All files and folders that a run can have written; an earlier run's are replaced.
 OWN = frozenset(
     {MANIFEST, REPORT, FIGURES, PACKAGE, DICTIONARY, METHODS, FLOW, RATES}
-    | {f"{name}.{kind}" for name in (*TABLES, REVIEWS) for kind in (CSV, PARQUET)}
+    | {
+        f"{name}.{kind}"
+        for name in (*TABLES, REVIEWS)
+        for kind in (CSV, PARQUET, *ENDINGS.values())
+    }
     | redcap.FILES
 )
 

@@ -357,12 +357,17 @@ def test_every_option_and_file_of_a_cohort_is_described(tmp_path):
         assert f"`{name}`" in text or f"`{path.stem}`" in text, name
 
 
-@pytest.mark.skipif(shutil.which("Rscript") is None, reason="no R: the page on R was not tried")
+@pytest.mark.skipif(
+    shutil.which("Rscript") is None,
+    reason="the page on R was not tried: install R (Debian: r-base-core, r-cran-survival)",
+)
 def test_the_page_on_r_is_true(tmp_path):
     page = (ROOT / "docs/how-to/read-it-in-r.md").read_text(encoding="utf-8")
     script = next(match[3] for match in _FENCE.finditer(page) if match[2] == "r")
     computed = run("cohort", EXAMPLE, tmp_path / "cohort", "--as-of", AS_OF)
     assert computed.code == 0, computed.err
+    script += 'labels <- Map(function(one) attr(one, "label"), patients)\n'
+    script += 'cat(labels$age_years, "|", labels$worst_clavien_dindo, "\\n")\n'
     (tmp_path / "read.R").write_text(script, encoding="utf-8")
     ran = subprocess.run(
         ["Rscript", "read.R"], cwd=tmp_path, capture_output=True, text=True, check=False
@@ -370,8 +375,9 @@ def test_the_page_on_r_is_true(tmp_path):
     assert ran.returncode == 0, ran.stderr
     assert re.search(r"FALSE\s+TRUE\s+<NA>\s*\n\s*21\s+36\s+5", ran.stdout), ran.stdout
     assert re.search(r"none\s+I\s+II\s+IIIa", ran.stdout), ran.stdout
-    # The report's figure at a year: 0.80 (0.68 to 0.88).
-    assert re.search(r"365\s+\d+\s+12\s+0\.80\S*\s+\S+\s+0\.67\S*\s+0\.88", ran.stdout), ran.stdout
+    assert "Age, years | Worst complication, Clavien-Dindo" in ran.stdout
+    # The report's figure at a year: 46 at risk, 11 events, 0.81 (0.69 to 0.89).
+    assert re.search(r"365\s+46\s+11\s+0\.813\s+\S+\s+0\.687\s+0\.892", ran.stdout), ran.stdout
 
 
 # --------------------------------------------------------------------------- pages
