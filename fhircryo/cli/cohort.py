@@ -78,7 +78,9 @@ def cohort(
     formats: Annotated[
         str,
         typer.Option(
-            "--format", metavar="LIST", help="Formats of the tables, out of csv, parquet, redcap."
+            "--format",
+            metavar="LIST",
+            help="Formats of the tables, out of csv, parquet, redcap, omop.",
         ),
     ] = _DEFAULT_FORMATS,
     identified: Annotated[
@@ -304,6 +306,7 @@ def _print_found(found: "Found", run: RunOptions, options: "FolderOptions") -> N
             say(_UNKNOWN, err=True)
     else:
         print_flow(found, run.source, narrowed=run.narrowed)
+        say(*(f"not in omop: {line}" for line in found.left_out.lines()), err=True)
 
 
 @contextmanager

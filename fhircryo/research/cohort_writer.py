@@ -1,6 +1,7 @@
 """The files of a cohort's folder: tables, statistics, report and manifest."""
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,12 @@ from fhircryo.research.columns import FOLLOW_UP, PATIENTS, PSA
 from fhircryo.research.comparison import Comparison, compare
 from fhircryo.research.flow import Flow
 from fhircryo.research.folder_options import (
+    CSV,
     FLOW,
     MANIFEST,
     METHODS,
+    OMOP,
+    PARQUET,
     RATES,
     REDCAP,
     REPORT,
@@ -27,6 +31,8 @@ from fhircryo.research.folder_options import (
 )
 from fhircryo.research.grouping import group_patients
 from fhircryo.research.methods import methods
+from fhircryo.research.omop import omop_files
+from fhircryo.research.omop.omop_files import LeftOut
 from fhircryo.research.pseudonyms import Pseudonyms, read_key, write_key
 from fhircryo.research.quoting import plain
 from fhircryo.research.rates import rates, rates_json
@@ -46,10 +52,14 @@ from fhircryo.runs.run_config import RunConfig
 
 @dataclass(frozen=True)
 class Found:
-    """What a run tells beside its files; the attributes are those of ``Cohort``."""
+    """What a run tells beside its files; the attributes are those of ``Cohort``.
+
+    ``left_out``: what the files of OMOP do not have; nothing where none were written.
+    """
 
     flow: Flow
     unknown_patients: list[str]
+    left_out: LeftOut = field(default_factory=LeftOut)
 
 
 @dataclass(frozen=True)
@@ -103,7 +113,8 @@ class CohortWriter:
         about = (self.config, self.options, cohort.flow, self.pseudonyms, built.hashes or {})
         write_json(work / MANIFEST, manifest(built.read, *about))
         _write_folder(work, cohort, self.options, review)
-        return Found(cohort.flow, cohort.unknown_patients)
+        left_out = _write_omop(work, cohort, self.options.formats)
+        return Found(cohort.flow, cohort.unknown_patients, left_out)
 
     def _review(self, cohort: Cohort) -> Review | None:
         """The decisions of reviewers on the patients of the cohort; None if there are no files."""
@@ -152,6 +163,16 @@ def _write_tables(
     write_tables(work, tables, formats, about, in_parts=options.in_parts)
     if REDCAP in formats:
         redcap.write_redcap(cohort.stored, work)
+
+
+def _write_omop(work: Path, cohort: Cohort, formats: Collection[str]) -> LeftOut:
+    """Write the files of OMOP if they are wanted, in the formats of the tables, else as CSV."""
+    if OMOP not in formats:
+        return LeftOut()
+    folder = work / omop_files.FOLDER
+    parquet = PARQUET in formats
+    csv = CSV in formats or not parquet
+    return omop_files.write_omop(cohort.stored, folder, cohort.config, parquet=parquet, csv=csv)
 
 
 def _write_report(

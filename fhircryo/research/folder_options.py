@@ -6,11 +6,12 @@ from typing import Literal
 
 from fhircryo.research import redcap
 from fhircryo.research.grouping import By
+from fhircryo.research.omop import omop_files
 from fhircryo.research.reviewed import REVIEWS
 from fhircryo.research.table_options import ALL_DATES, Between
 
-CSV, PARQUET, REDCAP = "csv", "parquet", "redcap"
-FORMATS = (CSV, PARQUET, REDCAP)
+CSV, PARQUET, REDCAP, OMOP = "csv", "parquet", "redcap", "omop"
+FORMATS = (CSV, PARQUET, REDCAP, OMOP)
 
 CohortKind = Literal["identified", "pseudonymised", "aggregate-only"]
 
@@ -37,6 +38,7 @@ OWN = frozenset(
     {MANIFEST, REPORT, FIGURES, PACKAGE, DICTIONARY, METHODS, FLOW, RATES}
     | {f"{name}.{kind}" for name in (*TABLES, REVIEWS) for kind in (CSV, PARQUET)}
     | redcap.FILES
+    | {omop_files.FOLDER}
 )
 
 

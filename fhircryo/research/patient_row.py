@@ -3,6 +3,7 @@
 from datetime import date
 
 from fhircryo.calendar import add_months
+from fhircryo.endpoints.baseline import birth_year
 from fhircryo.endpoints.by_salvage_rule import disease_free_by_rule
 from fhircryo.endpoints.catalogue import METASTASIS, PROM_CHANGE, PROM_SCORE, PSA_NADIR
 from fhircryo.endpoints.patient_endpoints import PatientEndpoints
@@ -17,6 +18,8 @@ from fhircryo.research.baseline_columns import baseline_cells
 from fhircryo.research.cells import Row, as_float, component_value, days_of, marks_of
 from fhircryo.research.endpoint_columns import death_column, endpoint_cells, rule_column
 from fhircryo.research.patient_columns import (
+    BIRTH_YEAR,
+    INDEX_DATE,
     LAST_CONTACT,
     PSA_RESPONSE,
     expected_column,
@@ -32,7 +35,8 @@ def patient_row(computed: PatientEndpoints, protocol: Protocol, *, identified: b
     line = computed.line
     row: Row = {
         PATIENT: line.record.patient,
-        "index_date": line.d0,
+        INDEX_DATE: line.d0,
+        BIRTH_YEAR: birth_year(line),
         "resource": line.index.ref,
     }
     contact = computed.course.contact
