@@ -41,7 +41,7 @@ def _view(
         "name": f"fhircryo_{key.replace('-', '_')}",
         "resource": resource,
         "fhirVersion": ["4.0.1"],
-        "select": [referred, _select(columns)],
+        "select": [_select([_ID]), referred, _select(columns)],
         "where": [{"path": where}],
     }
 
@@ -51,10 +51,12 @@ def _select(columns: list[_Column]) -> dict[str, Any]:
     return {"column": found}
 
 
-_COMMON: list[_Column] = [
-    ("id", "getResourceKey()", "The resource"),
-    ("patient_identifier", "subject.identifier.value", "The patient, by a logical reference"),
-]
+_ID: _Column = ("id", "getResourceKey()", "The resource")
+_LOGICAL: _Column = (
+    "patient_identifier",
+    "subject.identifier.value",
+    "The patient, by a logical reference",
+)
 
 
 def _endpoints(mappings: Mappings) -> Resource:
@@ -64,7 +66,7 @@ def _endpoints(mappings: Mappings) -> Resource:
     own = " or ".join(f"system = '{scale.system}'" for scale in mappings.scales.values())
     reason = url("CodeSystem", "reason", base)
     columns = [
-        *_COMMON,
+        _LOGICAL,
         ("endpoint", _own_code("endpoint", base), "The code of the endpoint"),
         ("time_point", _component(ComponentKey.TIME_POINT, base), "Of a questionnaire's score"),
         ("status", "status", "preliminary, final, amended or entered-in-error"),
@@ -111,7 +113,7 @@ def _component(key: ComponentKey, base: str) -> str:
 def _psa(mappings: Mappings) -> Resource:
     """PSA results of a used status, with the value and the unit as they are recorded."""
     columns = [
-        *_COMMON,
+        _LOGICAL,
         ("code", "code.coding.code.first()", "The first code of the result"),
         ("value", "value.ofType(Quantity).value", "The value"),
         ("comparator", "value.ofType(Quantity).comparator", "Where the value is only a limit"),
@@ -119,6 +121,8 @@ def _psa(mappings: Mappings) -> Resource:
         ("unit", "value.ofType(Quantity).unit", "The unit as text"),
         ("text", "value.ofType(string)", "A result that was sent as text"),
         ("date", "effective.ofType(dateTime)", "When the sample was taken"),
+        ("instant", "effective.ofType(instant)", "The same, where it is an instant"),
+        ("date_first", "effective.ofType(Period).start", "The same, where it is a period"),
         ("status", "status", "The status"),
     ]
     psa = [
@@ -145,7 +149,7 @@ def _literal(text: str) -> str:
 def _adverse_events(mappings: Mappings) -> Resource:
     """Adverse events with their grades as recorded: of each scale the first of its own codes."""
     columns = [
-        *_COMMON,
+        _LOGICAL,
         ("date", "date", "When it happened"),
         ("detected", "detected", "When it was detected"),
         ("actuality", "actuality", "actual or potential"),
