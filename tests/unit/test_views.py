@@ -145,7 +145,13 @@ def test_psa_results_are_those_of_the_table(hospital, tmp_path):
     assert (logical["patient"], logical["patient_identifier"]) == (None, "7")
     psa = tables(hospital, tmp_path / "cohort", "--mappings", site)["psa"]
     found = {
-        (row["patient"], f"Observation/{row['id']}", row["date"][:10], row["value"], row["unit"])
+        (
+            row["patient"],
+            f"Observation/{row['id']}",
+            row["date"][:10],
+            float(row["value"]),
+            row["unit"],
+        )
         for row in rows.values()
     }
     assert found == {
