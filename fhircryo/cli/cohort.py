@@ -135,6 +135,13 @@ def cohort(
     report: Annotated[
         bool, typer.Option("--report/--no-report", help="Write report.html and its figures.")
     ] = True,
+    measure_report: Annotated[
+        bool,
+        typer.Option(
+            "--measure-report",
+            help="Write a FHIR MeasureReport of disease-free at the landmark, and its Measure.",
+        ),
+    ] = False,
     workers: Workers = 0,
     memory: Memory = None,
     engine: Engine = EngineName.LOCAL,
@@ -156,7 +163,16 @@ def cohort(
     kind = _kind(identified, aggregate_only)
     between = _between(index_from, index_to)
     output = _Output(
-        folder, kind, formats, report, key, between, by, covariates, tuple(review or ())
+        folder,
+        kind,
+        formats,
+        report,
+        key,
+        between,
+        by,
+        covariates,
+        tuple(review or ()),
+        measure_report,
     )
     output.check()
     reading = SourceOptions(workers, bulk, keep, memory)
@@ -190,6 +206,7 @@ class _Output:
     by: str | None
     covariates: str
     reviews: tuple[Path, ...]
+    measure_report: bool
 
     def check(self) -> None:
         """Raise a UsageError if the options contradict each other."""
@@ -233,6 +250,7 @@ class _Output:
             by=None if self.by is None else By.of(self.by),
             covariates=tuple(name for name in covariates if name),
             reviews=self.reviews,
+            measure_report=self.measure_report,
         )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fhircryo.errors import UsageError
+from fhircryo.publish.measure import measure
 from fhircryo.research import redcap
 from fhircryo.research.aggregate import aggregated
 from fhircryo.research.analysis import Analysis, analyse
@@ -20,6 +21,8 @@ from fhircryo.research.folder_options import (
     CSV,
     FLOW,
     MANIFEST,
+    MEASURE,
+    MEASURE_REPORT,
     METHODS,
     OMOP,
     PARQUET,
@@ -30,6 +33,7 @@ from fhircryo.research.folder_options import (
     FolderOptions,
 )
 from fhircryo.research.grouping import group_patients
+from fhircryo.research.measure_report import measure_report
 from fhircryo.research.methods import methods
 from fhircryo.research.omop import omop_files
 from fhircryo.research.omop.omop_files import LeftOut
@@ -112,9 +116,21 @@ class CohortWriter:
         review = self._review(cohort)
         about = (self.config, self.options, cohort.flow, self.pseudonyms, built.hashes or {})
         write_json(work / MANIFEST, manifest(built.read, *about))
-        _write_folder(work, cohort, self.options, review)
+        shown = _write_folder(work, cohort, self.options, review)
+        if self.options.measure_report:
+            self._write_measure(work, shown, built)
         left_out = _write_omop(work, cohort, self.options.formats)
         return Found(cohort.flow, cohort.unknown_patients, left_out)
+
+    def _write_measure(self, work: Path, shown: Analysis, built: Built) -> None:
+        """Write the Measure and the MeasureReport; an aggregate tells no years and no reasons."""
+        options, config = self.options, self.config
+        by_year = {} if options.kind == "aggregate-only" else built.counts.disease_free
+        # Where the rows have dates, years tell nothing new.
+        threshold = 1 if options.kind == "identified" else options.threshold
+        report = measure_report(shown, by_year, threshold, options.between, config)
+        write_json(work / MEASURE, measure(config.protocol, config.settings.base))
+        write_json(work / MEASURE_REPORT, report)
 
     def _review(self, cohort: Cohort) -> Review | None:
         """The decisions of reviewers on the patients of the cohort; None if there are no files."""
@@ -128,7 +144,8 @@ class CohortWriter:
 
 def _write_folder(
     work: Path, cohort: Cohort, options: FolderOptions, review: Review | None
-) -> None:
+) -> Analysis:
+    """Write the tables, the statistics and the report, and return the numbers that are shown."""
     tables = cohort.analysed()
     shown = analyse(tables, cohort.config, cohort.flow)
     comparison = None
@@ -148,6 +165,7 @@ def _write_folder(
     if options.report:
         text = methods(*about, quote=plain)
         _write_report(work, cohort, shown, text, options.kind, comparison, review)
+    return shown
 
 
 def _write_tables(

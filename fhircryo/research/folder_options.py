@@ -25,6 +25,8 @@ TABLES = (
     "questionnaires",
     "not_used",
 )
+#: The FHIR Measure of disease-free at the landmark, and the cohort's MeasureReport.
+MEASURE, MEASURE_REPORT = "Measure.json", "MeasureReport.json"
 MANIFEST, REPORT, FIGURES = "manifest.json", "report.html", "figures"
 PACKAGE, DICTIONARY, METHODS, FLOW, RATES = (
     "datapackage.json",
@@ -38,7 +40,7 @@ OWN = frozenset(
     {MANIFEST, REPORT, FIGURES, PACKAGE, DICTIONARY, METHODS, FLOW, RATES}
     | {f"{name}.{kind}" for name in (*TABLES, REVIEWS) for kind in (CSV, PARQUET)}
     | redcap.FILES
-    | {omop_files.FOLDER}
+    | {omop_files.FOLDER, MEASURE, MEASURE_REPORT}
 )
 
 
@@ -50,6 +52,7 @@ class FolderOptions:
     cohort show no group that is smaller. ``key``: the file of the pseudonyms' key, which is written
     if it does not exist; None: beside the folder. ``in_parts``: each Parquet table is a folder of
     files.
+    ``measure_report``: write the FHIR MeasureReport and its Measure.
     ``by``: what divides the cohort into groups that the report compares; ``covariates``: of Cox's
     model beside them. ``reviews``: files of reviewers' decisions.
     """
@@ -64,3 +67,4 @@ class FolderOptions:
     by: By | None = None
     covariates: tuple[str, ...] = ()
     reviews: tuple[Path, ...] = ()
+    measure_report: bool = False
