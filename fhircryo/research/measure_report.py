@@ -148,9 +148,10 @@ class _Parts(NamedTuple):
 
 
 def _told_years(by_year: DiseaseFreeByYear, threshold: int) -> dict[str, _Parts]:
-    """The years that may be told by name; the others are pooled, the smallest ones first.
+    """The years that may be told by name; the others are pooled.
 
     Of every year, and of those pooled, each part is empty or not small. Empty if that cannot be.
+    While it is not so, a year is pooled that makes it so, or else the smallest.
     """
     years: dict[int, _Parts] = {}
     for (year, answer), count in by_year.items():
@@ -163,11 +164,13 @@ def _told_years(by_year: DiseaseFreeByYear, threshold: int) -> dict[str, _Parts]
     told = sorted((year for year in years if not small(years[year])), key=lambda y: sum(years[y]))
     pooled = [year for year in years if small(years[year])]
 
-    def together() -> _Parts:
-        return reduce(_Parts.plus, (years[year] for year in pooled), _Parts())
+    def together(*more: int) -> _Parts:
+        return reduce(_Parts.plus, (years[year] for year in (*pooled, *more)), _Parts())
 
     while told and small(together()):
-        pooled.append(told.pop(0))
+        enough = [year for year in told if not small(together(year))]
+        pooled.append((enough or told)[0])
+        told.remove(pooled[-1])
     found = {str(year): years[year] for year in sorted(told)}
     return found | {_OTHER_YEARS: together()} if found and pooled else found
 
