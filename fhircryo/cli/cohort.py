@@ -324,7 +324,8 @@ def _print_found(found: "Found", run: RunOptions, options: "FolderOptions") -> N
             say(_UNKNOWN, err=True)
     else:
         print_flow(found, run.source, narrowed=run.narrowed)
-        say(*(f"not in omop: {line}" for line in found.left_out.lines()), err=True)
+        for line in found.left_out.lines():
+            say(f"not in omop: {line}", err=True)
 
 
 @contextmanager
