@@ -17,6 +17,7 @@ from fhircryo.cli.options import (
     Engine,
     EngineName,
     Exclude,
+    FigureFormats,
     Keep,
     Mappings,
     Memory,
@@ -135,6 +136,7 @@ def cohort(
     report: Annotated[
         bool, typer.Option("--report/--no-report", help="Write report.html and its figures.")
     ] = True,
+    figures: FigureFormats = "svg",
     measure_report: Annotated[
         bool,
         typer.Option(
@@ -167,6 +169,7 @@ def cohort(
         kind,
         formats,
         report,
+        figures,
         key,
         between,
         by,
@@ -201,6 +204,7 @@ class _Output:
     kind: "CohortKind"
     formats: str
     report: bool
+    figures: str
     key: Path | None
     between: "Between"
     by: str | None
@@ -211,6 +215,7 @@ class _Output:
     def check(self) -> None:
         """Raise a UsageError if the options contradict each other."""
         self.table_formats()
+        self.figure_formats()
         if self.kind == "aggregate-only" and self.formats != _DEFAULT_FORMATS:
             raise UsageError(
                 "--format needs tables with a row per patient; --aggregate-only writes none"
@@ -234,6 +239,12 @@ class _Output:
 
         return chosen_formats(self.formats, FORMATS)
 
+    def figure_formats(self) -> tuple[str, ...]:
+        """The formats of the figures, each once."""
+        from fhircryo.research.folder_options import FIGURE_FORMATS
+
+        return chosen_formats(self.figures, FIGURE_FORMATS, "--figures")
+
     def options(self, config: "RunConfig") -> "FolderOptions":
         """What the folder is to hold."""
         from fhircryo.research.folder_options import FolderOptions
@@ -244,6 +255,7 @@ class _Output:
             self.kind,
             self.table_formats(),
             self.report,
+            self.figure_formats(),
             self.between,
             config.settings.smallest_group,
             self.key,
