@@ -1,17 +1,20 @@
 """SQL-on-FHIR ViewDefinitions: the published endpoints, PSA results and adverse events as tables.
 
 A ViewDefinition is run by another program on the FHIR data themselves. Source:
-https://sql-on-fhir.org/ig/StructureDefinition-ViewDefinition.html (version 2). Its expressions are
-a part of FHIRPath that knows no units and no site overlay: the unit of a value stands beside it,
-and the codes of PSA and of grades are those that the mappings have when the view is made.
+https://sql-on-fhir.org/ig/StructureDefinition-ViewDefinition.html (version 2). Its expressions use
+the part of FHIRPath alone that every such program has to know (ShareableViewDefinition), without
+units and a site overlay: the unit of a value stands beside it, and the codes of PSA and of grades
+are those that the mappings have when the view is made.
 """
 
 from typing import Any
 
 from fhircryo.endpoints.result import ComponentKey
+from fhircryo.mapping.grade_schema import Scale
 from fhircryo.mapping.load import Mappings
 from fhircryo.publish.observation_maker import DATA_ABSENT, YES_NO
 from fhircryo.setup.terminology.canonical import Resource, canonical, url
+from fhircryo.setup.terminology.descriptions import load_terminology_words, with_notices
 
 #: A column: its name, its path, and what it holds.
 _Column = tuple[str, str, str]
@@ -21,8 +24,17 @@ _GRADE_PLACES = ("severity", "event", "category", "seriousness")
 
 
 def view_definitions(mappings: Mappings) -> list[Resource]:
-    """Return all views."""
-    return [_endpoints(mappings), _psa(mappings), _adverse_events(mappings)]
+    """Return all views, with the notices that the owners of the codes in them require."""
+    words = load_terminology_words()
+    systems = {
+        "psa": {system for system, _ in _psa_codes(mappings)},
+        "adverse-events": {_SNOMED},
+        "adverse-event-grades": {
+            code.system for scale in mappings.scales.values() for code in scale.codes
+        },
+    }
+    made = [_endpoints(mappings), _psa(mappings), _adverse_events(mappings), _grades(mappings)]
+    return [with_notices(view, words, sorted(systems.get(view["id"], ()))) for view in made]
 
 
 def _view(
@@ -147,7 +159,7 @@ def _literal(text: str) -> str:
 
 
 def _adverse_events(mappings: Mappings) -> Resource:
-    """Adverse events with their grades as recorded: of each scale the first of its own codes."""
+    """Adverse events as recorded; their grades are a view of their own."""
     columns = [
         _LOGICAL,
         ("date", "date", "When it happened"),
@@ -157,24 +169,38 @@ def _adverse_events(mappings: Mappings) -> Resource:
         ("event_text", "event.text", "The event as text"),
         ("suspect", "suspectEntity.instance.reference.first()", "The first suspected cause"),
     ]
-    for key, scale in sorted(mappings.scales.items()):
-        name = key.replace("-", "_")
-        own = f"system = {_literal(scale.system)}"
-        columns.append((name, _grade(own, mappings), f"{scale.words}: a grade as our own code"))
-        others = " or ".join(
-            f"(system = {_literal(code.system)} and code = {_literal(code.code)})"
-            for code in scale.codes
-        )
-        if others:
-            words = f"{scale.words}: a grade as a code of another system"
-            columns.append((f"{name}_code", _grade(others, mappings), words))
-    title = "Adverse events with their grades"
+    title = "Adverse events"
     return _view("adverse-events", "AdverseEvent", title, mappings, columns, "subject.exists()")
 
 
-def _grade(condition: str, mappings: Mappings) -> str:
-    """The first code that meets a condition, of all places where a grade can stand."""
-    urls = sorted(mappings.extensions)
-    places = [f"extension({_literal(one)}).value.ofType(CodeableConcept)" for one in urls]
-    found = [f"{place}.coding.where({condition}).code" for place in (*places, *_GRADE_PLACES)]
-    return f"({' | '.join(found)}).first()"
+def _grades(mappings: Mappings) -> Resource:
+    """The grades of adverse events: a row for each coding that is a grade of a scale."""
+    title = "Grades of adverse events"
+    view = _view("adverse-event-grades", "AdverseEvent", title, mappings, [_LOGICAL], "id.exists()")
+    extensions = [
+        f"extension({_literal(one)}).value.ofType(CodeableConcept)"
+        for one in sorted(mappings.extensions)
+    ]
+    codings = [
+        {"forEach": f"{place}.coding.where({_graded(scale)})", **_select(_coding(key))}
+        for key, scale in sorted(mappings.scales.items())
+        for place in (*extensions, *_GRADE_PLACES)
+    ]
+    return {**view, "select": [*view["select"], {"unionAll": codings}]}
+
+
+def _coding(scale: str) -> list[_Column]:
+    return [
+        ("scale", _literal(scale), "The scale"),
+        ("system", "system", "The system of the code"),
+        ("code", "code", "The code of the grade"),
+    ]
+
+
+def _graded(scale: Scale) -> str:
+    """Whether a coding is a grade of a scale: of its own codes, or one of those that mean one."""
+    others = [
+        f"(system = {_literal(code.system)} and code = {_literal(code.code)})"
+        for code in scale.codes
+    ]
+    return " or ".join([f"system = {_literal(scale.system)}", *others])
