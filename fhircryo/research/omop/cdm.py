@@ -11,15 +11,17 @@ TEXT_LENGTH = 50
 #: The length of a text that is a value (``observation.value_as_string``), and of a concept's name.
 VALUE_LENGTH, NAME_LENGTH = 60, 255
 
-_INTEGER, _NUMBER = ColumnType.INTEGER, ColumnType.NUMBER
-_TEXT, _DATE = ColumnType.TEXT, ColumnType.DATE
+#: The fields that are numbers, and those that are whole numbers without being the key of a row.
+_NUMBERS = frozenset({"value_as_number", "range_low", "range_high"})
+_COUNTS = frozenset({"year_of_birth", "month_of_birth", "day_of_birth", "episode_number"})
+#: The keys that are texts.
+_TEXT_KEYS = frozenset({"domain_id", "vocabulary_id", "concept_class_id"})
 
 
 def _table(name: str, words: str, fields: str) -> Table:
     """A table by its fields, one word each; ``!``: required.
 
-    The type follows from the name, as it does in the model. Fields that no cohort fills have it
-    too, so that a file can be loaded whatever the order of its columns is taken for.
+    It has the fields that no cohort fills too, so that a file has all columns of its table.
     """
     columns = [
         Column(field.rstrip("!"), _type(field.rstrip("!")), "", required=field.endswith("!"))
@@ -29,17 +31,15 @@ def _table(name: str, words: str, fields: str) -> Table:
 
 
 def _type(field: str) -> ColumnType:
+    """The type of a field, which follows from its name."""
     if field.endswith(("_date", "_datetime")):
-        return _DATE
-    if field in ("value_as_number", "range_low", "range_high"):
-        return _NUMBER
-    if field.startswith(("year_of", "month_of", "day_of")) or field == "episode_number":
-        return _INTEGER
-    is_key = field.endswith("_id") and field not in ("domain_id", "vocabulary_id", _CLASS)
-    return _INTEGER if is_key else _TEXT
+        return ColumnType.DATE
+    if field in _NUMBERS:
+        return ColumnType.NUMBER
+    if field in _COUNTS or (field.endswith("_id") and field not in _TEXT_KEYS):
+        return ColumnType.INTEGER
+    return ColumnType.TEXT
 
-
-_CLASS = "concept_class_id"
 
 PERSON = _table(
     "person",
@@ -102,8 +102,8 @@ EPISODE = _table(
 CONCEPT = _table(
     "concept",
     "The concepts of this vocabulary",
-    f"""
-    concept_id! concept_name! domain_id! vocabulary_id! {_CLASS}! standard_concept
+    """
+    concept_id! concept_name! domain_id! vocabulary_id! concept_class_id! standard_concept
     concept_code! valid_start_date! valid_end_date! invalid_reason
     """,
 )

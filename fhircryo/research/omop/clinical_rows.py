@@ -7,6 +7,7 @@ out, because the model's dates of episodes and deaths are those of the events.
 """
 
 from collections.abc import Iterator
+from datetime import date
 
 from fhircryo.endpoints.catalogue import CATALOGUE
 from fhircryo.mapping.load import Mappings
@@ -38,7 +39,8 @@ from fhircryo.research.table import snake
 _ANSWERS = {YES: YES_CONCEPT, NO: NO_ANSWER_CONCEPT}
 _UNITS = {"ng/mL": NG_PER_ML}
 _NO_DAY = "day not known: dated by the last contact"
-#: The codes of endpoints that are measurements; those of questionnaires begin with the key.
+#: With these begin the codes of endpoints that are measurements: for a questionnaire's score, its
+#: instrument follows.
 _MEASURED = tuple(one.key for one in CATALOGUE if is_measurement(one))
 
 
@@ -195,7 +197,7 @@ def _time_point(row: Row) -> str:
     return "" if point == FOLLOW_UP else point
 
 
-def _stated(person: Person, row: Row) -> object:
+def _stated(person: Person, row: Row) -> date:
     """The date of an endpoint: its day, else the last contact, on which it was last known."""
     return person.on(person.contact if row["days"] is None else row["days"])
 

@@ -39,8 +39,6 @@ YES_CONCEPT, NO_ANSWER_CONCEPT = 4188539, 4188540
 OPERATORS = {"<": 4171756, "<=": 4171754, ">=": 4171755, ">": 4172704}
 #: "Treatment Regimen"; episode_object_concept_id in OMOP_CDMv5.4_Field_Level.csv.
 TREATMENT = 32531
-#: The field observation.observation_id; naaccr_etl of OHDSI/OncologyWG.
-OBSERVATION_FIELD = 1147165
 
 #: The vocabulary of the custom concepts.
 VOCABULARY_ID = "FHIRCRYO"
