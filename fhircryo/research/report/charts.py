@@ -149,7 +149,7 @@ def grades_figure(grades: Grades) -> Figure | None:
         axis={"grid": False, "domain": False},
         scale={"domain": list(grades.rows)},
     )
-    shade = {"range": ["white", BLUE], "domain": [0, max(top, 1)]}
+    shade = {"range": ["white", BLUE], "interpolate": "rgb", "domain": [0, max(top, 1)]}
     spec = vega.drawing(
         width=56 * len(grades.columns),
         height=28 * len(grades.rows),

@@ -16,6 +16,7 @@ from fhircryo.research.report.figure import (
     Control,
     Figure,
     as_csv,
+    thinned,
 )
 from fhircryo.research.report.vega import Spec
 from fhircryo.research.single_patients import PSA_COLUMNS
@@ -207,6 +208,7 @@ def waterfall_figure(changes: "pd.DataFrame") -> Figure | None:
         (rank, name, percent, percent < 0)
         for rank, (name, percent) in enumerate(zip(changes[PATIENT], percents, strict=True), 1)
     ]
+    bars = thinned(rows)
     y = vega.number(
         "change",
         "Change to the nadir, per cent",
@@ -214,7 +216,7 @@ def waterfall_figure(changes: "pd.DataFrame") -> Figure | None:
         scale={"domain": [-100, 100], "clamp": True, "nice": False},
         axis={"values": list(range(-100, 101, 25))},
     )
-    wide = len(rows) <= _BARS_WITHOUT_GAPS
+    wide = len(bars) <= _BARS_WITHOUT_GAPS
     x: dict[str, Any] = {
         "field": "rank",
         "type": "ordinal",
@@ -227,7 +229,7 @@ def waterfall_figure(changes: "pd.DataFrame") -> Figure | None:
     spec = vega.drawing(
         width=WIDTH,
         height=220,
-        data=vega.rows(("rank", "patient", "change", "fell"), rows),
+        data=vega.rows(("rank", "patient", "change", "fell"), bars),
         mark={"type": "bar"},
         encoding={**encoding, "tooltip": tooltip},
     )
@@ -261,7 +263,7 @@ def nadir_figure(nadirs: "list[float]") -> Figure | None:
     spec = vega.drawing(
         width=WIDTH,
         height=200,
-        data=vega.rows(("nadir", "share"), rows),
+        data=vega.rows(("nadir", "share"), thinned(rows)),
         layer=[
             {
                 "mark": {"type": "line", "interpolate": "step-after", "color": BLUE},

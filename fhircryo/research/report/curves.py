@@ -19,6 +19,7 @@ from fhircryo.research.report.figure import (
     Figure,
     as_csv,
     shortened,
+    thinned,
 )
 from fhircryo.research.report.number_format import months as in_months
 from fhircryo.research.report.number_format import survival as survival_words
@@ -201,7 +202,7 @@ def _nothing_drawn() -> Spec:
 def _steps(lines: Sequence[_Line]) -> Iterable[tuple[Any, ...]]:
     """The steps that are drawn; where there is no interval, it is the estimate."""
     for line in lines:
-        for row in list(_rows_of(line.curve))[: line.steps]:
+        for row in thinned(list(_rows_of(line.curve))[: line.steps]):
             day, share, lower, upper, *counts = row
             low, high = (share if limit is None else limit for limit in (lower, upper))
             yield line.name, day / MONTH, share, low, high, *counts
@@ -278,7 +279,7 @@ def incidence_figure(found: CompetingRisk, least_at_risk: int) -> Figure | None:
     drawn = [
         (words, curve.days[step] / MONTH, shares[step], curve.at_risk[step])
         for words, shares in ((found.words, curve.share), (death, found.competing.share))
-        for step in steps
+        for step in thinned(steps)
     ]
     x, y = _x(_ticks(curve.days[steps[-1]] / MONTH)), _y("share", "Cumulative incidence")
     names = {"domain": [found.words, death]}

@@ -6,10 +6,10 @@ browser draws the figure anew, so that its values can be read off.
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from fhircryo.research.quoting import cell, plain
 from fhircryo.research.report import vega
@@ -18,6 +18,9 @@ from fhircryo.research.report import vega
 BLUE, ORANGE, GREEN, GREY, BLACK = "#0072b2", "#d55e00", "#009e73", "#8c8c8c", "#222222"
 #: The width of a drawing without its labels, in pixels of a screen.
 WIDTH = 560
+#: More steps or bars than this are narrower than a pixel.
+_MOST_DRAWN = 1000
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,17 @@ class Figure:
     def png(self) -> bytes:
         """The drawing as PNG, in the resolution that journals ask for."""
         return vega.as_png(self.spec)
+
+
+def thinned(rows: Sequence[Row]) -> Sequence[Row]:
+    """Rows that a figure draws: all, or evenly spaced ones of more than can be told apart.
+
+    The first and the last are among them. The data of the figure keep all.
+    """
+    if len(rows) <= _MOST_DRAWN:
+        return rows
+    last = len(rows) - 1
+    return [rows[number * last // (_MOST_DRAWN - 1)] for number in range(_MOST_DRAWN)]
 
 
 def shortened(names: Iterable[str], longest: int) -> list[str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fhircryo import __version__
 from fhircryo.endpoints.catalogue import CATALOGUE, PROM_SCORE
 from fhircryo.endpoints.labels import label
+from fhircryo.endpoints.reason_words import WHY
 from fhircryo.research.analysis import Analysis
 from fhircryo.research.comparison import Comparison
 from fhircryo.research.complication_summary import NOT_RECORDED
@@ -97,6 +98,12 @@ def _labels(config: RunConfig) -> dict[str, str]:
     return names | {PROM_SCORE.code(one.key): one.words for one in instruments(config.mappings)}
 
 
+def _reasons(found: Analysis) -> dict[str, str]:
+    """The reasons for which any endpoint is not known, and what they mean."""
+    present = {absence.reason for one in found.evaluable for absence in one.absent}
+    return {str(reason): words for reason, words in WHY.items() if str(reason) in present}
+
+
 def page(
     found: Analysis,
     figures: Figures,
@@ -123,6 +130,7 @@ def page(
         methods=[part.strip() for part in paragraphs],
         words=number_format,
         labels=_labels(config),
+        reasons=_reasons(found),
         most_swimmers=MOST_SWIMMERS,
         NOT_RECORDED=NOT_RECORDED,
         NOT_ESTIMABLE=NOT_ESTIMABLE,

@@ -21,6 +21,7 @@ from fhircryo.research.survival import MONTH
 
 #: More patients than this do not fit on a page.
 MOST_SWIMMERS = 150
+_MOST_COMPLICATIONS = 1000
 _LANE, _KIND_HEIGHT = 7, 26
 _SWIM = ("patient", "kind", "day")
 #: The kinds of events with their words, colour and shape.
@@ -74,27 +75,29 @@ def swimmer_figure(swimmers: Sequence[Swimmer]) -> Figure | None:
         "tooltip": tooltip,
     }
     bars = [(one.patient, one.days / MONTH, "Last contact") for one in swimmers]
+    layers: list[vega.Spec] = [
+        {
+            "data": vega.rows(("patient", "month", "kind"), bars),
+            "mark": {"type": "bar", "color": GREY, "height": {"band": 0.7}},
+            "encoding": {
+                "x": x,
+                "y": lanes,
+                "opacity": _unless_other(0.1, 0.45),
+                "tooltip": tooltip,
+            },
+        },
+        {
+            "data": vega.rows(("patient", "kind", "month"), events),
+            "mark": {"type": "point", "filled": True, "size": 38},
+            "encoding": signs_of,
+        },
+    ]
     spec = vega.drawing(
         width=WIDTH,
         height=max(120, _LANE * len(swimmers)),
         params=[{"name": "patient", "value": ""}],
-        layer=[
-            {
-                "data": vega.rows(("patient", "month", "kind"), bars),
-                "mark": {"type": "bar", "color": GREY, "height": {"band": 0.7}},
-                "encoding": {
-                    "x": x,
-                    "y": lanes,
-                    "opacity": _unless_other(0.1, 0.45),
-                    "tooltip": tooltip,
-                },
-            },
-            {
-                "data": vega.rows(("patient", "kind", "month"), events),
-                "mark": {"type": "point", "filled": True, "size": 38},
-                "encoding": signs_of,
-            },
-        ],
+        # A legend of nothing has no size.
+        layer=layers if events else layers[:1],
     )
     counts = ", ".join(f"{name.lower()} {sum(row[1] == name for row in events)}" for name in words)
     alt = f"Follow-up of {len(swimmers)} patients as bars, with their events: {counts or 'none'}"
@@ -125,8 +128,11 @@ def _unless_other(pale: float, full: float = 1.0) -> vega.Spec:
 
 
 def complications_figure(found: Sequence[ComplicationTime], grades: Sequence[str]) -> Figure | None:
-    """The attributed complications by kind, day and Clavien-Dindo grade; None without any."""
-    if not found:
+    """The attributed complications by kind, day and Clavien-Dindo grade.
+
+    None without any, or of more than can be told apart.
+    """
+    if not 0 < len(found) <= _MOST_COMPLICATIONS:
         return None
     present = [grade for grade in grades if any(one.grade == grade for one in found)]
     kinds = sorted({one.kind for one in found})
