@@ -82,7 +82,7 @@ def cohort(
         typer.Option(
             "--format",
             metavar="LIST",
-            help="Formats of the tables, out of csv, parquet, redcap, stata, spss.",
+            help="Formats of the tables, out of csv, parquet, redcap, stata, spss, omop.",
         ),
     ] = _DEFAULT_FORMATS,
     identified: Annotated[
@@ -138,6 +138,13 @@ def cohort(
         bool, typer.Option("--report/--no-report", help="Write report.html and its figures.")
     ] = True,
     figures: FigureFormats = "svg",
+    measure_report: Annotated[
+        bool,
+        typer.Option(
+            "--measure-report",
+            help="Write a FHIR MeasureReport of disease-free at the landmark, and its Measure.",
+        ),
+    ] = False,
     workers: Workers = 0,
     memory: Memory = None,
     engine: Engine = EngineName.LOCAL,
@@ -159,7 +166,17 @@ def cohort(
     kind = _kind(identified, aggregate_only)
     between = _between(index_from, index_to)
     output = _Output(
-        folder, kind, formats, report, figures, key, between, by, covariates, tuple(review or ())
+        folder,
+        kind,
+        formats,
+        report,
+        figures,
+        key,
+        between,
+        by,
+        covariates,
+        tuple(review or ()),
+        measure_report,
     )
     output.check()
     reading = SourceOptions(workers, bulk, keep, memory)
@@ -194,6 +211,7 @@ class _Output:
     by: str | None
     covariates: str
     reviews: tuple[Path, ...]
+    measure_report: bool
 
     def check(self) -> None:
         """Raise a UsageError if the options contradict each other."""
@@ -265,6 +283,7 @@ class _Output:
             by=None if self.by is None else By.of(self.by),
             covariates=tuple(name for name in covariates if name),
             reviews=self.reviews,
+            measure_report=self.measure_report,
         )
 
 
@@ -338,6 +357,8 @@ def _print_found(found: "Found", run: RunOptions, options: "FolderOptions") -> N
             say(_UNKNOWN, err=True)
     else:
         print_flow(found, run.source, narrowed=run.narrowed)
+        for line in found.left_out.lines():
+            say(f"not in omop: {line}", err=True)
 
 
 @contextmanager

@@ -1,10 +1,12 @@
 """The files of a cohort's folder: tables, statistics, report and manifest."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fhircryo.errors import UsageError
+from fhircryo.publish.measure import measure
 from fhircryo.research import redcap
 from fhircryo.research.aggregate import aggregated
 from fhircryo.research.analysis import Analysis, analyse
@@ -16,9 +18,14 @@ from fhircryo.research.columns import FOLLOW_UP, PATIENTS
 from fhircryo.research.comparison import Comparison, compare
 from fhircryo.research.flow import Flow
 from fhircryo.research.folder_options import (
+    CSV,
     FLOW,
     MANIFEST,
+    MEASURE,
+    MEASURE_REPORT,
     METHODS,
+    OMOP,
+    PARQUET,
     RATES,
     REDCAP,
     REPORT,
@@ -26,7 +33,10 @@ from fhircryo.research.folder_options import (
     FolderOptions,
 )
 from fhircryo.research.grouping import Grouping, group_patients
+from fhircryo.research.measure_report import measure_report
 from fhircryo.research.methods import methods
+from fhircryo.research.omop import omop_files
+from fhircryo.research.omop.omop_files import LeftOut
 from fhircryo.research.pseudonyms import Pseudonyms, read_key, write_key
 from fhircryo.research.quoting import plain
 from fhircryo.research.rates import rates, rates_json
@@ -52,10 +62,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Found:
-    """What a run tells beside its files; the attributes are those of ``Cohort``."""
+    """What a run tells beside its files; the attributes are those of ``Cohort``.
+
+    ``left_out``: what the files of OMOP do not have; nothing where none were written.
+    """
 
     flow: Flow
     unknown_patients: list[str]
+    left_out: LeftOut = field(default_factory=LeftOut)
 
 
 @dataclass(frozen=True)
@@ -118,8 +132,21 @@ class CohortWriter:
         review = self._review(cohort)
         about = (self.config, self.options, cohort.flow, self.pseudonyms, built.hashes or {})
         write_json(work / MANIFEST, manifest(built.read, *about))
-        _write_folder(work, cohort, self.options, grouping, review)
-        return Found(cohort.flow, cohort.unknown_patients)
+        shown = _write_folder(work, cohort, self.options, grouping, review)
+        if self.options.measure_report:
+            self._write_measure(work, shown, built)
+        left_out = _write_omop(work, cohort, self.options.formats)
+        return Found(cohort.flow, cohort.unknown_patients, left_out)
+
+    def _write_measure(self, work: Path, shown: Analysis, built: Built) -> None:
+        """Write the Measure and the MeasureReport; an aggregate tells no years and no reasons."""
+        options, config = self.options, self.config
+        by_year = {} if options.kind == "aggregate-only" else built.counts.disease_free
+        # Where the rows have dates, years tell nothing new.
+        threshold = 1 if options.kind == "identified" else options.threshold
+        report = measure_report(shown, by_year, threshold, options.between, config)
+        write_json(work / MEASURE, measure(config.protocol, config.settings.base))
+        write_json(work / MEASURE_REPORT, report)
 
     def _grouping(self, cohort: Cohort) -> Grouping | None:
         """The groups of the patients in the order of the table; None: there are none."""
@@ -148,7 +175,8 @@ def _write_folder(
     options: FolderOptions,
     grouping: Grouping | None,
     review: Review | None,
-) -> None:
+) -> Analysis:
+    """Write the tables, the statistics and the report, and return the numbers that are shown."""
     tables = cohort.analysed()
     shown, comparison = _numbers(tables, cohort, options, grouping)
     del tables
@@ -161,6 +189,7 @@ def _write_folder(
     if options.report:
         text = methods(*about, quote=plain)
         _write_report(work, cohort, shown, text, options, comparison, review)
+    return shown
 
 
 def _numbers(
@@ -201,6 +230,16 @@ def _write_tables(
     write_tables(work, tables, formats, about, in_parts=options.in_parts)
     if REDCAP in formats:
         redcap.write_redcap(cohort.stored, work)
+
+
+def _write_omop(work: Path, cohort: Cohort, formats: Collection[str]) -> LeftOut:
+    """Write the files of OMOP if they are wanted, in the formats of the tables, else as CSV."""
+    if OMOP not in formats:
+        return LeftOut()
+    folder = work / omop_files.FOLDER
+    parquet = PARQUET in formats
+    csv = CSV in formats or not parquet
+    return omop_files.write_omop(cohort.stored, folder, cohort.config, parquet=parquet, csv=csv)
 
 
 def _write_report(

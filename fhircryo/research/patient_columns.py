@@ -33,6 +33,7 @@ from fhircryo.research.table import (
     snake,
 )
 
+INDEX_DATE, BIRTH_YEAR = "index_date", "birth_year"
 LAST_CONTACT = "last_contact_days"
 #: The column of a component of the PSA nadir.
 PSA_RESPONSE = "psa_response"
@@ -97,10 +98,9 @@ def _characteristics(protocol: Protocol) -> tuple[Column, ...]:
     """The columns of a patient that are not endpoints."""
     return (
         patient_key(),
-        Column(
-            "index_date", ColumnType.DATE, "Day of the index procedure (day 0)", identifying=True
-        ),
+        Column(INDEX_DATE, ColumnType.DATE, "Day of the index procedure (day 0)", identifying=True),
         resource_column("The index procedure"),
+        Column(BIRTH_YEAR, ColumnType.INTEGER, "Year of birth", identifying=True),
         Column(
             LAST_CONTACT,
             ColumnType.INTEGER,

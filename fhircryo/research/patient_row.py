@@ -3,6 +3,7 @@
 from datetime import date
 
 from fhircryo.calendar import add_months
+from fhircryo.endpoints.baseline import birth_year
 from fhircryo.endpoints.by_confirmation import confirmed_failure
 from fhircryo.endpoints.by_salvage_rule import disease_free_by_rule
 from fhircryo.endpoints.catalogue import METASTASIS, PROM_CHANGE, PROM_SCORE, PSA_NADIR
@@ -23,6 +24,8 @@ from fhircryo.research.endpoint_columns import (
     rule_column,
 )
 from fhircryo.research.patient_columns import (
+    BIRTH_YEAR,
+    INDEX_DATE,
     LAST_CONTACT,
     PSA_RESPONSE,
     expected_column,
@@ -39,8 +42,9 @@ def patient_row(computed: PatientEndpoints, protocol: Protocol, *, identified: b
     line = computed.line
     row: Row = {
         PATIENT: line.record.patient,
-        "index_date": line.d0,
+        INDEX_DATE: line.d0,
         INDEX_YEAR: line.d0.year,
+        BIRTH_YEAR: birth_year(line),
         "resource": line.index.ref,
     }
     contact = computed.course.contact

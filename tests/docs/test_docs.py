@@ -350,7 +350,8 @@ def test_every_option_and_file_of_a_cohort_is_described(tmp_path):
         for option in parameter.opts:
             if option.startswith("--") and option not in ("--report", "--yes"):
                 assert re.search(rf"^\| .*`{option}\b", text, re.MULTILINE), option
-    ran = run("cohort", EXAMPLE, tmp_path / "out", "--format", "csv,redcap")
+    options = ("--format", "csv,redcap,omop", "--measure-report")
+    ran = run("cohort", EXAMPLE, tmp_path / "out", *options)
     assert ran.code == 0, ran.err
     for path in (tmp_path / "out").iterdir():
         name = path.name if path.is_file() else f"{path.name}/"

@@ -39,7 +39,7 @@ def pull(target: Path, *options: object, source: Path = COHORT, as_of: date = AS
 
 @pytest.fixture(scope="module")
 def pseudonymised(tmp_path_factory) -> Path:
-    return pull(tmp_path_factory.mktemp("cohort") / "out", "--format", "csv,parquet,redcap")
+    return pull(tmp_path_factory.mktemp("cohort") / "out", "--format", "csv,parquet,redcap,omop")
 
 
 @pytest.fixture(scope="module")
@@ -641,7 +641,7 @@ def nasty(tmp_path) -> Path:
     )
 
 
-FORMATS = ("--format", "csv,parquet,redcap,stata,spss")
+FORMATS = ("--format", "csv,parquet,redcap,stata,spss,omop")
 
 
 @pytest.mark.slow
