@@ -301,7 +301,9 @@ def test_the_shown_overlay_and_settings_are_valid(tmp_path):
     for page in FOR_USERS:
         for match in _FENCE.finditer(page.read_text(encoding="utf-8")):
             blocks.setdefault(match[2], []).append(match[3])
-    for overlay in blocks["yaml"]:
+    cases = [block for block in blocks["yaml"] if "\ncases:\n" in block]
+    assert cases
+    for overlay in set(blocks["yaml"]) - set(cases):
         (tmp_path / "site.yaml").write_text(overlay, encoding="utf-8")
         ran = run("mappings", "check", "site.yaml", folder=tmp_path)
         assert ran.code == 0, ran.err
@@ -310,6 +312,21 @@ def test_the_shown_overlay_and_settings_are_valid(tmp_path):
         (tmp_path / "fhircryo.toml").write_text(settings, encoding="utf-8")
         ran = run("mappings", "check", "site.yaml", folder=tmp_path)
         assert ran.code == 0, ran.err
+
+
+def test_the_shown_case_fails_as_it_is_shown(tmp_path):
+    """The page's overlay maps the procedure only."""
+    page = (ROOT / "docs" / "how-to" / "test-your-mappings.md").read_text(encoding="utf-8")
+    blocks = {match[2]: match[3] for match in reversed(list(_FENCE.finditer(page)))}
+    (tmp_path / "cases.yaml").write_text(blocks["yaml"], encoding="utf-8")
+    procedure = {"system": "https://hospital.example/procedures", "code": "CRYO-PROST"}
+    overlay = {"concepts": {"cryoablation": {"codes": [procedure | {"verified": "here"}]}}}
+    (tmp_path / "site.yaml").write_text(json.dumps(overlay), encoding="utf-8")
+    command, shown = blocks["text"].split("\n", 1)
+    ran = run(*shlex.split(command)[1:], folder=tmp_path)
+    assert ran.code == 2
+    assert ran.out.rstrip() == shown.strip().rpartition("\n")[0]
+    assert str(ran.err).strip().removeprefix("fhircryo: ") == shown.rstrip().rpartition(": ")[2]
 
 
 def test_every_setting_of_a_server_is_described():
