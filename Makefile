@@ -86,7 +86,7 @@ bench-scaling: $(READY)
 
 # A HAPI FHIR server with the 62 patients in it, until Ctrl-C.
 hapi: $(READY)
-	$(BIN)/python -m tests.server.run_hapi --load examples/bomers-2020
+	$(BIN)/fhircryo hapi --load examples/bomers-2020 --cache $${HAPI_CACHE:-.cache/hapi}
 
 # Three scheduled runs on a HAPI server: the first, one after a correction, one with nothing new.
 demo-sync: $(READY)
