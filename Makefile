@@ -58,6 +58,7 @@ docs: $(READY)
 	$(BIN)/python -m tests.spec.render
 	$(BIN)/python docs/render_cli.py
 	$(BIN)/python docs/render_diagrams.py
+	$(BIN)/python docs/render_explain.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # The second needs a HAPI server, as the tests do, and the clients that it compares with.

@@ -18,9 +18,7 @@ _COMMAND = re.compile(r"^ *(?:- |run: )*(fhircryo \S.*)$", re.MULTILINE)
 def commands(path: Path) -> list[str]:
     """The commands of ours in a file, comments included: they are copied as well."""
     text = re.sub(r"^ *#+ *", "", path.read_text("utf-8"), flags=re.MULTILINE)
-    found = _COMMAND.findall(text)
-    # What stands behind -- is another command; a redirection is the shell's.
-    return [line.split(" -- ")[0].split(" >")[0] for line in found]
+    return [line.split(" >")[0] for line in _COMMAND.findall(text)]  # a redirection is the shell's
 
 
 def test_every_file_is_of_a_known_kind():

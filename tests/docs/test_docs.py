@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from functools import cache
@@ -103,6 +104,12 @@ def test_generated_pages_are_fresh(capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_the_picture_of_explain_is_fresh():
+    command = [sys.executable, str(ROOT / "docs" / "render_explain.py"), "--check"]
+    assert subprocess.run(command, check=False).returncode == 0, "run make docs"
+    assert "@font-face" not in (ROOT / "docs" / "explain.svg").read_text("utf-8")
+
+
 @pytest.mark.parametrize(
     "page", ["cli.md", "exit-codes.md", "reasons.md", "columns.md", "overlay.schema.json"]
 )
@@ -180,6 +187,8 @@ def assert_command_exists(line: str) -> None:
             break
         assert rest[0] in command.commands, line
         command = command.commands[rest.pop(0)]
+    if "--" in rest:  # what follows is a command of the shell
+        rest = rest[: rest.index("--")]
     known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
     assert {word for word in rest if word.startswith("--")} <= known, line
 
