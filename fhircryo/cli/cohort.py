@@ -17,6 +17,7 @@ from fhircryo.cli.options import (
     Engine,
     EngineName,
     Exclude,
+    FigureFormats,
     Keep,
     Mappings,
     Memory,
@@ -133,6 +134,7 @@ def cohort(
     report: Annotated[
         bool, typer.Option("--report/--no-report", help="Write report.html and its figures.")
     ] = True,
+    figures: FigureFormats = "svg",
     workers: Workers = 0,
     memory: Memory = None,
     engine: Engine = EngineName.LOCAL,
@@ -154,7 +156,7 @@ def cohort(
     kind = _kind(identified, aggregate_only)
     between = _between(index_from, index_to)
     output = _Output(
-        folder, kind, formats, report, key, between, by, covariates, tuple(review or ())
+        folder, kind, formats, report, figures, key, between, by, covariates, tuple(review or ())
     )
     output.check()
     reading = SourceOptions(workers, bulk, keep, memory)
@@ -183,6 +185,7 @@ class _Output:
     kind: "CohortKind"
     formats: str
     report: bool
+    figures: str
     key: Path | None
     between: "Between"
     by: str | None
@@ -192,6 +195,7 @@ class _Output:
     def check(self) -> None:
         """Raise a UsageError if the options contradict each other."""
         self.table_formats()
+        self.figure_formats()
         if self.kind == "aggregate-only" and self.formats != _DEFAULT_FORMATS:
             raise UsageError(
                 "--format needs tables with a row per patient; --aggregate-only writes none"
@@ -215,6 +219,12 @@ class _Output:
 
         return chosen_formats(self.formats, FORMATS)
 
+    def figure_formats(self) -> tuple[str, ...]:
+        """The formats of the figures, each once."""
+        from fhircryo.research.folder_options import FIGURE_FORMATS
+
+        return chosen_formats(self.figures, FIGURE_FORMATS, "--figures")
+
     def options(self, config: "RunConfig") -> "FolderOptions":
         """What the folder is to hold."""
         from fhircryo.research.folder_options import FolderOptions
@@ -225,6 +235,7 @@ class _Output:
             self.kind,
             self.table_formats(),
             self.report,
+            self.figure_formats(),
             self.between,
             config.settings.smallest_group,
             self.key,

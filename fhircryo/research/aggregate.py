@@ -33,8 +33,9 @@ from fhircryo.research.aggregate_baseline import shown_baseline
 from fhircryo.research.aggregate_flow import hundreds, shown_flow
 from fhircryo.research.aggregate_scores import says_anything, shown_proms
 from fhircryo.research.aggregate_times import shown_survival
-from fhircryo.research.analysis import NOT_KNOWN, Analysis, Grades, NotUsedCount, Prom
+from fhircryo.research.analysis import Analysis, Grades, NotUsedCount, Prom
 from fhircryo.research.complication_summary import (
+    NOT_KNOWN,
     ComplicationSummary,
     GradedShare,
     KindCount,
@@ -136,6 +137,8 @@ class _Aggregator:
             survival=tuple(times[survival.endpoint.key] for survival in found.survival),
             competing=(),
             nadir=nadir,
+            # Thresholds beside quartiles would tell of few.
+            nadirs=(),
             nadir_days=nadir_days,
             proms=proms,
             complications=self._complications(found.complications),

@@ -12,7 +12,7 @@ from fhircryo.research.arrow import to_arrow
 from fhircryo.research.build import Built
 from fhircryo.research.cohort_manifest import manifest
 from fhircryo.research.cohort_tables import Cohort, cohort_from
-from fhircryo.research.columns import FOLLOW_UP, PATIENTS, PSA
+from fhircryo.research.columns import FOLLOW_UP, PATIENTS
 from fhircryo.research.comparison import Comparison, compare
 from fhircryo.research.flow import Flow
 from fhircryo.research.folder_options import (
@@ -37,6 +37,7 @@ from fhircryo.research.reviewed import (
     review_rows,
     reviews_table,
 )
+from fhircryo.research.single_patients import single_patients
 from fhircryo.research.stored_table import in_memory
 from fhircryo.research.table import PATIENT
 from fhircryo.research.table_options import TableOptions
@@ -136,7 +137,7 @@ def _write_folder(
     (work / METHODS).write_text(methods(*about), encoding="utf-8")
     if options.report:
         text = methods(*about, quote=plain)
-        _write_report(work, cohort, shown, text, options.kind, comparison, review)
+        _write_report(work, cohort, shown, text, options, comparison, review)
 
 
 def _write_tables(
@@ -159,22 +160,21 @@ def _write_report(
     cohort: Cohort,
     shown: Analysis,
     text: str,
-    kind: str,
+    options: FolderOptions,
     comparison: Comparison | None,
     review: Review | None,
 ) -> None:
-    from fhircryo.research.report.curves import PSA_COLUMNS
     from fhircryo.research.report.page import GroupsShown, figures_of, page
 
-    psa = None if kind == "aggregate-only" else cohort.stored[PSA].frame(PSA_COLUMNS)
+    single = None if options.kind == "aggregate-only" else single_patients(cohort)
     least = cohort.config.settings.least_at_risk
-    figures = figures_of(shown, psa, least)
+    figures = figures_of(shown, single, cohort.config)
     groups = None if comparison is None else GroupsShown.of(comparison, least)
     (work / REPORT).write_text(
-        page(shown, figures, cohort.config, text, kind, groups, review), encoding="utf-8"
+        page(shown, figures, cohort.config, text, options.kind, groups, review), encoding="utf-8"
     )
     drawn = [] if groups is None else [one for one in groups.figures if one is not None]
-    write_figures(work, (*figures.all, *drawn))
+    write_figures(work, (*figures.all, *drawn), options.figures)
 
 
 def _flow(shown: Analysis) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from fhircryo.research.table_options import ALL_DATES, Between
 
 CSV, PARQUET, REDCAP = "csv", "parquet", "redcap"
 FORMATS = (CSV, PARQUET, REDCAP)
+SVG, PNG = "svg", "png"
+FIGURE_FORMATS = (SVG, PNG)
 
 CohortKind = Literal["identified", "pseudonymised", "aggregate-only"]
 
@@ -45,9 +47,9 @@ class FolderOptions:
     """What a cohort's folder is to hold.
 
     ``between``: the index dates of the cohort. ``threshold``: the aggregates of an aggregate-only
-    cohort show no group that is smaller. ``key``: the file of the pseudonyms' key, which is written
-    if it does not exist; None: beside the folder. ``in_parts``: each Parquet table is a folder of
-    files.
+    cohort show no group that is smaller. ``figures``: the formats of the figures. ``key``: the file
+    of the pseudonyms' key, which is written if it does not exist; None: beside the folder.
+    ``in_parts``: each Parquet table is a folder of files.
     ``by``: what divides the cohort into groups that the report compares; ``covariates``: of Cox's
     model beside them. ``reviews``: files of reviewers' decisions.
     """
@@ -55,6 +57,7 @@ class FolderOptions:
     kind: CohortKind = "pseudonymised"
     formats: tuple[str, ...] = (CSV, PARQUET)
     report: bool = True
+    figures: tuple[str, ...] = (SVG,)
     between: Between = ALL_DATES
     threshold: int = 5
     key: Path | None = None

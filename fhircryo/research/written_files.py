@@ -5,7 +5,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fhircryo.logs import json_text
-from fhircryo.research.folder_options import CSV, DICTIONARY, FIGURES, PACKAGE, PARQUET
+from fhircryo.research.folder_options import (
+    CSV,
+    DICTIONARY,
+    FIGURES,
+    PACKAGE,
+    PARQUET,
+    PNG,
+    SVG,
+)
 from fhircryo.research.package import data_package, dictionary
 from fhircryo.research.stored_table import StoredTable
 from fhircryo.research.table_files import write_csv, write_parquet, write_parquet_parts
@@ -44,12 +52,15 @@ def write_tables(
     (work / DICTIONARY).write_text(dictionary(described), encoding="utf-8")
 
 
-def write_figures(work: Path, figures: Iterable["Figure"]) -> None:
-    """Write figures as SVG, each with its data as CSV."""
+def write_figures(work: Path, figures: Iterable["Figure"], formats: Sequence[str]) -> None:
+    """Write figures as SVG, PNG or both, each with its data as CSV."""
     folder = work / FIGURES
     folder.mkdir()
     for figure in figures:
-        (folder / f"{figure.name}.svg").write_bytes(figure.svg)
+        if SVG in formats:
+            (folder / f"{figure.name}.svg").write_bytes(figure.svg)
+        if PNG in formats:
+            (folder / f"{figure.name}.png").write_bytes(figure.png)
         (folder / f"{figure.name}.csv").write_text(figure.data, encoding="utf-8")
 
 
