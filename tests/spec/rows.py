@@ -36,8 +36,8 @@ class Row(Case):
     settings: dict[str, Any] = {}
     exclude: Lines = ()
 
-    def input(self) -> list[Resource | bytes]:
-        return [*(line.encode() for line in self.lines), *super().input()]
+    def in_source(self) -> list[Resource | bytes]:
+        return [*(line.encode() for line in self.lines), *super().in_source()]
 
     def config(self) -> RunConfig:
         """The mappings, protocol, data cut-off date, settings and patients of the row."""
@@ -56,7 +56,7 @@ class Row(Case):
     def compute(self) -> Outcome:
         """Run the row through the program."""
         config = self.config()
-        return outcome_of(read_resources(self.input(), config), config)
+        return outcome_of(read_resources(self.in_source(), config), config)
 
 
 def patient(**given: Any) -> Row:

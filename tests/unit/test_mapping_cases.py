@@ -1,6 +1,7 @@
 """``fhircryo mappings test``: a site's cases, the messages of failures, and the exit codes."""
 
 import subprocess
+import sys
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -157,9 +158,8 @@ def test_the_command_ends_with_2_where_a_case_failed(folder):
     """A mapping that is wrong is an error that the user can correct."""
     with pytest.raises(UsageError):
         run(CASE, options=())
-    ran = subprocess.run(
-        ["fhircryo", "mappings", "test", "cases.yaml"], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-m", "fhircryo", "mappings", "test", "cases.yaml"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 2
     assert ran.stdout.startswith("FAILED lab")
     assert ran.stderr.startswith("fhircryo: 1 of 1 cases failed")

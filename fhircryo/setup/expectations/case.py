@@ -117,7 +117,7 @@ class Case(StrictModel):
             given["index"] = [self.d0]
         return given
 
-    def input(self) -> list[Resource | bytes]:
+    def in_source(self) -> list[Resource | bytes]:
         """All that the source holds, in the order of reading."""
         return [*self.made(), *self.resources]
 

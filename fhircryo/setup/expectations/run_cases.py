@@ -89,7 +89,7 @@ class CaseRunner:
 
     def _source(self, case: Case, config: RunConfig) -> ReadResult:
         if case.source is None:
-            return read_resources(case.input(), config)
+            return read_resources(case.in_source(), config)
         place = server_of(case.source) or str(self.folder / case.source)
         if place not in self._read:
             self._read[place] = read_source(place, config)
