@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fhircryo.endpoints.catalogue import OVERALL_SURVIVAL
 from fhircryo.mapping.load import load_mappings
 from fhircryo.record.items import EventKind
+from fhircryo.research.comparison import GroupedTime
 from fhircryo.research.report import vega
 from fhircryo.research.report.courses import nadir_figure, psa_figure, waterfall_figure
+from fhircryo.research.report.curves import grouped_figure, survival_figure
 from fhircryo.research.report.figure import shortened, thinned
 from fhircryo.research.report.single_figures import (
     MOST_SWIMMERS,
@@ -20,6 +23,8 @@ from fhircryo.research.report.single_figures import (
     swimmer_figure,
 )
 from fhircryo.research.single_patients import ComplicationTime, Swimmer, psa_changes, swimmers
+from fhircryo.research.statistics.kaplan_meier import Curve
+from fhircryo.research.survival import Survival
 
 PSA = st.floats(0, 1e12, allow_nan=False)
 
@@ -178,3 +183,20 @@ def test_of_many_steps_a_curve_draws_evenly_spaced_ones():
     assert "3000 patients" in figure.caption
     assert figure.data.count("\n") == 3001
     assert len(figure.svg) < 400_000
+
+
+def test_figures_of_little_have_a_size():
+    """A drawing without a size cannot be rendered as PNG."""
+    few = Curve(3, 0, (0, 400), (1.0, 1.0), (None, None), (None, None), (3, 3), (0, 0), (0, 3))
+    words = "Overall survival"
+    found = [
+        swimmer_figure([Swimmer("a", 0, ())]),
+        psa_figure(table([("a", 0, 0.0, False)])),
+        nadir_figure([0.0]),
+        survival_figure(Survival(OVERALL_SURVIVAL, words, 3, 0, (), curve=few, shown_to=None)),
+        survival_figure(Survival(OVERALL_SURVIVAL, words, 3, 0, (), curve=few, shown_to=0)),
+        grouped_figure(GroupedTime(OVERALL_SURVIVAL, words, (few, few), None, None), "ab", 3),
+    ]
+    for figure in found:
+        assert figure.png.startswith(b"\x89PNG"), figure.name
+    assert "Too few at risk" in texts(found[3].svg)

@@ -75,27 +75,29 @@ def swimmer_figure(swimmers: Sequence[Swimmer]) -> Figure | None:
         "tooltip": tooltip,
     }
     bars = [(one.patient, one.days / MONTH, "Last contact") for one in swimmers]
+    layers: list[vega.Spec] = [
+        {
+            "data": vega.rows(("patient", "month", "kind"), bars),
+            "mark": {"type": "bar", "color": GREY, "height": {"band": 0.7}},
+            "encoding": {
+                "x": x,
+                "y": lanes,
+                "opacity": _unless_other(0.1, 0.45),
+                "tooltip": tooltip,
+            },
+        },
+        {
+            "data": vega.rows(("patient", "kind", "month"), events),
+            "mark": {"type": "point", "filled": True, "size": 38},
+            "encoding": signs_of,
+        },
+    ]
     spec = vega.drawing(
         width=WIDTH,
         height=max(120, _LANE * len(swimmers)),
         params=[{"name": "patient", "value": ""}],
-        layer=[
-            {
-                "data": vega.rows(("patient", "month", "kind"), bars),
-                "mark": {"type": "bar", "color": GREY, "height": {"band": 0.7}},
-                "encoding": {
-                    "x": x,
-                    "y": lanes,
-                    "opacity": _unless_other(0.1, 0.45),
-                    "tooltip": tooltip,
-                },
-            },
-            {
-                "data": vega.rows(("patient", "kind", "month"), events),
-                "mark": {"type": "point", "filled": True, "size": 38},
-                "encoding": signs_of,
-            },
-        ],
+        # A legend of nothing has no size.
+        layer=layers if events else layers[:1],
     )
     counts = ", ".join(f"{name.lower()} {sum(row[1] == name for row in events)}" for name in words)
     alt = f"Follow-up of {len(swimmers)} patients as bars, with their events: {counts or 'none'}"
