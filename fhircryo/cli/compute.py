@@ -9,6 +9,7 @@ import typer
 from fhircryo.cli.options import (
     AcceptUnreadable,
     AcceptWithheld,
+    AllowDowngrade,
     AllowRetractions,
     AsOf,
     BulkLevel,
@@ -71,6 +72,7 @@ def compute(
     ] = False,
     dry_run: DryRun = False,
     allow_retractions: AllowRetractions = False,
+    allow_downgrade: AllowDowngrade = False,
     accept_unreadable: AcceptUnreadable = False,
     accept_withheld: AcceptWithheld = False,
     bulk: BulkLevel = None,
@@ -100,6 +102,7 @@ def compute(
             "--force": force,
             "--dry-run": dry_run,
             "--allow-retractions": allow_retractions,
+            "--allow-downgrade": allow_downgrade,
             "--accept-unreadable": accept_unreadable,
         }
         raise typer.Exit(_on_spark(run, target, spark_master, others))
@@ -113,11 +116,12 @@ def compute(
             raise UsageError("--force and --validate need a folder as TARGET")
         from fhircryo.publish.target_server import Permissions
 
-        allowed = Permissions(dry_run, allow_retractions)
+        allowed = Permissions(dry_run, allow_retractions, allow_downgrade)
         raise typer.Exit(_to_server(run, reading, target, allowed, accept_unreadable))
-    if dry_run or allow_retractions or accept_unreadable:
+    if dry_run or allow_retractions or allow_downgrade or accept_unreadable:
         raise UsageError(
-            "--dry-run, --allow-retractions and --accept-unreadable need a FHIR server as TARGET"
+            "--dry-run, --allow-retractions, --allow-downgrade and --accept-unreadable need a FHIR"
+            " server as TARGET"
         )
     raise typer.Exit(_to_folder(run, reading, Path(target), validate=validate, force=force))
 

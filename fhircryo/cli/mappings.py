@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fhircryo.cli.mapping_cases import check_cases
 from fhircryo.cli.options import Mappings
 from fhircryo.cli.printing import say
 from fhircryo.cli.survey import survey
@@ -43,6 +44,7 @@ def check(
 
 
 app.command()(survey)
+app.command("test")(check_cases)
 
 
 @app.command()

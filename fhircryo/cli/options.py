@@ -187,6 +187,13 @@ AllowRetractions = Annotated[
         help="Allow a run to retract the endpoints of any number of patients.",
     ),
 ]
+AllowDowngrade = Annotated[
+    bool,
+    typer.Option(
+        "--allow-downgrade",
+        help="Write to a server to which a newer version of fhircryo has written.",
+    ),
+]
 AcceptUnreadable = Annotated[
     bool,
     typer.Option(

@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 from fhircryo.errors import TargetError
 from fhircryo.fhir.client import HttpError
 from fhircryo.publish.known_ids import DEVICE
+from fhircryo.publish.newer_version import is_newer
 from fhircryo.publish.observation_maker import DEVICE_ID
 from fhircryo.publish.one_resource import OneResource
 from fhircryo.publish.provenance import device
@@ -38,6 +39,7 @@ class TargetDevice:
         self.condition = {"identifier": f"{base}/device|{DEVICE_ID}"}
         self.held = OneResource(connection, DEVICE, "Device", self.condition)
         self._content: Json = plain(device(base))
+        self._before: Json | None = None
 
     def find(self) -> OutReference | None:
         """The reference to the Device; None where the server accepts none, or holds none yet."""
@@ -58,7 +60,7 @@ class TargetDevice:
         found = self.find()
         if not self._accepted:
             return None
-        if found is not None and self._read(str(found.reference)) is not None:
+        if found is not None and self._read_before(found) is not None:
             return found
         refusal: HttpError | None = None
         ways = list(creations(self._connection.capabilities))
@@ -98,6 +100,12 @@ class TargetDevice:
                 raise
             self._refused(error)
 
+    def newer_version(self, found: OutReference) -> str:
+        """The version that the Device names, if it is newer than this program; else empty."""
+        there = self._before or self._read_before(found) or {}
+        named = [one.get("value") for one in there.get("version") or () if isinstance(one, dict)]
+        return next((one for one in named if isinstance(one, str) and is_newer(one)), "")
+
     def request(self, how: Creation) -> WriteRequest:
         """The request that creates the Device in one of the ways of creating."""
         if how is Creation.OWN_ID:
@@ -114,6 +122,11 @@ class TargetDevice:
         """Create the Device in one of the ways; its id."""
         found = "" if how is Creation.OWN_ID else self.held.find()
         return found or self.held.create(self.request(how))
+
+    def _read_before(self, found: OutReference) -> Json | None:
+        """The Device as it was before this run wrote anything."""
+        self._before = self._read(str(found.reference))
+        return self._before
 
     def _read(self, ref: str) -> Json | None:
         return PublishedReader(self._connection).read(ref)

@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from functools import cache
@@ -103,6 +104,12 @@ def test_generated_pages_are_fresh(capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_the_picture_of_explain_is_fresh():
+    command = [sys.executable, str(ROOT / "docs" / "render_explain.py"), "--check"]
+    assert subprocess.run(command, check=False).returncode == 0, "run make docs"
+    assert "@font-face" not in (ROOT / "docs" / "explain.svg").read_text("utf-8")
+
+
 @pytest.mark.parametrize(
     "page", ["cli.md", "exit-codes.md", "reasons.md", "columns.md", "overlay.schema.json"]
 )
@@ -180,6 +187,8 @@ def assert_command_exists(line: str) -> None:
             break
         assert rest[0] in command.commands, line
         command = command.commands[rest.pop(0)]
+    if "--" in rest:  # what follows is a command of the shell
+        rest = rest[: rest.index("--")]
     known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
     assert {word for word in rest if word.startswith("--")} <= known, line
 
@@ -301,7 +310,9 @@ def test_the_shown_overlay_and_settings_are_valid(tmp_path):
     for page in FOR_USERS:
         for match in _FENCE.finditer(page.read_text(encoding="utf-8")):
             blocks.setdefault(match[2], []).append(match[3])
-    for overlay in blocks["yaml"]:
+    cases = [block for block in blocks["yaml"] if "\ncases:\n" in block]
+    assert cases
+    for overlay in set(blocks["yaml"]) - set(cases):
         (tmp_path / "site.yaml").write_text(overlay, encoding="utf-8")
         ran = run("mappings", "check", "site.yaml", folder=tmp_path)
         assert ran.code == 0, ran.err
@@ -310,6 +321,21 @@ def test_the_shown_overlay_and_settings_are_valid(tmp_path):
         (tmp_path / "fhircryo.toml").write_text(settings, encoding="utf-8")
         ran = run("mappings", "check", "site.yaml", folder=tmp_path)
         assert ran.code == 0, ran.err
+
+
+def test_the_shown_case_fails_as_it_is_shown(tmp_path):
+    """The page's overlay maps the procedure only."""
+    page = (ROOT / "docs" / "how-to" / "test-your-mappings.md").read_text(encoding="utf-8")
+    blocks = {match[2]: match[3] for match in reversed(list(_FENCE.finditer(page)))}
+    (tmp_path / "cases.yaml").write_text(blocks["yaml"], encoding="utf-8")
+    procedure = {"system": "https://hospital.example/procedures", "code": "CRYO-PROST"}
+    overlay = {"concepts": {"cryoablation": {"codes": [procedure | {"verified": "here"}]}}}
+    (tmp_path / "site.yaml").write_text(json.dumps(overlay), encoding="utf-8")
+    command, shown = blocks["text"].split("\n", 1)
+    ran = run(*shlex.split(command)[1:], folder=tmp_path)
+    assert ran.code == 2
+    assert ran.out.rstrip() == shown.strip().rpartition("\n")[0]
+    assert str(ran.err).strip().removeprefix("fhircryo: ") == shown.rstrip().rpartition(": ")[2]
 
 
 def test_every_setting_of_a_server_is_described():
