@@ -16,7 +16,7 @@ from fhircryo import __version__
 from fhircryo.fhir.capability import Capabilities
 from fhircryo.publish.difference import Change, PatientChanges
 from fhircryo.publish.origin import Origin
-from fhircryo.publish.provenance import provenance, provenance_id
+from fhircryo.publish.provenance import in_r5, provenance, provenance_id
 from fhircryo.publish.shapes import (
     ENCODER,
     Json,
@@ -141,7 +141,7 @@ class RequestMaker:
         name = self._id(change)
         if change.observation is not None:
             observation = structs.replace(change.observation, id=name, status=change.status)
-            validate(plain(observation))
+            validate(plain(observation), r5=self._capabilities.is_r5)
             return observation
         resource = retracted.get(name) if isinstance(name, str) else None
         if resource is None:
@@ -189,7 +189,11 @@ class RequestMaker:
             recorded=self._recorded,
             agent=[OutAgent(self._agent)],
         )
-        validate(plain(resource))
+        if not self._kind.profiles:
+            resource.meta = None
+        if self._capabilities.is_r5:
+            resource = in_r5(resource, _subject(written.changes))
+        validate(plain(resource), r5=self._capabilities.is_r5)
         content = ENCODER.encode(resource)
         if known:
             return WriteRequest("PUT", f"Provenance/{known}", f"Provenance/{known}", content)
@@ -201,6 +205,11 @@ class RequestMaker:
             return patient.output.provenance
         words = f"Retracted by protocol {self._origin.protocol_name}"
         return structs.replace(provenance((), (), self._origin), activity=OutConcept(text=words))
+
+
+def _subject(patient: PatientChanges) -> OutReference | None:
+    """The reference to a patient; None where nothing of the patient was computed."""
+    return patient.output.observations[0].subject if patient.output is not None else None
 
 
 def bundled(patient: PatientRequests) -> list[WriteRequest]:
