@@ -150,15 +150,19 @@ def _absence(base: str) -> Iterator[Resource]:
     yield element(
         f"{_KIND}.dataAbsentReason",
         "Why there is no value: FHIR's code, and ours beside it",
-        patternCodeableConcept={"coding": [{"system": DATA_ABSENT}, {"system": system}]},
         binding=bound(url("ValueSet", "endpoint-absent", base)),
         constraint=[
             constraint(
+                "absent",
+                "It has a code of FHIR, for those who do not know ours",
+                f"coding.where(system = '{DATA_ABSENT}').exists()",
+            ),
+            constraint(
                 "reason",
-                "The reason is one of the reasons of fhircryo",
-                f"coding.where(system = '{system}').all("
-                f"memberOf('{url('ValueSet', 'reason', base)}'))",
-            )
+                "It has one of the reasons of fhircryo",
+                f"coding.where(system = '{system}'"
+                f" and memberOf('{url('ValueSet', 'reason', base)}')).exists()",
+            ),
         ],
     )
 
