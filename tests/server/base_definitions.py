@@ -28,7 +28,7 @@ _ELEMENT = (
     *("constraint", "isModifier", "isModifierReason", "isSummary", "binding"),
 )
 #: What repeats, by the name of the element; the others stand once.
-_LISTS = frozenset({"element", "type", "targetProfile", "profile", "constraint"})
+_LISTS = frozenset({"element", "type", "targetProfile", "profile", "constraint", "concept"})
 _CONSTRAINT = ("key", "severity", "human", "expression", "source")
 _BINDING = ("strength", "description", "valueSet")
 
@@ -40,6 +40,23 @@ def definitions(release: str) -> dict[str, str]:
     with zipfile.ZipFile(jar) as archive:
         read = _from_xml if release == "R4" else _from_package
         return {f"{one['name']}-{release}.json": _file(one) for one in read(archive)}
+
+
+def code_system(name: str) -> Resource:
+    """A code system of HL7 version 2, of which HAPI's server of R5 holds none, out of R4's."""
+    jars = Path(classpath().split(":")[1].removesuffix("/*"))
+    (jar,) = jars.glob("hapi-fhir-validation-resources-r4-*.jar")
+    with zipfile.ZipFile(jar) as archive:
+        tables = archive.open("org/hl7/fhir/r4/model/valueset/v2-tables.xml")
+        for _, node in ElementTree.iterparse(tables):
+            if node.tag != f"{_NAMESPACE}CodeSystem":
+                continue
+            content = _content(node)
+            if content["id"] == name:
+                kept = ("id", "url", "version", "name", "status", "content", "concept")
+                return {"resourceType": "CodeSystem"} | {key: content[key] for key in kept}
+            node.clear()
+    raise AssertionError(f"no code system {name}")
 
 
 def _from_xml(archive: zipfile.ZipFile) -> Iterator[Resource]:

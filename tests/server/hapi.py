@@ -264,6 +264,19 @@ def switched(url: str, **changes: str | int | bool) -> Iterator[None]:
         switches(url, {key: before[key] for key in changes})
 
 
+def install(url: str, package: bytes, name: str, version: str) -> str:
+    """Have a server install an NPM package; what it installed, in its words."""
+    answer = requests.post(
+        f"{url.removesuffix('/fhir')}/packages",
+        params={"name": name, "version": version},
+        data=package,
+        headers={"Content-Type": "application/gzip"},
+        timeout=300,
+    )
+    assert answer.ok, answer.text
+    return answer.text
+
+
 def reset(url: str) -> None:
     """Empty a server: every resource, every version, every kept search."""
     everything = {"name": "expungeEverything", "valueBoolean": True}

@@ -256,14 +256,12 @@ def _value(value_type: ValueType, base: str) -> Iterator[Resource]:
         yield element(
             f"{name}:valueQuantity",
             f"The value in {value_type.unit}",
-            max="1",
             type=types("Quantity"),
             patternQuantity=_quantity(value_type.unit),
         )
         yield element(
             f"{name}:valueRange",
             f"The interval in {value_type.unit}",
-            max="1",
             type=types("Range"),
             constraint=[_bounds(value_type.unit)],
         )

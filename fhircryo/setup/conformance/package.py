@@ -72,7 +72,7 @@ class Package:
             "license": _LICENCE,
             "canonical": self.base,
             "fhirVersions": [self.release.version],
-            "dependencies": {self.release.core_package: self.release.version},
+            "dependencies": self.release.dependencies,
             "directories": {"lib": "package", "example": "example"},
         }
 

@@ -23,9 +23,14 @@ class Release(StrEnum):
         return "4.0.1" if self is Release.R4 else "5.0.0"
 
     @property
-    def core_package(self) -> str:
-        """The package of the base specification, see https://hl7.org/fhir/packages.html ."""
-        return f"hl7.fhir.{self.lower()}.core"
+    def dependencies(self) -> dict[str, str]:
+        """The packages that hold what ours refers to, see https://hl7.org/fhir/packages.html .
+
+        The base specification of R4 holds HL7's older code systems, such as that of yes and no; for
+        R5 they are in the package of HL7 Terminology.
+        """
+        core = {f"hl7.fhir.{self.lower()}.core": self.version}
+        return core if self is Release.R4 else core | {"hl7.terminology.r5": "7.0.1"}
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,9 @@ import ca.uhn.fhir.jpa.api.config.JpaStorageSettings;
 import ca.uhn.fhir.jpa.api.config.JpaStorageSettings.ClientIdStrategyEnum;
 import ca.uhn.fhir.jpa.api.dao.IFhirSystemDao;
 import ca.uhn.fhir.jpa.cache.IResourceTypeCacheSvc;
+import ca.uhn.fhir.jpa.packages.IPackageInstallerSvc;
+import ca.uhn.fhir.jpa.packages.PackageInstallationSpec;
+import ca.uhn.fhir.jpa.packages.PackageInstallationSpec.InstallModeEnum;
 import ca.uhn.fhir.jpa.provider.JpaCapabilityStatementProvider;
 import ca.uhn.fhir.jpa.search.DatabaseBackedPagingProvider;
 import ca.uhn.fhir.jpa.test.config.TestHSearchAddInConfig;
@@ -44,7 +47,7 @@ import org.springframework.web.context.support.AnnotationConfigWebApplicationCon
  * {@code hapi.fhir} (R4 or R5). On stdout stands one line when it answers:
  * {@code HAPI ready http://127.0.0.1:PORT/fhir}. It ends when its stdin does. Beside the FHIR base, {@code /settings} shows the
  * switches and a POST changes them while the server runs, so that one server serves tests that
- * want different ones.
+ * want different ones; a POST to {@code /packages} installs an NPM package.
  */
 public final class HapiServer {
   /** What can be set, with the property that sets it at the start and what holds without. */
@@ -149,6 +152,28 @@ public final class HapiServer {
         return;
       }
       doGet(request, response);
+    }
+  }
+
+  /** Packages by HTTP: a POST of an NPM package, named by the parameters, installs it. */
+  private static final class PackagesServlet extends HttpServlet {
+    private final transient IPackageInstallerSvc installer;
+
+    PackagesServlet(IPackageInstallerSvc installer) {
+      this.installer = installer;
+    }
+
+    @Override
+    protected void doPost(HttpServletRequest request, HttpServletResponse response)
+        throws IOException {
+      PackageInstallationSpec wanted =
+          new PackageInstallationSpec()
+              .setName(request.getParameter("name"))
+              .setVersion(request.getParameter("version"))
+              .setInstallMode(InstallModeEnum.STORE_AND_INSTALL)
+              .setPackageContents(request.getInputStream().readAllBytes());
+      wanted.setReloadExisting(true);
+      response.getWriter().print(installer.install(wanted).getResourcesInstalled());
     }
   }
 
@@ -284,6 +309,9 @@ public final class HapiServer {
     ServletContextHandler context = new ServletContextHandler("/");
     context.addServlet(new ServletHolder(hapi.fhir(beans, r5)), "/fhir/*");
     context.addServlet(new ServletHolder(hapi.new SettingsServlet()), "/settings");
+    context.addServlet(
+        new ServletHolder(new PackagesServlet(beans.getBean(IPackageInstallerSvc.class))),
+        "/packages");
     jetty.setHandler(context);
     jetty.start();
 
