@@ -53,8 +53,12 @@ def code_system(name: str) -> Resource:
                 continue
             content = _content(node)
             if content["id"] == name:
-                kept = ("id", "url", "version", "name", "status", "content", "concept")
-                return {"resourceType": "CodeSystem"} | {key: content[key] for key in kept}
+                kept = ("id", "url", "version", "name", "status", "content")
+                codes = [
+                    {key: one[key] for key in ("code", "display")} for one in content["concept"]
+                ]
+                found = {"resourceType": "CodeSystem", "concept": codes}
+                return found | {key: content[key] for key in kept}
             node.clear()
     raise AssertionError(f"no code system {name}")
 

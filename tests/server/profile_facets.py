@@ -19,15 +19,17 @@ _FOREIGN = {
     "system": "http://terminology.hl7.org/CodeSystem/observation-category",
     "code": "imaging",
 }
-#: By element: a reference to a type that FHIR allows there and the profile does not.
-_OTHER_TYPES = {
-    "Observation.subject": "Group/1",
-    "Observation.partOf": "Immunization/1",
-    "Observation.device": "DeviceMetric/1",
-    "Observation.derivedFrom": "ImagingStudy/1",
-    "Provenance.target": "Patient/1",
-    "Provenance.agent.who": "Practitioner/1",
+#: By element: a type that FHIR lets it refer to, and the profile does not.
+OTHER_TYPES = {
+    "Observation.subject": "Group",
+    "Observation.partOf": "Immunization",
+    "Observation.device": "DeviceMetric",
+    "Observation.derivedFrom": "ImagingStudy",
+    "Provenance.target": "Patient",
+    "Provenance.agent.who": "Practitioner",
 }
+#: The id of the resources of these types.
+OTHER = "other"
 
 
 class Demand(NamedTuple):
@@ -168,9 +170,9 @@ def _double(place: _Place, demand: Demand) -> bool:
 
 
 def _other_type(place: _Place, demand: Demand) -> bool:
-    if demand.element in _OTHER_TYPES:
+    if demand.element in OTHER_TYPES:
         place.value.clear()
-        place.value["reference"] = _OTHER_TYPES[demand.element]
+        place.value["reference"] = f"{OTHER_TYPES[demand.element]}/{OTHER}"
         return True
     name = demand.element.rpartition(".")[2].partition("[x]")[0]
     del place.holder[place.key]

@@ -25,6 +25,7 @@ from fhircryo.setup.conformance.elements import (
 )
 from fhircryo.setup.conformance.profile import Profile
 from fhircryo.setup.terminology.canonical import Resource, url
+from fhircryo.setup.terminology.descriptions import load_terminology_words
 
 _KIND = "Observation"
 #: The data types of the values of each form; a quantity may be known only as a range.
@@ -172,15 +173,18 @@ def _components(mappings: Mappings) -> Iterator[Resource]:
     name = f"{_KIND}.component"
     yield element(name, "What the value rests on", slicing=sliced(BY_VALUE, "code"))
     yield element(f"{name}.code", "Which part it is", binding=_codes("component", base))
+    words = load_terminology_words().components
     for part in ComponentKey:
+        yield element(f"{name}:{part}", words[part], max="1")
         yield from _component(part, PART_FORMS[part], PART_UNITS.get(part, ""), base)
-    for mark in dict.fromkeys(one.key for form in mappings.instruments for one in form.marks):
+    marks = {one.key: one.words for form in mappings.instruments for one in form.marks}
+    for mark, meaning in marks.items():
+        yield element(f"{name}:{mark}", meaning, max="1")
         yield from _component(mark, PartForm.YES_NO, "", base)
 
 
 def _component(part: str, form: PartForm, unit: str, base: str) -> Iterator[Resource]:
     name = f"{_KIND}.component:{part}"
-    yield element(name, f"The component {part}", max="1")
     system = f"{base}/CodeSystem/component"
     yield element(f"{name}.code", f"Always {part}", patternCodeableConcept=coded(system, str(part)))
     value = element(f"{name}.value[x]", _PART_WORDS[form], min=1, type=types(*_PART_TYPES[form]))

@@ -16,6 +16,7 @@ import ca.uhn.fhir.jpa.search.DatabaseBackedPagingProvider;
 import ca.uhn.fhir.jpa.test.config.TestHSearchAddInConfig;
 import ca.uhn.fhir.jpa.test.config.TestR4Config;
 import ca.uhn.fhir.jpa.test.config.TestR5Config;
+import ca.uhn.fhir.jpa.validation.ValidationSettings;
 import ca.uhn.fhir.rest.annotation.Metadata;
 import ca.uhn.fhir.rest.api.EncodingEnum;
 import ca.uhn.fhir.rest.api.server.RequestDetails;
@@ -38,6 +39,7 @@ import org.eclipse.jetty.server.Server;
 import org.eclipse.jetty.server.ServerConnector;
 import org.hl7.fhir.instance.model.api.IBase;
 import org.hl7.fhir.instance.model.api.IBaseConformance;
+import org.hl7.fhir.r5.utils.validation.constants.ReferenceValidationPolicy;
 import org.springframework.web.context.support.AnnotationConfigWebApplicationContext;
 
 /**
@@ -68,6 +70,8 @@ public final class HapiServer {
     EXTERNAL_REFERENCES("false"),
     /** Whether a search is answered from the same one of the last minute, as HAPI does by default. */
     REUSE_SEARCHES("false"),
+    /** Whether validation looks at the type of what a reference leads to. */
+    REFERENCE_TYPES("false"),
     /** Whether jobs, exports among them, are looked after every second and not every minute. */
     HURRY_JOBS("false");
 
@@ -87,12 +91,17 @@ public final class HapiServer {
   }
 
   private final JpaStorageSettings storage;
+  private final ValidationSettings validation;
   private final DatabaseBackedPagingProvider paging;
   private final Map<Switch, String> current = Collections.synchronizedMap(new LinkedHashMap<>());
   private volatile IBaseConformance statement;
 
-  private HapiServer(JpaStorageSettings storage, DatabaseBackedPagingProvider paging) {
+  private HapiServer(
+      JpaStorageSettings storage,
+      ValidationSettings validation,
+      DatabaseBackedPagingProvider paging) {
     this.storage = storage;
+    this.validation = validation;
     this.paging = paging;
     storage.setExpungeEnabled(true);
     storage.setDeleteExpungeEnabled(true);
@@ -116,6 +125,8 @@ public final class HapiServer {
       case EXTERNAL_REFERENCES -> storage.setAllowExternalReferences(on);
       // Off, since tests write and look.
       case REUSE_SEARCHES -> storage.setReuseCachedSearchResultsForMillis(on ? 60_000L : null);
+      case REFERENCE_TYPES -> validation.setLocalReferenceValidationDefaultPolicy(
+          on ? ReferenceValidationPolicy.CHECK_TYPE_IF_EXISTS : ReferenceValidationPolicy.IGNORE);
       case HURRY_JOBS -> {} // looked at by who hurries them
     }
     current.put(which, value);
@@ -297,6 +308,7 @@ public final class HapiServer {
     HapiServer hapi =
         new HapiServer(
             beans.getBean(JpaStorageSettings.class),
+            beans.getBean(ValidationSettings.class),
             beans.getBean(DatabaseBackedPagingProvider.class));
 
     hapi.hurryJobs(beans.getBean(IJobMaintenanceService.class));
