@@ -139,7 +139,7 @@ def site(
     ran = cli("terminology", "package", file, "--fhir", release)
     assert ran.code == 0, ran.err
     installed = install(
-        server.url, file.read_bytes(), f"fhircryo.endpoints.{release.lower()}", __version__
+        server.url, file.read_bytes(), f"w3id.fhircryo.{release.lower()}", __version__
     )
     assert f"StructureDefinition={len(profiles(release))}" in installed
     (folder / "patients").write_text("\n".join(sorted(few(computed) - {"ungraded"})))

@@ -32,7 +32,8 @@ from fhircryo.setup.terminology.canonical import Resource, canonical
 from fhircryo.setup.terminology.terminology_folder import terminology
 from fhircryo.storage.atomic import PUBLIC, write_whole
 
-_NAME = "fhircryo.endpoints"
+#: As names of FHIR packages are: out of the domain of our canonicals.
+_NAME = "w3id.fhircryo"
 _TITLE = "Endpoints that fhircryo publishes"
 _WORDS = (
     "Profiles of the treatment endpoints that fhircryo computes and publishes, with their"
