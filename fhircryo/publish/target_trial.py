@@ -154,7 +154,9 @@ class TargetTrial:
         client = self._connection.client
         for attempt in range(1, _TRIES + 1):
             try:
-                answer = client.request("POST", client.base, body=transaction(()), budget=0)
+                answer = client.request(
+                    "POST", client.base, body=transaction((), client.base), budget=0
+                )
             except (HttpError, UnreachableError) as error:
                 refusal = error if isinstance(error, HttpError) else None
                 if refusal is not None and refusal.status in _DENIED:

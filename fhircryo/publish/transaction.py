@@ -218,20 +218,27 @@ def bundled(patient: PatientRequests) -> list[WriteRequest]:
     return patient.observations + ([provenance] if provenance is not None else [])
 
 
-def transaction(requests: Iterable[WriteRequest]) -> bytes:
-    """A transaction Bundle of requests; without any it changes nothing."""
-    entries = [_bundle_entry(request) for request in requests]
+def transaction(requests: Iterable[WriteRequest], base: str) -> bytes:
+    """A transaction Bundle of requests to a server; without any it changes nothing.
+
+    ``base``: the base URL of the server.
+    """
+    entries = [_bundle_entry(request, base) for request in requests]
     content: Json = {"resourceType": "Bundle", "type": "transaction"}
     return ENCODER.encode(content | {"entry": entries} if entries else content)
 
 
-def _bundle_entry(request: WriteRequest) -> Json:
+def _bundle_entry(request: WriteRequest, base: str) -> Json:
+    """The entry of a request.
+
+    Each has a full URL: without one, relative references in the entry mean nothing
+    (https://hl7.org/fhir/R4/bundle.html#references), and a server that validates refuses them.
+    """
     head = {"method": request.method, "url": request.url}
     if request.if_match is not None:
         head["ifMatch"] = request.if_match
     if request.if_none_exist is not None:
         head["ifNoneExist"] = request.if_none_exist
-    found: Json = {"resource": Raw(request.resource), "request": head}
-    if request.full_url.startswith("urn:"):
-        found["fullUrl"] = request.full_url
-    return found
+    name = request.full_url
+    full_url = name if name.startswith("urn:") else f"{base}/{name}"
+    return {"fullUrl": full_url, "resource": Raw(request.resource), "request": head}

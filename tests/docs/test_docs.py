@@ -60,8 +60,8 @@ def name(path: Path) -> str:
 
 
 @cache
-def renderer() -> Any:
-    spec = spec_from_file_location("render_cli", ROOT / "docs" / "render_cli.py")
+def renderer(name: str = "render_cli") -> Any:
+    spec = spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     module = module_from_spec(spec)
     before = dict(os.environ)
     spec.loader.exec_module(module)
@@ -101,6 +101,16 @@ def commands() -> dict[tuple[str, ...], Any]:
 def test_generated_pages_are_fresh(capsys):
     assert renderer().main(["--check"]) == 0, "run make docs"
     assert capsys.readouterr().err == ""
+
+
+def test_the_page_of_profiles_is_fresh(tmp_path, monkeypatch, capsys):
+    module = renderer("render_profiles")
+    assert module.main(["--check"]) == 0, "run make docs"
+    monkeypatch.setattr(module, "PAGE", tmp_path / "profiles.md")
+    assert module.main(["--check"]) == 1
+    assert module.main([]) == 0
+    assert module.main(["--check"]) == 0
+    assert capsys.readouterr().err == "profiles.md is out of date: run make docs\n"
 
 
 @pytest.mark.parametrize(

@@ -26,11 +26,11 @@ from fhircryo.setup.conformance.package import package, write_package
 from fhircryo.setup.conformance.profile import Profile
 from fhircryo.setup.conformance.releases import Release
 from tests.server.base_definitions import FOLDER, code_system, definitions
-from tests.server.cohorts import BASE
-from tests.server.hapi import HapiServer, install, reset
+from tests.server.cohorts import BASE, cohort
+from tests.server.hapi import HapiServer, install, reset, switched
 from tests.server.loading import load
 from tests.server.profile_facets import OTHER, OTHER_TYPES, Demand, broken, demands
-from tests.server.published import everything
+from tests.server.published import endpoints, everything
 from tests.unit import inputs
 from tests.unit.inputs import AS_OF, COHORT, cli
 
@@ -213,3 +213,27 @@ def of_profile(demand: Demand, resources: list[dict[str, Any]]) -> list[dict[str
 def test_the_definitions_of_hl7_are_those_that_are_shipped(release):
     for name, content in definitions(release).items():
         assert (FOLDER / name).read_text(encoding="utf-8") == content, name
+
+
+def test_a_server_that_validates_takes_all_of_it(site, tmp_path, monkeypatch):
+    """Each request is validated, and what states a profile that is not known is refused."""
+    if site.release is not Release.R4:
+        pytest.skip("once is enough")
+    source = inputs.folder(tmp_path / "in", {"all.ndjson": cohort("v1", "v2")})
+    monkeypatch.setenv("FHIRCRYO_STATE_FOLDER", str(tmp_path / "state"))
+    with switched(site.url, validate_requests=True):
+        refused = requests.put(
+            f"{site.url}/Device/unknown",
+            json={"resourceType": "Device", "id": "unknown", "meta": {"profile": ["urn:x:none"]}},
+            headers=JSON,
+            timeout=120,
+        )
+        assert refused.status_code == 422, refused.text
+        monkeypatch.setenv("FHIRCRYO_SOURCE_NAME", "validating")
+        ran = cli("compute", source, site.url, "--as-of", AS_OF)
+        assert ran.code == 0, ran.err
+        again = cli("compute", source, site.url, "--as-of", AS_OF)
+        assert (again.code, "unchanged" in again.err) == (0, True)
+    found = [one for one in endpoints(site.url) if "v1" in json.dumps(one["subject"])]
+    assert found
+    assert all("profile" in one["meta"] for one in found)

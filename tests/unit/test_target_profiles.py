@@ -3,6 +3,7 @@
 The habits of the stub target and their sources are in ``stub_target``.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from fhircryo.fhir.client import outcome_text
 from fhircryo.publish import target_kind
 from fhircryo.publish.validate import validate
 from tests.unit.inputs import BASE, Resource
@@ -149,6 +151,27 @@ def test_a_target_that_takes_no_device_gets_no_profiles(site):
     here.write()
     assert stated(here.target, "Observation", "Provenance") == {""}
     here.quiet()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_entry_of_a_transaction_has_a_full_url(kind, site):
+    """Without one its relative references mean nothing, and HAPI refuses it where it validates."""
+    here = site(KINDS[kind]())
+    here.write()
+    bundles = [json.loads(one.body) for one in here.target.writes() if b'"entry"' in one.body]
+    urls = [entry["fullUrl"] for bundle in bundles for entry in bundle["entry"]]
+    assert urls
+    assert all(url.startswith(("urn:uuid:", f"{here.target.base}/")) for url in urls)
+    assert len(set(urls)) == len(urls)
+
+
+def test_errors_come_before_advice_in_what_a_server_says():
+    issues = [("warning", "no performer"), ("information", "no narrative"), ("error", "no value")]
+    outcome = {
+        "resourceType": "OperationOutcome",
+        "issue": [{"severity": severity, "diagnostics": text} for severity, text in issues],
+    }
+    assert outcome_text(json.dumps(outcome).encode()).startswith("no value; no performer")
 
 
 # --- FHIR R5

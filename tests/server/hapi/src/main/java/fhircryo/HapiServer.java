@@ -21,6 +21,7 @@ import ca.uhn.fhir.rest.annotation.Metadata;
 import ca.uhn.fhir.rest.api.EncodingEnum;
 import ca.uhn.fhir.rest.api.server.RequestDetails;
 import ca.uhn.fhir.rest.server.RestfulServer;
+import ca.uhn.fhir.rest.server.interceptor.RequestValidatingInterceptor;
 import ca.uhn.fhir.rest.server.provider.ResourceProviderFactory;
 import ca.uhn.fhir.rest.server.util.ISearchParamRegistry;
 import ca.uhn.fhir.util.FhirTerser;
@@ -72,6 +73,8 @@ public final class HapiServer {
     REUSE_SEARCHES("false"),
     /** Whether validation looks at the type of what a reference leads to. */
     REFERENCE_TYPES("false"),
+    /** Whether what is not valid is refused, as is what states a profile that is not known. */
+    VALIDATE_REQUESTS("false"),
     /** Whether jobs, exports among them, are looked after every second and not every minute. */
     HURRY_JOBS("false");
 
@@ -92,16 +95,18 @@ public final class HapiServer {
 
   private final JpaStorageSettings storage;
   private final ValidationSettings validation;
+  private final RestfulServer server;
+  private final RequestValidatingInterceptor validator;
   private final DatabaseBackedPagingProvider paging;
   private final Map<Switch, String> current = Collections.synchronizedMap(new LinkedHashMap<>());
   private volatile IBaseConformance statement;
 
-  private HapiServer(
-      JpaStorageSettings storage,
-      ValidationSettings validation,
-      DatabaseBackedPagingProvider paging) {
-    this.storage = storage;
-    this.validation = validation;
+  private HapiServer(AnnotationConfigWebApplicationContext beans) {
+    this.storage = beans.getBean(JpaStorageSettings.class);
+    this.validation = beans.getBean(ValidationSettings.class);
+    this.server = new RestfulServer(beans.getBean(FhirContext.class));
+    this.validator = beans.getBean(RequestValidatingInterceptor.class);
+    DatabaseBackedPagingProvider paging = beans.getBean(DatabaseBackedPagingProvider.class);
     this.paging = paging;
     storage.setExpungeEnabled(true);
     storage.setDeleteExpungeEnabled(true);
@@ -127,10 +132,19 @@ public final class HapiServer {
       case REUSE_SEARCHES -> storage.setReuseCachedSearchResultsForMillis(on ? 60_000L : null);
       case REFERENCE_TYPES -> validation.setLocalReferenceValidationDefaultPolicy(
           on ? ReferenceValidationPolicy.CHECK_TYPE_IF_EXISTS : ReferenceValidationPolicy.IGNORE);
+      case VALIDATE_REQUESTS -> validateRequests(on);
       case HURRY_JOBS -> {} // looked at by who hurries them
     }
     current.put(which, value);
     statement = null;
+  }
+
+  private void validateRequests(boolean on) {
+    if (on) {
+      server.registerInterceptor(validator);
+    } else {
+      server.unregisterInterceptor(validator);
+    }
   }
 
   private boolean isOn(Switch which) {
@@ -223,7 +237,6 @@ public final class HapiServer {
   }
 
   private RestfulServer fhir(AnnotationConfigWebApplicationContext beans, boolean r5) {
-    RestfulServer server = new RestfulServer(beans.getBean(FhirContext.class));
     server.registerProviders(beans.getBean(ResourceProviderFactory.class).createProviders());
     server.registerProvider(beans.getBean(r5 ? "mySystemProviderR5" : "mySystemProviderR4"));
     beans.getBeansOfType(BulkDataExportProvider.class).values().forEach(server::registerProvider);
@@ -305,11 +318,7 @@ public final class HapiServer {
     // written: two first writers at the same time collide there, and one is answered 500.
     beans.getBean(IResourceTypeCacheSvc.class).getResourceTypeId("(unknown)");
 
-    HapiServer hapi =
-        new HapiServer(
-            beans.getBean(JpaStorageSettings.class),
-            beans.getBean(ValidationSettings.class),
-            beans.getBean(DatabaseBackedPagingProvider.class));
+    HapiServer hapi = new HapiServer(beans);
 
     hapi.hurryJobs(beans.getBean(IJobMaintenanceService.class));
 
