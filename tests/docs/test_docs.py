@@ -61,8 +61,8 @@ def name(path: Path) -> str:
 
 
 @cache
-def renderer() -> Any:
-    spec = spec_from_file_location("render_cli", ROOT / "docs" / "render_cli.py")
+def renderer(name: str = "render_cli") -> Any:
+    spec = spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     module = module_from_spec(spec)
     before = dict(os.environ)
     spec.loader.exec_module(module)
@@ -108,6 +108,16 @@ def test_the_picture_of_explain_is_fresh():
     command = [sys.executable, str(ROOT / "docs" / "render_explain.py"), "--check"]
     assert subprocess.run(command, check=False).returncode == 0, "run make docs"
     assert "@font-face" not in (ROOT / "docs" / "explain.svg").read_text("utf-8")
+
+
+def test_the_page_of_profiles_is_fresh(tmp_path, monkeypatch, capsys):
+    module = renderer("render_profiles")
+    assert module.main(["--check"]) == 0, "run make docs"
+    monkeypatch.setattr(module, "PAGE", tmp_path / "profiles.md")
+    assert module.main(["--check"]) == 1
+    assert module.main([]) == 0
+    assert module.main(["--check"]) == 0
+    assert capsys.readouterr().err == "profiles.md is out of date: run make docs\n"
 
 
 @pytest.mark.parametrize(
