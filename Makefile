@@ -14,7 +14,7 @@ SERVERS := -p tests.server.scheduling --dist loadgroup
 
 .PHONY: demo demo-review demo-server check test test-unit test-spec test-property test-acceptance test-server \
 	test-browser test-docs test-extension test-fuzz test-spark lint docs bench bench-peers bench-scaling \
-	hapi real-input clean kills years \
+	dist wheelhouse hapi real-input clean kills years \
 	demo-sync pin fuzz fuzz-nightly
 
 demo: $(READY)
@@ -59,6 +59,7 @@ docs: $(READY)
 	$(BIN)/python docs/render_cli.py
 	$(BIN)/python docs/render_profiles.py
 	$(BIN)/python docs/render_diagrams.py
+	$(BIN)/python docs/render_explain.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # The second needs a HAPI server, as the tests do, and the clients that it compares with.
@@ -87,7 +88,7 @@ bench-scaling: $(READY)
 
 # A HAPI FHIR server with the 62 patients in it, until Ctrl-C.
 hapi: $(READY)
-	$(BIN)/python -m tests.server.run_hapi --load examples/bomers-2020
+	$(BIN)/fhircryo hapi --load examples/bomers-2020 --cache $${HAPI_CACHE:-.cache/hapi}
 
 # Three scheduled runs on a HAPI server: the first, one after a correction, one with nothing new.
 demo-sync: $(READY)
@@ -122,6 +123,16 @@ real-input: $(READY)
 
 clean:
 	rm -rf $(VENV) build .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# What is published: wheel, sdist, bill of materials (CycloneDX) and hashes. The same commit gives the
+# same bytes.
+dist: $(READY)
+	$(BIN)/python -m release dist dist
+
+# The same with the wheels of all that is needed, for machines without network. They are those of the
+# platform and the Python on which this runs.
+wheelhouse: $(READY)
+	$(BIN)/python -m release wheelhouse build/wheelhouse
 
 # What installs and builds the program, by version and hash: after a change of uv.lock.
 pin:

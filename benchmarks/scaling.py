@@ -14,6 +14,7 @@ from pathlib import Path
 
 from benchmarks.generate import generate
 from benchmarks.measured import Measured, processor_name, to_folder
+from fhircryo.research.report import vega
 
 SIZES = (1_000, 3_000, 10_000, 30_000, 100_000)
 WAYS = {
@@ -37,24 +38,27 @@ def one_patient(folder: Path) -> None:
 
 def draw(found: dict[str, dict[int, Measured]], path: Path) -> None:
     """Draw the wall-clock time and the peak memory against the number of patients."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-
-    pyplot.rcParams["svg.hashsalt"] = "fhircryo"
-    figure, (times, memory) = pyplot.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    for name, sizes in found.items():
-        times.plot(sizes.keys(), [one.wall for one in sizes.values()], marker="o", label=name)
-        memory.plot(sizes.keys(), [one.peak for one in sizes.values()], marker="o", label=name)
-    for axes, label in ((times, "seconds"), (memory, "MiB, largest process")):
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.set_xlabel("patients")
-        axes.set_ylabel(label)
-        axes.grid(visible=True, alpha=0.3)
-    times.legend(frameon=False)
-    figure.savefig(path, metadata={"Date": None})
+    measured = [
+        (name, size, one.wall, one.peak)
+        for name, sizes in found.items()
+        for size, one in sizes.items()
+    ]
+    x = vega.number("patients", "patients", scale={"type": "log"})
+    parts = [
+        {
+            "width": 280,
+            "height": 220,
+            "mark": {"type": "line", "point": True},
+            "encoding": {
+                "x": x,
+                "y": vega.number(field, words, scale={"type": "log"}),
+                "color": vega.name("way"),
+            },
+        }
+        for field, words in (("seconds", "seconds"), ("memory", "MiB, largest process"))
+    ]
+    data = vega.rows(("way", "patients", "seconds", "memory"), measured)
+    path.write_bytes(vega.as_svg(vega.drawing(data=data, hconcat=parts)))
 
 
 def main() -> None:

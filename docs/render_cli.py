@@ -24,13 +24,13 @@ from typer.testing import CliRunner
 import fhircryo
 from fhircryo import errors
 from fhircryo.cli.main import app
+from fhircryo.endpoints.reason_words import WHY
 from fhircryo.mapping.load import load_mappings, load_protocol
 from fhircryo.mapping.overlay import json_schema
 from fhircryo.publish.outcome import WORDS
 from fhircryo.record.items import Reason
 from fhircryo.research.columns import tables
 from fhircryo.settings import DEFAULT_PROTOCOL
-from fhircryo.setup.explanation_words import WHY
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 SCHEMA = Path(__file__).resolve().parents[1] / "mappings" / "overlay.schema.json"

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from fhircryo.settings import Settings
 
 #: The version of the package; ``pyproject.toml`` reads it from here.
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = ["__version__", "cohort"]
 

@@ -9,6 +9,7 @@ import typer
 from fhircryo.cli.options import (
     AcceptUnreadable,
     AcceptWithheld,
+    AllowDowngrade,
     AllowRetractions,
     AsOf,
     BulkLevel,
@@ -71,6 +72,7 @@ def compute(
     ] = False,
     dry_run: DryRun = False,
     allow_retractions: AllowRetractions = False,
+    allow_downgrade: AllowDowngrade = False,
     accept_unreadable: AcceptUnreadable = False,
     accept_withheld: AcceptWithheld = False,
     bulk: BulkLevel = None,
@@ -100,6 +102,7 @@ def compute(
             "--force": force,
             "--dry-run": dry_run,
             "--allow-retractions": allow_retractions,
+            "--allow-downgrade": allow_downgrade,
             "--accept-unreadable": accept_unreadable,
         }
         raise typer.Exit(_on_spark(run, target, spark_master, others))
@@ -113,11 +116,12 @@ def compute(
             raise UsageError("--force and --validate need a folder as TARGET")
         from fhircryo.publish.target_server import Permissions
 
-        allowed = Permissions(dry_run, allow_retractions)
+        allowed = Permissions(dry_run, allow_retractions, allow_downgrade)
         raise typer.Exit(_to_server(run, reading, target, allowed, accept_unreadable))
-    if dry_run or allow_retractions or accept_unreadable:
+    if dry_run or allow_retractions or allow_downgrade or accept_unreadable:
         raise UsageError(
-            "--dry-run, --allow-retractions and --accept-unreadable need a FHIR server as TARGET"
+            "--dry-run, --allow-retractions, --allow-downgrade and --accept-unreadable need a FHIR"
+            " server as TARGET"
         )
     raise typer.Exit(_to_folder(run, reading, Path(target), validate=validate, force=force))
 
@@ -133,7 +137,7 @@ def _on_spark(
         from fhircryo.runs.spark.compute_spark import compute_spark
 
         summary = compute_spark(spark, run.source, target, config, how)
-    print_summary(summary, narrowed=run.narrowed)
+    print_summary(summary, run)
     return UNREADABLE if summary.unreadable else DONE
 
 
@@ -157,7 +161,7 @@ def _to_folder(
         summary = compute_folder(
             run.source, target, config, execution, validate=validate, force=force
         )
-    print_summary(summary, narrowed=run.narrowed)
+    print_summary(summary, run)
     return UNREADABLE if summary.unreadable else DONE
 
 
@@ -190,7 +194,7 @@ def _to_server(
             execution,
             accept_unreadable=accept_unreadable,
         )
-    print_summary(done.summary, narrowed=run.narrowed, listed=False)
+    print_summary(done.summary, run, listed=False)
     input_read = InputRead(done.summary.unreadable, accepted=accept_unreadable)
     if done.pushed is None:
         say(NOTHING_WRITTEN, err=True)
@@ -199,10 +203,10 @@ def _to_server(
     return exit_code(done.pushed, input_read)
 
 
-def print_summary(summary: "Summary", *, narrowed: bool = False, listed: bool = True) -> None:
+def print_summary(summary: "Summary", run: RunOptions, *, listed: bool = True) -> None:
     """Print what a run read and computed on stderr, beginning with what is wrong.
 
-    ``narrowed``: the run covered only some of the patients; ``listed``: it wrote issues.ndjson.
+    ``listed``: the run wrote issues.ndjson.
     """
     from fhircryo.cli.source_warnings import source_warnings, withheld_warnings
 
@@ -234,6 +238,11 @@ def print_summary(summary: "Summary", *, narrowed: bool = False, listed: bool = 
         lines.append(f"  not used   {number:>10}   {reason}")
     for reason, number in summary.notes.items():
         lines.append(f"  used, but  {number:>10}   {reason}")
-    if summary.no_cohort and not narrowed:
+    if run.patients is not None:
+        lines.append(
+            "--patients: only the endpoints are limited to the patients on the list; all other"
+            " numbers are of the whole source, in which everybody else is not-in-cohort."
+        )
+    if summary.no_cohort and not run.narrowed:
         lines.append(summary.no_cohort)
     say(*lines, err=True)

@@ -14,6 +14,7 @@ from fhircryo.cli.doctor import doctor
 from fhircryo.cli.explain import explain
 from fhircryo.cli.export import export
 from fhircryo.cli.forget import forget
+from fhircryo.cli.hapi import hapi
 from fhircryo.cli.pool import pool
 from fhircryo.cli.printing import Commands, say, say_error, say_traceback
 from fhircryo.cli.push import push
@@ -43,6 +44,7 @@ app.command()(review)
 app.command()(forget)
 app.command()(doctor)
 app.command()(demo)
+app.command()(hapi)
 app.add_typer(auth.app, name="auth")
 app.add_typer(mappings.app, name="mappings")
 app.add_typer(protocols.app, name="protocols")

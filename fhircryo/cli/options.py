@@ -84,8 +84,18 @@ Workers = Annotated[
 _UNITS = {"MB": 10**6, "GB": 10**9}
 
 
-def chosen_formats(text: str, known: Sequence[str]) -> tuple[str, ...]:
-    """The formats that ``--format`` lists, each once.
+FigureFormats = Annotated[
+    str,
+    typer.Option(
+        "--figures",
+        metavar="LIST",
+        help="Formats of the figures: svg, png (300 dots per inch).",
+    ),
+]
+
+
+def chosen_formats(text: str, known: Sequence[str], option: str = "--format") -> tuple[str, ...]:
+    """The formats that an option lists, each once.
 
     Raises:
         UsageError: one of them is not known, or there is none.
@@ -94,9 +104,9 @@ def chosen_formats(text: str, known: Sequence[str]) -> tuple[str, ...]:
     chosen = tuple(dict.fromkeys(name for name in names if name))
     for name in chosen:
         if name not in known:
-            raise UsageError(f"--format {name}: not one of {', '.join(known)}")
+            raise UsageError(f"{option} {name}: not one of {', '.join(known)}")
     if not chosen:
-        raise UsageError(f"--format: name one or more of {', '.join(known)}")
+        raise UsageError(f"{option}: name one or more of {', '.join(known)}")
     return chosen
 
 
@@ -175,6 +185,13 @@ AllowRetractions = Annotated[
     typer.Option(
         "--allow-retractions",
         help="Allow a run to retract the endpoints of any number of patients.",
+    ),
+]
+AllowDowngrade = Annotated[
+    bool,
+    typer.Option(
+        "--allow-downgrade",
+        help="Write to a server to which a newer version of fhircryo has written.",
     ),
 ]
 AcceptUnreadable = Annotated[

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fhircryo.cli.options import Mappings, Protocol, chosen_formats
+from fhircryo.cli.options import FigureFormats, Mappings, Protocol, chosen_formats
 from fhircryo.cli.printing import say
 from fhircryo.cli.run_options import RunOptions
 from fhircryo.errors import UsageError
@@ -40,6 +40,7 @@ def pool(
         str,
         typer.Option("--format", metavar="LIST", help="Formats of the tables: csv, parquet."),
     ] = "csv,parquet",
+    figures: FigureFormats = "svg",
     protocol: Protocol = None,
     mappings: Mappings = None,
 ) -> None:
@@ -53,13 +54,21 @@ def pool(
       fhircryo pool nijmegen/ oslo/ pooled/
       fhircryo pool a/ b/ c/ pooled/ --name Nijmegen --name Oslo --name Rochester
     """
-    from fhircryo.research.pool.pool_folder import POOL_FORMATS, REPORT, read_manifests
+    from fhircryo.research.folder_options import FIGURE_FORMATS
+    from fhircryo.research.pool.pool_folder import (
+        POOL_FORMATS,
+        REPORT,
+        PoolFormats,
+        read_manifests,
+    )
     from fhircryo.research.pool.pool_folder import pool as pool_sites
 
     if len(folders) < _LEAST_FOLDERS:
         raise UsageError("name two or more FOLDERs of hospitals, and OUT, the folder to write to")
     *inputs, out = folders
-    chosen = chosen_formats(formats, POOL_FORMATS)
+    chosen = PoolFormats(
+        chosen_formats(formats, POOL_FORMATS), chosen_formats(figures, FIGURE_FORMATS, "--figures")
+    )
     manifests = read_manifests(inputs, name or [], out)
     latest = max(manifest.as_of for manifest in manifests)
     named = protocol or manifests[0].protocol[0]

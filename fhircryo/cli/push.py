@@ -5,7 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fhircryo.cli.options import AcceptUnreadable, AllowRetractions, DryRun, Exclude
+from fhircryo.cli.options import (
+    AcceptUnreadable,
+    AllowDowngrade,
+    AllowRetractions,
+    DryRun,
+    Exclude,
+)
 from fhircryo.cli.printing import say
 from fhircryo.cli.published_text import exit_code, print_published
 from fhircryo.cli.real_run import InputRead
@@ -31,6 +37,7 @@ def push(
     dry_run: DryRun = False,
     exclude: Exclude = None,
     allow_retractions: AllowRetractions = False,
+    allow_downgrade: AllowDowngrade = False,
     accept_unreadable: AcceptUnreadable = False,
 ) -> None:
     """Publish a computed folder to a FHIR server, after it has been reviewed.
@@ -63,7 +70,8 @@ def push(
         )
         raise typer.Exit(UNREADABLE)
     objected = read_patient_list(exclude) if exclude else frozenset()
-    pushed = _publish(computed, target, settings, objected, Permissions(dry_run, allow_retractions))
+    allowed = Permissions(dry_run, allow_retractions, allow_downgrade)
+    pushed = _publish(computed, target, settings, objected, allowed)
     input_read = InputRead(computed.unreadable, accepted=accept_unreadable)
     print_published(pushed, input_read)
     raise typer.Exit(exit_code(pushed, input_read))

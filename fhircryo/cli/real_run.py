@@ -34,8 +34,7 @@ def real_run(dry: "PushResult", input_read: InputRead) -> RealRun:
         )
         return _refused(UNREADABLE, why)
     if dry.refusal:
-        advice = "if they are right, use --allow-retractions"
-        return _refused(REJECTED, f"{dry.refusal}; {advice}")
+        return _refused(REJECTED, dry.refusal)
     untried = "unless the server refuses it, which a dry run does not try"
     if dry.rejected:
         words = f"without the {len(dry.rejected)} patients who are named above, {untried}"

@@ -19,6 +19,7 @@ _KEPT = {
     "export": "The export is cancelled and nothing is kept of it, or it was complete; the next run"
     " asks for a new one.",
     "sync": "What was written to the target is kept; the next run writes the rest.",
+    "hapi": "The server has ended, and its data are gone.",
     "forget": "What was deleted stays deleted; run the command again to delete the rest.",
 }
 _OTHERWISE = "What was written before is kept whole; run the command again."

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fhircryo.cli.options import AcceptUnreadable, AllowRetractions, Config, DryRun
+from fhircryo.cli.options import (
+    AcceptUnreadable,
+    AllowDowngrade,
+    AllowRetractions,
+    Config,
+    DryRun,
+)
 from fhircryo.cli.printing import say, say_json
 from fhircryo.cli.published_text import NOTHING_WRITTEN, exit_code, print_published
 from fhircryo.cli.real_run import InputRead
@@ -45,6 +51,7 @@ def sync(
         ),
     ] = None,
     allow_retractions: AllowRetractions = False,
+    allow_downgrade: AllowDowngrade = False,
     accept_unreadable: AcceptUnreadable = False,
     status: Annotated[
         bool, typer.Option("--status", help="Show how the last run ended, and do nothing else.")
@@ -78,6 +85,7 @@ def sync(
         full=full,
         dry_run=dry_run,
         allow_retractions=allow_retractions,
+        allow_downgrade=allow_downgrade,
         accept_unreadable=accept_unreadable,
     )
     configured = partial(with_patients, run_config, patients, exclude)

@@ -81,7 +81,7 @@ class InstrumentScorer:
         score = sum((Fraction(item.recode.get(one, one)) for item, one in answered), Fraction(0))
         if rule.method == "mean":
             score /= len(answered)
-        score = (score - Fraction(rule.subtract)) / Fraction(rule.divide) * Fraction(rule.multiply)
+        score = rule.of(score)
         marks = tuple(
             mark.key
             for mark in instrument.marks

@@ -1,6 +1,7 @@
 """The format of questionnaires and their scores, as pydantic models."""
 
 from decimal import Decimal
+from fractions import Fraction
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
@@ -108,6 +109,10 @@ class ScoringRule(StrictModel):
     subtract: Number = Decimal(0)
     divide: Annotated[Number, Field(gt=0)] = Decimal(1)
     multiply: Annotated[Number, Field(gt=0)] = Decimal(1)
+
+    def of(self, raw: Fraction) -> Fraction:
+        """The score of a sum or a mean of items."""
+        return (raw - Fraction(self.subtract)) / Fraction(self.divide) * Fraction(self.multiply)
 
 
 class ImportantDifference(StrictModel):
@@ -290,6 +295,20 @@ class Instrument(StrictModel):
     total: Total | None = None
     minimal_important_difference: ImportantDifference | None = None
     marks: tuple[Mark, ...] = ()
+
+    @property
+    def limits(self) -> tuple[Fraction, Fraction]:
+        """The least and the greatest possible score."""
+        if self.total is not None:
+            return Fraction(self.total.minimum), Fraction(self.total.maximum)
+        values = [tuple(item.recode.values()) or item.numbers for item in self.items]
+        lowest, highest = [min(one) for one in values], [max(one) for one in values]
+        rule = self.score
+        if rule.method == "mean":
+            low, high = min(lowest), max(highest)
+        else:
+            low, high = sum(lowest, Decimal(0)), sum(highest, Decimal(0))
+        return rule.of(Fraction(low)), rule.of(Fraction(high))
 
 
 class InstrumentFile(StrictModel):

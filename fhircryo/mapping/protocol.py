@@ -34,13 +34,15 @@ class PsaRules(StrictModel):
     series begins on D0 + so many days, and never on D0 itself. ``detection_limit``: the value that
     an undetectable result stands for where it is compared with later results: its limit, half of
     it, or zero. ``nadir_limit_max``: a ``<`` result with a limit up to this (ng/mL) is
-    undetectable.
+    undetectable. ``nadir_reported``: reports tell how many patients have a nadir up to each of
+    these (ng/mL).
     """
 
     baseline_days: Days
     first_days: Days
     detection_limit: Literal["limit", "half", "zero"]
     nadir_limit_max: Annotated[Number, Field(ge=0)]
+    nadir_reported: tuple[Annotated[Number, Field(ge=0)], ...] = ()
 
 
 class BiochemicalFailureRules(StrictModel):

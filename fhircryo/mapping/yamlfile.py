@@ -56,6 +56,16 @@ class _Loader(SafeLoader):
             ) from None
 
 
+class _TextDates(_Loader):
+    """A loader that leaves dates as they are written."""
+
+
+_TextDates.yaml_implicit_resolvers = {
+    first: [one for one in resolvers if one[0] != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 def _decimal(loader: _Loader, node: yaml.ScalarNode) -> Decimal:
     text = str(loader.construct_scalar(node)).replace("_", "")
     try:
@@ -177,8 +187,10 @@ def read_yaml(path: Path) -> Any:
     return read_document(path).content
 
 
-def read_document(path: Path) -> Document:
+def read_document(path: Path, *, dates_as_text: bool = False) -> Document:
     """Return the content of a YAML file with the line number of each part.
+
+    ``dates_as_text``: a date is the text that was written.
 
     Raises:
         UsageError: the file does not exist or is not YAML (with file and line).
@@ -188,7 +200,7 @@ def read_document(path: Path) -> Document:
     try:
         _check_depth(text)
         # The loader is a SafeLoader: a tag never creates a Python object.
-        loader = _Loader(text)
+        loader = (_TextDates if dates_as_text else _Loader)(text)
         node = loader.get_single_node()
         _check_size(node)
         content = None if node is None else loader.construct_document(node)

@@ -10,6 +10,7 @@ from msgspec import structs
 from fhircryo.errors import TargetError
 from fhircryo.fhir.client import HttpError
 from fhircryo.publish.known_ids import DEVICE
+from fhircryo.publish.newer_version import is_newer
 from fhircryo.publish.observation_maker import DEVICE_ID
 from fhircryo.publish.one_resource import OneResource
 from fhircryo.publish.profiles import DEVICE as DEVICE_PROFILE
@@ -51,6 +52,7 @@ class TargetDevice:
         self.condition = {"identifier": f"{base}/device|{DEVICE_ID}"}
         self.held = OneResource(connection, DEVICE, "Device", self.condition)
         self._profile = profile_url(DEVICE_PROFILE, base)
+        self._before: Json | None = None
 
     def find(self) -> OutReference | None:
         """The reference to the Device; None where the server accepts none, or holds none yet."""
@@ -72,7 +74,7 @@ class TargetDevice:
         if not self._accepted:
             self._kind.profiles = False  # whether it keeps them cannot be tried
             return None
-        there = None if found is None else self._read(str(found.reference))
+        there = None if found is None else self._read_before(found)
         if found is not None and there is not None:
             self._try_profile(found, there)
             return found
@@ -117,6 +119,12 @@ class TargetDevice:
                 raise
             self._refused(error)
 
+    def newer_version(self, found: OutReference) -> str:
+        """The version that the Device names, if it is newer than this program; else empty."""
+        there = self._before or self._read_before(found) or {}
+        named = [one.get("value") for one in there.get("version") or () if isinstance(one, dict)]
+        return next((one for one in named if isinstance(one, str) and is_newer(one)), "")
+
     def request(self, how: Creation) -> WriteRequest:
         """The request that creates the Device in one of the ways of creating."""
         if how is Creation.OWN_ID:
@@ -142,7 +150,7 @@ class TargetDevice:
 
     def _try_profile(self, found: OutReference, there: Json) -> None:
         """Write a Device of an earlier version again, to see whether its profile is kept."""
-        if not self._kind.profiles or self._states_profile(there):
+        if not self._kind.profiles or self._states_profile(there) or self.newer_version(found):
             return
         try:
             self._with_profile(partial(self._put, str(found.reference)))
@@ -199,6 +207,11 @@ class TargetDevice:
         """Create the Device in one of the ways; its id."""
         found = "" if how is Creation.OWN_ID else self.held.find()
         return found or self.held.create(self.request(how))
+
+    def _read_before(self, found: OutReference) -> Json | None:
+        """The Device as it was before this run wrote anything."""
+        self._before = self._read(str(found.reference))
+        return self._before
 
     def _read(self, ref: str) -> Json | None:
         return PublishedReader(self._connection).read(ref)

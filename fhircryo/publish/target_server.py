@@ -18,6 +18,7 @@ from fhircryo.publish.as_on_server import References
 from fhircryo.publish.comparison import Comparison, RetractionScope
 from fhircryo.publish.difference import Difference
 from fhircryo.publish.known_ids import open_known_ids
+from fhircryo.publish.newer_version import downgrade_refusal
 from fhircryo.publish.origin import Origin
 from fhircryo.publish.patient_output import PatientOutput
 from fhircryo.publish.renamed_source import warn_of_renamed
@@ -32,10 +33,14 @@ from fhircryo.settings import ServerSettings, Settings, WriteSettings
 
 @dataclass(frozen=True)
 class Permissions:
-    """What a run may do: only compare (``dry_run``); retract the endpoints of many patients."""
+    """What a run may do: only compare (``dry_run``); retract the endpoints of many patients.
+
+    ``allow_downgrade``: write to a target to which a newer version of the program has written.
+    """
 
     dry_run: bool = False
     allow_retractions: bool = False
+    allow_downgrade: bool = False
 
 
 @dataclass
@@ -208,13 +213,31 @@ class TargetServer:
             warn_of_renamed(difference.renamed, self._connection.base)
             changed = list(difference.changed())
             if dry_run or not changed:
-                refusal = self._too_many_retractions(difference) if dry_run else ""
+                refusal = self._refusal(difference) if dry_run and changed else ""
                 return PushResult(difference, WriteResult(), dry_run, refusal)
+            self._check_version()
             self._check_retractions(difference)
             trial.run()
             writer = ServerWriter(self._connection, trial, self._settings.bundle_size)
             written = writer.write(changed, len(changed), progress, stopped)
             return PushResult(difference, written, dry_run=False)
+
+    def _refusal(self, difference: Difference) -> str:
+        """Why the real run would write nothing; empty if it would write."""
+        retractions = self._too_many_retractions(difference)
+        advice = "if they are right, use --allow-retractions"
+        return self._downgrade() or (f"{retractions}; {advice}" if retractions else "")
+
+    def _downgrade(self) -> str:
+        """The words for a target to which a newer version has written; empty if it is allowed."""
+        newer = "" if self._allowed.allow_downgrade else self._trial.newer_version()
+        return newer and downgrade_refusal(newer, "the endpoints there were written")
+
+    def _check_version(self) -> None:
+        """Refuse to set a target back to older definitions without a person's word."""
+        words = self._downgrade()
+        if words:
+            raise TargetError(f"{self._connection.base}: {words}; nothing was written")
 
     def _too_many_retractions(self, difference: Difference) -> str:
         if self._allowed.allow_retractions:

@@ -86,6 +86,14 @@ class TargetTrial:
         """
         self.device = self._held.establish()
 
+    def newer_version(self) -> str:
+        """The version of the program that the Device names, if it is newer than this; else empty.
+
+        Raises:
+            SourceError: the target fails.
+        """
+        return "" if self.device is None else self._held.newer_version(self.device)
+
     def run(self) -> None:
         """Try what the next writes rely on; what is found out is noted in ``kind``.
 

@@ -33,8 +33,9 @@ from fhircryo.research.aggregate_baseline import shown_baseline
 from fhircryo.research.aggregate_flow import hundreds, shown_flow
 from fhircryo.research.aggregate_scores import says_anything, shown_proms
 from fhircryo.research.aggregate_times import shown_survival
-from fhircryo.research.analysis import NOT_KNOWN, Analysis, Grades, NotUsedCount, Prom
+from fhircryo.research.analysis import Analysis, Grades, NotUsedCount, Prom
 from fhircryo.research.complication_summary import (
+    NOT_KNOWN,
     ComplicationSummary,
     GradedShare,
     KindCount,
@@ -78,13 +79,19 @@ _MAIN_TIMES = (TIME_TO_FAILURE, DISEASE_FREE_SURVIVAL)
 
 
 def aggregated(
-    found: Analysis, tables: "dict[str, pd.DataFrame]", config: RunConfig, threshold: int
+    found: Analysis,
+    tables: "dict[str, pd.DataFrame]",
+    config: RunConfig,
+    threshold: int,
+    groups: ShownGroups | None = None,
 ) -> Analysis:
     """The analysis without small groups and without individual patients.
 
-    ``tables``: those that it was computed from.
+    ``tables``: those that it was computed from. ``groups``: with what is published before; not
+    given: nothing is.
     """
-    return _Aggregator(found, tables, config, threshold).shown()
+    groups = groups or ShownGroups(tables["patients"], threshold)
+    return _Aggregator(found, tables, config, groups).shown()
 
 
 class _Aggregator:
@@ -95,15 +102,15 @@ class _Aggregator:
         found: Analysis,
         tables: "dict[str, pd.DataFrame]",
         config: RunConfig,
-        threshold: int,
+        groups: ShownGroups,
     ) -> None:
         self._found = found
         self._adverse_events = tables["adverse_events"]
         self._config = config
-        self._threshold = threshold
-        self._groups = ShownGroups(tables["patients"], threshold)
+        self._threshold = groups.threshold
+        self._groups = groups
         #: In a small cohort also that nobody has something is a statement about few.
-        self._few = is_small(found.flow.cohort or 0, threshold)
+        self._few = is_small(found.flow.cohort or 0, groups.threshold)
 
     def shown(self) -> Analysis:
         found, groups, protocol = self._found, self._groups, self._config.protocol
@@ -136,6 +143,8 @@ class _Aggregator:
             survival=tuple(times[survival.endpoint.key] for survival in found.survival),
             competing=(),
             nadir=nadir,
+            # Thresholds beside quartiles would tell of few.
+            nadirs=(),
             nadir_days=nadir_days,
             proms=proms,
             complications=self._complications(found.complications),

@@ -14,12 +14,18 @@ from fhircryo.mapping.protocol import BASELINE
 from fhircryo.research.baseline_summary import BaselineRow, baseline_summary
 from fhircryo.research.columns import ADVERSE_EVENTS, EVENTS, NOT_USED, PATIENTS
 from fhircryo.research.competing_risks import CompetingRisk, competing_risks
-from fhircryo.research.complication_summary import ComplicationSummary, complication_summary
+from fhircryo.research.complication_summary import (
+    NOT_KNOWN,
+    ComplicationSummary,
+    complication_summary,
+)
 from fhircryo.research.disease_free_rates import DiseaseFreeRate, disease_free_rates
 from fhircryo.research.endpoint_columns import TIMES_TO_EVENT, detail_column, grade_levels
 from fhircryo.research.evaluable import Evaluable, evaluable
+from fhircryo.research.failure_rates import FailureRate, failure_rates
 from fhircryo.research.flow import Flow
 from fhircryo.research.follow_up import FollowUp, follow_up
+from fhircryo.research.nadir_shares import NadirShare, nadir_shares
 from fhircryo.research.patient_columns import (
     expected_column,
     instruments,
@@ -41,8 +47,6 @@ if TYPE_CHECKING:
 
 #: The tables that the numbers are computed from.
 ANALYSED = (PATIENTS, EVENTS, ADVERSE_EVENTS, NOT_USED)
-#: Stands for a grade that is not known.
-NOT_KNOWN = "not known"
 
 
 class PromPoint(msgspec.Struct, frozen=True):
@@ -79,7 +83,10 @@ class PromChange(msgspec.Struct, frozen=True):
 
 
 class Prom(msgspec.Struct, frozen=True):
-    """An instrument over time; ``worse``: whether a higher or a lower score is worse."""
+    """An instrument over time; ``worse``: whether a higher or a lower score is worse.
+
+    ``limits``: the least and the greatest possible score.
+    """
 
     instrument: str
     words: str
@@ -87,6 +94,7 @@ class Prom(msgspec.Struct, frozen=True):
     difference: ImportantDifference | None
     points: tuple[PromPoint, ...]
     changes: tuple[PromChange, ...]
+    limits: tuple[float, float]
 
 
 class Grades(msgspec.Struct, frozen=True):
@@ -119,7 +127,8 @@ class Analysis(msgspec.Struct, frozen=True):
     """The numbers of a cohort.
 
     ``follow_up``: None in an empty cohort, or if it may not be shown. ``competing``: empty if
-    it may not be shown. ``salvage``: None if no individual patient may be shown.
+    it may not be shown; so is ``nadirs``. ``salvage``: None if no individual patient may be shown.
+    ``failures``: as computed and as confirmed; empty if they may not be shown.
     """
 
     flow: Flow
@@ -130,6 +139,7 @@ class Analysis(msgspec.Struct, frozen=True):
     survival: tuple[Survival, ...]
     competing: tuple[CompetingRisk, ...]
     nadir: Distribution | None
+    nadirs: tuple[NadirShare, ...]
     nadir_days: Distribution | None
     proms: tuple[Prom, ...]
     complications: ComplicationSummary
@@ -138,6 +148,7 @@ class Analysis(msgspec.Struct, frozen=True):
     not_used: tuple[NotUsedCount, ...]
     salvaged: Proportion | None
     salvage: tuple[Salvage, ...] | None
+    failures: tuple[FailureRate, ...] = ()
 
 
 def analyse(tables: "dict[str, pd.DataFrame]", config: RunConfig, flow: Flow) -> Analysis:
@@ -159,6 +170,7 @@ def analyse(tables: "dict[str, pd.DataFrame]", config: RunConfig, flow: Flow) ->
         ),
         competing=competing_risks(patients),
         nadir=distribution(nadir.dropna()),
+        nadirs=nadir_shares(patients, config.protocol.psa.nadir_reported),
         nadir_days=distribution(nadir_days.dropna()),
         proms=tuple(
             _prom(patients, instrument, time_points(config.protocol))
@@ -171,6 +183,7 @@ def analyse(tables: "dict[str, pd.DataFrame]", config: RunConfig, flow: Flow) ->
         not_used=_not_used(tables["not_used"]),
         salvaged=proportion(len(salvaged), len(patients)),
         salvage=_salvage(salvaged),
+        failures=failure_rates(patients, config.protocol),
     )
 
 
@@ -198,6 +211,7 @@ def _prom(patients: "pd.DataFrame", instrument: Instrument, points: list[str]) -
         if important is not None:
             responded = responders(differences, important.points, instrument.worse)
         changes.append(PromChange(point, wilcoxon_paired(differences), responded, unmarked))
+    low, high = instrument.limits
     return Prom(
         instrument.key,
         instrument.words,
@@ -205,6 +219,7 @@ def _prom(patients: "pd.DataFrame", instrument: Instrument, points: list[str]) -
         instrument.minimal_important_difference,
         tuple(at_points),
         tuple(changes),
+        (float(low), float(high)),
     )
 
 

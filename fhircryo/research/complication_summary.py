@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fhircryo.endpoints.catalogue import CATALOGUE, Endpoint
+from fhircryo.endpoints.catalogue import CATALOGUE, WORST_CLAVIEN, Endpoint
 from fhircryo.endpoints.labels import label
 from fhircryo.endpoints.value_types import ValueForm
 from fhircryo.mapping.protocol import Protocol
 from fhircryo.research.columns import OTHER_KIND, Attribution
+from fhircryo.research.endpoint_columns import grade_levels
 from fhircryo.research.evaluable import Absence, absences, lacks_type
+from fhircryo.research.statistics.distribution import Distribution, distribution
 from fhircryo.research.statistics.proportions import Proportion, proportion
 from fhircryo.research.table import PATIENT, snake
 from fhircryo.runs.run_config import RunConfig
@@ -21,18 +23,23 @@ if TYPE_CHECKING:
 
 #: What stands for a share of a scale that no attributed event of the cohort carries.
 NOT_RECORDED = "not recorded"
+#: Stands for a grade that is not known.
+NOT_KNOWN = "not known"
 
 
 class KindCount(msgspec.Struct, frozen=True):
     """A kind of complication: attributed events, and the patients with any; None: not shown.
 
-    ``words``: the kind for people.
+    ``words``: the kind for people. ``grades``: the complications by Clavien-Dindo grade; ``days``:
+    after the index procedure, where they are known. Both are empty if they may not be shown.
     """
 
     kind: str
     words: str
     events: int | None
     patients: int | None
+    grades: tuple[tuple[str, int], ...] = ()
+    days: Distribution | None = None
 
 
 class GradedShare(msgspec.Struct, frozen=True):
@@ -80,7 +87,8 @@ def complication_summary(
         for endpoint in CATALOGUE
         if endpoint.scale and endpoint.value_type.form is ValueForm.YES_NO
     )
-    kinds = _kinds(attributed, config.mappings.complication_kinds.words)
+    levels = (*grade_levels(config.mappings, WORST_CLAVIEN.scale), NOT_KNOWN)
+    kinds = _kinds(attributed, config.mappings.complication_kinds.words, levels)
     return ComplicationSummary(kinds, shares, tuple(sorted(missing)))
 
 
@@ -95,16 +103,31 @@ def _attributed(adverse_events: "pd.DataFrame") -> "pd.DataFrame":
     return adverse_events[adverse_events["attribution"] == str(Attribution.ATTRIBUTED)]
 
 
-def _kinds(attributed: "pd.DataFrame", words: dict[str, str]) -> tuple[KindCount, ...]:
-    """The kinds in the order of the mappings; ``words``: of each kind."""
-    events = Counter(kind for kinds in attributed["kinds"] for kind in kinds.split(", "))
-    patients = patients_by_kind(attributed)
+def _kinds(
+    attributed: "pd.DataFrame", words: dict[str, str], levels: tuple[str, ...]
+) -> tuple[KindCount, ...]:
+    """The kinds in the order of the mappings; ``words``: of each kind; ``levels``: the grades."""
+    column = snake(WORST_CLAVIEN.scale)
+    graded = attributed[column].astype(object).fillna(NOT_KNOWN)
+    found: dict[str, list[tuple[str, str, int | None]]] = defaultdict(list)
+    days = attributed["days"].astype(object).where(attributed["days"].notna(), None)
+    for patient, kinds, grade, day in zip(
+        attributed[PATIENT], attributed["kinds"], graded, days, strict=True
+    ):
+        for kind in kinds.split(", "):
+            found[kind].append((patient, grade, day))
     shown = words | {OTHER_KIND: OTHER_KIND.capitalize()}
-    return tuple(
-        KindCount(kind, shown[kind], events[kind], len(patients[kind]))
-        for kind in shown
-        if kind in events
-    )
+    return tuple(_kind(kind, shown[kind], found[kind], levels) for kind in shown if kind in found)
+
+
+def _kind(
+    kind: str, words: str, rows: list[tuple[str, str, int | None]], levels: tuple[str, ...]
+) -> KindCount:
+    patients = {patient for patient, _, _ in rows}
+    counts = Counter(grade for _, grade, _ in rows)
+    grades = tuple((level, counts[level]) for level in levels if counts[level])
+    days = distribution(day for _, _, day in rows if day is not None)
+    return KindCount(kind, words, len(rows), len(patients), grades, days)
 
 
 def patients_by_kind(adverse_events: "pd.DataFrame") -> dict[str, set[str]]:

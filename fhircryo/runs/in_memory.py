@@ -62,7 +62,11 @@ def compute_resources(
         settings,
         selection,
     )
-    read = read_resources(resources, config)
+    return outcome_of(read_resources(resources, config), config)
+
+
+def outcome_of(read: ReadResult, config: RunConfig) -> Outcome:
+    """Compute the endpoints of what was read."""
     collected, records = read.collected, read.records
     done = Outcome()
     counts = PublishCounts()

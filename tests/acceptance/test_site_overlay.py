@@ -3,7 +3,6 @@
 import json
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -11,7 +10,10 @@ from fhir.resources.R4B import get_fhir_model_class
 
 from fhircryo.mapping.load import load_mappings
 from fhircryo.runs.in_memory import Outcome, compute_resources
-from tests.spec.published import compare_results, results
+from fhircryo.settings import Settings
+from fhircryo.setup.expectations.case import Case
+from fhircryo.setup.expectations.case_file import CaseFile, read_cases
+from fhircryo.setup.expectations.run_cases import CaseRunner, runner_of
 
 FOLDER = Path(__file__).parents[2] / "examples" / "site-overlay"
 EXPORT = FOLDER / "export"
@@ -19,7 +21,7 @@ OVERLAY = FOLDER / "site.yaml"
 #: The overlay of this example as it was in version 0.1.
 FORMER = Path(__file__).parent / "site_overlay_of_version_0_1.yaml"
 AS_OF = date(2020, 12, 31)
-EXPECTED: dict[str, dict[str, Any]] = yaml.safe_load((FOLDER / "expected.yaml").read_text("utf-8"))
+CASES = read_cases(FOLDER / "cases.yaml", CaseFile[Case]).content.cases
 
 
 def lines() -> list[bytes]:
@@ -32,16 +34,26 @@ def outcome() -> Outcome:
     return compute_resources(lines(), AS_OF, mappings=load_mappings([OVERLAY]))
 
 
-@pytest.mark.parametrize("patient", EXPECTED)
-def test_the_endpoints_are_those_worked_out_by_hand(patient, outcome):
-    expect = {f"{patient}/{key}": str(words) for key, words in EXPECTED[patient].items()}
-    wanted, got = compare_results(outcome, expect)
-    assert got == wanted
+def runner(*overlays: Path) -> CaseRunner:
+    return runner_of(Settings.model_construct(mappings=overlays), FOLDER)
 
 
-def test_there_are_no_other_endpoints(outcome):
-    expected = {f"Patient/{patient} {key}" for patient, keys in EXPECTED.items() for key in keys}
-    assert set(results(outcome)) == expected
+@pytest.fixture(scope="module")
+def as_mapped() -> CaseRunner:
+    return runner(OVERLAY)
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])
+def test_the_endpoints_are_those_worked_out_by_hand(case, as_mapped):
+    assert as_mapped.check(case).mismatches == ()
+
+
+def test_every_endpoint_of_every_patient_of_the_export_is_expected(outcome):
+    whole = [case for case in CASES if case.source == "export"]
+    assert all(case.complete for case in whole)
+    assert {one["subject"]["reference"] for one in outcome.observations} == {
+        f"Patient/{case.subject}" for case in whole
+    }
 
 
 def test_what_is_left_is_what_should_be(outcome):
@@ -83,11 +95,11 @@ def test_every_section_of_the_overlay_is_needed(section, tmp_path):
     del content[section]
     path = tmp_path / "site.yaml"
     path.write_text(yaml.safe_dump(content, allow_unicode=True), "utf-8")
-    less = compute_resources(lines(), AS_OF, mappings=load_mappings([path]))
-    expect = {
-        f"{patient}/{key}": str(words)
-        for patient, keys in EXPECTED.items()
-        for key, words in keys.items()
-    }
-    wanted, got = compare_results(less, expect)
-    assert got != wanted
+    less = runner(path)
+    assert any(less.check(case).mismatches for case in CASES)
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])
+def test_every_case_needs_the_overlay(case):
+    """But for the one that says what is not mapped."""
+    assert bool(runner().check(case).mismatches) is (case.id != "de-kidney")

@@ -1,13 +1,19 @@
-"""The wheel holds all that the program needs: installed into an empty environment, it runs."""
+"""A release: reproducible, and all that a machine without network needs to run the program."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
+from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
+
+import fhircryo
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,50 +40,93 @@ def _done(ran: "subprocess.CompletedProcess[str]") -> str:
     return ran.stdout
 
 
-def _uv() -> str | None:
-    beside = Path(sys.executable).parent / "uv"
-    return shutil.which("uv") or (str(beside) if beside.exists() else None)
+@cache
+def _without_network() -> tuple[str, ...]:
+    """The words before a command that take the network from it; none where that is not allowed."""
+    words = ("unshare", "--map-root-user", "--net")
+    allowed = (
+        shutil.which(words[0]) and not subprocess.run([*words, "true"], check=False).returncode
+    )
+    return words if allowed else ()
+
+
+def _alone(*command: object, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    """Run a command that cannot reach the network."""
+    return _run(*_without_network(), *command, cwd=cwd)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("wheel")
+def wheelhouse(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("release") / "wheelhouse"
+    _done(_run(sys.executable, "-m", "release", "wheelhouse", folder, cwd=ROOT))
+    return folder
 
 
 @pytest.fixture(scope="module")
-def environment(folder) -> Path:
-    """An empty virtual environment; its folder of commands."""
-    uv = _uv()
-    if uv:
-        _done(_run(uv, "venv", "--python", sys.executable, folder / "venv", cwd=folder))
-    else:
-        _done(_run(sys.executable, "-m", "venv", folder / "venv", cwd=folder))
-    return folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
-
-
-@pytest.fixture(scope="module")
-def wheel(folder, environment) -> Path:
-    out = folder / "dist"
-    uv = _uv()
-    if uv:
-        _done(_run(uv, "build", "--wheel", "--out-dir", out, ROOT, cwd=folder))
-    else:
-        pip = (environment / "python", "-m", "pip", "wheel", "--no-deps", "--quiet")
-        _done(_run(*pip, "--wheel-dir", out, ROOT, cwd=folder))
-    (built,) = out.glob("fhircryo-*.whl")
+def wheel(wheelhouse) -> Path:
+    (built,) = wheelhouse.glob("fhircryo-*.whl")
     return built
 
 
 @pytest.fixture(scope="module")
-def installed(wheel, environment, folder) -> Path:
-    """The commands of an environment that holds the wheel and what it asks for."""
-    uv = _uv()
-    if uv:
-        _done(_run(uv, "pip", "install", "--python", environment / "python", wheel, cwd=folder))
-    else:
-        pip = (environment / "python", "-m", "pip", "install", "--quiet")
-        _done(_run(*pip, wheel, cwd=folder))
-    return environment
+def installed(wheelhouse, tmp_path_factory) -> Path:
+    """The commands of a new environment, into which the wheelhouse was installed by itself."""
+    folder = tmp_path_factory.mktemp("installed")
+    _done(_run(sys.executable, "-m", "venv", folder / "venv", cwd=folder))
+    commands = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
+    asked = ("--no-index", "--find-links", wheelhouse, "--require-hashes", "--no-compile")
+    requirements = ("--requirement", wheelhouse / "requirements.txt")
+    pip = (commands / "python", "-m", "pip", "install", "--quiet", *asked, *requirements)
+    _done(_alone(*pip, cwd=folder))
+    return commands
+
+
+def test_the_hashes_are_those_of_the_files(wheelhouse):
+    lines = (wheelhouse / "SHA256SUMS").read_text("utf-8").splitlines()
+    told = {name: digest for digest, name in (line.split("  ") for line in lines)}
+    files = [path for path in wheelhouse.iterdir() if path.name != "SHA256SUMS"]
+    assert told == {path.name: sha256(path.read_bytes()).hexdigest() for path in files}
+    requirements = (wheelhouse / "requirements.txt").read_text("utf-8").splitlines()
+    assert {line.rpartition(":")[2] for line in requirements} == {
+        told[path.name] for path in files if path.suffix == ".whl"
+    }
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_the_bill_of_materials_names_what_is_installed(wheelhouse, installed):
+    (path,) = wheelhouse.glob("*.cdx.json")
+    bill = json.loads(path.read_text("utf-8"))
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.5")
+    assert bill["metadata"]["component"]["version"] == fhircryo.__version__
+    listed = {(one["name"], one["version"]) for one in bill["components"]}
+    freeze = _done(_run(installed / "python", "-m", "pip", "list", "--format=json", cwd=wheelhouse))
+    found = {(_normal(one["name"]), one["version"]) for one in json.loads(freeze)}
+    own = {one for one in found if one[0] in ("fhircryo", "pip", "setuptools")}
+    assert len(found) > 40
+    assert found - own <= listed
+    assert all(one["purl"] and one["externalReferences"] for one in bill["components"])
+
+
+def test_two_builds_are_the_same_bytes(wheelhouse, tmp_path):
+    """From a copy of the sources with other times and permissions."""
+    listed = ("git", "ls-files", "--cached", "--others", "--exclude-standard")
+    for name in _done(_run(*listed, cwd=ROOT)).splitlines():
+        if not (ROOT / name).is_file() or name.startswith(("docs/", "tests/")):
+            continue
+        copied = tmp_path / "copy" / name
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        copied.write_bytes((ROOT / name).read_bytes())
+        copied.chmod(0o600)
+    epoch = _done(_run("git", "log", "-1", "--format=%ct", cwd=ROOT)).strip()
+    build = (sys.executable, "-m", "release", "dist", tmp_path / "dist")
+    _done(_run("env", f"SOURCE_DATE_EPOCH={epoch}", *build, cwd=tmp_path / "copy"))
+    built = [path for path in (tmp_path / "dist").iterdir() if path.name != "SHA256SUMS"]
+    assert sorted(path.suffix for path in built) == [".gz", ".json", ".whl"]
+    for path in built:
+        assert path.read_bytes() == (wheelhouse / path.name).read_bytes(), path.name
 
 
 def test_the_wheel_holds_mappings_and_cohort_and_no_tests(wheel):
@@ -95,9 +144,11 @@ def test_the_wheel_holds_mappings_and_cohort_and_no_tests(wheel):
 
 
 def test_the_demo_runs_where_it_is_installed(installed, tmp_path):
-    out = _done(_run(installed / "fhircryo", "demo", "--out", "endpoints", cwd=tmp_path))
+    options = ("--out", "endpoints", "--report", "report")
+    out = _done(_alone(installed / "fhircryo", "demo", *options, cwd=tmp_path))
     assert "DIFFERS" not in out
     assert (tmp_path / "endpoints" / "Observation.ndjson").stat().st_size > 0
+    assert "data:image/svg+xml" in (tmp_path / "report" / "report.html").read_text("utf-8")
 
 
 def test_the_other_commands_run_where_it_is_installed(installed, tmp_path):

@@ -1,5 +1,6 @@
 """The report in a browser: it opens offline, is whole, and can be read without seeing it."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Locator, Page
 
 from tests.unit.inputs import AS_OF, COHORT, cli, folder, patient, procedure
 
@@ -98,7 +99,7 @@ def test_figures_stand_in_files_with_their_data(report):
     assert len(names) == len(captions)
     for name in names:
         assert any(f"figures/{name}.csv" in caption for caption in captions)
-        assert (report.file.parent / "figures" / f"{name}.svg").read_bytes().startswith(b"<?xml")
+        assert (report.file.parent / "figures" / f"{name}.svg").read_bytes().startswith(b"<svg")
         assert (report.file.parent / "figures" / f"{name}.csv").read_text().count("\n") > 1
 
 
@@ -152,6 +153,8 @@ def test_it_prints_to_a4(report, tmp_path):
     )
     assert widest <= 680
     assert page.locator("nav").is_hidden()
+    assert all(image.is_visible() for image in page.locator("figure img").all())
+    assert not any(live.is_visible() for live in page.locator(".live, .controls").all())
     printed = page.pdf(path=tmp_path / "report.pdf", format="A4", prefer_css_page_size=True)
     assert printed.startswith(b"%PDF")
     page.emulate_media(media="screen")
@@ -162,6 +165,115 @@ def test_nothing_is_cut_off_on_a_small_screen(report):
     page.set_viewport_size({"width": 390, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.set_viewport_size({"width": 1100, "height": 1400})
+
+
+def drawn(page: Page, name: str) -> Locator:
+    """A figure that the browser has drawn."""
+    figure = page.locator(f"#figure-{name}")
+    figure.scroll_into_view_if_needed()
+    page.wait_for_selector(f"#figure-{name}.drawn")
+    return figure
+
+
+def test_values_are_read_off_a_curve(report):
+    if hidden(report):
+        drawn(report.page, "completeness").locator(".live .mark-rect path").first.hover()
+        words = ("Instrument", "Expected", "Per cent")
+    else:
+        drawn(report.page, "survival-time-to-biochemical-failure").locator(".live svg").hover()
+        words = ("Months", "At risk", "95 % from")
+    tooltip = report.page.locator("#vg-tooltip-element")
+    tooltip.wait_for(state="visible")
+    shown = tooltip.inner_text()
+    assert all(word in shown for word in words), shown
+    assert re.search(rf"{words[1]}:?\s+\d+", shown)
+    report.page.mouse.move(0, 0)
+
+
+def test_a_patient_is_highlighted_in_all_figures(report):
+    page = report.page
+    if hidden(report):
+        assert page.locator("input[list]").count() == 0
+        return
+    courses, follow_up = drawn(page, "psa-courses"), drawn(page, "follow-up")
+    patient = page.locator("datalist option").first.get_attribute("value")
+    field = courses.locator("input[type=search]")
+    pale = "[opacity='0.12']"
+    assert courses.locator(f".live {pale}").count() == 0
+    field.fill(patient[:2])
+    assert courses.locator(f".live {pale}").count() == 0
+    field.fill(patient)
+    page.wait_for_selector(f"#figure-psa-courses .live {pale}")
+    assert courses.locator(f".live path[stroke='#0072b2']:not({pale})").count() >= 1
+    assert follow_up.locator("input[type=search]").input_value() == patient
+    page.wait_for_selector("#figure-follow-up .live [opacity='0.1']", state="attached")
+    field.fill("")
+    page.wait_for_selector(f"#figure-psa-courses .live {pale}", state="detached")
+
+
+def test_groups_are_switched_by_keyboard(browser, tmp_path):
+    ran = cli("cohort", COHORT, tmp_path / "out", "--as-of", AS_OF, "--by", "prior_radiotherapy")
+    assert ran.code == 0, ran.err
+    found = opened(browser, tmp_path / "out" / "report.html")
+    figure = drawn(found.page, "groups-time-to-biochemical-failure")
+    lines = figure.locator(".live .mark-line path")
+    before = lines.count()
+    box = figure.get_by_role("checkbox", name="brachytherapy")
+    box.focus()
+    found.page.keyboard.press("Space")
+    found.page.wait_for_function(
+        "n => document.querySelectorAll("
+        "'#figure-groups-time-to-biochemical-failure .live .mark-line path').length < n",
+        arg=before,
+    )
+    assert not box.is_checked()
+    found.page.keyboard.press("Space")
+    assert box.is_checked()
+    assert found.console == []
+    found.page.context.close()
+
+
+def test_tables_are_sorted_and_searched(report):
+    page = report.page
+    table = page.locator("table", has=page.locator("caption", has_text="In how many of"))
+    first = table.locator("tbody tr th")
+    before = first.all_inner_texts()
+    head = table.get_by_role("columnheader", name="Endpoint")
+    head.get_by_role("button").focus()
+    page.keyboard.press("Enter")
+    assert head.get_attribute("aria-sort") == "ascending"
+    ordered = first.all_inner_texts()
+    assert ordered != before
+    assert ordered == sorted(before, key=str.lower)
+    page.keyboard.press("Enter")
+    assert head.get_attribute("aria-sort") == "descending"
+    page.keyboard.press("Enter")
+    assert first.all_inner_texts() == before
+    known = table.get_by_role("columnheader").nth(2)
+    known.get_by_role("button").click()
+    numbers = [int(text) for text in table.locator("td.n").all_inner_texts() if text.isdigit()]
+    assert numbers == sorted(numbers)
+    search = page.get_by_label("Search: In how many of")
+    search.fill("SURVIVAL")
+    assert 0 < len([row for row in first.all() if row.is_visible()]) < len(before)
+    assert " rows" in page.locator("p", has=search).get_by_role("status").inner_text()
+    search.fill("")
+
+
+def test_everything_is_there_without_scripts(report, browser):
+    context = browser.new_context(java_script_enabled=False, offline=True)
+    page = context.new_page()
+    page.goto(report.file.as_uri())
+    images = page.locator("figure img")
+    assert images.count() == report.page.locator("figure").count()
+    assert all(image.is_visible() for image in images.all())
+    assert page.locator("button, input").count() == 0
+    context.close()
+
+
+def hidden(report: Opened) -> bool:
+    """Whether the report shows aggregates alone."""
+    return "Aggregate only" in report.page.inner_text("header")
 
 
 def rows(page: Page, caption: str) -> list[list[str]]:

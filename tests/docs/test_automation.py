@@ -55,3 +55,8 @@ def test_the_citation_is_of_this_version():
     assert {"message", "title", "authors"} <= content.keys()
     assert (content["title"], content["license"]) == ("fhircryo", "Apache-2.0")
     assert content["version"] == fhircryo.__version__
+    assert re.search(
+        rf"^## {re.escape(fhircryo.__version__)}, {content['date-released']}$",
+        (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )

@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from functools import cache
@@ -113,6 +114,12 @@ def test_the_page_of_profiles_is_fresh(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().err == "profiles.md is out of date: run make docs\n"
 
 
+def test_the_picture_of_explain_is_fresh():
+    command = [sys.executable, str(ROOT / "docs" / "render_explain.py"), "--check"]
+    assert subprocess.run(command, check=False).returncode == 0, "run make docs"
+    assert "@font-face" not in (ROOT / "docs" / "explain.svg").read_text("utf-8")
+
+
 @pytest.mark.parametrize(
     "page", ["cli.md", "exit-codes.md", "reasons.md", "columns.md", "overlay.schema.json"]
 )
@@ -190,6 +197,8 @@ def assert_command_exists(line: str) -> None:
             break
         assert rest[0] in command.commands, line
         command = command.commands[rest.pop(0)]
+    if "--" in rest:  # what follows is a command of the shell
+        rest = rest[: rest.index("--")]
     known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
     assert {word for word in rest if word.startswith("--")} <= known, line
 
@@ -311,7 +320,9 @@ def test_the_shown_overlay_and_settings_are_valid(tmp_path):
     for page in FOR_USERS:
         for match in _FENCE.finditer(page.read_text(encoding="utf-8")):
             blocks.setdefault(match[2], []).append(match[3])
-    for overlay in blocks["yaml"]:
+    cases = [block for block in blocks["yaml"] if "\ncases:\n" in block]
+    assert cases
+    for overlay in set(blocks["yaml"]) - set(cases):
         (tmp_path / "site.yaml").write_text(overlay, encoding="utf-8")
         ran = run("mappings", "check", "site.yaml", folder=tmp_path)
         assert ran.code == 0, ran.err
@@ -320,6 +331,21 @@ def test_the_shown_overlay_and_settings_are_valid(tmp_path):
         (tmp_path / "fhircryo.toml").write_text(settings, encoding="utf-8")
         ran = run("mappings", "check", "site.yaml", folder=tmp_path)
         assert ran.code == 0, ran.err
+
+
+def test_the_shown_case_fails_as_it_is_shown(tmp_path):
+    """The page's overlay maps the procedure only."""
+    page = (ROOT / "docs" / "how-to" / "test-your-mappings.md").read_text(encoding="utf-8")
+    blocks = {match[2]: match[3] for match in reversed(list(_FENCE.finditer(page)))}
+    (tmp_path / "cases.yaml").write_text(blocks["yaml"], encoding="utf-8")
+    procedure = {"system": "https://hospital.example/procedures", "code": "CRYO-PROST"}
+    overlay = {"concepts": {"cryoablation": {"codes": [procedure | {"verified": "here"}]}}}
+    (tmp_path / "site.yaml").write_text(json.dumps(overlay), encoding="utf-8")
+    command, shown = blocks["text"].split("\n", 1)
+    ran = run(*shlex.split(command)[1:], folder=tmp_path)
+    assert ran.code == 2
+    assert ran.out.rstrip() == shown.strip().rpartition("\n")[0]
+    assert str(ran.err).strip().removeprefix("fhircryo: ") == shown.rstrip().rpartition(": ")[2]
 
 
 def test_every_setting_of_a_server_is_described():
@@ -360,19 +386,25 @@ def test_every_option_and_file_of_a_cohort_is_described(tmp_path):
         for option in parameter.opts:
             if option.startswith("--") and option not in ("--report", "--yes"):
                 assert re.search(rf"^\| .*`{option}\b", text, re.MULTILINE), option
-    ran = run("cohort", EXAMPLE, tmp_path / "out", "--format", "csv,redcap")
+    options = ("--format", "csv,redcap,omop", "--measure-report")
+    ran = run("cohort", EXAMPLE, tmp_path / "out", *options)
     assert ran.code == 0, ran.err
     for path in (tmp_path / "out").iterdir():
         name = path.name if path.is_file() else f"{path.name}/"
         assert f"`{name}`" in text or f"`{path.stem}`" in text, name
 
 
-@pytest.mark.skipif(shutil.which("Rscript") is None, reason="no R: the page on R was not tried")
+@pytest.mark.skipif(
+    shutil.which("Rscript") is None,
+    reason="the page on R was not tried: install R (Debian: r-base-core, r-cran-survival)",
+)
 def test_the_page_on_r_is_true(tmp_path):
     page = (ROOT / "docs/how-to/read-it-in-r.md").read_text(encoding="utf-8")
     script = next(match[3] for match in _FENCE.finditer(page) if match[2] == "r")
     computed = run("cohort", EXAMPLE, tmp_path / "cohort", "--as-of", AS_OF)
     assert computed.code == 0, computed.err
+    script += 'labels <- Map(function(one) attr(one, "label"), patients)\n'
+    script += 'cat(labels$age_years, "|", labels$worst_clavien_dindo, "\\n")\n'
     (tmp_path / "read.R").write_text(script, encoding="utf-8")
     ran = subprocess.run(
         ["Rscript", "read.R"], cwd=tmp_path, capture_output=True, text=True, check=False
@@ -380,8 +412,9 @@ def test_the_page_on_r_is_true(tmp_path):
     assert ran.returncode == 0, ran.stderr
     assert re.search(r"FALSE\s+TRUE\s+<NA>\s*\n\s*21\s+36\s+5", ran.stdout), ran.stdout
     assert re.search(r"none\s+I\s+II\s+IIIa", ran.stdout), ran.stdout
-    # The report's figure at a year: 0.80 (0.68 to 0.88).
-    assert re.search(r"365\s+\d+\s+12\s+0\.80\S*\s+\S+\s+0\.67\S*\s+0\.88", ran.stdout), ran.stdout
+    assert "Age, years | Worst complication, Clavien-Dindo" in ran.stdout
+    # The report's figure at a year: 46 at risk, 11 events, 0.81 (0.69 to 0.89).
+    assert re.search(r"365\s+46\s+11\s+0\.813\s+\S+\s+0\.687\s+0\.892", ran.stdout), ran.stdout
 
 
 # --------------------------------------------------------------------------- pages

@@ -36,6 +36,7 @@ _BASE = "https://w3id.org/fhircryo"
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="The demo, on a HAPI FHIR server, until Ctrl-C.")
     parser.add_argument("--port", type=int, default=0, help="default: a free one")
+    parser.add_argument("--server", metavar="URL", help="an empty one of ours that runs already")
     parser.add_argument("--once", action="store_true", help="show everything, then end")
     return parser.parse_args()
 
@@ -49,15 +50,23 @@ def heading(number: int, words: str) -> None:
 
 
 @contextmanager
-def serving(port: int) -> Iterator[HapiServer]:
+def serving(port: int, running: str | None) -> Iterator[str]:
     heading(1, "A FHIR server")
+    if running is not None:
+        _name(running)
+        yield running
+        return
     with CONSOLE.status("HAPI starts (the first time it is fetched: 400 MB) ..."):
         server = HapiServer.start(port=port, max_page=500)
     with server:
-        software = get(f"{server.url}/metadata")["software"]
-        CONSOLE.print(f"{software['name']} {software['version']}, empty: {server.url}")
-        yield server
+        _name(server.url)
+        yield server.url
     server.log.unlink()
+
+
+def _name(url: str) -> None:
+    software = get(f"{url}/metadata")["software"]
+    CONSOLE.print(f"{software['name']} {software['version']}, empty: {url}")
 
 
 def get(url: str) -> Any:
@@ -141,8 +150,8 @@ def main() -> int:
     options = _options()
     signal.signal(signal.SIGTERM, _stop)
     try:
-        with serving(options.port) as server:
-            return _show(server.url, once=options.once)
+        with serving(options.port, options.server) as url:
+            return _show(url, once=options.once)
     except HapiUnavailable as error:
         print(error, file=sys.stderr)
         return 1

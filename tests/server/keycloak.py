@@ -21,7 +21,8 @@ from typing import Any, Self
 import requests
 from joserfc.jwk import KeySet
 
-from tests.server.hapi import CACHE, HapiUnavailable, _end_of, _hash, _one_builder, _run, _tool
+from fhircryo.setup.hapi.hapi_build import end_of, file_hash, one_builder, run_tool, tool
+from tests.server.hapi import CACHE, HapiUnavailable
 
 POM = Path(__file__).resolve().parent / "keycloak-pom" / "pom.xml"
 REALM = "hospital"
@@ -56,7 +57,7 @@ _START = (
 
 def _command(home: Path, *arguments: str) -> list[str]:
     return [
-        _tool("java", "openjdk-17-jdk-headless"),
+        tool("java", "openjdk-17-jdk-headless"),
         *_JVM,
         *_PROPERTIES,
         f"-Dkc.home.dir={home}",
@@ -72,23 +73,23 @@ def home() -> Path:
     Raises:
         HapiUnavailable: Java or Maven is missing, or fails.
     """
-    with _one_builder():
+    with one_builder():
         options = hashlib.sha256(" ".join(_BUILD).encode()).hexdigest()[:8]
-        built = CACHE / f"keycloak-{_hash(POM)}-{options}"
+        built = CACHE / f"keycloak-{file_hash(POM)}-{options}"
         if built.exists():
             return built
         work = CACHE / "keycloak.part"
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
-        maven = [_tool("mvn", "maven"), "-q", "-B", "-f", str(POM)]
+        maven = [tool("mvn", "maven"), "-q", "-B", "-f", str(POM)]
         maven += ["dependency:copy-dependencies", f"-DoutputDirectory={work}"]
-        _run(maven, CACHE / "keycloak-maven.log")
+        run_tool(maven, CACHE / "keycloak-maven.log")
         (packed,) = work.glob("*.zip")
         with zipfile.ZipFile(packed) as archive:
             archive.extractall(work)
         packed.unlink()
         (unpacked,) = work.iterdir()
-        _run(_command(unpacked, *_BUILD), CACHE / "keycloak-build.log")
+        run_tool(_command(unpacked, *_BUILD), CACHE / "keycloak-build.log")
         unpacked.rename(built)
         work.rmdir()
         return built
@@ -158,7 +159,7 @@ class Keycloak:
 
     def log_end(self) -> str:
         """The last lines of its log."""
-        return _end_of(self.log)
+        return end_of(self.log)
 
     def stop(self) -> None:
         """End its process, by its own id."""

@@ -1,7 +1,7 @@
 """Shares the tests of this folder out: ``-p tests.server.scheduling --dist loadgroup``.
 
 Tests share a server, so those of a file stay together; two groups of files go to two workers. The
-tests of Spark share one Spark in the same way.
+tests of Spark share one Spark in the same way, and some files what their tests have in common.
 
 pytest-xdist 3.8 does not see the groups under pytest 9.2: the group was told by a suffix of the
 test's id, which can no longer be set there. This goes by the folder instead.
@@ -24,6 +24,15 @@ _SECOND = frozenset(
 )
 
 
+#: Files whose tests share what takes long to make: apart, each worker would make it.
+_WHOLE = frozenset(
+    {
+        *("tests/acceptance/test_wheel.py", "tests/browser/test_report.py"),
+        *("tests/unit/test_pool.py", "tests/docs/test_site.py"),
+    }
+)
+
+
 class ServersOnTwoWorkers(LoadScopeScheduling):
     """Each test goes where there is room; those that share a server go together."""
 
@@ -32,7 +41,7 @@ class ServersOnTwoWorkers(LoadScopeScheduling):
         if file.is_relative_to(_SPARK):
             return str(_SPARK)
         if not file.is_relative_to(_FOLDER):
-            return nodeid
+            return str(file) if str(file) in _WHOLE else nodeid
         return f"{_FOLDER} {'second' if file.name in _SECOND else 'first'}"
 
 

@@ -17,13 +17,12 @@ PROVENANCE = r"http\S+/Provenance\?target=Observation/e[0-9a-f]{32}&"
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("hapi")  # skipped, or an error, where no server can be had
-def test_the_demo_shows_the_table_and_that_a_search_finds_the_endpoints(tmp_path):
+def test_the_demo_shows_the_table_and_that_a_search_finds_the_endpoints(empty_hapi, tmp_path):
     folder = ROOT / "examples" / "bomers-2020"
     assert cli("compute", folder, tmp_path / "out", "--as-of", DEMO_AS_OF).code == 0
     endpoints = len((tmp_path / "out" / "Observation.ndjson").read_bytes().splitlines())
     done = subprocess.run(
-        [sys.executable, "-m", "tests.server.demo_server", "--once"],
+        [sys.executable, "-m", "tests.server.demo_server", "--once", "--server", empty_hapi.url],
         cwd=ROOT,
         env={**os.environ, "COLUMNS": "100"},
         capture_output=True,

@@ -21,7 +21,7 @@ from fhircryo.setup.explanation import explain_patient
 from fhircryo.sources.groups import patients_of
 from tests.server import proxy as faults
 from tests.server.hapi import HapiServer, reset
-from tests.server.loading import load
+from tests.server.loading import load, read_folder, references
 from tests.server.proxy import FaultProxy
 
 COHORT = Path(__file__).parents[2] / "examples" / "bomers-2020"
@@ -71,19 +71,44 @@ def test_a_server_gives_what_the_folder_gives(loaded, expected, tmp_path):
     assert endpoints(loaded, tmp_path / "out") == expected
 
 
+@pytest.fixture(scope="module")
+def few(expected, tmp_path_factory) -> tuple[Selection, dict[str, bytes]]:
+    """Six patients, enough for several pages, and what is expected of them."""
+    six = Selection(include=frozenset(sorted(cohort_ids(expected))[:6]))
+    return six, endpoints(COHORT, tmp_path_factory.mktemp("few") / "out", selection=six)
+
+
 @pytest.mark.parametrize("page_size", [1, 7, 1000])
-def test_whatever_the_page_size(page_size, loaded, expected, tmp_path):
+def test_whatever_the_page_size(page_size, loaded, expected, few, tmp_path):
     if page_size == 1:
         one = Selection(include=frozenset({"2029487"}))
         found = endpoints(loaded, tmp_path / "out", selection=one, page_size=1)
         assert found["Observation.ndjson"] in expected["Observation.ndjson"]
         return
+    if page_size == 7:
+        six, wanted = few
+        assert endpoints(loaded, tmp_path / "out", selection=six, page_size=7) == wanted
+        return
     assert endpoints(loaded, tmp_path / "out", page_size=page_size) == expected
 
 
-def test_a_server_of_small_pages(empty_hapi_small_pages, expected, tmp_path):
-    load(empty_hapi_small_pages.url, COHORT)
-    assert endpoints(empty_hapi_small_pages.url, tmp_path / "out") == expected
+def of_patients(wanted: Selection) -> list[dict[str, Any]]:
+    """The resources of the cohort that are of these patients, or of none."""
+    found = []
+    for resource in read_folder(COHORT):
+        refs = {one["reference"] for one in references(resource)}
+        if resource["resourceType"] == "Patient":
+            refs.add(f"Patient/{resource['id']}")
+        patients = {ref.removeprefix("Patient/") for ref in refs if ref.startswith("Patient/")}
+        if not patients or patients & (wanted.include or frozenset()):
+            found.append(resource)
+    return found
+
+
+def test_a_server_of_small_pages(empty_hapi_small_pages, few, tmp_path):
+    six, wanted = few
+    load(empty_hapi_small_pages.url, of_patients(six))
+    assert endpoints(empty_hapi_small_pages.url, tmp_path / "out") == wanted
 
 
 def cohort_ids(expected: dict[str, bytes]) -> frozenset[str]:
@@ -93,7 +118,7 @@ def cohort_ids(expected: dict[str, bytes]) -> frozenset[str]:
 
 
 @pytest.mark.parametrize("lists", [True, False])
-def test_servers_that_search_procedures_by_patient_only(lists, proxied, expected, tmp_path):
+def test_servers_that_search_procedures_by_patient_only(lists, proxied, few, tmp_path):
     """As Epic and Cerner: no search by code alone, no lists of patients."""
     refusals = [faults.NoSearchBy("Procedure", "code")]
     if not lists:
@@ -101,8 +126,8 @@ def test_servers_that_search_procedures_by_patient_only(lists, proxied, expected
     proxy = proxied(*refusals)
     with pytest.raises(SourceError, match="--patients"):
         endpoints(proxy.url, tmp_path / "none")
-    asked = Selection(include=cohort_ids(expected))
-    assert endpoints(proxy.url, tmp_path / "out", selection=asked) == expected
+    six, wanted = few
+    assert endpoints(proxy.url, tmp_path / "out", selection=six) == wanted
 
 
 def test_the_patients_of_a_group(loaded, expected, tmp_path):
@@ -142,10 +167,11 @@ SOUND = {
 
 
 @pytest.mark.parametrize("name", SOUND)
-def test_what_passes_gives_the_same(name, proxied, expected, tmp_path):
+def test_what_passes_gives_the_same(name, proxied, few, tmp_path):
     misbehaviour = SOUND[name]()
     proxy = proxied(*misbehaviour)
-    assert endpoints(proxy.url, tmp_path / "out", page_size=150) == expected
+    six, wanted = few
+    assert endpoints(proxy.url, tmp_path / "out", selection=six, page_size=20) == wanted
     assert all(fault.hits for fault in misbehaviour), "the fault never came"
 
 

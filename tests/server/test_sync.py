@@ -49,9 +49,10 @@ class Site:
         self.selection = ALL_PATIENTS
         self.settings: dict[str, Any] = {}
         self.sync_settings: dict[str, Any] = {}
+        self.retry_budget = 8.0
 
     def job(self) -> RunConfig:
-        quick = {"retry_budget": 8.0, "connect_timeout": 2.0, "read_timeout": 30.0}
+        quick = {"connect_timeout": 2.0, "read_timeout": 30.0, "retry_budget": self.retry_budget}
         settings = Settings.model_construct(
             source=ServerSettings(**quick),
             sync=SyncSettings(**{"source": self.url, **self.sync_settings}),
@@ -498,13 +499,14 @@ def test_a_server_that_goes_down_in_the_middle(site, proxied, tmp_path):
     site.sync()
     site.put(psa("p1", "psa-3", "2016-03-01", "6.2"))
     proxy.faults = [faults.Unavailable(503, times=None, when=faults.of_kind("Observation"))]
-    site.settings = {}
+    site.retry_budget = 1.0
     with pytest.raises(SourceError, match="503"):
         site.sync()
     proxy.faults = [faults.Unavailable(503, times=None, when=lambda asked: asked.path in ("", "/"))]
     with pytest.raises(TargetError, match="503"):
         site.sync()
     proxy.faults = ()
+    site.retry_budget = 8.0
     assert "changed" in written(site.sync())
     assert same(site.standing(), site.expected(tmp_path / "out"))
 

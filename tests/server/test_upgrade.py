@@ -1,6 +1,7 @@
 """A target that holds endpoints of version 1 of the definitions, after a run of version 2."""
 
 import json
+import sqlite3
 from collections import Counter
 from datetime import date
 from decimal import Decimal
@@ -11,6 +12,7 @@ import pytest
 
 from fhircryo.publish.difference import Action
 from fhircryo.publish.target_server import Permissions
+from fhircryo.runs.sync import state_schema
 from fhircryo.runs.to_server import ServerRun, compute_server
 from tests.server.cohorts import coded, psa, record
 from tests.server.hapi import HapiServer
@@ -104,11 +106,39 @@ def test_what_the_new_definitions_say(upgraded, tmp_path):
     assert found["p2", "psa-nadir", ""]["valueQuantity"]["value"] == Decimal("0.8")
 
 
+def state_of_version_1(site: Site) -> None:
+    """A state file as version 0.1.0 left it: its own script, and what it knew of the two men."""
+    site.state_file.parent.mkdir(mode=0o700, parents=True)
+    site.state_file.touch(mode=0o600)
+    connection = sqlite3.connect(site.state_file)
+    with connection:
+        connection.executescript(state_schema._MIGRATIONS[0])
+        connection.execute("INSERT INTO fact VALUES ('fingerprint', 'of version 1')")
+        connection.execute("INSERT INTO fact VALUES ('last-full', '2017-12-30')")
+        connection.execute("INSERT INTO watermark VALUES ('Patient', '2017-12-30T00:00:00Z')")
+        for patient in ("p1", "p2"):
+            connection.execute("INSERT INTO alias VALUES (?, ?)", (patient, patient))
+            connection.execute(
+                "INSERT INTO stands_on VALUES (?, ?)", (patient, f"Patient/{patient}")
+            )
+            connection.execute("INSERT INTO version VALUES (?, '@')", (f"Patient/{patient}",))
+        published = [(one["identifier"][0]["value"], of_patient(one)) for one in of_version_1()]
+        connection.executemany("INSERT INTO published VALUES (?, ?)", published)
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+
+
+def of_patient(endpoint: dict[str, Any]) -> str:
+    return str(endpoint["subject"]["reference"]).removeprefix("Patient/")
+
+
 def test_the_first_scheduled_run_upgrades_all_and_the_second_nothing(upgraded, tmp_path):
     site = Site(upgraded, tmp_path / "state")
+    state_of_version_1(site)
     site.today = date(2017, 12, 31)
     first = site.sync()
-    assert first.full
+    assert first.full == "version, mappings, protocol or settings have changed"
+    assert not list(site.state_file.parent.glob("*.damaged"))
     assert written(first) == {"changed": len(of_version_1()), "new": 2 * len(ADDED)}
     assert same(site.standing(), site.expected(tmp_path / "out"))
     second = site.sync()

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fhircryo.endpoints.catalogue import CATALOGUE
+from fhircryo.setup.expectations.case import AS_OF, D0
 
-from .rows import AS_OF, D0, Row, Table, tables
+from .rows import Row, Table, tables
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference" / "endpoints"
 

@@ -1,16 +1,21 @@
 """The shorthand makes real FHIR R4 resources, and a slip in a table is an error."""
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fhir.resources.R4B import get_fhir_model_class
 
 from fhircryo.errors import UsageError
+from fhircryo.setup.expectations.case_file import CaseFile, read_cases
+from fhircryo.setup.expectations.fhir_values import moment
+from fhircryo.setup.expectations.published_words import ExpectationError, shown
+from fhircryo.setup.expectations.shorthand import SHORTHANDS
+from fhircryo.setup.expectations.shorthand_line import ShorthandError
 
-from .fhir import SHORTHANDS, TableError, moment
-from .published import MeaningError, shown
-from .rows import ROWS_FIELDS, Row, all_rows, read_row
+from .rows import Row, all_rows, patient
 
 
 def _made() -> list[tuple[str, dict[str, Any]]]:
@@ -53,19 +58,34 @@ def test_resources_are_valid_fhir() -> None:
     ],
 )
 def test_a_slip_in_the_shorthand_is_an_error(key: str, line: str) -> None:
-    with pytest.raises(TableError):
+    with pytest.raises(ShorthandError):
         SHORTHANDS[key](line, 0)
 
 
 @pytest.mark.parametrize(
-    ("key", "line", "add"),
+    ("key", "line"),
     [
-        ("responses", "2016-02-10 iief-6 1,2", "add it to mappings/instruments"),
-        ("conditions", "metastases onset=2016", "add it to CODES in tests/spec/fhir.py"),
+        ("responses", "2016-02-10 iief-5 one,two"),
+        ("measures", "2016-02-10 isup-grade-group integer:two"),
+        ("measures", "2016-02-10 isup-grade-group quantity:two"),
+        ("psa", "2016-02-10 'str:not closed"),
+        ("scores", "2016-02-10 auasi"),
     ],
 )
-def test_an_unknown_name_is_told_where_to_add_it(key: str, line: str, add: str) -> None:
-    with pytest.raises(TableError, match=add):
+def test_a_line_that_cannot_be_read_is_shown(key: str, line: str) -> None:
+    with pytest.raises(ShorthandError, match=f"{key}: .*cannot be read"):
+        list(patient(**{key: [line]}).made())
+
+
+@pytest.mark.parametrize(
+    ("key", "line", "instead"),
+    [
+        ("responses", "2016-02-10 iief-6 1,2", "did you mean iief-5"),
+        ("conditions", "metastases onset=2016", "as system|code; did you mean metastasis"),
+    ],
+)
+def test_an_unknown_name_is_told_what_there_is(key: str, line: str, instead: str) -> None:
+    with pytest.raises(ShorthandError, match=re.escape(instead)):
         SHORTHANDS[key](line, 0)
 
 
@@ -79,33 +99,35 @@ def test_an_unknown_name_is_told_where_to_add_it(key: str, line: str, add: str) 
         {"id": "a", "say": "b", "psas": [], "expect": {"psa-nadir": "1"}},
     ],
 )
-def test_a_slip_in_a_row_is_an_error(content: dict[str, Any]) -> None:
-    with pytest.raises(TableError):
-        read_row(content, "here")
+def test_a_slip_in_a_row_is_an_error(content: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "table.yaml"
+    path.write_text(json.dumps({"cases": [content]}), "utf-8")
+    with pytest.raises(UsageError, match=rf"{path.name}:1: cases\.0"):
+        read_cases(path, CaseFile[Row])
 
 
 def test_a_protocol_field_that_does_not_exist_is_an_error() -> None:
-    row = Row("a", "b", protocol={"psa": {"baseline_day": 3}})
+    row = patient(protocol={"psa": {"baseline_day": 3}})
     with pytest.raises(UsageError, match="baseline_day"):
         row.compute()
 
 
 def test_an_optional_field_of_the_protocol_may_be_set() -> None:
-    row = Row("a", "b", protocol={"biochemical_failure": {"confirm_days": 28}})
+    row = patient(protocol={"biochemical_failure": {"confirm_days": 28}})
     assert row.config().protocol.biochemical_failure.confirm_days == 28
     assert row.config().protocol.biochemical_failure.rise == 2
 
 
 @pytest.mark.parametrize("words", ["Y finall", "absent unknown", "Y ungradedd=1"])
 def test_a_slip_in_an_expectation_is_an_error(words: str) -> None:
-    row = Row("a", "b", expect={"technical-success": words})
-    with pytest.raises(MeaningError):
+    row = patient(expect={"technical-success": words})
+    with pytest.raises(ExpectationError):
         shown(row.compute().observations[0], words)
 
 
 def test_a_reason_that_does_not_exist_is_an_error() -> None:
-    row = Row("a", "b")
-    with pytest.raises(ValueError, match="too-few"):
+    row = patient()
+    with pytest.raises(ExpectationError, match="did you mean too-few-psa"):
         shown(row.compute().observations[1], "absent unknown too-few")
 
 
@@ -135,4 +157,4 @@ def test_a_result_inside_an_observation_keeps_its_date() -> None:
 
 
 def test_every_shorthand_is_a_field_of_a_row() -> None:
-    assert set(SHORTHANDS) <= ROWS_FIELDS
+    assert set(SHORTHANDS) <= set(Row.model_fields)

@@ -70,7 +70,7 @@ def analysed_tables(found: dict[str, pd.DataFrame]) -> Analysis:
 
 def report_of(found: Analysis, kind: str = "pseudonymised") -> str:
     text = methods(CONFIG, found.flow, ALL_DATES, kind)
-    return page(found, figures_of(found, None, 10), CONFIG, text, kind)
+    return page(found, figures_of(found, None, CONFIG), CONFIG, text, kind)
 
 
 # --------------------------------------------------------------------------- times

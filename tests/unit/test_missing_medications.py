@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fhircryo.runs.in_memory import compute_resources
-from tests.spec.fhir import Resource
+from fhircryo.setup.expectations.fhir_values import Resource
 from tests.unit.inputs import cli
 
 SUBJECT = {"reference": "Patient/p1"}

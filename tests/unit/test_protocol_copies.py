@@ -37,7 +37,7 @@ def test_an_identical_file_may_keep_the_id(name, tmp_path):
     [
         ("first_days: 28", "first_days: 14", r"psa\.first_days \(line 11\) is 14, not 28"),
         ("days_per_month: 30.4375", "days_per_month: 30", "is 30, not 30.4375"),
-        ("from: 4, to", "from: 3, to", r"time_points \(line 37\) is .*from: 3"),
+        ("from: 4, to", "from: 3, to", r"time_points \(line 38\) is .*from: 3"),
         ("salvage_therapy: event", "salvage_therapy: report", "is report, not event"),
         ("rise: 2.0 ", "rise: 2.0\n  confirm_days: 28 ", "confirm_days .* is 28, not none"),
         ('version: "2.0"', 'version: "2.1"', "version .* is 2.1, not 2.0"),

@@ -2,9 +2,9 @@
 
 import pytest
 
+from fhircryo.endpoints.reason_words import WHY
 from fhircryo.publish.outcome import WORDS
 from fhircryo.record.items import Reason
-from fhircryo.setup.explanation_words import WHY
 
 
 @pytest.mark.parametrize("reason", Reason)

@@ -1,6 +1,7 @@
 """Cohort folders of several hospitals as one folder: tables, rates and a report."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,16 @@ def read_manifests(
     return tuple(manifests)
 
 
+@dataclass(frozen=True)
+class PoolFormats:
+    """The formats of the tables and of the figures."""
+
+    tables: tuple[str, ...]
+    figures: tuple[str, ...]
+
+
 def pool(
-    manifests: Sequence[SiteManifest], out: Path, formats: Sequence[str], config: RunConfig
+    manifests: Sequence[SiteManifest], out: Path, formats: PoolFormats, config: RunConfig
 ) -> Pooled:
     """Pool sites and write the folder: all files, or none if anything fails.
 
@@ -102,11 +111,11 @@ def pool(
     )
     pooled = Pooled(sites, shared_pseudonyms(sites))
     with writing_to(out, OWN) as work:
-        write_json(work / MANIFEST, _manifest(sites, formats, identity))
+        write_json(work / MANIFEST, _manifest(sites, formats.tables, identity))
         if stored:
             about = config.protocol.id, f"{config.protocol.title}, pooled"
-            write_tables(work, list(stored.values()), formats, about)
-        _write_report(work, pooled, stored, config)
+            write_tables(work, list(stored.values()), formats.tables, about)
+        _write_report(work, pooled, stored, formats.figures, config)
     return pooled
 
 
@@ -161,7 +170,11 @@ def _manifest(sites: Sequence[Site], formats: Sequence[str], identity: dict[str,
 
 
 def _write_report(
-    work: Path, pooled: Pooled, stored: dict[str, StoredTable], config: RunConfig
+    work: Path,
+    pooled: Pooled,
+    stored: dict[str, StoredTable],
+    formats: Sequence[str],
+    config: RunConfig,
 ) -> None:
     from fhircryo.research.report.pool_page import pool_figures, pool_page
 
@@ -170,4 +183,4 @@ def _write_report(
     (work / REPORT).write_text(
         pool_page(found, figures, pooled.sites, pooled.shared, config), encoding="utf-8"
     )
-    write_figures(work, figures.all)
+    write_figures(work, figures.all, formats)

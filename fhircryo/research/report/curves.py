@@ -1,50 +1,61 @@
-"""Figures of time: Kaplan-Meier curves and PSA courses."""
+"""Figures of times to events: Kaplan-Meier curves and cumulative incidence."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 from fhircryo.research.comparison import GroupedTime
 from fhircryo.research.competing_risks import CompetingRisk
-from fhircryo.research.quoting import cell
+from fhircryo.research.report import vega
 from fhircryo.research.report.figure import (
     BLACK,
     BLUE,
     GREEN,
     GREY,
     ORANGE,
+    WIDTH,
+    Control,
     Figure,
     as_csv,
-    drawing,
     shortened,
+    thinned,
 )
+from fhircryo.research.report.number_format import months as in_months
 from fhircryo.research.report.number_format import survival as survival_words
+from fhircryo.research.report.vega import Spec
 from fhircryo.research.statistics.kaplan_meier import Curve
 from fhircryo.research.survival import MONTH, Survival
-from fhircryo.research.table import PATIENT
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
-
-Align = Literal["left", "center", "right"]
-#: With more lines than this, the lines are drawn as one bitmap so that the file stays small.
-_MANY = 1_000
 _CURVE = ("day", "survival", "lower_95", "upper_95", "at_risk", "events", "censored")
 _INCIDENCE = ("day", "incidence", "lower_95", "upper_95", "death_before", "at_risk")
 _READ_OFF = ("day", "survival", "lower_95", "upper_95", "at_risk", "events")
-_MOST_TICKS = 30
+#: The fields of the steps of a drawn curve.
+_STEPS = ("group", "month", "share", "lower", "upper", "at_risk", "events", "censored")
+_MOST_TICKS = 15
+_HEIGHT, _LOW_HEIGHT, _ROW = 250, 220, 15
 #: The lines of groups differ in colour and in style, so that they can be told apart in print.
 _COLOURS = (BLUE, ORANGE, GREEN, BLACK, GREY, BLUE)
-_STYLES = ("-", "--", "-.", ":", "-", ":")
+_DASHES = ((1, 0), (6, 3), (6, 2, 1, 2), (1, 2), (10, 4), (2, 4))
 #: The lines of more groups could not be told apart.
-MOST_GROUPED = len(_STYLES)
-_LONGEST_NAME = 14
-_LONGEST_IN_LEGEND = 28
-#: The columns of the table of PSA results that are drawn.
-PSA_COLUMNS = (PATIENT, "days", "psa", "failure")
-_PSA_TICKS = (0, 0.1, 0.5, 1, 2, 5, 10, 20, 50, 100, 1000)
+MOST_GROUPED = len(_DASHES)
+_LONGEST_NAME = 28
+_AXIS_WORDS = "Months since the index procedure"
+_SHARE_WORDS = "Share without an event"
+_BAND = "the band is the 95 % confidence interval"
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A curve that is drawn up to its last step; ``steps``: how many those are."""
+
+    name: str
+    curve: Curve
+    steps: int
+
+    @property
+    def last_month(self) -> float:
+        return self.curve.days[self.steps - 1] / MONTH if self.steps else 0.0
 
 
 def survival_figure(found: Survival) -> Figure | None:
@@ -59,12 +70,25 @@ def survival_figure(found: Survival) -> Figure | None:
         return _read_off(name, found.words, found) if found.landmarks else None
     if not curve.n:
         return None
-    with drawing(name, 6.4, 3.9) as made:
-        _draw_curve(made.canvas.add_subplot(), curve, found.shown_to)
+    drawn = 0 if found.shown_to is None else bisect_right(curve.days, found.shown_to)
     readings = _reading_words(found)
     alt = f"Kaplan-Meier curve of {curve.n} patients, {curve.n_events} events"
-    data = as_csv(_CURVE, _rows_of(curve))
-    return Figure(name, found.words, "; ".join([alt, *readings]), made.svg, data)
+    end = (
+        "no curve is drawn, because too few patients are at risk"
+        if not drawn
+        else f"{_BAND}, ticks are censored patients, and the curve ends after"
+        f" {in_months(found.shown_to)} months, where too few are at risk"
+    )
+    caption = f"Kaplan-Meier estimate of {curve.n} patients, {curve.n_events} events; {end}."
+    line = _Line(found.words, curve, drawn)
+    return Figure(
+        name,
+        found.words,
+        "; ".join([alt, *readings]),
+        caption,
+        _curves([line], banded=True),
+        as_csv(_CURVE, _rows_of(curve)),
+    )
 
 
 def _reading_words(found: Survival) -> list[str]:
@@ -74,105 +98,158 @@ def _reading_words(found: Survival) -> list[str]:
     ]
 
 
-def _draw_curve(plot: "Axes", curve: Curve, last_day: int | None) -> None:
-    """Draw a curve as far as enough patients are at risk; None: nowhere, so only the numbers."""
-    if last_day is None:
-        plot.text(0.5, 0.5, "Too few at risk", transform=plot.transAxes, ha="center", color=GREY)
-        _scale_months(plot, curve.days[-1] / MONTH)
-    else:
-        _draw_steps(plot, curve, last_day)
-    plot.set_xlabel("Months since the index procedure")
-    plot.set_ylabel("Share without an event")
-    # The numbers at risk are below the tick labels, as is usual in survival curves.
-    for tick in plot.get_xticks():
-        at_risk = str(curve.at(round(tick * MONTH)).at_risk)
-        _below(plot, float(tick), at_risk, to_left=0, align="center")
-    _below(plot, 0, "At risk", to_left=16, align="right")
-
-
-def _draw_steps(plot: "Axes", curve: Curve, last_day: int) -> None:
-    """Draw the steps of a curve, its band and who is censored, up to a day."""
-    end = bisect_right(curve.days, last_day)
-    months = [day / MONTH for day in curve.days[:end]]
-    survival = curve.survival[:end]
-    lower, upper = (
-        [left if limit is None else limit for limit, left in zip(limits, survival, strict=True)]
-        for limits in (curve.lower[:end], curve.upper[:end])
-    )
-    plot.fill_between(months, lower, upper, step="post", color=BLUE, alpha=0.18, linewidth=0)
-    plot.step(months, survival, where="post", color=BLUE, linewidth=1.6)
-    censored = [
-        (month, left)
-        for month, left, count in zip(months, survival, curve.censored[:end], strict=True)
-        if count
-    ]
-    if censored:
-        plot.plot(*zip(*censored, strict=True), "|", color=BLUE, markersize=6)
-    _scale_months(plot, months[-1])
-
-
-def _below(
-    plot: "Axes", month: float, text: str, *, to_left: int, align: Align, row: int = 0
-) -> None:
-    """Write a text below the labels of the months."""
-    plot.annotate(
-        text,
-        (month, 0),
-        xytext=(-to_left, -44 - 12 * row),
-        xycoords=("data", "axes fraction"),
-        textcoords="offset points",
-        ha=align,
-        color=BLACK,
-    )
-
-
 def grouped_figure(found: GroupedTime, groups: Sequence[str], least_at_risk: int) -> Figure | None:
     """The curves of a time to event by group, with the numbers at risk; None without any curve.
 
     A curve ends where fewer patients of its group than ``least_at_risk`` are at risk.
     """
-    drawn = []
-    for name, curve, colour, style in zip(groups, found.curves, _COLOURS, _STYLES, strict=False):
-        days = [day for day, n in zip(curve.days, curve.at_risk, strict=True) if n >= least_at_risk]
-        if days:
-            drawn.append((name, curve, colour, style, len(days)))
-    if not drawn:
+    lines = []
+    names = shortened(groups, _LONGEST_NAME)
+    for group, curve in zip(names, found.curves, strict=True):
+        steps = sum(n >= least_at_risk for n in curve.at_risk)
+        if steps:
+            lines.append(_Line(group, curve, steps))
+    lines = lines[:MOST_GROUPED]
+    if not lines:
         return None
-    name = f"groups-{found.endpoint.key}"
-    with drawing(name, 6.4, 3.9 + 0.2 * len(drawn)) as made:
-        plot = made.canvas.add_subplot()
-        last = 0.0
-        for group, curve, colour, style, steps in drawn:
-            months = [day / MONTH for day in curve.days[:steps]]
-            last = max(last, months[-1])
-            shares = curve.survival[:steps]
-            plot.step(months, shares, style, where="post", color=colour, label=_in_legend(group))
-        _scale_months(plot, last)
-        plot.set_xlabel("Months since the index procedure")
-        plot.set_ylabel("Share without an event")
-        # Above the axes, so that it never covers a curve.
-        plot.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
-        _below(plot, 0, "At risk", to_left=16, align="right")
-        for row, (group, curve, *_) in enumerate(drawn, 1):
-            for tick in plot.get_xticks():
-                at_risk = str(curve.at(round(tick * MONTH)).at_risk)
-                _below(plot, float(tick), at_risk, to_left=0, align="center", row=row)
-            short = shortened(group, _LONGEST_NAME)
-            _below(plot, 0, short, to_left=16, align="right", row=row)
     rows = (
         (name, *row)
         for name, curve in zip(groups, found.curves, strict=True)
         for row in _rows_of(curve)
     )
-    alt = "; ".join(
-        f"{group}: {curve.n} patients, {curve.n_events} events" for group, curve, *_ in drawn
+    told = "; ".join(
+        f"{line.name}: {line.curve.n} patients, {line.curve.n_events} events" for line in lines
     )
-    return Figure(name, found.words, alt, made.svg, as_csv(("group", *_CURVE), rows))
+    return Figure(
+        f"groups-{found.endpoint.key}",
+        found.words,
+        told,
+        f"Kaplan-Meier estimates by group ({told}); a curve ends where fewer than {least_at_risk}"
+        " patients of its group are at risk.",
+        _curves(lines, banded=False),
+        as_csv(("group", *_CURVE), rows),
+        (Control("hidden", "Groups", tuple(line.name for line in lines), several=True),),
+    )
 
 
-def _in_legend(group: str) -> str:
-    """A group's name in a legend, which leaves out what begins with an underscore."""
-    return f" {shortened(cell(group), _LONGEST_IN_LEGEND)}"
+def _curves(lines: Sequence[_Line], *, banded: bool) -> Spec:
+    """Curves with the numbers at risk below them."""
+    ticks = _ticks(max(line.last_month for line in lines))
+    names = [line.name for line in lines]
+    legend: Spec | None = None if len(lines) == 1 else {}
+    colour = {
+        "field": "group",
+        "type": "nominal",
+        "sort": None,
+        "scale": {"domain": names, "range": list(_COLOURS[: len(lines)])},
+        "legend": legend,
+    }
+    dash = {
+        "field": "group",
+        "type": "nominal",
+        "scale": {"domain": names, "range": [list(dash) for dash in _DASHES[: len(lines)]]},
+        "legend": legend,
+    }
+    x, y = _x(ticks), _y("share", _SHARE_WORDS)
+    layers: list[Spec] = []
+    if banded:
+        area = {"type": "area", "interpolate": "step-after", "opacity": 0.18}
+        band = {"x": x, "y": {**y, "field": "lower"}, "y2": {"field": "upper"}, "color": colour}
+        layers.append({"mark": area, "encoding": band})
+    step = {"type": "line", "interpolate": "step-after", "strokeWidth": 2}
+    layers.append({"mark": step, "encoding": {"x": x, "y": y, "color": colour, "strokeDash": dash}})
+    layers.append(
+        {
+            "transform": [{"filter": "datum.censored > 0"}],
+            "mark": {"type": "tick", "orient": "vertical", "size": 8, "thickness": 1},
+            "encoding": {"x": x, "y": y, "color": colour},
+        }
+    )
+    tooltip = vega.told(
+        group="Curve",
+        month="Months",
+        share=_SHARE_WORDS,
+        lower="95 % from",
+        upper="95 % to",
+        at_risk="At risk",
+        events="Events",
+    )
+    layers.append(vega.hover({"x": x, "y": y}, tooltip))
+    if not any(line.steps for line in lines):
+        layers.append(_nothing_drawn())
+    chart = {
+        "width": WIDTH,
+        "height": _HEIGHT,
+        "data": vega.rows(_STEPS, _steps(lines)),
+        "transform": [{"filter": "indexof(hidden, datum.group) < 0"}],
+        "layer": layers,
+    }
+    return vega.drawing(
+        params=[{"name": "hidden", "value": []}],
+        vconcat=[chart, _at_risk(lines, ticks)],
+        spacing=8,
+    )
+
+
+def _nothing_drawn() -> Spec:
+    return {
+        "data": {"values": [{}]},
+        "mark": {"type": "text", "text": "Too few at risk", "color": GREY},
+        "encoding": {"x": {"value": WIDTH / 2}, "y": {"value": _HEIGHT / 2}},
+    }
+
+
+def _steps(lines: Sequence[_Line]) -> Iterable[tuple[Any, ...]]:
+    """The steps that are drawn; where there is no interval, it is the estimate."""
+    for line in lines:
+        for row in thinned(list(_rows_of(line.curve))[: line.steps]):
+            day, share, lower, upper, *counts = row
+            low, high = (share if limit is None else limit for limit in (lower, upper))
+            yield line.name, day / MONTH, share, low, high, *counts
+
+
+def _at_risk(lines: Sequence[_Line], ticks: Sequence[int]) -> Spec:
+    """The numbers at risk below the months."""
+    numbers = [
+        (line.name if len(lines) > 1 else "At risk", tick, line.curve.at(round(tick * MONTH)))
+        for line in lines
+        for tick in ticks
+    ]
+    names = {"labelLimit": 130, "domain": False, "ticks": False, "grid": False, "labelPadding": 14}
+    return {
+        "width": WIDTH,
+        "height": _ROW * len(lines),
+        "title": {"text": "At risk", "anchor": "start", "offset": 2} if len(lines) > 1 else "",
+        "data": vega.rows(
+            ("group", "month", "n"), [(name, tick, at.at_risk) for name, tick, at in numbers]
+        ),
+        "mark": "text",
+        "encoding": {
+            "x": vega.number("month", scale=_scale(ticks), axis=None),
+            "y": vega.name("group", axis=names),
+            "text": {"field": "n"},
+        },
+    }
+
+
+def _ticks(last_month: float) -> list[int]:
+    """A tick for each year, or for more years where a date is far from all others."""
+    last = max(last_month, 12.0)
+    step = 12 * (1 + int(last) // (12 * _MOST_TICKS))
+    return list(range(0, int(last) + step, step))
+
+
+def _scale(ticks: Sequence[int]) -> Spec:
+    return {"domain": [0, ticks[-1]], "nice": False}
+
+
+def _x(ticks: Sequence[int]) -> Spec:
+    axis = {"values": list(ticks)}
+    return vega.number("month", _AXIS_WORDS, scale=_scale(ticks), axis=axis)
+
+
+def _y(field: str, words: str) -> Spec:
+    return vega.number(field, words, scale={"domain": [0, 1]}, axis={"tickCount": 5})
 
 
 def _rows_of(curve: Curve) -> Iterable[tuple[Any, ...]]:
@@ -189,15 +266,6 @@ def _rows_of(curve: Curve) -> Iterable[tuple[Any, ...]]:
     )
 
 
-def _scale_months(plot: "Axes", last_month: float) -> None:
-    """Scale the axes of a share over months."""
-    last = max(last_month, 12.0)
-    # A tick for each year, or for more years where a date is far from all others.
-    step = 12 * (1 + int(last) // (12 * _MOST_TICKS))
-    ticks = list(range(0, int(last) + step, step))
-    plot.set(ylim=(0, 1.03), xlim=(0, ticks[-1]), xticks=ticks)
-
-
 def incidence_figure(found: CompetingRisk, least_at_risk: int) -> Figure | None:
     """The cumulative incidence of an event, and that of death before it; None without any step.
 
@@ -207,21 +275,31 @@ def incidence_figure(found: CompetingRisk, least_at_risk: int) -> Figure | None:
     steps = [step for step, at_risk in enumerate(curve.at_risk) if at_risk >= least_at_risk]
     if not steps or not (found.events or found.deaths):
         return None
-    name = f"incidence-{found.endpoint.key}"
-    with drawing(name, 6.4, 3.4) as made:
-        plot = made.canvas.add_subplot()
-        months = [curve.days[step] / MONTH for step in steps]
-        for drawn, colour, style, words in (
-            (found.curve, BLUE, "-", found.words),
-            (found.competing, GREY, "--", "Death before it"),
-        ):
-            shares = [drawn.share[step] for step in steps]
-            plot.step(months, shares, style, where="post", color=colour, label=words)
-        _scale_months(plot, months[-1])
-        plot.set_xlabel("Months since the index procedure")
-        plot.set_ylabel("Cumulative incidence")
-        # Above the axes, so that it never covers a curve.
-        plot.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)
+    death = "Death before it"
+    drawn = [
+        (words, curve.days[step] / MONTH, shares[step], curve.at_risk[step])
+        for words, shares in ((found.words, curve.share), (death, found.competing.share))
+        for step in thinned(steps)
+    ]
+    x, y = _x(_ticks(curve.days[steps[-1]] / MONTH)), _y("share", "Cumulative incidence")
+    names = {"domain": [found.words, death]}
+    colour = vega.name("event", scale={**names, "range": [BLUE, GREY]})
+    dash = vega.name("event", scale={**names, "range": [[1, 0], [6, 3]]})
+    tooltip = vega.told(
+        event="Event", month="Months", share="Cumulative incidence", at_risk="At risk"
+    )
+    spec = vega.drawing(
+        width=WIDTH,
+        height=_LOW_HEIGHT,
+        data=vega.rows(("event", "month", "share", "at_risk"), drawn),
+        layer=[
+            {
+                "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 2},
+                "encoding": {"x": x, "y": y, "color": colour, "strokeDash": dash},
+            },
+            vega.hover({"x": x, "y": y}, tooltip),
+        ],
+    )
     rows = zip(
         curve.days,
         curve.share,
@@ -235,98 +313,48 @@ def incidence_figure(found: CompetingRisk, least_at_risk: int) -> Figure | None:
         f"Cumulative incidence of {found.patients} patients: {found.events} events,"
         f" {found.deaths} deaths before it"
     )
+    caption = (
+        f"Aalen-Johansen estimate of {found.patients} patients, {found.events} with the event,"
+        f" {found.deaths} who died before it; the curves end where fewer than {least_at_risk}"
+        " patients are at risk."
+    )
     title = f"Cumulative incidence: {found.words}"
-    return Figure(name, title, alt, made.svg, as_csv(_INCIDENCE, rows))
+    name = f"incidence-{found.endpoint.key}"
+    return Figure(name, title, alt, caption, spec, as_csv(_INCIDENCE, rows))
 
 
 def _read_off(name: str, title: str, found: Survival) -> Figure:
     """The readings of a curve as points, without the curve."""
-    with drawing(name, 6.4, 3.2) as made:
-        plot = made.canvas.add_subplot()
-        months = [reading.day / MONTH for reading in found.landmarks]
-        shares = [reading.survival or 0.0 for reading in found.landmarks]
-        plot.plot(months, shares, "o", color=BLUE)
-        for month, reading in zip(months, found.landmarks, strict=True):
-            if reading.lower is not None and reading.upper is not None:
-                plot.vlines(month, reading.lower, reading.upper, color=BLUE)
-        plot.set(ylim=(0, 1.03), xlim=(0, max(months) + 6))
-        plot.set_xlabel("Months since the index procedure")
-        plot.set_ylabel("Share without an event")
-    rows = (
-        (
-            reading.day,
-            reading.survival,
-            reading.lower,
-            reading.upper,
-            reading.at_risk,
-            reading.events,
-        )
-        for reading in found.landmarks
+    fields = ("day", "survival", "lower", "upper", "at_risk", "events")
+    readings = [tuple(getattr(reading, field) for field in fields) for reading in found.landmarks]
+    drawn = [(reading[0] / MONTH, *reading[1:]) for reading in readings]
+    x = _x(_ticks(max(row[0] for row in drawn) + 6))
+    y = _y("survival", _SHARE_WORDS)
+    tooltip = vega.told(
+        month="Months", survival=_SHARE_WORDS, lower="95 % from", upper="95 % to", at_risk="At risk"
     )
-    readings = "; ".join(_reading_words(found))
-    alt = f"Kaplan-Meier estimates of {found.patients} patients: {readings}"
-    return Figure(name, title, alt, made.svg, as_csv(_READ_OFF, rows))
-
-
-def psa_figure(psa: "pd.DataFrame") -> Figure | None:
-    """PSA of each patient over time, aligned at D0, failures marked; None without any result."""
-    if not len(psa):
-        return None
-    import numpy as np
-
-    names = psa[PATIENT].to_numpy()
-    months = psa["days"].to_numpy(dtype=float) / MONTH
-    values = psa["psa"].to_numpy(dtype=float)
-    failures = psa["failure"].to_numpy(dtype=bool)
-    points = np.column_stack((months, values))
-    starts = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1).tolist(), len(names)]
-    lines = [(points[start:end], failures[start:end].any()) for start, end in pairwise(starts)]
-    many = len(lines) > _MANY
-    with drawing("psa-courses", 6.4, 4.2) as made:
-        plot = made.canvas.add_subplot()
-        _draw_lines(plot, lines, rasterized=many)
-        plot.plot(
-            months[failures],
-            values[failures],
-            "D",
-            color=ORANGE,
-            markersize=4,
-            label="biochemical failure",
-            rasterized=many,
-        )
-        scale_psa(plot, float(values.max()))
-        if failures.any():
-            plot.legend(loc="upper right", frameon=False)
-    alt = (
-        f"PSA over time of {len(lines)} patients, one line each, aligned at the index procedure;"
-        f" {int(failures.sum())} biochemical failures are marked"
+    interval = {"x": x, "y": {**y, "field": "lower"}, "y2": {"field": "upper"}}
+    spec = vega.drawing(
+        width=WIDTH,
+        height=_LOW_HEIGHT,
+        data=vega.rows(("month", *fields[1:]), drawn),
+        layer=[
+            {
+                "transform": [{"filter": "isValid(datum.lower) && isValid(datum.upper)"}],
+                "mark": {"type": "rule", "color": BLUE},
+                "encoding": interval,
+            },
+            {
+                "mark": {"type": "point", "filled": True, "color": BLUE, "size": 50, "opacity": 1},
+                "encoding": {"x": x, "y": y},
+            },
+            vega.hover({"x": x, "y": y}, tooltip),
+        ],
     )
-    data = psa[list(PSA_COLUMNS)].assign(**{PATIENT: psa[PATIENT].map(cell)})
-    written = data.to_csv(index=False, lineterminator="\n")
-    return Figure("psa-courses", "PSA courses", alt, made.svg, written)
-
-
-def _draw_lines(plot: "Axes", lines: "list[tuple[Any, Any]]", *, rasterized: bool) -> None:
-    """Draw each patient's points as a line; ``lines``: with whether the patient failed."""
-    from matplotlib.collections import LineCollection
-
-    for failed, colour, width in ((False, GREY, 0.7), (True, ORANGE, 0.9)):
-        points = [line for line, has_failed in lines if has_failed == failed]
-        plot.add_collection(
-            LineCollection(
-                points, colors=colour, linewidths=width, alpha=0.75, rasterized=rasterized
-            )
-        )
-
-
-def scale_psa(plot: "Axes", highest: float) -> None:
-    """Scale the axes: PSA linear up to 0.1 ng/mL, then logarithmic."""
-    plot.axvline(0, color=BLACK, linewidth=0.8, linestyle="--")
-    plot.set_yscale("symlog", linthresh=0.1)
-    plot.set_ylim(bottom=0)
-    plot.autoscale(axis="x")
-    plot.set_ylim(0, max(highest * 1.3, 1.0))
-    ticks = [tick for tick in _PSA_TICKS if tick <= highest * 1.3]
-    plot.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
-    plot.set_xlabel("Months since the index procedure")
-    plot.set_ylabel("PSA, ng/mL")
+    words = "; ".join(_reading_words(found))
+    alt = f"Kaplan-Meier estimates of {found.patients} patients: {words}"
+    caption = (
+        f"Kaplan-Meier estimates of {found.patients} patients with 95 % confidence intervals; the"
+        " curve is not shown, because its steps are single patients."
+    )
+    return Figure(name, title, alt, caption, spec, as_csv(_READ_OFF, readings))

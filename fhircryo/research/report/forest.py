@@ -1,22 +1,23 @@
 """Forest plots of rates: each site, all patients, and the random-effects model."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from fhircryo.research.pool.results import PooledRate
-from fhircryo.research.report.figure import BLACK, BLUE, GREY, Figure, as_csv, drawing, shortened
+from fhircryo.research.report import vega
+from fhircryo.research.report.figure import BLACK, BLUE, WIDTH, Figure, as_csv, shortened
 from fhircryo.research.report.number_format import percent, proportion
-from fhircryo.research.statistics.heterogeneity import Combined
 from fhircryo.research.statistics.proportions import Proportion
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _COLUMNS = ("row", "site", "successes", "n", "share", "lower_95", "upper_95")
 _LONGEST_NAME = 24
 _TOTAL, _MODEL = "All patients", "Random effects"
-#: Heights in inches.
-_ROW, _FRAME = 0.28, 1.0
+_ROW = 24
+#: The signs of the rows: of a site, of all patients, of the model.
+_SIGNS = {
+    "site": {"shape": "square", "color": BLUE},
+    "total": {"shape": "square", "color": BLACK},
+    "model": {"shape": "diamond", "color": BLACK},
+}
 
 
 def forest_figure(found: PooledRate, sites: Sequence[str]) -> Figure | None:
@@ -28,47 +29,74 @@ def forest_figure(found: PooledRate, sites: Sequence[str]) -> Figure | None:
     ]
     if not shown or found.total is None:
         return None
-    name = f"forest-{found.key}"
+    names = shortened((site for site, _ in shown), _LONGEST_NAME)
     rows = [
-        *((shortened(site, _LONGEST_NAME), one, BLUE) for site, one in shown),
-        (_TOTAL, found.total, BLACK),
+        *(_row("site", name, one) for name, (_, one) in zip(names, shown, strict=True)),
+        _row("total", _TOTAL, found.total),
     ]
-    height = _FRAME + _ROW * (len(rows) + (found.combined is not None))
-    with drawing(name, 6.4, height) as made:
-        plot = made.canvas.add_subplot()
-        for number, (_, one, colour) in enumerate(rows):
-            _draw(plot, number, one, colour)
-        labels = [f"{words}  {proportion(one)}" for words, one, _ in rows]
-        model = found.combined
-        if model is not None:
-            _diamond(plot, len(rows), model)
-            labels.append(_MODEL)
-        plot.set_yticks(range(len(labels)), labels)
-        plot.set_ylim(len(labels) - 0.5, -0.5)
-        plot.set_xlim(0, 100)
-        plot.set_xlabel("Per cent of patients, with 95 % interval")
-        plot.axhline(len(shown) - 0.5, color=GREY, linewidth=0.8)
-        plot.grid(visible=False, axis="y")
+    model = found.combined
+    if model is not None:
+        rows.append(("model", _MODEL, model.estimate, model.lower, model.upper))
     words = [f"{site} {proportion(one)}: {percent(one)}" for site, one in shown]
     alt = "; ".join(["Forest plot", *words, f"{_TOTAL} {percent(found.total)}"])
+    caption = (
+        f"Rate in {len(shown)} {'site' if len(shown) == 1 else 'sites'} and in all patients, with"
+        " 95 % confidence intervals (Wilson)"
+        + ("" if model is None else "; diamond: the random-effects model")
+        + "."
+    )
     data = as_csv(_COLUMNS, _rows(found, sites))
-    return Figure(name, found.words, alt, made.svg, data)
+    return Figure(f"forest-{found.key}", found.words, alt, caption, _drawn(rows), data)
 
 
-def _draw(plot: "Axes", row: int, one: Proportion, colour: str) -> None:
-    """Draw a proportion as a square with its interval; one of nobody is not drawn."""
-    if one.share is None or one.lower is None or one.upper is None:
-        return
-    share, lower, upper = (100 * value for value in (one.share, one.lower, one.upper))
-    plot.plot((lower, upper), (row, row), color=colour, linewidth=1.4)
-    plot.plot(share, row, "s", color=colour, markersize=5)
+_Row = tuple[str, str, float | None, float | None, float | None]
 
 
-def _diamond(plot: "Axes", row: int, model: Combined) -> None:
-    """Draw a model's estimate as a diamond as wide as its interval."""
-    share, lower, upper = (100 * value for value in (model.estimate, model.lower, model.upper))
-    corners = ((lower, row), (share, row - 0.25), (upper, row), (share, row + 0.25))
-    plot.fill(*zip(*corners, strict=True), color=BLACK)
+def _row(kind: str, name: str, one: Proportion) -> _Row:
+    return kind, f"{name}  {proportion(one)}", one.share, one.lower, one.upper
+
+
+def _drawn(rows: Sequence[_Row]) -> vega.Spec:
+    per_cent = [
+        (kind, name, *(None if one is None else 100 * one for one in numbers))
+        for kind, name, *numbers in rows
+    ]
+    names = {"domain": [row[1] for row in rows]}
+    x = vega.number(
+        "share", "Per cent of patients", scale={"domain": [0, 100]}, axis={"tickCount": 10}
+    )
+    y = vega.name("name", scale=names, axis={"grid": False, "ticks": False, "domain": False})
+    kinds = list(_SIGNS)
+    colour, shape = (
+        vega.name(
+            "kind",
+            scale={"domain": kinds, "range": [_SIGNS[kind][sign] for kind in kinds]},
+            legend=None,
+        )
+        for sign in ("color", "shape")
+    )
+    tooltip = vega.told(name="Site", share="Per cent", lower="95 % from", upper="95 % to")
+    return vega.drawing(
+        width=WIDTH - 140,
+        height=_ROW * len(rows),
+        data=vega.rows(("kind", "name", "share", "lower", "upper"), per_cent),
+        transform=[{"filter": "isValid(datum.share)"}],
+        layer=[
+            {
+                "mark": {"type": "rule", "strokeWidth": 1.5},
+                "encoding": {
+                    "x": {**x, "field": "lower"},
+                    "x2": {"field": "upper"},
+                    "y": y,
+                    "color": colour,
+                },
+            },
+            {
+                "mark": {"type": "point", "filled": True, "size": 60, "opacity": 1},
+                "encoding": {"x": x, "y": y, "color": colour, "shape": shape, "tooltip": tooltip},
+            },
+        ],
+    )
 
 
 def _rows(

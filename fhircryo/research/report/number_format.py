@@ -25,6 +25,11 @@ def number(value: float | None, decimals: int = 1) -> str:
     return "0" if text == "-0" else text
 
 
+def spaced(key: str) -> str:
+    """The key of a time point as words: ``12 months``."""
+    return key.replace("-", " ")
+
+
 def count(value: int | None) -> str:
     """A count, or ``not shown``."""
     return NOT_SHOWN if value is None else str(value)
@@ -165,3 +170,10 @@ def _with_band(share: float | None, lower: float | None, upper: float | None) ->
     if lower is None or upper is None:
         return f"{share:.2f}"
     return f"{share:.2f} ({lower:.2f} to {upper:.2f})"
+
+
+def with_range(found: Distribution | None) -> str:
+    """A median with the least and the greatest value: ``12 (3 to 60)``."""
+    if found is None or found.median is None:
+        return NONE
+    return f"{number(found.median)} ({number(found.minimum)} to {number(found.maximum)})"

@@ -1,37 +1,32 @@
 """The report: one HTML file that contains its figures."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from fhircryo import __version__
-from fhircryo.endpoints.catalogue import CATALOGUE
+from fhircryo.endpoints.catalogue import CATALOGUE, PROM_SCORE
 from fhircryo.endpoints.labels import label
+from fhircryo.endpoints.reason_words import WHY
 from fhircryo.research.analysis import Analysis
 from fhircryo.research.comparison import Comparison
 from fhircryo.research.complication_summary import NOT_RECORDED
 from fhircryo.research.evaluable import NOT_ESTIMABLE
+from fhircryo.research.patient_columns import instruments
 from fhircryo.research.report import number_format
-from fhircryo.research.report.charts import (
-    completeness_figure,
-    flow_figure,
-    flow_rows,
-    grades_figure,
-    prom_figure,
-)
-from fhircryo.research.report.curves import (
-    grouped_figure,
-    incidence_figure,
-    psa_figure,
-    survival_figure,
-)
-from fhircryo.research.report.environment import html_environment, style
+from fhircryo.research.report.charts import completeness_figure, grades_figure, prom_figure
+from fhircryo.research.report.courses import nadir_figure, psa_figure, waterfall_figure
+from fhircryo.research.report.curves import grouped_figure, incidence_figure, survival_figure
+from fhircryo.research.report.environment import report_environment
 from fhircryo.research.report.figure import Figure
+from fhircryo.research.report.flow_chart import flow_figure, flow_rows
+from fhircryo.research.report.single_figures import (
+    MOST_SWIMMERS,
+    complications_figure,
+    swimmer_figure,
+)
 from fhircryo.research.reviewed import Review
+from fhircryo.research.single_patients import SinglePatients
 from fhircryo.research.survival import MONTH
 from fhircryo.runs.run_config import RunConfig
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -41,33 +36,43 @@ class Figures:
     flow: Figure
     survival: list[Figure | None]
     incidence: list[Figure | None]
+    swimmers: Figure | None
     psa: Figure | None
+    waterfall: Figure | None
+    nadir: Figure | None
     proms: list[Figure | None]
     completeness: Figure | None
     grades: Figure | None
+    complications: Figure | None
 
     @property
     def all(self) -> list[Figure]:
         """All figures that were drawn."""
-        times = [*self.survival, *self.incidence]
-        found = [self.flow, *times, self.psa, *self.proms, self.completeness, self.grades]
+        found = [
+            *(self.flow, *self.survival, *self.incidence, self.swimmers),
+            *(self.psa, self.waterfall, self.nadir),
+            *(*self.proms, self.completeness, self.grades, self.complications),
+        ]
         return [figure for figure in found if figure is not None]
 
 
-def figures_of(found: Analysis, psa: "pd.DataFrame | None", least_at_risk: int) -> Figures:
-    """Draw the figures.
-
-    ``psa``: the table of PSA results, None if no patient may be shown. ``least_at_risk``: where
-    fewer patients are at risk, curves end.
-    """
+def figures_of(found: Analysis, single: SinglePatients | None, config: RunConfig) -> Figures:
+    """Draw the figures; ``single``: what is drawn of single patients, None if it may not be."""
+    least = config.settings.least_at_risk
     return Figures(
-        flow=flow_figure(found.flow),
+        flow=flow_figure(found, config),
         survival=[survival_figure(survival) for survival in found.survival],
-        incidence=[incidence_figure(risk, least_at_risk) for risk in found.competing],
-        psa=None if psa is None else psa_figure(psa),
+        incidence=[incidence_figure(risk, least) for risk in found.competing],
+        swimmers=None if single is None else swimmer_figure(single.swimmers),
+        psa=None if single is None else psa_figure(single.psa),
+        waterfall=None if single is None else waterfall_figure(single.changes),
+        nadir=None if single is None else nadir_figure(single.nadirs),
         proms=[prom_figure(prom) for prom in found.proms],
         completeness=completeness_figure(found.proms),
         grades=grades_figure(found.grades),
+        complications=(
+            None if single is None else complications_figure(single.complications, single.grades)
+        ),
     )
 
 
@@ -87,6 +92,18 @@ class GroupsShown:
         )
 
 
+def _labels(config: RunConfig) -> dict[str, str]:
+    """The names of the endpoints by their codes."""
+    names = {endpoint.key: label(endpoint, config.protocol) for endpoint in CATALOGUE}
+    return names | {PROM_SCORE.code(one.key): one.words for one in instruments(config.mappings)}
+
+
+def _reasons(found: Analysis) -> dict[str, str]:
+    """The reasons for which any endpoint is not known, and what they mean."""
+    present = {absence.reason for one in found.evaluable for absence in one.absent}
+    return {str(reason): words for reason, words in WHY.items() if str(reason) in present}
+
+
 def page(
     found: Analysis,
     figures: Figures,
@@ -97,7 +114,7 @@ def page(
     review: Review | None = None,
 ) -> str:
     """The report as HTML; ``kind``: identified, pseudonymised or aggregate-only."""
-    environment = html_environment()
+    environment = report_environment()
     environment.filters["scale"] = lambda name: config.mappings.scales[name].words
     environment.filters["landmark"] = lambda days: str(round(days / MONTH))
     template = environment.get_template("report.html.j2")
@@ -112,10 +129,11 @@ def page(
         kind=kind,
         methods=[part.strip() for part in paragraphs],
         words=number_format,
-        labels={endpoint.key: label(endpoint, config.protocol) for endpoint in CATALOGUE},
+        labels=_labels(config),
+        reasons=_reasons(found),
+        most_swimmers=MOST_SWIMMERS,
         NOT_RECORDED=NOT_RECORDED,
         NOT_ESTIMABLE=NOT_ESTIMABLE,
         version=__version__,
-        style=style(),
     )
     return text

@@ -8,7 +8,7 @@ from fhircryo.research.pool.results import PooledResults
 from fhircryo.research.pool.site import Site
 from fhircryo.research.report import number_format
 from fhircryo.research.report.curves import MOST_GROUPED, grouped_figure
-from fhircryo.research.report.environment import html_environment, style
+from fhircryo.research.report.environment import report_environment
 from fhircryo.research.report.figure import Figure
 from fhircryo.research.report.forest import forest_figure
 from fhircryo.runs.run_config import RunConfig
@@ -49,7 +49,7 @@ def pool_page(
 ) -> str:
     """The report as HTML; ``shared``: how many pseudonyms occur at several sites."""
     text: str = (
-        html_environment()
+        report_environment()
         .get_template("pool.html.j2")
         .render(
             found=found,
@@ -60,7 +60,6 @@ def pool_page(
             words=number_format,
             most_drawn=MOST_GROUPED,
             version=__version__,
-            style=style(),
         )
     )
     return text

@@ -6,6 +6,8 @@ from datetime import date, timedelta
 import msgspec
 
 from fhircryo import __version__
+from fhircryo.errors import UsageError
+from fhircryo.publish.newer_version import downgrade_refusal, is_newer
 from fhircryo.publish.shapes import ENCODER
 from fhircryo.record.items import Lacking
 from fhircryo.runs.run_config import RunConfig
@@ -13,10 +15,18 @@ from fhircryo.runs.sync.state_database import State
 from fhircryo.runs.sync.sync_options import SyncOptions
 
 _FINGERPRINT, _LACKING, _LAST_FULL = "fingerprint", "lacking", "last-full"
+_VERSION = "fhircryo"
 
 
 def full_run_reason(state: State, config: RunConfig, options: SyncOptions) -> str:
-    """The reason why a full run is due; empty if an increment is sufficient."""
+    """The reason why a full run is due; empty if an increment is sufficient.
+
+    Raises:
+        UsageError: a newer version of the program ran with this state.
+    """
+    before = state.fact(_VERSION) or ""
+    if is_newer(before) and not options.allow_downgrade:
+        raise UsageError(f"{state.path}: {downgrade_refusal(before, 'the state was written')}")
     if options.full:
         return "requested"
     fingerprint = state.fact(_FINGERPRINT)
@@ -39,6 +49,7 @@ def lacking_changed(state: State, lacking: Lacking) -> bool:
 def remember_full_run(state: State, config: RunConfig, today: date, lacking: Lacking) -> None:
     """Save what the next run compares in order to decide; in the caller's transaction."""
     state.set_fact(_FINGERPRINT, _fingerprint(config))
+    state.set_fact(_VERSION, __version__)
     state.set_fact(_LAST_FULL, today.isoformat())
     state.set_fact(_LACKING, _as_text(lacking))
 

@@ -37,7 +37,7 @@ def sync(config: RunConfig, options: SyncOptions) -> SyncResult:
         StoppedError, KeyboardInterrupt: the run was asked to stop before it wrote anything.
     """
     source, target_url = source_and_target(config)
-    permissions = Permissions(options.dry_run, options.allow_retractions)
+    permissions = Permissions(options.dry_run, options.allow_retractions, options.allow_downgrade)
     with ExitStack() as stack:
         target = stack.enter_context(
             open_target(source, target_url, config.origin, config.settings, permissions, alone=True)

@@ -25,6 +25,7 @@ class SyncOptions:
     full: bool = False
     dry_run: bool = False
     allow_retractions: bool = False
+    allow_downgrade: bool = False
     accept_unreadable: bool = False
     today: date = field(default_factory=date.today)
     stopped: Callable[[], bool] = lambda: False

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from fhircryo.endpoints.catalogue import CATALOGUE, PROM_CHANGE, PROM_SCORE
 from fhircryo.endpoints.complications import NO_COMPLICATION
+from fhircryo.endpoints.reason_words import WHY
 from fhircryo.mapping.concepts import CONCEPTS
 from fhircryo.mapping.grade_schema import (
     Scale,
@@ -12,7 +13,6 @@ from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.protocol import Protocol, TimePoint
 from fhircryo.publish.outcome import WORDS
 from fhircryo.record.items import Reason
-from fhircryo.setup.explanation_words import WHY
 from fhircryo.setup.terminology.canonical import Resource, canonical
 from fhircryo.setup.terminology.descriptions import TerminologyWords
 

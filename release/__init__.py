@@ -1,0 +1,1 @@
+"""What is given to users: ``make dist`` and ``make wheelhouse``."""
