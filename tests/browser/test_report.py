@@ -260,6 +260,16 @@ def test_tables_are_sorted_and_searched(report):
     search.fill("")
 
 
+def test_reasons_are_explained(report):
+    page = report.page
+    told = page.locator(".reasons dt").all_inner_texts()
+    if hidden(report):
+        assert told == []
+        return
+    assert "inconclusive-psa" in told
+    assert all(page.locator(".reasons dd").all_inner_texts())
+
+
 def test_everything_is_there_without_scripts(report, browser):
     context = browser.new_context(java_script_enabled=False, offline=True)
     page = context.new_page()
