@@ -20,7 +20,8 @@ def part_of_cohort(source: Path, number: int, folder: Path) -> Path:
     folder.mkdir()
     with (folder / "part.ndjson").open("wb") as file:
         for resource in resources:
-            named = {one["reference"] for one in references(resource)}
+            # Some references are absolute.
+            named = {"/".join(one["reference"].split("/")[-2:]) for one in references(resource)}
             named.add(f"{resource['resourceType']}/{resource['id']}")
             if not named & others:
                 file.write(ENCODER.encode(resource) + b"\n")
