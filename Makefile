@@ -57,6 +57,7 @@ lint: $(READY)
 docs: $(READY)
 	$(BIN)/python -m tests.spec.render
 	$(BIN)/python docs/render_cli.py
+	$(BIN)/python docs/render_profiles.py
 	$(BIN)/python docs/render_diagrams.py
 	$(BIN)/python docs/render_explain.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

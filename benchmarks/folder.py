@@ -71,7 +71,7 @@ def encode_all(count: int) -> int:
         name = f"e{number:032x}"
         observation = OutObservation(
             name,
-            OutMeta([OutCoding(f"{base}/CodeSystem/tag", "research-use")]),
+            OutMeta(tag=[OutCoding(f"{base}/CodeSystem/tag", "research-use")]),
             [OutIdentifier(f"{base}/endpoint", name)],
             "final",
             [OutConcept([OutCoding(f"{base}/CodeSystem/category", "derived-endpoint")])],

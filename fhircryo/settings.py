@@ -262,6 +262,13 @@ class WriteSettings(BaseModel):
             " TARGET that refuses Provenance (a Device that it refuses is then left out as well)"
         ),
     ] = True
+    profile: Annotated[
+        bool,
+        Field(
+            description="State the profile of what is written in meta.profile; a TARGET that does"
+            " not keep or take it is found out by itself"
+        ),
+    ] = True
     index_patience: Annotated[
         float,
         Field(

@@ -37,6 +37,7 @@ from fhircryo.errors import DONE, UNREADABLE, SourceError, UsageError
 if TYPE_CHECKING:
     from fhircryo.research.cohort_writer import Found
     from fhircryo.research.folder_options import CohortKind, FolderOptions
+    from fhircryo.research.grouping import By
     from fhircryo.research.table_options import Between
     from fhircryo.runs.run_config import RunConfig
 
@@ -79,7 +80,9 @@ def cohort(
     formats: Annotated[
         str,
         typer.Option(
-            "--format", metavar="LIST", help="Formats of the tables, out of csv, parquet, redcap."
+            "--format",
+            metavar="LIST",
+            help="Formats of the tables, out of csv, parquet, redcap, stata, spss, omop.",
         ),
     ] = _DEFAULT_FORMATS,
     identified: Annotated[
@@ -108,8 +111,8 @@ def cohort(
         str | None,
         typer.Option(
             metavar="COLUMN|FILE.csv:COLUMN",
-            help="Compare groups in the report: of a column of the table of patients, or of a CSV"
-            " file with the column patient.",
+            help="Compare groups in the report: of a column of the table of patients, of"
+            " index_year, or of a CSV file with the column patient.",
             show_default=False,
         ),
     ] = None,
@@ -135,6 +138,13 @@ def cohort(
         bool, typer.Option("--report/--no-report", help="Write report.html and its figures.")
     ] = True,
     figures: FigureFormats = "svg",
+    measure_report: Annotated[
+        bool,
+        typer.Option(
+            "--measure-report",
+            help="Write a FHIR MeasureReport of disease-free at the landmark, and its Measure.",
+        ),
+    ] = False,
     workers: Workers = 0,
     memory: Memory = None,
     engine: Engine = EngineName.LOCAL,
@@ -156,7 +166,17 @@ def cohort(
     kind = _kind(identified, aggregate_only)
     between = _between(index_from, index_to)
     output = _Output(
-        folder, kind, formats, report, figures, key, between, by, covariates, tuple(review or ())
+        folder,
+        kind,
+        formats,
+        report,
+        figures,
+        key,
+        between,
+        by,
+        covariates,
+        tuple(review or ()),
+        measure_report,
     )
     output.check()
     reading = SourceOptions(workers, bulk, keep, memory)
@@ -191,6 +211,7 @@ class _Output:
     by: str | None
     covariates: str
     reviews: tuple[Path, ...]
+    measure_report: bool
 
     def check(self) -> None:
         """Raise a UsageError if the options contradict each other."""
@@ -200,24 +221,44 @@ class _Output:
             raise UsageError(
                 "--format needs tables with a row per patient; --aggregate-only writes none"
             )
-        if self.by is None:
-            if self.covariates:
-                raise UsageError("--covariates needs the groups of --by")
-        elif self.kind == "aggregate-only" or not self.report:
-            raise UsageError(
-                "--by compares groups in the report: it goes neither with --no-report nor with"
-                " --aggregate-only, which would hide nearly all of them"
-            )
+        self._check_groups()
         if self.reviews and self.kind == "aggregate-only":
             raise UsageError("--review needs tables with a row per patient, not --aggregate-only")
         if self.key is not None and self.kind != "pseudonymised":
             raise UsageError(f"--key is for pseudonyms, and {self.kind} tables have none")
 
+    def _check_groups(self) -> None:
+        from fhircryo.research.grouping import By
+
+        if self.by is None:
+            if self.covariates:
+                raise UsageError("--covariates needs the groups of --by")
+            return
+        by = By.of(self.by)
+        if not self.report:
+            raise UsageError("--by compares groups in the report: it does not go with --no-report")
+        if self.kind == "aggregate-only" and by.file is not None:
+            raise UsageError(
+                f"--by {self.by}: the patients of an aggregate have no names that a file could"
+                " have; name a column of the table of patients, or index_year"
+            )
+        if self.covariates and (self.kind == "aggregate-only" or self._hides_year(by)):
+            raise UsageError(
+                "--covariates: Cox's model is shown neither in an aggregate nor, without"
+                " --identified, by year, because it would give patients away; leave it out"
+            )
+
+    def _hides_year(self, by: "By") -> bool:
+        return self.kind != "identified" and by.is_year
+
     def table_formats(self) -> tuple[str, ...]:
         """The formats of the tables, each once."""
         from fhircryo.research.folder_options import FORMATS
+        from fhircryo.research.labelled_files import check_written
 
-        return chosen_formats(self.formats, FORMATS)
+        chosen = chosen_formats(self.formats, FORMATS)
+        check_written(chosen)
+        return chosen
 
     def figure_formats(self) -> tuple[str, ...]:
         """The formats of the figures, each once."""
@@ -242,6 +283,7 @@ class _Output:
             by=None if self.by is None else By.of(self.by),
             covariates=tuple(name for name in covariates if name),
             reviews=self.reviews,
+            measure_report=self.measure_report,
         )
 
 
@@ -310,11 +352,13 @@ def _print_found(found: "Found", run: RunOptions, options: "FolderOptions") -> N
     if options.kind == "aggregate-only":
         # Who of a list is in the source, and how many of them, is nothing for an aggregate.
         shown = replace(found, flow=shown_flow(found.flow, options.threshold), unknown_patients=[])
-        print_flow(shown, run.source, narrowed=run.narrowed)
+        print_flow(shown, run.source, narrowed=run.narrowed, aggregate=True)
         if found.unknown_patients:
             say(_UNKNOWN, err=True)
     else:
         print_flow(found, run.source, narrowed=run.narrowed)
+        for line in found.left_out.lines():
+            say(f"not in omop: {line}", err=True)
 
 
 @contextmanager
@@ -350,13 +394,14 @@ def _confirm_identified(folder: str) -> None:
         raise typer.Exit(DONE)
 
 
-def print_flow(found: "Found", source: str, *, narrowed: bool) -> None:
+def print_flow(found: "Found", source: str, *, narrowed: bool, aggregate: bool = False) -> None:
     """Print on stderr where patients were lost, beginning with what is wrong.
 
-    ``narrowed``: only some of the patients in the source were requested.
+    ``narrowed``: only some of the patients in the source were requested. ``aggregate``: numbers
+    are hidden.
     """
     from fhircryo.cli.source_warnings import source_warnings, withheld_warnings
-    from fhircryo.research.flow import flow_words
+    from fhircryo.research.flow import OUTSIDE_DATES, flow_words, hidden_words
 
     advice, flow = "fhircryo compute lists them", found.flow
     lines = source_warnings(
@@ -368,8 +413,15 @@ def print_flow(found: "Found", source: str, *, narrowed: bool) -> None:
     )
     lines += withheld_warnings(flow.withheld, flow.lacking)
     lines += flow_words(flow)
+    if aggregate:
+        lines += hidden_words(flow)
     if flow.cohort == 0:
-        lines.append("The cohort is empty: all patients were lost as shown above.")
+        if any(lost.words == OUTSIDE_DATES for lost in flow.lost):
+            lines.append(
+                "The cohort is empty: --from and --to exclude everybody who would be in it."
+            )
+        else:
+            lines.append("The cohort is empty: all patients were lost as shown above.")
         if not (narrowed or flow.lost or flow.procedures):
             lines.append(f"Are the site's codes mapped? See fhircryo mappings survey {source}")
     say(*lines, err=True)

@@ -137,7 +137,7 @@ def _on_spark(
         from fhircryo.runs.spark.compute_spark import compute_spark
 
         summary = compute_spark(spark, run.source, target, config, how)
-    print_summary(summary, narrowed=run.narrowed)
+    print_summary(summary, run)
     return UNREADABLE if summary.unreadable else DONE
 
 
@@ -161,7 +161,7 @@ def _to_folder(
         summary = compute_folder(
             run.source, target, config, execution, validate=validate, force=force
         )
-    print_summary(summary, narrowed=run.narrowed)
+    print_summary(summary, run)
     return UNREADABLE if summary.unreadable else DONE
 
 
@@ -194,7 +194,7 @@ def _to_server(
             execution,
             accept_unreadable=accept_unreadable,
         )
-    print_summary(done.summary, narrowed=run.narrowed, listed=False)
+    print_summary(done.summary, run, listed=False)
     input_read = InputRead(done.summary.unreadable, accepted=accept_unreadable)
     if done.pushed is None:
         say(NOTHING_WRITTEN, err=True)
@@ -203,10 +203,10 @@ def _to_server(
     return exit_code(done.pushed, input_read)
 
 
-def print_summary(summary: "Summary", *, narrowed: bool = False, listed: bool = True) -> None:
+def print_summary(summary: "Summary", run: RunOptions, *, listed: bool = True) -> None:
     """Print what a run read and computed on stderr, beginning with what is wrong.
 
-    ``narrowed``: the run covered only some of the patients; ``listed``: it wrote issues.ndjson.
+    ``listed``: the run wrote issues.ndjson.
     """
     from fhircryo.cli.source_warnings import source_warnings, withheld_warnings
 
@@ -238,6 +238,11 @@ def print_summary(summary: "Summary", *, narrowed: bool = False, listed: bool = 
         lines.append(f"  not used   {number:>10}   {reason}")
     for reason, number in summary.notes.items():
         lines.append(f"  used, but  {number:>10}   {reason}")
-    if summary.no_cohort and not narrowed:
+    if run.patients is not None:
+        lines.append(
+            "--patients: only the endpoints are limited to the patients on the list; all other"
+            " numbers are of the whole source, in which everybody else is not-in-cohort."
+        )
+    if summary.no_cohort and not run.narrowed:
         lines.append(summary.no_cohort)
     say(*lines, err=True)

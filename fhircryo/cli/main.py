@@ -6,7 +6,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from fhircryo import __version__
-from fhircryo.cli import auth, config, mappings, protocols, state
+from fhircryo.cli import auth, config, mappings, protocols, state, terminology
 from fhircryo.cli.cohort import cohort
 from fhircryo.cli.compute import compute
 from fhircryo.cli.demo import demo
@@ -48,6 +48,7 @@ app.command()(hapi)
 app.add_typer(auth.app, name="auth")
 app.add_typer(mappings.app, name="mappings")
 app.add_typer(protocols.app, name="protocols")
+app.add_typer(terminology.app, name="terminology")
 app.add_typer(state.app, name="state")
 app.add_typer(config.app, name="config")
 

@@ -100,11 +100,31 @@ def export(
     """
     from fhircryo.mapping.load import load_protocol
     from fhircryo.settings import load_settings
-    from fhircryo.setup.terminology.terminology_folder import terminology, write_terminology
+    from fhircryo.setup.terminology.terminology_folder import terminology, write_resources
 
     protocol = load_protocol(load_settings().protocol)
-    written = write_terminology(terminology(_loaded(mappings), protocol), fhir)
+    written = write_resources(terminology(_loaded(mappings), protocol), fhir)
     say(f"{len(written)} resources written to {fhir}")
+
+
+@app.command()
+def views(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Folder to write to, one file per view.")
+    ],
+    mappings: Mappings = None,
+) -> None:
+    """Write SQL-on-FHIR views of endpoints, PSA results and adverse events.
+
+    \b
+    Example:
+      fhircryo mappings views views/ --mappings site.yaml
+    """
+    from fhircryo.setup.terminology.terminology_folder import write_resources
+    from fhircryo.setup.view_definitions import view_definitions
+
+    written = write_resources(view_definitions(_loaded(mappings)), folder)
+    say(f"{len(written)} views written to {folder}")
 
 
 def _loaded(overlays: list[Path] | None) -> "LoadedMappings":

@@ -19,6 +19,7 @@ from fhircryo.mapping.protocol import DoublingTimeRules
 from fhircryo.record.items import (
     Characteristic,
     CharacteristicKind,
+    PatientFacts,
     PsaResult,
     Therapy,
     TherapyKind,
@@ -114,13 +115,10 @@ def baseline_characteristics(course: PatientCourse) -> BaselineCharacteristics:
 
 def _age(line: Timeline) -> BaselineValue:
     """Age at D0 in whole years; from a birth year or month alone, by the middle of that time."""
-    everyone = [line.record.facts, *line.record.former]
-    known = next((facts for facts in everyone if facts is not None and facts.born), None)
+    known = _born(line)
     if known is None or known.born is None:
         return NOT_RECORDED
     born = _middle(known.born)
-    if born > line.d0:
-        return NOT_RECORDED
     had_birthday = (line.d0.month, line.d0.day) >= (born.month, born.day)
     return BaselineValue(
         line.d0.year - born.year - (not had_birthday),
@@ -128,6 +126,21 @@ def _age(line: Timeline) -> BaselineValue:
         (known.ref,),
         approximate=not known.born.precise,
     )
+
+
+def birth_year(line: Timeline) -> int | None:
+    """The year of birth by which the age counts; None where no age is known."""
+    known = _born(line)
+    return None if known is None or known.born is None else _middle(known.born).year
+
+
+def _born(line: Timeline) -> PatientFacts | None:
+    """The first record of the patient with a birth that is not after D0."""
+    everyone = [line.record.facts, *line.record.former]
+    known = next((facts for facts in everyone if facts is not None and facts.born), None)
+    if known is None or known.born is None or _middle(known.born) > line.d0:
+        return None
+    return known
 
 
 def _middle(when: Span) -> date:

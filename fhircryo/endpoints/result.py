@@ -13,10 +13,12 @@ from fhircryo.endpoints.catalogue import Endpoint
 from fhircryo.record.items import Reason
 
 __all__ = [
+    "PART_FORMS",
     "PART_UNITS",
     "Absent",
     "ComponentKey",
     "Evidence",
+    "PartForm",
     "Reason",
     "Result",
     "ResultComponent",
@@ -72,6 +74,30 @@ class ComponentKey(StrEnum):
     HORMONE_THERAPY_AT_INDEX = "hormone-therapy-at-index"
 
 
+class PartForm(StrEnum):
+    """How the value of a component is written; a day is a date or a period of possible days."""
+
+    YES_NO = "yes-no"
+    TIME_POINT = "time-point"
+    COUNT = "count"
+    DAY = "day"
+    QUANTITY = "quantity"
+
+
+#: The form of each component; the mark of an instrument is a yes.
+PART_FORMS = {
+    ComponentKey.NADIR: PartForm.QUANTITY,
+    ComponentKey.THRESHOLD: PartForm.QUANTITY,
+    ComponentKey.FAILING_PSA: PartForm.QUANTITY,
+    ComponentKey.EVENT: PartForm.YES_NO,
+    ComponentKey.TIME_POINT: PartForm.TIME_POINT,
+    ComponentKey.BASELINE_SCORE: PartForm.QUANTITY,
+    ComponentKey.UNGRADED: PartForm.COUNT,
+    ComponentKey.SALVAGE_THERAPY: PartForm.DAY,
+    ComponentKey.PSA_RESPONSE: PartForm.YES_NO,
+    ComponentKey.DAYS_TO_NADIR: PartForm.QUANTITY,
+    ComponentKey.HORMONE_THERAPY_AT_INDEX: PartForm.YES_NO,
+}
 #: UCUM units of the components that are quantities.
 PART_UNITS = {
     ComponentKey.NADIR: "ng/mL",

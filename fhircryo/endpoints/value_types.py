@@ -38,7 +38,8 @@ class Detail(StrEnum):
 class ValueType(msgspec.Struct, frozen=True):
     """A type of value.
 
-    ``words``: the type as the reference page names it. ``unit``: the UCUM unit of a quantity.
+    ``key``: its name in the profile of the Observations that have such a value. ``words``: the type
+    as the reference page names it. ``unit``: the UCUM unit of a quantity.
     ``unit_words``: the unit as people read it, empty where a number is shown without one.
     ``whole``: a quantity that is always a whole number. ``details``: in the order of their columns.
 
@@ -46,6 +47,7 @@ class ValueType(msgspec.Struct, frozen=True):
         ValueError: a quantity has no unit, or a time to event is not in whole days.
     """
 
+    key: str
     words: str
     form: ValueForm
     details: tuple[Detail, ...]
@@ -68,8 +70,9 @@ class ValueType(msgspec.Struct, frozen=True):
         return Detail.EVENT in self.details
 
 
-YES_NO = ValueType("yes or no", ValueForm.YES_NO, (Detail.REASON, Detail.DAYS))
+YES_NO = ValueType("yes-no", "yes or no", ValueForm.YES_NO, (Detail.REASON, Detail.DAYS))
 PSA = ValueType(
+    "psa",
     "ng/mL",
     ValueForm.QUANTITY,
     (Detail.COMPARATOR, Detail.REASON, Detail.DAYS),
@@ -77,6 +80,7 @@ PSA = ValueType(
     unit_words="ng/mL",
 )
 TIME_TO_EVENT = ValueType(
+    "time-to-event",
     "days, event or censored",
     ValueForm.QUANTITY,
     (Detail.HIGH, Detail.EVENT, Detail.REASON),
@@ -84,6 +88,8 @@ TIME_TO_EVENT = ValueType(
     unit_words="days",
     whole=True,
 )
-COUNT = ValueType("count", ValueForm.COUNT, (Detail.REASON,))
-GRADE = ValueType("grade", ValueForm.GRADE, (Detail.REASON, Detail.UNGRADED))
-SCORE = ValueType("score", ValueForm.QUANTITY, (Detail.REASON, Detail.DAYS), unit="{score}")
+COUNT = ValueType("count", "count", ValueForm.COUNT, (Detail.REASON,))
+GRADE = ValueType("grade", "grade", ValueForm.GRADE, (Detail.REASON, Detail.UNGRADED))
+SCORE = ValueType(
+    "score", "score", ValueForm.QUANTITY, (Detail.REASON, Detail.DAYS), unit="{score}"
+)

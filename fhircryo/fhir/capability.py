@@ -14,9 +14,9 @@ from fhircryo.fhir.urls import without_query
 
 #: This request is retried only briefly, so that an unreachable server is reported soon.
 _BUDGET_SECONDS = 15.0
-#: Versions of FHIR that are read, and those of them that endpoints are written in.
-_READ = ("4.0.", "4.3.", "5.0.")
-_WRITTEN = ("4.0.", "4.3.")
+#: Versions of FHIR that are read and written: R4, R4B and R5.
+_VERSIONS = ("4.0.", "4.3.", "5.0.")
+_R5 = "5.0."
 
 
 class _Interaction(msgspec.Struct):
@@ -78,9 +78,9 @@ class Capabilities:
         return not listed or interaction in listed
 
     @property
-    def takes_endpoints(self) -> bool:
-        """Whether endpoints are written in this server's version of FHIR."""
-        return self.fhir_version.startswith(_WRITTEN)
+    def is_r5(self) -> bool:
+        """Whether what is written has to have the form of R5, not that of R4 and R4B."""
+        return self.fhir_version.startswith(_R5)
 
     def searches(self, kind: str, parameter: str) -> bool:
         """Whether a type supports a search parameter; True if it is listed without parameters."""
@@ -138,7 +138,7 @@ def _read_statement(client: Client) -> _Statement:
             f" but {described(content)}; is the base URL right?"
         )
     version = statement.fhir_version or ""
-    if not version.startswith(_READ):
+    if not version.startswith(_VERSIONS):
         raise SourceError(
             f"{client.base}: FHIR {version or 'of no stated version'} is not supported; supported"
             " are R4 (4.0.1), R4B (4.3.0) and R5 (5.0.0)"

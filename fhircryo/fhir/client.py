@@ -17,7 +17,7 @@ from fhircryo.errors import SourceError
 from fhircryo.fhir.connection import FHIR_JSON, Connection, send_settings, session
 from fhircryo.fhir.deadline import DeadlineError
 from fhircryo.fhir.limits import check_kind, read_whole
-from fhircryo.fhir.outcomes import issues_of
+from fhircryo.fhir.outcomes import is_refusal, issues_of
 from fhircryo.fhir.urls import joined, origin, without_query
 from fhircryo.logs import escaped, masked
 
@@ -315,7 +315,11 @@ def _challenge(response: requests.Response) -> str:
 
 
 def outcome_text(content: bytes) -> str:
-    """Return the text of an OperationOutcome, shortened; empty if the content is none."""
-    texts = [issue.text for issue in issues_of(content) or () if issue.text]
+    """Return the text of an OperationOutcome, shortened; empty if the content is none.
+
+    Errors come before warnings and advice, which validating servers may list by the dozen.
+    """
+    issues = sorted(issues_of(content) or (), key=lambda issue: not is_refusal(issue))
+    texts = [issue.text for issue in issues if issue.text]
     # Mask before shortening: half a token would not be recognised as a secret.
     return escaped(masked("; ".join(texts)))[:_LONGEST_TEXT]

@@ -9,7 +9,7 @@ from msgspec import UNSET, structs
 
 from fhircryo.endpoints.result import ComponentKey
 from fhircryo.publish.patient_output import PatientOutput
-from fhircryo.publish.shapes import Json, OutIdentifier, OutObservation, OutReference
+from fhircryo.publish.shapes import Json, OutIdentifier, OutMeta, OutObservation, OutReference
 
 #: The elements that are compared. A server adds others (text, meta) that are its own.
 _COMPARED = (
@@ -68,11 +68,17 @@ class References:
 
 
 def as_on_server(
-    output: PatientOutput, references: References, matched: str, device: OutReference | None
+    output: PatientOutput,
+    references: References,
+    matched: str,
+    device: OutReference | None,
+    *,
+    profiles: bool = True,
 ) -> PatientOutput:
     """A patient's resources in the form of a server: with its references, without ids.
 
-    ``matched``: the patient's id on the target, where the subject is matched.
+    ``matched``: the patient's id on the target, where the subject is matched. ``profiles``: whether
+    they state their profiles.
     """
     subject = references.to_subject(f"Patient/{output.patient}", matched)
     entities = [
@@ -82,7 +88,12 @@ def as_on_server(
     return PatientOutput(
         output.patient,
         [
-            _with_references(observation, references, subject, device)
+            _with_references(
+                observation if profiles else _without_profile(observation),
+                references,
+                subject,
+                device,
+            )
             for observation in output.observations
         ],
         structs.replace(output.provenance, id=UNSET, entity=entities or None),
@@ -106,6 +117,10 @@ def _with_references(
         derived_from=translated(observation.derived_from),
         device=device,
     )
+
+
+def _without_profile(observation: OutObservation) -> OutObservation:
+    return structs.replace(observation, meta=OutMeta(tag=observation.meta.tag))
 
 
 def subject_id(observation: Json) -> str:

@@ -55,9 +55,17 @@ class Comparison:
 
     @stoppable()
     def difference(
-        self, patients: list[PatientOutput], scope: RetractionScope, device: OutReference | None
+        self,
+        patients: list[PatientOutput],
+        scope: RetractionScope,
+        device: OutReference | None,
+        *,
+        profiles: bool,
     ) -> Difference:
-        """What has to be written so that the target holds the computed endpoints."""
+        """What has to be written so that the target holds the computed endpoints.
+
+        ``device``: the reference to our Device there. ``profiles``: whether profiles are stated.
+        """
         matched = self._match(patients, scope)
         published = self._published(patients, scope)
         owed = self._owed(patients, scope, published)
@@ -74,7 +82,7 @@ class Comparison:
                 continue
             subject = self._id_on_target(output.patient, matched)
             done.add(subject)
-            there = as_on_server(output, self.references, subject, device)
+            there = as_on_server(output, self.references, subject, device, profiles=profiles)
             outdated = set(own.get(subject, ())).difference(there.identifiers())
             changes = changes_of(output.patient, there, outdated, published, self.connection.base)
             note_missing_provenance(changes, published, owed)

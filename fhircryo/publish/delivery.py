@@ -98,7 +98,7 @@ class Delivery:
         requests = list(chain.from_iterable(sent))
         self._begin(patients, requests)
         try:
-            body = transaction(requests)
+            body = transaction(requests, self._client.base)
             response = self._client.request("POST", self._client.base, body=body, budget=0)
         except HttpError as error:
             if not is_unanswered(error):

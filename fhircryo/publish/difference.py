@@ -143,7 +143,7 @@ def _compared(
     else:
         same = published.digest == digest(content, base)
         action, status = Action.CHANGED, _status(observation.status, published, same=same)
-        if same and status == published.status:
+        if same and status == published.status and _states_profile(observation, published):
             return None
     return Change(
         action,
@@ -156,6 +156,15 @@ def _compared(
         observation=observation,
         answer=answer_of(content),
     )
+
+
+def _states_profile(observation: OutObservation, published: PublishedEndpoint) -> bool:
+    """Whether the target holds an endpoint with the profile that it is to state, if any.
+
+    Earlier versions stated none. Which profile it is says nothing new of the patient, so that a
+    final endpoint stays final when it is written again for the profile alone.
+    """
+    return set(observation.meta.profile or ()) <= set(published.profiles)
 
 
 def _status(computed: str, published: PublishedEndpoint, *, same: bool) -> str:

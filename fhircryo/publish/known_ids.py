@@ -26,9 +26,9 @@ LOG = logging.getLogger("fhircryo.target")
 #: The names under which the ids of the Device and of its Provenance are remembered.
 DEVICE, DEVICE_PROVENANCE = "Device", "Provenance of Device"
 #: The name of the way of creating that the target was seen to honour, with the one that it claims,
-#: and of the note that its transactions are none.
-CREATION, NO_TRANSACTIONS = "creation", "no transactions"
-NOT_ENDPOINTS = frozenset({DEVICE, DEVICE_PROVENANCE, CREATION, NO_TRANSACTIONS})
+#: and of the notes that its transactions are none and that it keeps no profiles.
+CREATION, NO_TRANSACTIONS, NO_PROFILES = "creation", "no transactions", "no profiles"
+NOT_ENDPOINTS = frozenset({DEVICE, DEVICE_PROVENANCE, CREATION, NO_TRANSACTIONS, NO_PROFILES})
 
 #: What the file is called in messages, and what SQLite appends to the name of its journal.
 _FILE, _JOURNAL = "file of remembered ids", "-journal"

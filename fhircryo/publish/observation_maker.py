@@ -9,10 +9,11 @@ from functools import lru_cache
 from fhircryo.calendar import Span
 from fhircryo.endpoints.labels import label
 from fhircryo.endpoints.result import PART_UNITS, Absent, ComponentKey, Result, ResultComponent
-from fhircryo.endpoints.value_types import ValueForm
+from fhircryo.endpoints.value_types import ValueForm, ValueType
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.protocol import Protocol
 from fhircryo.publish.origin import Origin
+from fhircryo.publish.profiles import profile_key, profile_url
 from fhircryo.publish.shapes import (
     OutCoding,
     OutComponent,
@@ -37,8 +38,9 @@ DATA_ABSENT = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
 DEVICE_ID = "fhircryo"
 
-# FHIR lets an Observation derive from these types; the Provenance names all other evidence.
-_DERIVED_FROM = ("Observation/", "QuestionnaireResponse/")
+#: FHIR lets an Observation derive from these types; the Provenance names all other evidence.
+DERIVED_FROM = ("Observation", "QuestionnaireResponse")
+_DERIVED_FROM = tuple(f"{kind}/" for kind in DERIVED_FROM)
 
 
 #: The UCUM units of the components that are quantities, by the component's code.
@@ -58,21 +60,22 @@ def resource_of(ref: str) -> str:
 class Common:
     """What the Observations of one endpoint, instrument and time point have in common."""
 
-    __slots__ = ("category", "code", "form", "name", "unit")
+    __slots__ = ("category", "code", "form", "meta", "name", "unit")
 
     def __init__(
         self,
         code: OutConcept,
         category: list[OutConcept],
         name: bytes,
-        form: ValueForm,
-        unit: str,
+        value_type: ValueType,
+        meta: OutMeta,
     ) -> None:
         self.code = code
         self.category = category
         self.name = name
-        self.form = form
-        self.unit = unit
+        self.form = value_type.form
+        self.unit = value_type.unit
+        self.meta = meta
 
 
 class EndpointNames:
@@ -110,7 +113,8 @@ class ObservationMaker:
         if origin.source_name:
             # Where two sources share a target, each retracts only its own endpoints.
             tags.append(OutCoding(origin.source_system, origin.source_name))
-        self._meta = OutMeta(tags)
+        self._tags = tags
+        self._metas: dict[str, OutMeta] = {}
         derived = OutConcept([OutCoding(f"{base}/CodeSystem/category", "derived-endpoint")])
         survey = OutConcept([OutCoding(CATEGORY, "survey")])
         self._category = [derived]
@@ -164,7 +168,7 @@ class ObservationMaker:
         common = self.common(result)
         observation = OutObservation(
             identifier,
-            self._meta,
+            common.meta,
             [OutIdentifier(self._system, identifier)],
             "final" if result.final else "preliminary",
             common.category,
@@ -199,10 +203,19 @@ class ObservationMaker:
                 OutConcept([coding], self._text(result)),
                 self._survey_category if result.instrument else self._category,
                 f"\x1e{result.code}\x1f{result.time_point}".encode(),
-                result.endpoint.value_type.form,
-                result.endpoint.value_type.unit,
+                result.endpoint.value_type,
+                self._meta(profile_key(result.endpoint.value_type)),
             )
             return common
+
+    def _meta(self, profile: str) -> OutMeta:
+        """The profile, the permitted use and the source that the Observations of a type state."""
+        try:
+            return self._metas[profile]
+        except KeyError:
+            made = OutMeta([profile_url(profile, self._base)], self._tags)
+            self._metas[profile] = made
+            return made
 
     def _text(self, result: Result) -> str:
         """The endpoint's name for people, with its instrument where it has one."""

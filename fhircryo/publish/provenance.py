@@ -2,12 +2,14 @@
 
 import hashlib
 from collections.abc import Iterable
+from functools import lru_cache
 
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from fhircryo import __version__
 from fhircryo.publish.observation_maker import DEVICE_ID
 from fhircryo.publish.origin import Origin
+from fhircryo.publish.profiles import DEVICE, PROVENANCE, profile_url
 from fhircryo.publish.shapes import (
     OutAgent,
     OutConcept,
@@ -15,6 +17,7 @@ from fhircryo.publish.shapes import (
     OutDeviceName,
     OutEntity,
     OutIdentifier,
+    OutMeta,
     OutProvenance,
     OutReference,
     OutVersion,
@@ -30,6 +33,7 @@ def provenance(targets: Iterable[str], entities: Iterable[str], origin: Origin) 
     found = [OutEntity("source", OutReference(ref)) for ref in sorted(set(entities))]
     return OutProvenance(
         id=UNSET,
+        meta=_meta(PROVENANCE, origin.base),
         target=[OutReference(f"Observation/{target}") for target in targets],
         recorded=f"{origin.as_of.isoformat()}T00:00:00Z",
         policy=[f"{origin.base}/protocol/{origin.protocol}|{origin.protocol_version}"],
@@ -37,6 +41,14 @@ def provenance(targets: Iterable[str], entities: Iterable[str], origin: Origin) 
         agent=[OutAgent(OutReference(f"Device/{DEVICE_ID}"))],
         entity=found or None,
     )
+
+
+def in_r5(stated: OutProvenance, patient: OutReference | None) -> OutProvenance:
+    """A Provenance in the form of R5, which says when it happened and of which patient it is.
+
+    Source: https://hl7.org/fhir/R5/provenance.html
+    """
+    return structs.replace(stated, occurred_date_time=stated.recorded, patient=patient)
 
 
 def provenance_id(targets: Iterable[str], contents: bytes) -> str:
@@ -50,12 +62,27 @@ def provenance_id(targets: Iterable[str], contents: bytes) -> str:
     return f"p{digest.hexdigest()}"
 
 
-def device(base: str) -> OutDevice:
-    """The Device that stands for this version of the software."""
-    return OutDevice(
+def device(base: str, *, r5: bool = False) -> OutDevice:
+    """The Device that stands for this version of the software, in the form of R4 or of R5.
+
+    Source: https://hl7.org/fhir/R4/device.html, https://hl7.org/fhir/R5/device.html
+    """
+    kind = OutConcept(text="Software that computes treatment endpoints")
+    made = OutDevice(
         id=DEVICE_ID,
+        meta=_meta(DEVICE, base),
         identifier=[OutIdentifier(f"{base}/device", DEVICE_ID)],
-        device_name=[OutDeviceName("fhircryo", "model-name")],
         version=[OutVersion(__version__)],
-        type=OutConcept(text="Software that computes treatment endpoints"),
+        type=[kind] if r5 else kind,
     )
+    if r5:
+        # https://hl7.org/fhir/R5/codesystem-device-nametype.html knows no name of a model.
+        made.name = [OutDeviceName(value="fhircryo", type="user-friendly-name")]
+    else:
+        made.device_name = [OutDeviceName(name="fhircryo", type="model-name")]
+    return made
+
+
+@lru_cache
+def _meta(profile: str, base: str) -> OutMeta:
+    return OutMeta([profile_url(profile, base)])

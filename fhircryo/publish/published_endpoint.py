@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator
+from sys import intern
 
 import msgspec
 
@@ -32,7 +33,7 @@ class PublishedEndpoint(msgspec.Struct, frozen=True):
     ``patient``: the id of the patient that its subject names. ``ours``: whether it is of the run's
     own source and protocol. ``name``, ``value``: for people. ``answer``: the value alone, or why it
     is absent. ``renamed_from``: where it is of the run's protocol and of a source of another name,
-    that name and the reference to the index procedure.
+    that name and the reference to the index procedure. ``profiles``: those that it states.
     """
 
     identifier: str
@@ -46,6 +47,7 @@ class PublishedEndpoint(msgspec.Struct, frozen=True):
     value: str
     answer: str = ""
     renamed_from: tuple[str, str] | None = None
+    profiles: tuple[str, ...] = ()
 
 
 #: The endpoints of a target by identifier; where there is more than one, they are duplicates.
@@ -121,6 +123,7 @@ def endpoint_of(resource: Json, origin: Origin, base: str) -> PublishedEndpoint 
         renamed_from=(source, procedure_of(resource))
         if of_protocol and source != origin.source_name
         else None,
+        profiles=tuple(map(intern, meta.get("profile") or ())),
     )
 
 

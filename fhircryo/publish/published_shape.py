@@ -39,6 +39,7 @@ class _Reference(_Element):
 
 
 class _Meta(_Element):
+    profile: list[str] | None = None
     tag: list[_Coding] | None = None
     version_id: str | None = None
 

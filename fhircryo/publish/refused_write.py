@@ -12,6 +12,8 @@ FORBIDDEN = 403
 #: The type, or this way of writing it, is not taken.
 _TYPE = frozenset({FORBIDDEN, 404, 405, 422, 501})
 _WAY = frozenset({400, 404, 405, 422, 501})
+#: The content is not valid: HAPI's validating interceptors answer 412 and 422.
+INVALID = frozenset({400, 412, 422})
 #: Section 2.21.0.17: servers that support no transactions.
 _NOT_IMPLEMENTED = 501
 _INTERACTION = frozenset({404, 405, _NOT_IMPLEMENTED})

@@ -80,7 +80,8 @@ class OutConcept(_Element):
 
 
 class OutMeta(_Element):
-    tag: list[OutCoding]
+    profile: list[str] | None = None
+    tag: list[OutCoding] | None = None
 
 
 class OutComponent(_Element):
@@ -125,33 +126,46 @@ class OutAgent(_Element):
     who: OutReference
 
 
-class OutProvenance(_Element, tag_field="resourceType", tag="Provenance"):
-    """The id is a hash of what is written, so it is unset until that is known."""
+class OutProvenance(_Element, kw_only=True, tag_field="resourceType", tag="Provenance"):
+    """The id is a hash of what is written, so it is unset until that is known.
+
+    ``occurred_date_time`` and ``patient`` are written to servers of R5.
+    """
 
     id: str | UnsetType
+    meta: OutMeta | None = None
     target: list[OutReference]
     recorded: str
     policy: list[str]
     activity: OutConcept
     agent: list[OutAgent]
     entity: list[OutEntity] | None = None
+    occurred_date_time: str | None = None
+    patient: OutReference | None = None
 
 
 class OutDeviceName(_Element):
-    name: str
-    type: str
+    """The text is ``name`` in R4 and ``value`` in R5."""
+
+    name: str | None = None
+    value: str | None = None
+    type: str = ""
 
 
 class OutVersion(_Element):
     value: str
 
 
-class OutDevice(_Element, tag_field="resourceType", tag="Device"):
+class OutDevice(_Element, kw_only=True, tag_field="resourceType", tag="Device"):
+    """R4 has ``deviceName`` and one type, R5 ``name`` and a list of types."""
+
     id: str
+    meta: OutMeta | None = None
     identifier: list[OutIdentifier]
-    device_name: list[OutDeviceName]
+    device_name: list[OutDeviceName] | None = None
+    name: list[OutDeviceName] | None = None
     version: list[OutVersion]
-    type: OutConcept
+    type: OutConcept | list[OutConcept]
 
 
 class OutIssue(_Element):

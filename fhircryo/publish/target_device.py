@@ -1,7 +1,11 @@
 """The Device on a server that endpoints name as the software that computed them."""
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from urllib.parse import urlencode
+
+from msgspec import structs
 
 from fhircryo.errors import TargetError
 from fhircryo.fhir.client import HttpError
@@ -9,12 +13,20 @@ from fhircryo.publish.known_ids import DEVICE
 from fhircryo.publish.newer_version import is_newer
 from fhircryo.publish.observation_maker import DEVICE_ID
 from fhircryo.publish.one_resource import OneResource
+from fhircryo.publish.profiles import DEVICE as DEVICE_PROFILE
+from fhircryo.publish.profiles import profile_url
 from fhircryo.publish.provenance import device
 from fhircryo.publish.reading_back import PublishedReader
-from fhircryo.publish.refused_write import FORBIDDEN, type_refused, way_refused
+from fhircryo.publish.refused_write import FORBIDDEN, INVALID, type_refused, way_refused
 from fhircryo.publish.shapes import ENCODER, Json, OutReference, plain
 from fhircryo.publish.target_connection import TargetConnection
-from fhircryo.publish.target_kind import Creation, TargetKind, creations, remember_creation
+from fhircryo.publish.target_kind import (
+    Creation,
+    TargetKind,
+    creations,
+    remember_creation,
+    remember_profiles,
+)
 from fhircryo.publish.transaction import WriteRequest
 
 LOG = logging.getLogger("fhircryo.target")
@@ -31,6 +43,7 @@ class TargetDevice:
 
     def __init__(self, connection: TargetConnection, kind: TargetKind, *, required: bool) -> None:
         capabilities = connection.capabilities
+        self._r5 = capabilities.is_r5
         self._connection = connection
         self._kind = kind
         self._required = required
@@ -38,7 +51,7 @@ class TargetDevice:
         base = connection.origin.base
         self.condition = {"identifier": f"{base}/device|{DEVICE_ID}"}
         self.held = OneResource(connection, DEVICE, "Device", self.condition)
-        self._content: Json = plain(device(base))
+        self._profile = profile_url(DEVICE_PROFILE, base)
         self._before: Json | None = None
 
     def find(self) -> OutReference | None:
@@ -59,14 +72,17 @@ class TargetDevice:
         """
         found = self.find()
         if not self._accepted:
+            self._kind.profiles = False  # whether it keeps them cannot be tried
             return None
-        if found is not None and self._read_before(found) is not None:
+        there = None if found is None else self._read_before(found)
+        if found is not None and there is not None:
+            self._try_profile(found, there)
             return found
         refusal: HttpError | None = None
         ways = list(creations(self._connection.capabilities))
         for how in ways[ways.index(self._kind.creation) :]:
             try:
-                name = self._create(how)
+                name = self._with_profile(partial(self._create, how))
             except HttpError as error:
                 if not (way_refused(error) or type_refused(error)):
                     raise
@@ -75,10 +91,13 @@ class TargetDevice:
                     break
             else:
                 self._note(how)
-                return OutReference(f"Device/{name}")
+                created = OutReference(f"Device/{name}")
+                self._see_profile(created)
+                return created
         if refusal is not None:
             self._refused(refusal)
         self._accepted = False
+        self._kind.profiles = False
         return None
 
     def update(self, found: OutReference) -> None:
@@ -90,11 +109,11 @@ class TargetDevice:
         """
         ref = str(found.reference)
         there = self._read(ref) or {}
-        content = {**self._content, "id": ref.partition("/")[2]}
-        if all(there.get(key) == value for key, value in content.items()):
+        content = {**self._content(), "id": ref.partition("/")[2]}
+        if all(there.get(key) == value for key, value in content.items() if key != "meta"):
             return
         try:
-            self.held.create(WriteRequest("PUT", ref, ref, ENCODER.encode(content)))
+            self._with_profile(partial(self._put, ref))
         except HttpError as error:
             if not type_refused(error):
                 raise
@@ -110,13 +129,79 @@ class TargetDevice:
         """The request that creates the Device in one of the ways of creating."""
         if how is Creation.OWN_ID:
             ref = f"Device/{DEVICE_ID}"
-            return WriteRequest("PUT", ref, ref, ENCODER.encode(self._content))
-        content = ENCODER.encode({k: v for k, v in self._content.items() if k != "id"})
+            return WriteRequest("PUT", ref, ref, ENCODER.encode(self._content()))
+        content = ENCODER.encode({k: v for k, v in self._content().items() if k != "id"})
         search = urlencode(self.condition)
         if how is Creation.CONDITIONAL_UPDATE:
             return WriteRequest("PUT", f"Device?{search}", _URN, content)
         condition = search if how is Creation.CONDITIONAL_CREATE else None
         return WriteRequest("POST", "Device", _URN, content, if_none_exist=condition)
+
+    def _content(self) -> Json:
+        """The Device as it is written to this target, with our id."""
+        made = device(self._connection.origin.base, r5=self._r5)
+        return plain(made if self._kind.profiles else structs.replace(made, meta=None))
+
+    def _put(self, ref: str) -> str:
+        content = {**self._content(), "id": ref.partition("/")[2]}
+        return self.held.create(WriteRequest("PUT", ref, ref, ENCODER.encode(content)))
+
+    # --- whether the target keeps profiles
+
+    def _try_profile(self, found: OutReference, there: Json) -> None:
+        """Write a Device of an earlier version again, to see whether its profile is kept."""
+        if not self._kind.profiles or self._states_profile(there):
+            return
+        try:
+            self._with_profile(partial(self._put, str(found.reference)))
+        except HttpError as error:
+            if not type_refused(error):
+                raise
+            self._kind.profiles = False
+            LOG.info("%s: profiles were not tried: %s", self._connection.base, error)
+        else:
+            self._see_profile(found)
+
+    def _with_profile(self, write: Callable[[], str]) -> str:
+        """Write the Device; without its profile where it is refused with the profile only."""
+        try:
+            return write()
+        except HttpError as refusal:
+            if not self._kind.profiles or refusal.status not in INVALID:
+                raise
+            self._kind.profiles = False
+            try:
+                written = write()
+            except HttpError:
+                self._kind.profiles = True
+                raise refusal from None
+            self._profile_refused(refusal)
+            return written
+
+    def _see_profile(self, written: OutReference) -> None:
+        """See whether the Device that was just written states its profile."""
+        if not self._kind.profiles:
+            return
+        kept = self._states_profile(self._read(str(written.reference)) or {})
+        if not kept:
+            LOG.info("%s: the server does not keep meta.profile", self._connection.base)
+        self._kind.profiles = kept
+        remember_profiles(self._connection.known, kept=kept)
+
+    def _states_profile(self, there: Json) -> bool:
+        return self._profile in ((there.get("meta") or {}).get("profile") or ())
+
+    def _profile_refused(self, refusal: HttpError) -> None:
+        LOG.warning(
+            "%s: the server refuses what states a profile of fhircryo, so that meta.profile is left"
+            " out: %s; load the package that `fhircryo terminology package` writes, or set"
+            " write.profile = false",
+            self._connection.base,
+            refusal,
+        )
+        remember_profiles(self._connection.known, kept=False)
+
+    # --- how it is created
 
     def _create(self, how: Creation) -> str:
         """Create the Device in one of the ways; its id."""

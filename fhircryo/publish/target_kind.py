@@ -6,16 +6,21 @@ conditional create.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from enum import StrEnum
 
+from fhircryo import __version__
 from fhircryo.fhir.capability import Capabilities
-from fhircryo.publish.known_ids import CREATION, NO_TRANSACTIONS, KnownIds
+from fhircryo.publish.known_ids import CREATION, NO_PROFILES, NO_TRANSACTIONS, KnownIds
 
 #: What writing by single requests means.
 NOT_PROMISED = (
     "every endpoint is written by a request of its own, and this target does not promise that the"
     " endpoints of a patient are written together or not at all"
 )
+
+#: Days after which it is tried again whether a target keeps profiles.
+_TRIED_AGAIN_DAYS = 7
 
 
 class Creation(StrEnum):
@@ -55,24 +60,29 @@ class TargetKind:
 
     ``transactions``: whether it carries out a transaction as a whole. ``most_entries``: the number
     of entries that it was seen to refuse as too many, less one; None if it refused none.
-    ``provenances``: whether Provenances are written.
+    ``provenances``: whether Provenances are written. ``profiles``: whether what is written states
+    its profile.
     """
 
     creation: Creation
     transactions: bool
     provenances: bool
+    profiles: bool
     most_entries: int | None = None
 
     @classmethod
-    def of(cls, capabilities: Capabilities, known: KnownIds, *, provenances: bool) -> "TargetKind":
+    def of(
+        cls, capabilities: Capabilities, known: KnownIds, *, provenances: bool, profiles: bool
+    ) -> "TargetKind":
         """What a CapabilityStatement claims, and what an earlier run saw to be otherwise.
 
-        ``provenances``: whether they are wanted.
+        ``provenances``, ``profiles``: whether they are wanted.
         """
         stored = any(capabilities.allows("Provenance", how) for how in ("create", "update"))
         how = honoured_creation(capabilities, known)
         transactions = capabilities.transaction and not known.of([NO_TRANSACTIONS])
-        return cls(how, transactions, provenances and stored)
+        kept = profiles and not _keeps_no_profiles(known)
+        return cls(how, transactions, provenances and stored, kept)
 
 
 def honoured_creation(capabilities: Capabilities, known: KnownIds) -> Creation:
@@ -87,3 +97,23 @@ def honoured_creation(capabilities: Capabilities, known: KnownIds) -> Creation:
 def remember_creation(capabilities: Capabilities, known: KnownIds, how: Creation) -> None:
     """Remember that a target honours less than it claims."""
     known.written({CREATION: (how, creation(capabilities))})
+
+
+def remember_profiles(known: KnownIds, *, kept: bool) -> None:
+    """Remember whether a target keeps the profiles that are stated."""
+    if kept:
+        known.forget([NO_PROFILES])
+    else:
+        known.written({NO_PROFILES: (__version__, _today().isoformat())})
+
+
+def _keeps_no_profiles(known: KnownIds) -> bool:
+    """Whether an earlier run of this version saw that, and not too long ago."""
+    seen = known.of([NO_PROFILES]).get(NO_PROFILES)
+    if seen is None or seen.id != __version__:
+        return False
+    return (_today() - date.fromisoformat(seen.version)).days < _TRIED_AGAIN_DAYS
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()

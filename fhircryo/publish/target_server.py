@@ -159,11 +159,6 @@ def _references(source: str | None, target: str, origin: Origin, settings: Setti
 def _writable(client: Client) -> Capabilities:
     """What the server can do, if it lets Observations be written."""
     found = capabilities(client)
-    if not found.takes_endpoints:
-        raise TargetError(
-            f"{client.base}: a server of FHIR {found.fhir_version} can be SOURCE, but endpoints are"
-            " not written to it; write to a server of R4 (4.0.1) or R4B (4.3.0), or to a folder"
-        )
     if not found.allows("Observation", "update") and not found.allows("Observation", "create"):
         raise TargetError(
             f"{client.base}: this server does not let Observations be written; its"
@@ -185,7 +180,7 @@ class TargetServer:
         self._connection = connection
         self._settings = settings
         self._allowed = allowed
-        self._trial = TargetTrial(connection, provenance=settings.provenance)
+        self._trial = TargetTrial(connection, settings)
         kind = None if allowed.dry_run else self._trial.kind
         self._comparison = Comparison(connection, kind, references, settings.subject_system or "")
 
@@ -212,7 +207,9 @@ class TargetServer:
                 trial.find_device()
             else:
                 trial.establish_device()
-            difference = self._comparison.difference(patients, scope, trial.device)
+            difference = self._comparison.difference(
+                patients, scope, trial.device, profiles=trial.kind.profiles
+            )
             warn_of_renamed(difference.renamed, self._connection.base)
             changed = list(difference.changed())
             if dry_run or not changed:

@@ -39,6 +39,7 @@ from fhircryo.publish.target_kind import (
     remember_creation,
 )
 from fhircryo.publish.transaction import WriteRequest, transaction
+from fhircryo.settings import WriteSettings
 
 LOG = logging.getLogger("fhircryo.target")
 
@@ -56,13 +57,18 @@ class TargetTrial:
     """What is known of a target in a run.
 
     ``kind``: what it can do. ``device``: the reference to the Device, where the target holds it.
-    ``provenance``: whether Provenances are wanted.
+    ``settings``: whether Provenances and profiles are wanted.
     """
 
-    def __init__(self, connection: TargetConnection, *, provenance: bool) -> None:
+    def __init__(self, connection: TargetConnection, settings: WriteSettings) -> None:
         self._connection = connection
-        self.kind = TargetKind.of(connection.capabilities, connection.known, provenances=provenance)
-        self._held = TargetDevice(connection, self.kind, required=provenance)
+        self.kind = TargetKind.of(
+            connection.capabilities,
+            connection.known,
+            provenances=settings.provenance,
+            profiles=settings.profile,
+        )
+        self._held = TargetDevice(connection, self.kind, required=settings.provenance)
         self.device: OutReference | None = None
         self._provenance_tried = False
         self._searched = False
@@ -156,7 +162,9 @@ class TargetTrial:
         client = self._connection.client
         for attempt in range(1, _TRIES + 1):
             try:
-                answer = client.request("POST", client.base, body=transaction(()), budget=0)
+                answer = client.request(
+                    "POST", client.base, body=transaction((), client.base), budget=0
+                )
             except (HttpError, UnreachableError) as error:
                 refusal = error if isinstance(error, HttpError) else None
                 if refusal is not None and refusal.status in _DENIED:
@@ -234,6 +242,7 @@ class TargetTrial:
         resource = structs.replace(
             provenance((), (), connection.origin),
             id=name or UNSET,
+            meta=None,  # the profile is that of the Provenances of endpoints
             target=[OutReference(device)],
             recorded=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             activity=OutConcept(text=words),

@@ -16,7 +16,7 @@ from fhircryo import __version__
 from fhircryo.fhir.capability import Capabilities
 from fhircryo.publish.difference import Change, PatientChanges
 from fhircryo.publish.origin import Origin
-from fhircryo.publish.provenance import provenance, provenance_id
+from fhircryo.publish.provenance import in_r5, provenance, provenance_id
 from fhircryo.publish.shapes import (
     ENCODER,
     Json,
@@ -141,7 +141,7 @@ class RequestMaker:
         name = self._id(change)
         if change.observation is not None:
             observation = structs.replace(change.observation, id=name, status=change.status)
-            validate(plain(observation))
+            validate(plain(observation), r5=self._capabilities.is_r5)
             return observation
         resource = retracted.get(name) if isinstance(name, str) else None
         if resource is None:
@@ -189,7 +189,11 @@ class RequestMaker:
             recorded=self._recorded,
             agent=[OutAgent(self._agent)],
         )
-        validate(plain(resource))
+        if not self._kind.profiles:
+            resource.meta = None
+        if self._capabilities.is_r5:
+            resource = in_r5(resource, _subject(written.changes))
+        validate(plain(resource), r5=self._capabilities.is_r5)
         content = ENCODER.encode(resource)
         if known:
             return WriteRequest("PUT", f"Provenance/{known}", f"Provenance/{known}", content)
@@ -203,26 +207,38 @@ class RequestMaker:
         return structs.replace(provenance((), (), self._origin), activity=OutConcept(text=words))
 
 
+def _subject(patient: PatientChanges) -> OutReference | None:
+    """The reference to a patient; None where nothing of the patient was computed."""
+    return patient.output.observations[0].subject if patient.output is not None else None
+
+
 def bundled(patient: PatientRequests) -> list[WriteRequest]:
     """The requests of a patient as entries of a transaction, the Provenance last."""
     provenance = patient.provenance([request.full_url for request in patient.observations])
     return patient.observations + ([provenance] if provenance is not None else [])
 
 
-def transaction(requests: Iterable[WriteRequest]) -> bytes:
-    """A transaction Bundle of requests; without any it changes nothing."""
-    entries = [_bundle_entry(request) for request in requests]
+def transaction(requests: Iterable[WriteRequest], base: str) -> bytes:
+    """A transaction Bundle of requests to a server; without any it changes nothing.
+
+    ``base``: the base URL of the server.
+    """
+    entries = [_bundle_entry(request, base) for request in requests]
     content: Json = {"resourceType": "Bundle", "type": "transaction"}
     return ENCODER.encode(content | {"entry": entries} if entries else content)
 
 
-def _bundle_entry(request: WriteRequest) -> Json:
+def _bundle_entry(request: WriteRequest, base: str) -> Json:
+    """The entry of a request.
+
+    Each has a full URL: without one, relative references in the entry mean nothing
+    (https://hl7.org/fhir/R4/bundle.html#references), and a server that validates refuses them.
+    """
     head = {"method": request.method, "url": request.url}
     if request.if_match is not None:
         head["ifMatch"] = request.if_match
     if request.if_none_exist is not None:
         head["ifNoneExist"] = request.if_none_exist
-    found: Json = {"resource": Raw(request.resource), "request": head}
-    if request.full_url.startswith("urn:"):
-        found["fullUrl"] = request.full_url
-    return found
+    name = request.full_url
+    full_url = name if name.startswith("urn:") else f"{base}/{name}"
+    return {"fullUrl": full_url, "resource": Raw(request.resource), "request": head}

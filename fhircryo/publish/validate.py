@@ -1,4 +1,4 @@
-"""Checks published resources against the R4B models of fhir.resources."""
+"""Checks published resources against the R4B and the R5 models of fhir.resources."""
 
 import json
 
@@ -19,19 +19,22 @@ def validate_line(line: bytes) -> None:
     validate(json.loads(line))
 
 
-def validate(content: Json) -> None:
-    """Check one published resource.
+def validate(content: Json, *, r5: bool = False) -> None:
+    """Check one published resource, as R4B or as R5.
 
     Raises:
         InvalidShape: with the resource's id and what is wrong.
     """
     # Imported where it is used: the models take a second to load.
-    from fhir.resources.R4B import get_fhir_model_class
     from pydantic import ValidationError
 
+    if r5:
+        from fhir.resources import get_fhir_model_class
+    else:
+        from fhir.resources.R4B import get_fhir_model_class
     model = get_fhir_model_class(content["resourceType"])
     try:
         model.model_validate(content)
     except ValidationError as error:
         name = f"{content['resourceType']}/{content.get('id', '')}"
-        raise InvalidShape(f"{name} is not valid FHIR R4B: {error}") from error
+        raise InvalidShape(f"{name} is not valid FHIR {'R5' if r5 else 'R4B'}: {error}") from error

@@ -79,13 +79,19 @@ _MAIN_TIMES = (TIME_TO_FAILURE, DISEASE_FREE_SURVIVAL)
 
 
 def aggregated(
-    found: Analysis, tables: "dict[str, pd.DataFrame]", config: RunConfig, threshold: int
+    found: Analysis,
+    tables: "dict[str, pd.DataFrame]",
+    config: RunConfig,
+    threshold: int,
+    groups: ShownGroups | None = None,
 ) -> Analysis:
     """The analysis without small groups and without individual patients.
 
-    ``tables``: those that it was computed from.
+    ``tables``: those that it was computed from. ``groups``: with what is published before; not
+    given: nothing is.
     """
-    return _Aggregator(found, tables, config, threshold).shown()
+    groups = groups or ShownGroups(tables["patients"], threshold)
+    return _Aggregator(found, tables, config, groups).shown()
 
 
 class _Aggregator:
@@ -96,15 +102,15 @@ class _Aggregator:
         found: Analysis,
         tables: "dict[str, pd.DataFrame]",
         config: RunConfig,
-        threshold: int,
+        groups: ShownGroups,
     ) -> None:
         self._found = found
         self._adverse_events = tables["adverse_events"]
         self._config = config
-        self._threshold = threshold
-        self._groups = ShownGroups(tables["patients"], threshold)
+        self._threshold = groups.threshold
+        self._groups = groups
         #: In a small cohort also that nobody has something is a statement about few.
-        self._few = is_small(found.flow.cohort or 0, threshold)
+        self._few = is_small(found.flow.cohort or 0, groups.threshold)
 
     def shown(self) -> Analysis:
         found, groups, protocol = self._found, self._groups, self._config.protocol

@@ -28,7 +28,7 @@ def shown_baseline(row: BaselineRow, groups: ShownGroups) -> BaselineRow:
     """A characteristic, without its levels or its quartiles where these may not be shown."""
     topic = _TOPICS.get(row.key, row.key)
     values = characteristic(groups.patients, row.key)
-    known = as_group(values.notna())
+    known = as_group(values.notna()) & groups.everybody
     if not groups.admit(topic, known):
         return BaselineRow(row.key, row.words, None, None)
     if not row.levels:

@@ -3,11 +3,12 @@
 from msgspec.structs import replace
 
 from fhircryo.research.flow import Exclusion, Flow
-from fhircryo.research.statistics.suppress import is_small, pool_small
+from fhircryo.research.statistics.suppress import POOLED, is_small, pool_small
 
 #: Numbers of resources are rounded to this, and not shown below it.
 _STEP = 100
-_ANY_REASON = "any reason"
+_POOLED_REASONS = "for reasons that are not shown apart"
+_ANY_REASON = "the reasons are not shown"
 _WITHHELD = "the server withholds some"
 
 
@@ -45,7 +46,10 @@ def shown_flow(flow: Flow, threshold: int) -> Flow:
         resources_read=None if small else hundreds(flow.resources_read),
         patients_read=patients_read,
         candidates=candidates,
-        lost=[Exclusion(words, count) for words, count in pooled.items()],
+        lost=[
+            Exclusion(_POOLED_REASONS if words == POOLED else words, count)
+            for words, count in pooled.items()
+        ],
         cohort=None if small else flow.cohort,
         procedures={_ANY_REASON: not_index} if not_index else {},
         # In a small cohort also that nobody has an event is a statement about few.

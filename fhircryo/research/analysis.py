@@ -22,6 +22,7 @@ from fhircryo.research.complication_summary import (
 from fhircryo.research.disease_free_rates import DiseaseFreeRate, disease_free_rates
 from fhircryo.research.endpoint_columns import TIMES_TO_EVENT, detail_column, grade_levels
 from fhircryo.research.evaluable import Evaluable, evaluable
+from fhircryo.research.failure_rates import FailureRate, failure_rates
 from fhircryo.research.flow import Flow
 from fhircryo.research.follow_up import FollowUp, follow_up
 from fhircryo.research.nadir_shares import NadirShare, nadir_shares
@@ -127,6 +128,7 @@ class Analysis(msgspec.Struct, frozen=True):
 
     ``follow_up``: None in an empty cohort, or if it may not be shown. ``competing``: empty if
     it may not be shown; so is ``nadirs``. ``salvage``: None if no individual patient may be shown.
+    ``failures``: as computed and as confirmed; empty if they may not be shown.
     """
 
     flow: Flow
@@ -146,6 +148,7 @@ class Analysis(msgspec.Struct, frozen=True):
     not_used: tuple[NotUsedCount, ...]
     salvaged: Proportion | None
     salvage: tuple[Salvage, ...] | None
+    failures: tuple[FailureRate, ...] = ()
 
 
 def analyse(tables: "dict[str, pd.DataFrame]", config: RunConfig, flow: Flow) -> Analysis:
@@ -180,6 +183,7 @@ def analyse(tables: "dict[str, pd.DataFrame]", config: RunConfig, flow: Flow) ->
         not_used=_not_used(tables["not_used"]),
         salvaged=proportion(len(salvaged), len(patients)),
         salvage=_salvage(salvaged),
+        failures=failure_rates(patients, config.protocol),
     )
 
 

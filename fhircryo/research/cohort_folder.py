@@ -50,9 +50,10 @@ def write_cohort(
             return job.by_ranges(files, count)
     built = job.in_memory(source)
     how.begin("writing")
-    writer.retain_key()
     with writing_to(folder, OWN) as work:
-        return writer.write(work, built)
+        found = writer.write(work, built)
+        writer.retain_key()
+    return found
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,9 @@ class _Job:
             if built is None:
                 built = self.in_memory(source.name)
             self.how.begin("writing")
-            self.writer.retain_key()
             found = self.writer.write(work, built)
             shutil.rmtree(parts)
+            self.writer.retain_key()
         return found
 
     def in_memory(self, source: str | Path) -> Built:

@@ -63,10 +63,10 @@ def write_cohort_on_spark(
         with place.writing() as work, tempfile.TemporaryDirectory() as folder:
             built = _build(spark, files, writer, how, Path(folder))
             how.begin("writing")
-            writer.retain_key()
             written = Path(folder) / "cohort"
             written.mkdir()
             found = writer.write(written, replace(built, hashes=files.hashes))
+            writer.retain_key()
             manifest = written.joinpath(MANIFEST).rename(Path(folder) / MANIFEST)
             write_to.add_folder(written, work)
             # On an object store, which renames by copying, the manifest says that all is there.

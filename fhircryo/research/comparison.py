@@ -28,10 +28,16 @@ _SEPARATOR = ": "
 
 
 class GroupRate(msgspec.Struct, frozen=True):
-    """A proportion in each group, in the order of the groups."""
+    """A proportion in each group, in the order of the groups.
+
+    ``column``: of the table of patients, true or false. ``p``: of the log-rank test, where the
+    proportion is of patients with an event.
+    """
 
     words: str
+    column: str
     counted: tuple[Proportion | None, ...]
+    p: float | None = None
 
 
 class GroupedTime(msgspec.Struct, frozen=True):
@@ -87,7 +93,7 @@ def compare(
         tuple(map(len, of)),
         tuple(baseline_summary(group) for group in of),
         tuple(
-            GroupRate(words, tuple(_share(group, column) for group in of))
+            GroupRate(words, column, tuple(_share(group, column) for group in of))
             for words, column in shares
             if f"{column}_{Detail.REASON}" not in patients or not lacks_type(patients, column)
         ),

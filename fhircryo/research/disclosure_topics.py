@@ -33,6 +33,8 @@ EXPECTED = "expected to answer"
 PSA = "psa at index"
 DOUBLING = "psa doubling time"
 HORMONE = "hormone therapy at index"
+#: What divides the cohort into groups may be related to anything.
+GROUPS = "groups"
 
 _DISEASE_FREE, _FAILURE = DISEASE_FREE.key, BIOCHEMICAL_FAILURE.key
 _DFS, _MFS, _FFS = (
@@ -80,6 +82,8 @@ def change_of(instrument: str) -> str:
 
 def linked(one: str, other: str) -> bool:
     """Whether the definitions relate the groups of two topics."""
+    if GROUPS in (one, other):
+        return True
     if one == other or any(one in clique and other in clique for clique in _CLIQUES):
         return True
     return _linked_in_order(one, other) or _linked_in_order(other, one)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from datetime import date
 from typing import Any, NamedTuple
 
-from fhircryo.endpoints.catalogue import CATALOGUE, DISEASE_FREE, Endpoint
+from fhircryo.endpoints.catalogue import BIOCHEMICAL_FAILURE, CATALOGUE, DISEASE_FREE, Endpoint
 from fhircryo.endpoints.complications import NO_COMPLICATION
 from fhircryo.endpoints.result import ComponentKey, Result
 from fhircryo.endpoints.value_types import Detail, ValueForm, ValueType
@@ -116,6 +116,10 @@ def death_column(endpoint: Endpoint) -> str:
 def rule_column(rule: SalvageRule) -> str:
     """The column of disease-free at the landmark under a rule for salvage therapy."""
     return f"{snake(DISEASE_FREE.key)}_salvage_{rule}"
+
+
+#: The column of biochemical failure where a later PSA result has to confirm it.
+CONFIRMED_FAILURE = f"{snake(BIOCHEMICAL_FAILURE.key)}_confirmed"
 
 
 def endpoint_columns(endpoint: Endpoint, mappings: Mappings) -> Iterable[Column]:

@@ -9,6 +9,8 @@ from fhircryo.sources.lacking import lacking_types
 
 #: Stands for a number that may not be shown.
 NOT_SHOWN = "not shown"
+#: Why candidates are not in the cohort: the dates that were asked for.
+OUTSIDE_DATES = "index procedure outside --from and --to"
 
 
 class Exclusion(msgspec.Struct, frozen=True):
@@ -57,7 +59,7 @@ def flow_of(read: ReadResult, counts: BuiltCounts) -> Flow:
         Exclusion("not on the list (--patients)", found.not_listed),
         Exclusion("labelled as test data", found.test),
         Exclusion("index procedure after the data cut-off", counts.after_as_of),
-        Exclusion("index procedure outside --from and --to", counts.out_of_range),
+        Exclusion(OUTSIDE_DATES, counts.out_of_range),
     ]
     return Flow(
         resources_read=sum(facts.seen.values()),
@@ -73,6 +75,10 @@ def flow_of(read: ReadResult, counts: BuiltCounts) -> Flow:
         not_index=found.not_index,
         index_years=(counts.first_year, counts.last_year) if counts.cohort else None,
     )
+
+
+#: Stands for a number in lines of text that may not be shown.
+_HIDDEN = "hidden"
 
 
 def flow_words(flow: Flow) -> list[str]:
@@ -91,4 +97,19 @@ def flow_words(flow: Flow) -> list[str]:
 
 
 def _count(count: int | None) -> str:
-    return "hidden" if count is None else str(count)
+    return _HIDDEN if count is None else str(count)
+
+
+def hidden_words(flow: Flow) -> list[str]:
+    """What an aggregate says of the numbers in its flow that are not shown, as lines of text."""
+    if flow.cohort is None:
+        return [
+            "The cohort has fewer patients than the setting smallest_group: nothing about so few is"
+            " shown."
+        ]
+    if None in (flow.patients_read, flow.candidates, *(lost.patients for lost in flow.lost)):
+        return [
+            f"{_HIDDEN}: a small number (below the setting smallest_group), or one from which such"
+            " a number could be computed."
+        ]
+    return []

@@ -6,11 +6,13 @@ from typing import Literal
 
 from fhircryo.research import redcap
 from fhircryo.research.grouping import By
+from fhircryo.research.labelled_files import ENDINGS, SPSS, STATA
+from fhircryo.research.omop import omop_files
 from fhircryo.research.reviewed import REVIEWS
 from fhircryo.research.table_options import ALL_DATES, Between
 
-CSV, PARQUET, REDCAP = "csv", "parquet", "redcap"
-FORMATS = (CSV, PARQUET, REDCAP)
+CSV, PARQUET, REDCAP, OMOP = "csv", "parquet", "redcap", "omop"
+FORMATS = (CSV, PARQUET, REDCAP, STATA, SPSS, OMOP)
 SVG, PNG = "svg", "png"
 FIGURE_FORMATS = (SVG, PNG)
 
@@ -26,6 +28,8 @@ TABLES = (
     "questionnaires",
     "not_used",
 )
+#: The FHIR Measure of disease-free at the landmark, and the cohort's MeasureReport.
+MEASURE, MEASURE_REPORT = "Measure.json", "MeasureReport.json"
 MANIFEST, REPORT, FIGURES = "manifest.json", "report.html", "figures"
 PACKAGE, DICTIONARY, METHODS, FLOW, RATES = (
     "datapackage.json",
@@ -37,8 +41,13 @@ PACKAGE, DICTIONARY, METHODS, FLOW, RATES = (
 #: All files and folders that a run can have written; an earlier run's are replaced.
 OWN = frozenset(
     {MANIFEST, REPORT, FIGURES, PACKAGE, DICTIONARY, METHODS, FLOW, RATES}
-    | {f"{name}.{kind}" for name in (*TABLES, REVIEWS) for kind in (CSV, PARQUET)}
+    | {
+        f"{name}.{kind}"
+        for name in (*TABLES, REVIEWS)
+        for kind in (CSV, PARQUET, *ENDINGS.values())
+    }
     | redcap.FILES
+    | {omop_files.FOLDER, MEASURE, MEASURE_REPORT}
 )
 
 
@@ -50,6 +59,7 @@ class FolderOptions:
     cohort show no group that is smaller. ``figures``: the formats of the figures. ``key``: the file
     of the pseudonyms' key, which is written if it does not exist; None: beside the folder.
     ``in_parts``: each Parquet table is a folder of files.
+    ``measure_report``: write the FHIR MeasureReport and its Measure.
     ``by``: what divides the cohort into groups that the report compares; ``covariates``: of Cox's
     model beside them. ``reviews``: files of reviewers' decisions.
     """
@@ -65,3 +75,4 @@ class FolderOptions:
     by: By | None = None
     covariates: tuple[str, ...] = ()
     reviews: tuple[Path, ...] = ()
+    measure_report: bool = False

@@ -1,5 +1,6 @@
 """How long a cohort was followed."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -47,8 +48,21 @@ def follow_up(patients: "pd.DataFrame") -> FollowUp | None:
     return FollowUp(
         patients=len(patients),
         deaths=int(died.sum()),
-        median=kaplan_meier(days, [not death for death in died]).median,
+        median=reverse_median(days, died.tolist()),
         shortest=min(days),
         longest=max(days),
         without_contact=int((~known).sum()),
     )
+
+
+def reverse_median(days: Sequence[int], died: Sequence[bool]) -> int | None:
+    """The median follow-up by the reverse Kaplan-Meier method; None if it is not reached.
+
+    A death on a day comes before the last contacts of that day, as in Kaplan-Meier curves: who died
+    could not be followed any longer (R's prodlim does the same).
+    """
+    alive = [not death for death in died]
+    # Two steps a day: first the deaths, then the last contacts.
+    steps = [2 * day + last for day, last in zip(days, alive, strict=True)]
+    median = kaplan_meier(steps, alive).median
+    return None if median is None else median // 2

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from fhircryo.research.labelled_files import ENDINGS
 from fhircryo.research.quoting import cell
 from fhircryo.research.table import PATIENT, Column, ColumnType, Table
 from fhircryo.research.table_files import NO, YES
@@ -35,7 +36,8 @@ def data_package(
     formats: frozenset[str],
     parquet: Mapping[str, str | list[str]],
 ) -> dict[str, Any]:
-    """The descriptor of a data package; the files are ``NAME.csv``, else those of Parquet.
+    """The descriptor of a data package; the files are ``NAME.csv``, else those of Parquet, else
+    of Stata, else of SPSS.
 
     ``parquet``: the path of each table's Parquet file, or the paths of its parts, by table.
 
@@ -61,12 +63,16 @@ def _resource(
         }
         if parquet is not None:
             found["parquet"] = parquet
-    else:
+    elif parquet is not None:
         found |= {
             "path": parquet,
             "format": "parquet",
             "mediatype": "application/vnd.apache.parquet",
         }
+    else:
+        ending = next((ending for kind, ending in ENDINGS.items() if kind in formats), None)
+        if ending is not None:
+            found |= {"path": f"{table.name}.{ending}", "format": ending}
     schema: dict[str, Any] = {
         "fields": [_field(column) for column in table.columns],
         "missingValues": [""],
@@ -84,6 +90,8 @@ def _field(column: Column) -> dict[str, Any]:
         "type": _TYPES[column.type],
         "description": column.words,
     }
+    if column.label:
+        found["title"] = column.label
     if column.unit:
         found["unit"] = column.unit
     if column.type is ColumnType.BOOLEAN:
@@ -131,6 +139,7 @@ def _described(resource: Any) -> Table:
                 levels,
                 ordered=bool(field.get("categoriesOrdered", False)),
                 required=bool(limits.get("required", False)),
+                label=str(field.get("title", "")),
             )
         )
     key = tuple(map(str, schema["primaryKey"]))
@@ -141,11 +150,11 @@ def dictionary(tables: Iterable[Table]) -> str:
     """The data dictionary: the columns of all tables as CSV."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(("table", "column", "type", "unit", "values", "description"))
+    rows.writerow(("table", "column", "type", "unit", "values", "description", "label"))
     for table in tables:
         for column in table.columns:
             values = " | ".join(column.levels)
             kind = "ordered category" if column.ordered else str(column.type)
-            row = (table.name, column.name, kind, column.unit, values, column.words)
+            row = (table.name, column.name, kind, column.unit, values, column.words, column.label)
             rows.writerow([cell(text) for text in row])
     return text.getvalue()

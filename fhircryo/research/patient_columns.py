@@ -3,8 +3,11 @@
 from collections.abc import Iterator
 from functools import cache
 
+from msgspec.structs import replace
+
 from fhircryo.endpoints.by_salvage_rule import SALVAGE_RULES
-from fhircryo.endpoints.catalogue import DISEASE_FREE, PSA_NADIR
+from fhircryo.endpoints.catalogue import BIOCHEMICAL_FAILURE, DISEASE_FREE, PSA_NADIR
+from fhircryo.endpoints.labels import label
 from fhircryo.endpoints.time_to_event import COMPETING
 from fhircryo.mapping.instrument_schema import (
     Instrument,
@@ -12,7 +15,9 @@ from fhircryo.mapping.instrument_schema import (
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.protocol import BASELINE, Protocol
 from fhircryo.research.baseline_columns import baseline_columns
+from fhircryo.research.baseline_summary import NAMES
 from fhircryo.research.endpoint_columns import (
+    CONFIRMED_FAILURE,
     OF_PATIENTS,
     death_column,
     endpoint_columns,
@@ -28,6 +33,7 @@ from fhircryo.research.table import (
     snake,
 )
 
+INDEX_DATE, BIRTH_YEAR = "index_date", "birth_year"
 LAST_CONTACT = "last_contact_days"
 #: The column of a component of the PSA nadir.
 PSA_RESPONSE = "psa_response"
@@ -92,10 +98,9 @@ def _characteristics(protocol: Protocol) -> tuple[Column, ...]:
     """The columns of a patient that are not endpoints."""
     return (
         patient_key(),
-        Column(
-            "index_date", ColumnType.DATE, "Day of the index procedure (day 0)", identifying=True
-        ),
+        Column(INDEX_DATE, ColumnType.DATE, "Day of the index procedure (day 0)", identifying=True),
         resource_column("The index procedure"),
+        Column(BIRTH_YEAR, ColumnType.INTEGER, "Year of birth", identifying=True),
         Column(
             LAST_CONTACT,
             ColumnType.INTEGER,
@@ -125,6 +130,8 @@ def patients_table(mappings: Mappings, protocol: Protocol) -> Table:
         columns += endpoint_columns(endpoint, mappings)
         if endpoint is PSA_NADIR:
             columns.append(_psa_response())
+        elif endpoint is BIOCHEMICAL_FAILURE:
+            columns += _confirmed_failure(protocol)
         elif endpoint is DISEASE_FREE:
             columns += _disease_free_by_rule()
         elif endpoint in COMPETING:
@@ -139,12 +146,23 @@ def patients_table(mappings: Mappings, protocol: Protocol) -> Table:
         columns.append(Column(expected_column(point), ColumnType.BOOLEAN, words, required=True))
     for instrument in instruments(mappings):
         columns += _instrument_columns(instrument, protocol)
-    return Table("patients", "One row per patient", tuple(columns), (PATIENT,))
+    labels = NAMES | {snake(endpoint.key): label(endpoint, protocol) for endpoint in OF_PATIENTS}
+    named = [replace(column, label=labels.get(column.name, "")) for column in columns]
+    return Table("patients", "One row per patient", tuple(named), (PATIENT,))
 
 
 def _psa_response() -> Column:
     words = "The nadir lies below the baseline PSA; empty where that is not known"
     return Column(PSA_RESPONSE, ColumnType.BOOLEAN, words)
+
+
+def _confirmed_failure(protocol: Protocol) -> Iterator[Column]:
+    days = protocol.biochemical_failure.confirm_days
+    later = "the next PSA result" if days is None else f"a PSA result at least {days} days later"
+    words = f"{BIOCHEMICAL_FAILURE.key} if {later} has to confirm it"
+    yield Column(CONFIRMED_FAILURE, ColumnType.BOOLEAN, words)
+    words = f"Why {CONFIRMED_FAILURE} is absent"
+    yield reason_column(f"{CONFIRMED_FAILURE}_reason", words)
 
 
 def _disease_free_by_rule() -> Iterator[Column]:

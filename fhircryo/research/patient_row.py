@@ -3,6 +3,8 @@
 from datetime import date
 
 from fhircryo.calendar import add_months
+from fhircryo.endpoints.baseline import birth_year
+from fhircryo.endpoints.by_confirmation import confirmed_failure
 from fhircryo.endpoints.by_salvage_rule import disease_free_by_rule
 from fhircryo.endpoints.catalogue import METASTASIS, PROM_CHANGE, PROM_SCORE, PSA_NADIR
 from fhircryo.endpoints.patient_endpoints import PatientEndpoints
@@ -15,8 +17,15 @@ from fhircryo.mapping.protocol import BASELINE, Protocol
 from fhircryo.record.items import Reason
 from fhircryo.research.baseline_columns import baseline_cells
 from fhircryo.research.cells import Row, as_float, component_value, days_of, marks_of
-from fhircryo.research.endpoint_columns import death_column, endpoint_cells, rule_column
+from fhircryo.research.endpoint_columns import (
+    CONFIRMED_FAILURE,
+    death_column,
+    endpoint_cells,
+    rule_column,
+)
 from fhircryo.research.patient_columns import (
+    BIRTH_YEAR,
+    INDEX_DATE,
     LAST_CONTACT,
     PSA_RESPONSE,
     expected_column,
@@ -25,6 +34,7 @@ from fhircryo.research.patient_columns import (
     within_column,
 )
 from fhircryo.research.table import PATIENT
+from fhircryo.research.table_options import INDEX_YEAR
 
 
 def patient_row(computed: PatientEndpoints, protocol: Protocol, *, identified: bool) -> Row:
@@ -32,7 +42,9 @@ def patient_row(computed: PatientEndpoints, protocol: Protocol, *, identified: b
     line = computed.line
     row: Row = {
         PATIENT: line.record.patient,
-        "index_date": line.d0,
+        INDEX_DATE: line.d0,
+        INDEX_YEAR: line.d0.year,
+        BIRTH_YEAR: birth_year(line),
         "resource": line.index.ref,
     }
     contact = computed.course.contact
@@ -40,6 +52,8 @@ def patient_row(computed: PatientEndpoints, protocol: Protocol, *, identified: b
         row[LAST_CONTACT] = (contact.day - line.d0).days
     row |= baseline_cells(computed, identified=identified) | _salvage_therapy(computed)
     row |= _disease_free_by_rule(computed)
+    confirmed = confirmed_failure(computed.course)
+    row |= {CONFIRMED_FAILURE: confirmed.value, f"{CONFIRMED_FAILURE}_reason": confirmed.reason}
     answered: set[str] = set()
     for result in computed.results:
         if result.endpoint in (PROM_SCORE, PROM_CHANGE):

@@ -1,16 +1,19 @@
 """Pseudonyms: keyed hashes of patient ids, which only a holder of the key can link to them."""
 
 import base64
+import errno
 import hashlib
 import hmac
 import secrets
 from pathlib import Path
 
-from fhircryo.errors import UsageError
+from fhircryo.errors import TargetError, UsageError
 from fhircryo.storage.atomic import write_new
 from fhircryo.storage.private_files import read_private
 
 _KEY_BYTES = 32
+#: The disk, the quota or the greatest size of a file is reached.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 #: With 80 bits, the probability that two of a million patients collide is 4e-13.
 _PSEUDONYM_BYTES = 10
 
@@ -66,8 +69,11 @@ def write_key(path: Path, pseudonyms: Pseudonyms) -> None:
 
     Raises:
         UsageError: the file cannot be written.
+        TargetError: the disk has no room for it.
     """
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_new(path, pseudonyms.key.hex().encode() + b"\n")
     except OSError as error:
-        raise UsageError(f"{path}: the key cannot be written: {error.strerror} (--key)") from None
+        words = f"{path}: the key cannot be written: {error.strerror} (--key)"
+        raise (TargetError if error.errno in _FULL else UsageError)(words) from None

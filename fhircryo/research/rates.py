@@ -46,6 +46,11 @@ def _rates(shown: Analysis, protocol: Protocol) -> Iterator[Rate]:
     yield Rate("salvage-therapy", "Salvage therapy", shown.salvaged)
     failure = label(BIOCHEMICAL_FAILURE, protocol)
     yield Rate(BIOCHEMICAL_FAILURE.key, f"{failure}, during follow-up", _failed(shown))
+    yield Rate(
+        f"{BIOCHEMICAL_FAILURE.key}-confirmed",
+        f"{failure}, confirmed by a later PSA",
+        next((rate.counted for rate in shown.failures if rate.key == "confirmed"), None),
+    )
     for row, published in zip(shown.table, protocol.published, strict=True):
         if published.row == TECHNICAL_SUCCESS.key:
             yield Rate(TECHNICAL_SUCCESS.key, label(TECHNICAL_SUCCESS, protocol), row.counted)

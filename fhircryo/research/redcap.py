@@ -3,13 +3,16 @@
 There is one record per patient. PSA, events, adverse events and questionnaires are repeating
 instruments, which have to be enabled in the project's setup. Source of both formats: REDCap's
 Help & FAQ, "Data Dictionary" (columns and their order) and "Data Import Tool"; repeating
-instruments are imported with ``redcap_repeat_instrument`` and ``redcap_repeat_instance``. Cells
-that a spreadsheet would compute have an apostrophe before them, as in the CSV files.
+instruments are imported with ``redcap_repeat_instrument`` and ``redcap_repeat_instance``. Labels
+and notes are HTML, in which brackets and braces refer to other fields. Cells that a spreadsheet
+would compute have an apostrophe before them, as in the CSV files.
 """
 
 import csv
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime
+from decimal import Decimal
+from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,6 +55,7 @@ _COMPLETE = "2"
 #: By table; the name of a field is unique within the whole project.
 _PREFIX = {"psa": "psa", "events": "event", "adverse_events": "ae", "questionnaires": "prom"}
 _NUMBER = "number"
+_ROUND = str.maketrans("[]{}", "()()")
 _ROWS_AT_A_TIME = 10_000
 
 
@@ -104,17 +108,28 @@ def _field(table: Table, column: Column) -> "_Field":
         kind = "yesno"
     elif column.type is ColumnType.CATEGORY:
         kind = "dropdown"
-        choices = " | ".join(f"{number}, {level}" for number, level in enumerate(column.levels, 1))
+        levels = enumerate(map(_choice, column.levels), 1)
+        choices = " | ".join(f"{number}, {level}" for number, level in levels)
     return _Field(
         _name(table, column),
         table.name,
         kind,
-        column.words,
+        _shown(column.words),
         choices,
-        note=column.unit,
+        note=_shown(column.unit.strip("{}")),
         validation=_VALIDATION.get(column.type, ""),
         identifier=column.identifying,
     )
+
+
+def _choice(level: str) -> str:
+    """The label of a choice, in which a bar would begin the next one."""
+    return _shown(level.replace("|", "/"))
+
+
+def _shown(text: str) -> str:
+    """A text that REDCap shows as it is, without markup or a reference to another field."""
+    return escape(text, quote=False).translate(_ROUND)
 
 
 class _Field(NamedTuple):
@@ -163,4 +178,7 @@ def _value(column: Column, value: Any) -> str:
         return "1" if value else "0"
     if isinstance(value, datetime):
         return value.date().isoformat()
+    if isinstance(value, float):
+        # Without an exponent, whatever the size.
+        return f"{Decimal(repr(value)):f}"
     return value.isoformat() if isinstance(value, date) else str(value)

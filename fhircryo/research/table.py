@@ -32,6 +32,7 @@ class Column(msgspec.Struct, frozen=True):
 
     ``words``: its description. ``unit``: UCUM. ``levels``: the values that a category can have, in
     order. ``identifying``: only identified tables have it. ``required``: it is never empty.
+    ``label``: a short name, as a table of a paper has it; empty where there is none.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Column(msgspec.Struct, frozen=True):
     ordered: bool = False
     identifying: bool = False
     required: bool = False
+    label: str = ""
 
 
 class Table(msgspec.Struct, frozen=True):

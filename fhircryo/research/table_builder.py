@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterable
 import msgspec
 import pyarrow as pa
 
+from fhircryo.endpoints.catalogue import DISEASE_FREE
 from fhircryo.endpoints.patient_endpoints import PatientEndpoints
 from fhircryo.record.collector import add_counts, type_of
 from fhircryo.record.items import Issue, PatientRecord
 from fhircryo.research.arrow import to_arrow
 from fhircryo.research.candidates import Candidates
 from fhircryo.research.cells import Row
-from fhircryo.research.columns import PATIENTS
+from fhircryo.research.columns import NO, PATIENTS, YES
 from fhircryo.research.intervals import without_calendar
 from fhircryo.research.not_used_table import NotUsedKey
 from fhircryo.research.patient_row import patient_row
@@ -39,6 +40,8 @@ class BuiltCounts(msgspec.Struct):
     ``out_of_range``: the candidates who are not in the cohort because of the date of their index
     procedure. ``first_year`` and ``last_year``: of the index procedures of the cohort; 0 if it is
     empty. ``filled``: the columns of the table of patients that have any value.
+    ``disease_free``: the patients by the year of the index procedure and whether they are
+    disease-free at the landmark (``YES``, ``NO``, else the reason why that is not known).
     """
 
     cohort: int = 0
@@ -48,6 +51,7 @@ class BuiltCounts(msgspec.Struct):
     first_year: int = 0
     last_year: int = 0
     filled: set[str] = set()
+    disease_free: dict[tuple[int, str], int] = {}
     candidates: Candidates = msgspec.field(default_factory=Candidates)
 
     def add(self, more: "BuiltCounts") -> None:
@@ -58,6 +62,7 @@ class BuiltCounts(msgspec.Struct):
         self.out_of_range += more.out_of_range
         self.add_years(more.first_year, more.last_year)
         self.filled |= more.filled
+        add_counts(self.disease_free, more.disease_free)
         self.candidates.add(more.candidates)
 
     def add_years(self, first: int, last: int) -> None:
@@ -101,6 +106,7 @@ class TableBuilder:
             self.counts.cohort += 1
             year = computed.line.d0.year
             self.counts.add_years(year, year)
+            add_counts(self.counts.disease_free, {(year, _disease_free(computed)): 1})
             self._add_rows(computed)
             self._count_not_used(record, computed)
 
@@ -161,6 +167,14 @@ class TableBuilder:
             code = item.code if self._options.identified else ""
             self._count(Issue(item.ref, reason_outside_cohort(item)), code)
         self._count_older(record)
+
+
+def _disease_free(computed: PatientEndpoints) -> str:
+    """Whether a patient is disease-free at the landmark, else why that is not known."""
+    result = next(one for one in computed.results if one.endpoint is DISEASE_FREE)
+    if result.value is None:
+        return str(result.reason)
+    return YES if result.value else NO
 
 
 def _without_calendar(computed: PatientEndpoints) -> PatientEndpoints:

@@ -4,9 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
-from fhircryo.research.columns import tables
-from fhircryo.research.table import Table
+from msgspec.structs import replace
+
+from fhircryo.research.columns import PATIENTS, tables
+from fhircryo.research.table import Column, ColumnType, Table
 from fhircryo.runs.run_config import RunConfig
+
+#: The year of the index procedure, of which groups are made; no file has it as a column.
+INDEX_YEAR = "index_year"
+_YEAR_COLUMN = Column(INDEX_YEAR, ColumnType.INTEGER, "Year of the index procedure")
 
 
 @dataclass(frozen=True)
@@ -30,16 +36,21 @@ class TableOptions:
     """What the tables hold: which patients, and how they are named.
 
     ``name``: the name of a patient in the tables, by id. ``identified``: with dates and resource
-    ids. ``between``: the index dates of the cohort.
+    ids. ``between``: the index dates of the cohort. ``with_year``: the table of patients has the
+    year of the index procedure until groups are made of it.
     """
 
     name: Callable[[str], str]
     identified: bool = False
     between: Between = ALL_DATES
+    with_year: bool = False
 
     def schemas(self, config: RunConfig) -> dict[str, Table]:
         """The tables with all columns that they can have."""
         found = tables(config.mappings, config.protocol)
-        if self.identified:
-            return found
-        return {key: table.without_identifying() for key, table in found.items()}
+        if not self.identified:
+            found = {key: table.without_identifying() for key, table in found.items()}
+        if self.with_year:
+            patients = found[PATIENTS]
+            found[PATIENTS] = replace(patients, columns=(*patients.columns, _YEAR_COLUMN))
+        return found

@@ -14,6 +14,7 @@ from fhircryo.research.folder_options import (
     PNG,
     SVG,
 )
+from fhircryo.research.labelled_files import ENDINGS, write_labelled
 from fhircryo.research.package import data_package, dictionary
 from fhircryo.research.stored_table import StoredTable
 from fhircryo.research.table_files import write_csv, write_parquet, write_parquet_parts
@@ -30,7 +31,7 @@ def write_tables(
     *,
     in_parts: bool = False,
 ) -> None:
-    """Write tables as CSV and Parquet, the data package and the dictionary.
+    """Write tables as CSV, Parquet, and for Stata and SPSS; the data package, the dictionary.
 
     ``about``: the name and the title of the package. ``in_parts``: each Parquet table is a folder
     of files.
@@ -47,6 +48,9 @@ def write_tables(
             else:
                 parquet[name] = path.name
                 write_parquet(table, path)
+        for kind, ending in ENDINGS.items():
+            if kind in formats:
+                write_labelled(table, kind, work / f"{name}.{ending}")
     described = [table.columns for table in tables]
     write_json(work / PACKAGE, data_package(described, *about, frozenset(formats), parquet))
     (work / DICTIONARY).write_text(dictionary(described), encoding="utf-8")

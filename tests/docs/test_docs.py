@@ -61,8 +61,8 @@ def name(path: Path) -> str:
 
 
 @cache
-def renderer() -> Any:
-    spec = spec_from_file_location("render_cli", ROOT / "docs" / "render_cli.py")
+def renderer(name: str = "render_cli") -> Any:
+    spec = spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     module = module_from_spec(spec)
     before = dict(os.environ)
     spec.loader.exec_module(module)
@@ -108,6 +108,16 @@ def test_the_picture_of_explain_is_fresh():
     command = [sys.executable, str(ROOT / "docs" / "render_explain.py"), "--check"]
     assert subprocess.run(command, check=False).returncode == 0, "run make docs"
     assert "@font-face" not in (ROOT / "docs" / "explain.svg").read_text("utf-8")
+
+
+def test_the_page_of_profiles_is_fresh(tmp_path, monkeypatch, capsys):
+    module = renderer("render_profiles")
+    assert module.main(["--check"]) == 0, "run make docs"
+    monkeypatch.setattr(module, "PAGE", tmp_path / "profiles.md")
+    assert module.main(["--check"]) == 1
+    assert module.main([]) == 0
+    assert module.main(["--check"]) == 0
+    assert capsys.readouterr().err == "profiles.md is out of date: run make docs\n"
 
 
 @pytest.mark.parametrize(
@@ -376,19 +386,25 @@ def test_every_option_and_file_of_a_cohort_is_described(tmp_path):
         for option in parameter.opts:
             if option.startswith("--") and option not in ("--report", "--yes"):
                 assert re.search(rf"^\| .*`{option}\b", text, re.MULTILINE), option
-    ran = run("cohort", EXAMPLE, tmp_path / "out", "--format", "csv,redcap")
+    options = ("--format", "csv,redcap,omop", "--measure-report")
+    ran = run("cohort", EXAMPLE, tmp_path / "out", *options)
     assert ran.code == 0, ran.err
     for path in (tmp_path / "out").iterdir():
         name = path.name if path.is_file() else f"{path.name}/"
         assert f"`{name}`" in text or f"`{path.stem}`" in text, name
 
 
-@pytest.mark.skipif(shutil.which("Rscript") is None, reason="no R: the page on R was not tried")
+@pytest.mark.skipif(
+    shutil.which("Rscript") is None,
+    reason="the page on R was not tried: install R (Debian: r-base-core, r-cran-survival)",
+)
 def test_the_page_on_r_is_true(tmp_path):
     page = (ROOT / "docs/how-to/read-it-in-r.md").read_text(encoding="utf-8")
     script = next(match[3] for match in _FENCE.finditer(page) if match[2] == "r")
     computed = run("cohort", EXAMPLE, tmp_path / "cohort", "--as-of", AS_OF)
     assert computed.code == 0, computed.err
+    script += 'labels <- Map(function(one) attr(one, "label"), patients)\n'
+    script += 'cat(labels$age_years, "|", labels$worst_clavien_dindo, "\\n")\n'
     (tmp_path / "read.R").write_text(script, encoding="utf-8")
     ran = subprocess.run(
         ["Rscript", "read.R"], cwd=tmp_path, capture_output=True, text=True, check=False
@@ -396,8 +412,9 @@ def test_the_page_on_r_is_true(tmp_path):
     assert ran.returncode == 0, ran.stderr
     assert re.search(r"FALSE\s+TRUE\s+<NA>\s*\n\s*21\s+36\s+5", ran.stdout), ran.stdout
     assert re.search(r"none\s+I\s+II\s+IIIa", ran.stdout), ran.stdout
-    # The report's figure at a year: 0.80 (0.68 to 0.88).
-    assert re.search(r"365\s+\d+\s+12\s+0\.80\S*\s+\S+\s+0\.67\S*\s+0\.88", ran.stdout), ran.stdout
+    assert "Age, years | Worst complication, Clavien-Dindo" in ran.stdout
+    # The report's figure at a year: 46 at risk, 11 events, 0.81 (0.69 to 0.89).
+    assert re.search(r"365\s+46\s+11\s+0\.813\s+\S+\s+0\.687\s+0\.892", ran.stdout), ran.stdout
 
 
 # --------------------------------------------------------------------------- pages

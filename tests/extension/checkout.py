@@ -86,7 +86,7 @@ class Checkout:
         """The folder of tables that ``cohort`` writes."""
         target = self.folder / "cohort"
         self.run("fhircryo", "cohort", source, target, "--as-of", AS_OF, "--identified",
-                 "--yes", "--format", "csv,parquet,redcap", *options)  # fmt: skip
+                 "--yes", "--format", "csv,parquet,redcap,omop", *options)  # fmt: skip
         return target
 
 

@@ -131,8 +131,8 @@ def test_an_endpoint_with_a_new_type_of_value(tmp_path):
         "fhircryo/endpoints/value_types.py",
         (
             "SCORE = ValueType(",
-            'MONTHS = ValueType("months", ValueForm.QUANTITY, (Detail.REASON, Detail.DAYS),'
-            ' unit="mo", unit_words="months")\nSCORE = ValueType(',
+            'MONTHS = ValueType("months", "months", ValueForm.QUANTITY,'
+            ' (Detail.REASON, Detail.DAYS), unit="mo", unit_words="months")\nSCORE = ValueType(',
         ),
     )
     copy.change(

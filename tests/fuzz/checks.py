@@ -167,7 +167,7 @@ class Checks:
         check_not_used(folder / "not_used.csv", out)
 
     def _other_cohorts(self, out: Path) -> None:
-        kind = self.rng.choice((["--aggregate-only"], ["--format", "csv,parquet,redcap"]))
+        kind = self.rng.choice((["--aggregate-only"], ["--format", "csv,parquet,redcap,omop"]))
         folder = self.work / "cohort-other"
         self._run("cohort", self.source, folder, *self._options(), *kind)
 

@@ -28,6 +28,8 @@ from fhircryo.endpoints.catalogue import (
 from fhircryo.mapping.protocol import BASELINE
 from fhircryo.research.analysis import Analysis
 from fhircryo.research.baseline_summary import characteristic
+from fhircryo.research.comparison import Comparison
+from fhircryo.research.grouping import Grouping
 from fhircryo.research.patient_columns import within_column
 from fhircryo.research.statistics.suppress import POOLED
 from fhircryo.research.survival import LANDMARKS, MONTH
@@ -531,4 +533,73 @@ def attack(
     found = small_differences(counts, threshold)
     for question in questions(reader):
         found += question.narrow(counts, threshold)
+    return found
+
+
+def group_counts(compared: Comparison, tables: dict[str, pd.DataFrame]) -> list[Count]:
+    """The counts of each group that a comparison shows."""
+    patients, found = tables["patients"], []
+
+    def known(column: str) -> Any:
+        return patients[column].notna().to_numpy()
+
+    for place, group in enumerate(compared.grouping.groups):
+        members = np.array([one == group for one in compared.grouping.of])
+        found.append(Count(("everybody", group), compared.patients[place], members))
+        for rate in compared.rates:
+            counted, column = rate.counted[place], rate.column
+            if counted is None:
+                continue
+            event = f"{column}_event"
+            yes = truth(patients[event if event in patients else column].eq(True))
+            within = members & known(column)
+            found.append(Count(("known", column, group), counted.n, within))
+            name = ("yes", event if event in patients else column, group)
+            found.append(Count(name, counted.successes, within & yes))
+        for row in compared.baseline[place] if compared.baseline else ():
+            values = characteristic(patients, row.key)
+            if row.known is not None:
+                within = members & values.notna().to_numpy()
+                found.append(Count(("known", row.key, group), row.known, within))
+            for level in row.levels:
+                if level.words != POOLED and level.counted is not None:
+                    having = members & truth(values.astype(object).eq(level.words))
+                    name = ("level", row.key, level.words, group)
+                    found.append(Count(name, level.counted.successes, having))
+    wrong = [one.name for one in found if one.number != one.patients.sum()]
+    assert not wrong, f"published counts that are wrong: {wrong}"
+    return found
+
+
+def _by_group(question: Question, grouping: Grouping) -> Question:
+    """The same question, of each group as well."""
+    groups = [*grouping.groups, *([None] if grouping.unknown else [])]
+    profiles = [one | {"group": group} for group in groups for one in question.profiles]
+    of = [one | {"group": group} for one, group in zip(question.of, grouping.of, strict=True)]
+    published, hidden = dict(question.published), dict(question.hidden)
+    for group in grouping.groups:
+
+        def within(rule: Callable[[Profile], bool], group: str = group) -> Any:
+            return lambda one: one["group"] == group and rule(one)
+
+        published["everybody", group] = _equals("group", group)
+        published |= {(*name, group): within(rule) for name, rule in question.published.items()}
+        hidden |= {f"{group}: {words}": within(rule) for words, rule in question.hidden.items()}
+    return Question(profiles, of, published, hidden)
+
+
+def attack_groups(
+    shown: Analysis,
+    compared: Comparison,
+    tables: dict[str, pd.DataFrame],
+    config: RunConfig,
+    threshold: int,
+) -> list[str]:
+    """What an aggregate with groups gives away; empty if nothing."""
+    reader = Reader(shown, tables, config)
+    counts = [*reader.counts(), *group_counts(compared, tables)]
+    found = small_differences(counts, threshold)
+    asked = [_course(reader), *(_levels(reader, row.key) for row in reader.shown.baseline)]
+    for question in asked:
+        found += _by_group(question, compared.grouping).narrow(counts, threshold)
     return found

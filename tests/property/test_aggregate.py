@@ -8,6 +8,7 @@ from functools import cache, partial
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
@@ -16,14 +17,19 @@ from hypothesis import example as also
 from hypothesis import strategies as st
 
 import fhircryo
+from fhircryo.errors import UsageError
 from fhircryo.research.aggregate import aggregated
 from fhircryo.research.aggregate_flow import shown_flow
 from fhircryo.research.analysis import Analysis, analyse
 from fhircryo.research.cohort_tables import Cohort
+from fhircryo.research.comparison import Comparison, compare
 from fhircryo.research.flow import Exclusion, Flow
-from fhircryo.research.statistics.disclosure import Ledger
+from fhircryo.research.grouping import By, group_patients
+from fhircryo.research.shown_comparison import shown_comparison, shown_grouping
+from fhircryo.research.shown_groups import ShownGroups
+from fhircryo.research.statistics.disclosure import Ledger, SecretLedger
 from fhircryo.settings import Settings
-from tests.property.attacker import attack
+from tests.property.attacker import attack, attack_groups
 
 #: The exact test of up to 13 pairs with ties tries all of their 8192 signs, many times slower than
 #: everything else here; whether a p value is shown does not depend on how it is computed.
@@ -123,6 +129,77 @@ def test_nothing_can_be_computed_of_an_odd_one_out(odd: int, others: int) -> Non
 
 def test_nothing_can_be_computed_of_the_example():
     assert given_away(Drawn(example().tables, example().analysis)) == []
+
+
+# --------------------------------------------------------------------------- groups
+
+
+def grouped_numbers(cohort: Drawn, by: str) -> tuple[Analysis, Comparison] | None:
+    """What an aggregate with groups shows; None if they are refused."""
+    patients, config = cohort.tables["patients"], example().config
+    columns = example().columns["patients"]
+    shown = ShownGroups(patients, THRESHOLD)
+    try:
+        grouping = shown_grouping(group_patients(patients, columns, By.of(by), 20), shown)
+    except UsageError:
+        return None
+    analysis = aggregated(cohort.analysis, cohort.tables, config, THRESHOLD, shown)
+    return analysis, shown_comparison(compare(patients, grouping, columns, config), shown)
+
+
+def given_away_by_groups(cohort: Drawn, by: str) -> list[str]:
+    found = grouped_numbers(cohort, by)
+    if found is None:
+        return []
+    return attack_groups(*found, cohort.tables, example().config, THRESHOLD)
+
+
+@pytest.mark.parametrize(
+    ("by", "size", "kinds"),
+    [("age_years", 62, 62), ("index_year", 160, 8), ("prior_radiotherapy", 160, 8)],
+)
+def test_nothing_can_be_computed_of_groups(by: str, size: int, kinds: int) -> None:
+    order = random.Random(size)
+    pool = order.sample(range(62), kinds)
+    assert given_away_by_groups(drawn(order.choices(pool, k=size)), by) == []
+
+
+def test_groups_of_many_patients_are_shown():
+    """The test above would also pass if nothing were ever shown."""
+    found = grouped_numbers(drawn(random.Random(1).choices(range(62), k=600)), "prior_radiotherapy")
+    assert found is not None
+    rates = found[1].rates
+    assert sum(None not in rate.counted for rate in rates) >= len(rates) // 2
+    assert [rate for rate in rates if rate.p is not None]
+
+
+def test_the_attacker_finds_groups_that_are_not_hidden(monkeypatch):
+    monkeypatch.setattr(Ledger, "admit", lambda *_: True)
+    monkeypatch.setattr(Ledger, "admit_shared", lambda *_: True)
+    found = given_away_by_groups(drawn([*range(6)] * 4), "prior_radiotherapy")
+    assert [line for line in found if line.startswith(("brachytherapy: ", "external-beam: "))]
+
+
+@given(
+    cells=st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 2)), max_size=80),
+    threshold=st.integers(1, 6),
+)
+def test_a_secret_group_is_that_of_nobody_in_particular(cells, threshold):
+    """Beside everything that is published, each patient may be of another group as well."""
+    ledger = SecretLedger(len(cells), threshold)
+    one, other, secret = (
+        (np.array(column) for column in zip(*cells, strict=True))
+        if cells
+        else (np.array([], dtype=bool),) * 3
+    )
+    sizes = [ledger.admit_shared("groups", secret == group) for group in range(3)]
+    shown = [one, other] if all(sizes) else []
+    shown = [values for values in shown if ledger.admit("topic", values)]
+    for number in range(len(cells)) if shown else ():
+        alike = np.logical_and.reduce([values == values[number] for values in shown])
+        counts = np.bincount(secret[alike], minlength=3)
+        assert (counts > 0).sum() >= 2
+        assert not [count for count in counts if 0 < count < threshold]
 
 
 # --------------------------------------------------------------------------- the flow

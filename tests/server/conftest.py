@@ -60,6 +60,12 @@ def empty_hapi(hapi: HapiServer) -> HapiServer:
 
 
 @pytest.fixture(scope="session")
+def hapi_r5(request: pytest.FixtureRequest) -> Iterator[HapiServer]:
+    """A server of FHIR R5, with data of its own."""
+    yield from serve(request, max_page=_LARGE_PAGE, fhir="R5")
+
+
+@pytest.fixture(scope="session")
 def hapi_small_pages(request: pytest.FixtureRequest) -> Iterator[HapiServer]:
     """A second server with data of its own, that gives five matches on a page at most."""
     yield from serve(request, max_page=_SMALL_PAGE, default_page=_SMALL_PAGE)

@@ -8,10 +8,23 @@ import requests
 from fhircryo.setup.hapi.hapi_build import HapiUnavailable, cache_folder
 from fhircryo.setup.hapi.hapi_server import HapiServer, switched, switches
 
-__all__ = ["CACHE", "HapiServer", "HapiUnavailable", "reset", "switched", "switches"]
+__all__ = ["CACHE", "HapiServer", "HapiUnavailable", "install", "reset", "switched", "switches"]
 
 os.environ.setdefault("HAPI_CACHE", str(Path(__file__).resolve().parents[2] / ".cache" / "hapi"))
 CACHE = cache_folder()
+
+
+def install(url: str, package: bytes, name: str, version: str) -> str:
+    """Have a server install an NPM package; what it installed, in its words."""
+    answer = requests.post(
+        f"{url.removesuffix('/fhir')}/packages",
+        params={"name": name, "version": version},
+        data=package,
+        headers={"Content-Type": "application/gzip"},
+        timeout=300,
+    )
+    assert answer.ok, answer.text
+    return answer.text
 
 
 def reset(url: str) -> None:

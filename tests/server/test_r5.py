@@ -1,18 +1,19 @@
-"""A server of FHIR R5 is read, by search and by export; it is not written to."""
+"""A server of FHIR R5 is read, by search and by export, and endpoints are written to it."""
 
 import json
 import time
-from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
 
 import pytest
 import requests
 
 from tests.acceptance.r5_shape import as_r5
 from tests.server.cohorts import Resource, coded, cohort, index
-from tests.server.conftest import serve
 from tests.server.hapi import HapiServer, reset
 from tests.server.loading import load, read_folder
-from tests.server.published import endpoints
+from tests.server.published import contents, endpoints, everything, said, statuses, versions
 from tests.server.test_sync import Site, written
 from tests.unit import inputs
 from tests.unit.inputs import AS_OF, COHORT, cli
@@ -33,11 +34,11 @@ PARAMETERS = {
 
 
 @pytest.fixture(scope="module")
-def r5(request: pytest.FixtureRequest) -> Iterator[HapiServer]:
+def r5(hapi_r5: HapiServer) -> HapiServer:
     """A server of R5 that holds the 62 patients in R5's shape."""
-    for server in serve(request, max_page=500, fhir="R5"):
-        load(server.url, [as_r5(one) for one in read_folder(COHORT)])
-        yield server
+    reset(hapi_r5.url)
+    load(hapi_r5.url, [as_r5(one) for one in read_folder(COHORT)])
+    return hapi_r5
 
 
 @pytest.fixture(scope="module")
@@ -81,23 +82,11 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def test_endpoints_are_not_written_to_it(r5, tmp_path):
-    before = r5.count("Observation")
-    for source in (COHORT, r5.url):
-        ran = cli("compute", source, r5.url, "--as-of", AS_OF)
-        assert ran.code == 5
-        assert (
-            "a server of FHIR 5.0.0 can be SOURCE, but endpoints are not written to it" in ran.err
-        )
-    assert r5.count("Observation") == before
-
-
 def test_doctor_and_survey_read_it(r5):
     ran = cli("doctor", r5.url)
     assert ran.code == 0, ran.out
     ran = cli("doctor", r5.url, r5.url)
-    assert ran.code == 5
-    assert "are not written to a server of FHIR 5.0.0" in ran.out
+    assert ran.code == 0, ran.out
     ran = cli("mappings", "survey", r5.url)
     assert ran.code == 0, ran.err
     assert "Procedure 275" in ran.out
@@ -162,3 +151,49 @@ def test_a_medication_that_a_request_refers_to_is_found(by_reference, r5, tmp_pa
     assert ours == theirs
     (salvage,) = (line for line in ours.splitlines() if "time-to-salvage-therapy" in line)
     assert json.loads(salvage)["valueQuantity"]["value"] == 184
+
+
+# --------------------------------------------------------------- written to
+
+
+def test_endpoints_are_written_to_it_and_compared(r5, tmp_path):
+    """The same as in a folder; again nothing; after a correction what it changes."""
+    reset(r5.url)
+    load(r5.url, [as_r5(one) for one in cohort("p1", "p2")])
+    site = Site(r5.url, tmp_path / "state")
+    first = site.sync()
+    assert written(first) == {"new": len(endpoints(r5.url))}
+    assert contents(r5.url) == folder_contents(tmp_path / "in", site.today, "p1", "p2")
+    before = versions(r5.url)
+    assert written(site.sync(full=True)) == {}
+    assert versions(r5.url) == before
+    site.put(as_r5(next(one for one in with_a_drug(False) if one["id"] == "p1-request")))
+    second = site.sync()
+    assert (second.full, second.changed) == ("", 1)
+    assert "changed" in written(second)
+    assert "amended" in statuses(r5.url, "p1")
+    site.put(as_r5(index("p2", status="entered-in-error")))
+    assert set(written(site.sync(allow_retractions=True))) == {"retracted"}
+    assert statuses(r5.url, "p2") == {"entered-in-error"}
+    assert written(site.sync(full=True)) == {}
+
+
+def test_provenance_and_device_have_the_shape_of_r5(r5):
+    """Of the runs of the test before."""
+    found = [one for one in everything(r5.url, "Provenance") if "profile" in one["meta"]]
+    computed = [one for one in found if one["activity"]["text"].startswith("Computed")]
+    assert {one["patient"]["reference"] for one in computed} == {"Patient/p1", "Patient/p2"}
+    assert len(found) > len(computed)  # those of the retractions
+    for one in found:
+        assert one["occurredDateTime"] == one["recorded"]
+    (device,) = everything(r5.url, "Device")
+    assert [one["value"] for one in device["name"]] == ["fhircryo"]
+
+
+def folder_contents(folder: Path, as_of: date, *patients: str) -> dict[str, Resource]:
+    """What the same resources give in a folder."""
+    source = inputs.folder(folder, {"all.ndjson": cohort(*patients)})
+    made = inputs.compute(source, folder / "out", as_of=as_of)
+    lines = made.files["Observation.ndjson"].splitlines()
+    found = [json.loads(line, parse_float=Decimal) for line in lines]
+    return {one["id"]: said(one) for one in found}

@@ -84,7 +84,11 @@ def check(
     key = place / "key"
     write_key(key, Pseudonyms(bytes(32)))
     options = FolderOptions(
-        kind, ("parquet",), report, key=key if kind == "pseudonymised" else None
+        kind,
+        ("parquet",),
+        report,
+        key=key if kind == "pseudonymised" else None,
+        measure_report=True,
     )
     expected, found = place / "plain", place / "spark"
     told = write_cohort(source, expected, config, options)

@@ -56,6 +56,13 @@ class Target:
     405, 412, 422, or 428 (RFC 6585). ``states_refusals``: whether the CapabilityStatement leaves
     the writing of these types out. ``rejects``: patients whose Observations are refused by 422.
     ``versioned``: ``If-Match`` is honoured (http.html#concurrency): 412 where it does not match.
+    ``profiles``: what becomes of ``meta.profile``: ``kept``; ``dropped``, as by a server that sets
+    ``meta`` itself (http.html#create: it may ignore or change what is sent); or ``refused`` by
+    ``profile_refusal`` where it does not know the profile: 422 by HAPI's interceptor that validates
+    requests, 412 by its RepositoryValidatingInterceptor
+    (https://hapifhir.io/hapi-fhir/docs/validation/repository_validating_interceptor.html).
+    ``fhir_version``: of FHIR.
+
     ``revinclude``: ``_revinclude=Provenance:target`` is supported. ``deleted_update``: the status
     of a PUT to a deleted id where the client may not choose ids.
     """
@@ -78,6 +85,9 @@ class Target:
     states_refusals: bool = False
     rejects: frozenset[str] = frozenset()
     versioned: bool = True
+    profiles: Literal["kept", "dropped", "refused"] = "kept"
+    profile_refusal: int = 422
+    fhir_version: str = "4.0.1"
     revinclude: bool = True
     deleted_update: int = 405
 
@@ -282,6 +292,7 @@ class StubTarget(StubFhir):
     def _statement(self) -> Resource:
         habits = self.habits
         statement = super()._statement()
+        statement["fhirVersion"] = habits.fhir_version
         (rest,) = statement["rest"]
         for one in rest["resource"]:
             one["updateCreate"] = habits.update_create
@@ -379,6 +390,7 @@ class StubTarget(StubFhir):
         """Write one resource; returns the status and the resource's name."""
         kind = url.partition("?")[0].partition("/")[0]
         self._check_taken(kind)
+        resource = self._with_its_profile(resource)
         subject = str(resource.get("subject", {}).get("reference") or "")
         subject = subject or str(resource.get("subject", {}).get("identifier", {}).get("value", ""))
         if subject.removeprefix("Patient/") in self.habits.rejects:
@@ -393,6 +405,16 @@ class StubTarget(StubFhir):
         """Refuse a type, whatever is sent: rights are checked before content."""
         if kind in self.habits.refuses:
             raise _RefusedError(self.habits.refuses[kind], f"{kind} is not taken", "not-supported")
+
+    def _with_its_profile(self, resource: Resource) -> Resource:
+        """The resource as it is kept."""
+        meta = resource.get("meta", {})
+        if "profile" not in meta or self.habits.profiles == "kept":
+            return resource
+        if self.habits.profiles == "refused":
+            words = f"Profile reference {meta['profile'][0]!r} has not been found"
+            raise _RefusedError(self.habits.profile_refusal, words)
+        return {**resource, "meta": {key: meta[key] for key in meta if key != "profile"}}
 
     def _create(self, kind: str, resource: Resource, condition: str | None) -> tuple[int, str]:
         how = self.habits.conditional_create

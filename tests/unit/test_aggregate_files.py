@@ -106,7 +106,7 @@ def test_the_files_are_made_of_the_checked_numbers_alone(cohort, tmp_path, monke
     folders = tmp_path / "one", tmp_path / "other"
     for folder, behind in zip(folders, (cohort, other), strict=True):
         folder.mkdir()
-        cohort_writer._write_folder(folder, behind, OPTIONS, None)
+        cohort_writer._write_folder(folder, behind, OPTIONS, None, None)
     assert len(other["patients"]) < len(cohort["patients"])
     assert files_of(folders[0]) == files_of(folders[1])
 

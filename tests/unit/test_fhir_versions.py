@@ -13,7 +13,6 @@ from fhircryo.fhir.connect import open_client
 from fhircryo.fhir.resource_names import KNOWN_TYPES
 from fhircryo.settings import ServerSettings
 from tests.unit.hospital import STATEMENT, Reply, Stub
-from tests.unit.inputs import cli, folder, procedure
 
 
 def stated(version: str | None) -> Capabilities:
@@ -27,11 +26,11 @@ def stated(version: str | None) -> Capabilities:
 
 
 @pytest.mark.parametrize(
-    "version, written",
-    [("4.0.0", True), ("4.0.1", True), ("4.3.0", True), ("5.0.0", False), ("5.0.0-ballot", False)],
+    "version, r5",
+    [("4.0.0", False), ("4.0.1", False), ("4.3.0", False), ("5.0.0", True), ("5.0.0-ballot", True)],
 )
-def test_what_is_read_and_what_is_written(version, written):
-    assert stated(version).takes_endpoints is written
+def test_the_form_in_which_it_is_written(version, r5):
+    assert stated(version).is_r5 is r5
 
 
 @pytest.mark.parametrize("version", ["1.0.2", "3.0.2", "4.1.0", "4.6.0", "50.0.0", "6.0.0", None])
@@ -41,18 +40,6 @@ def test_others_are_refused(version):
     )
     with pytest.raises(SourceError, match=words):
         stated(version)
-
-
-def test_endpoints_are_not_written_to_r5(tmp_path):
-    source = folder(tmp_path / "in", {"all.ndjson": [procedure()]})
-    with Stub() as server:
-        server.routes["/fhir/metadata"] = lambda _: Reply(
-            content={**STATEMENT, "fhirVersion": "5.0.0"}
-        )
-        ran = cli("compute", source, f"{server.origin}/fhir", "--as-of", "2017-12-31")
-        assert ran.code == 5
-        assert "a server of FHIR 5.0.0 can be SOURCE, but endpoints are not written" in ran.err
-        assert {one.method for one in server.seen} == {"GET"}
 
 
 @pytest.mark.parametrize("module", [fhir.resources, fhir.resources.R4B], ids=["R5", "R4B"])

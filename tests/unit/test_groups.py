@@ -1,6 +1,7 @@
 """Groups of a cohort in the report: how they are made, and what is computed of them."""
 
 import csv
+import re
 from datetime import date
 from typing import Any
 
@@ -11,6 +12,8 @@ from fhircryo.errors import UsageError
 from fhircryo.research.columns import tables
 from fhircryo.research.comparison import Comparison, compare
 from fhircryo.research.grouping import By, Grouping, group_patients
+from fhircryo.research.shown_comparison import shown_comparison, shown_grouping
+from fhircryo.research.shown_groups import ShownGroups
 from fhircryo.research.statistics.groups import cox, log_rank
 from tests.unit.inputs import AS_OF, COHORT, cli
 from tests.unit.test_cohort_numbers import CONFIG, Rows, frames
@@ -83,7 +86,7 @@ def test_a_yes_or_no_and_a_number():
     assert grouped(rows, "age_years").groups == ("60", "70")
 
 
-@pytest.mark.parametrize("by", ["nothing", "patient", "index_year"])
+@pytest.mark.parametrize("by", ["nothing", "patient"])
 def test_what_divides_nothing_is_refused(by):
     patients = frames([{}])["patients"].drop(columns="index_date")
     with pytest.raises(UsageError, match=f"--by {by}"):
@@ -93,6 +96,24 @@ def test_what_divides_nothing_is_refused(by):
 def test_identified_tables_have_the_year():
     rows: Rows = [{"index_date": date(year, 5, 1)} for year in (2012, 2011, 2012)]
     assert grouped(rows, "index_year").of == ("2012", "2011", "2012")
+
+
+def test_years_of_few_patients_are_joined_with_those_beside_them():
+    years = [2010, *[2011] * 6, *[2012] * 5, *[2013] * 2, *[2014] * 3, 2016]
+    rows: Rows = [{"index_date": date(year, 5, 1)} for year in years]
+    patients = frames(rows)["patients"]
+    found = group_patients(patients, COLUMNS, By.of("index_year"), smallest_period=5)
+    # Neither the first nor the last year is named: each may be that of one patient.
+    assert found.groups == ("up to 2011", "2012", "2013 and later")
+    assert [found.of.count(group) for group in found.groups] == [7, 5, 6]
+
+
+def test_more_years_than_can_be_compared_become_periods():
+    rows: Rows = [{"index_date": date(2000 + number, 5, 1)} for number in range(9)]
+    found = grouped(rows, "index_year")
+    assert len(found.groups) == 6
+    assert found.groups[0] == "2000 to 2001"
+    assert found.unknown == 0
 
 
 def test_too_many_groups_are_refused():
@@ -172,6 +193,36 @@ def test_a_covariate_that_is_none_is_refused():
         compared([survivor(9, event=True, age_years=60)], "age_years", ("shoe_size",))
 
 
+def test_groups_of_few_patients_are_pooled_or_refused():
+    patients = frames([{}] * 40)["patients"]
+    names = ("a",) * 20 + ("b",) * 14 + ("c",) * 3 + (None,) * 3
+    shown = shown_grouping(Grouping("arm", ("a", "b", "c"), names), ShownGroups(patients, 5))
+    assert [shown.of.count(group) for group in shown.groups] == [20, 14, 6]
+    assert shown.groups == ("a", "b", "other")
+    assert shown.unknown == 0
+    alone = Grouping("arm", ("a", "b"), ("a",) * 38 + ("b",) * 2)
+    with pytest.raises(UsageError, match="too small to be shown"):
+        shown_grouping(alone, ShownGroups(patients, 5))
+    few = Grouping("age", ("up to 3", "above 3"), ("up to 3", "above 3") * 8, at_median=True)
+    with pytest.raises(UsageError, match="too small to be shown"):
+        shown_grouping(few, ShownGroups(patients.head(16), 5))
+
+
+def test_numbers_by_a_secret_group_are_shown_where_everybody_has_a_double():
+    rows: Rows = [
+        survivor(100, event=n % 2 == 0, salvage_therapy=False, baseline_psa=n // 20)
+        for n in range(80)
+    ]
+    patients = frames(rows)["patients"]
+    shown = ShownGroups(patients, 5, secret=True)
+    grouping = shown_grouping(group_patients(patients, COLUMNS, By("baseline_psa")), shown)
+    found = shown_comparison(compare(patients, grouping, COLUMNS, CONFIG), shown)
+    events = {rate.column: rate.counted for rate in found.rates}["overall_survival"]
+    assert [(one.successes, one.n) for one in events if one is not None] == [(10, 20)] * 4
+    assert found.baseline == ()
+    assert found.times == ()
+
+
 # ---------------------------------------------------------------- the command
 
 
@@ -192,12 +243,51 @@ def test_the_report_compares_the_groups_of_a_file(tmp_path):
     assert (target / "figures" / "groups-disease-free-survival.csv").exists()
 
 
+@pytest.mark.parametrize("ranges", [(), ("--workers", "2")])
+def test_the_year_makes_groups_that_no_table_shows(ranges, tmp_path):
+    """The tables are those of a run without groups; no number by year is of few patients."""
+    target, options = tmp_path / "cohort", ["--as-of", AS_OF, "--key", tmp_path / "key", *ranges]
+    assert cli("cohort", COHORT, target, *options, "--no-report").code == 0
+    names = [file.name for file in target.iterdir() if file.suffix in (".csv", ".parquet")]
+    before = {name: (target / name).read_bytes() for name in names}
+    ran = cli("cohort", COHORT, target, *options, "--by", "index_year")
+    assert ran.code == 0, ran.err
+    assert {name: (target / name).read_bytes() for name in names} == before
+    text = (target / "report.html").read_text()
+    section = text.partition("Groups: year of the index procedure")[2].partition("</section>")[0]
+    sizes = [int(found) for found in re.findall(r"\(n = (\d+)\)", section)]
+    assert sum(sizes) == 62
+    assert min(sizes) >= 20
+    assert len(sizes) > 1
+    assert "Log-rank" not in section
+    assert not list((target / "figures").glob("groups-*"))
+    others = (one for one in target.rglob("*") if one.is_file() and one.name != "report.html")
+    assert not [one.name for one in others if b"index_year" in one.read_bytes()]
+
+
+def test_an_aggregate_compares_groups(tmp_path):
+    target = tmp_path / "out"
+    ran = cli(
+        *("cohort", COHORT, target, "--as-of", AS_OF, "--aggregate-only", "--by", "index_year")
+    )
+    assert ran.code == 0, ran.err
+    section = (target / "report.html").read_text().partition("Groups: year")[2]
+    sizes = [int(found) for found in re.findall(r"\(n = (\d+)\)", section)]
+    assert sum(sizes) == 62
+    assert min(sizes) >= 20
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         (["--covariates", "age_years"], "--covariates needs the groups of --by"),
         (["--by", "age_years", "--no-report"], "--by compares groups in the report"),
-        (["--by", "age_years", "--aggregate-only"], "--by compares groups in the report"),
+        (["--by", "arms.csv:arm", "--aggregate-only"], "patients of an aggregate have no names"),
+        (["--by", "index_year", "--covariates", "age_years"], "Cox's model is shown neither"),
+        (
+            ["--by", "prior_radiotherapy", "--aggregate-only", "--covariates", "age_years"],
+            "Cox's model is shown neither",
+        ),
         (["--by", "shoe_size"], "no such column"),
     ],
 )

@@ -88,7 +88,7 @@ def folder(tmp_path_factory) -> Path:
     source = inputs.folder(base / "in", {"a.ndjson": RECORD})
     done = inputs.cli(
         "cohort", source, base / "out", "--as-of", "2017-12-31", "--identified", "--yes",
-        "--format", "csv,parquet,redcap",
+        "--format", "csv,parquet,redcap,omop",
     )  # fmt: skip
     assert done.code == 0, done.err
     return base / "out"

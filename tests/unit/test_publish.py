@@ -65,6 +65,8 @@ def test_every_observation_has_what_the_design_says(cohort):
         assert re.fullmatch(r"e[0-9a-f]{32}", observation["id"])
         assert [part["system"] for part in observation["identifier"]] == [f"{BASE}/endpoint"]
         assert observation["status"] in ("final", "preliminary")
+        (profile,) = observation["meta"].pop("profile")
+        assert profile.startswith(f"{BASE}/StructureDefinition/endpoint-")
         assert observation["meta"] == {
             "tag": [{"system": f"{BASE}/CodeSystem/tag", "code": "research-use"}]
         }

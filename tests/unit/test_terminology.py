@@ -276,4 +276,4 @@ def test_a_file_in_place_of_the_folder_is_a_usage_error(tmp_path):
     Path("out").write_text("x", "utf-8")
     done = cli("mappings", "export", "--fhir", "out")
     assert done.code == 2
-    assert "--fhir out: a file, not a folder" in done.err
+    assert "out: a file, not a folder" in done.err

@@ -44,4 +44,4 @@ def test_codes_are_in_the_order_of_the_catalogue():
 )
 def test_a_value_type_that_cannot_be_is_refused(form, details, unit, whole):
     with pytest.raises(ValueError, match="value type 'x'"):
-        ValueType("x", form, details, unit=unit, whole=whole)
+        ValueType("x", "x", form, details, unit=unit, whole=whole)

@@ -86,13 +86,15 @@ class Ledger:
 
         The groups of each topic linked with it must be safe within it and outside of it. They need
         not be safe together with those of the other topics: for the patients within it, and for
-        those outside of it, they are free of each other.
+        those outside of it, they are free of each other. Shared groups of linked topics have to be
+        safe together.
         """
         if is_small(len(self._everybody), self._threshold):
             return False
         if not 0 < group.sum() < len(group):
             return True
-        base = self._cut([self._shared[topic]] if topic in self._shared else [], [group])
+        bases = [atoms for name, atoms in self._shared.items() if self._linked(topic, name)]
+        base = self._cut(bases, [group])
         if base is None or not self._apart([group]):
             return False
         refined = []
@@ -135,4 +137,43 @@ class Ledger:
             )
             if any(is_small(int(rest), self._threshold) for some in rests for rest in some):
                 return False
+        return True
+
+
+class SecretLedger:
+    """What is published by group of a cohort whose reader knows all of each patient but the group.
+
+    What is published cuts the cohort into cells of patients who are alike in it. It is safe if
+    every cell has patients of several groups, and no small number of any: then the groups of any
+    two of them could be exchanged, and every number would be the same.
+    """
+
+    def __init__(self, patients: int, threshold: int) -> None:
+        import numpy as np
+
+        self._threshold = threshold
+        self._groups = np.zeros(patients, dtype=np.intp)
+        self._cells = self._groups
+
+    def admit_shared(self, _topic: str, group: "Group") -> bool:
+        """Publish the size of a group if that is safe; say whether."""
+        import numpy as np
+
+        _, groups = np.unique(np.stack([self._groups, group]), axis=1, return_inverse=True)
+        if is_small(int(np.bincount(groups).min(initial=self._threshold)), self._threshold):
+            return False
+        self._groups = groups
+        return True
+
+    def admit(self, _topic: str, known: "Group", *others: "Group") -> bool:
+        """Publish how many of each group are known, and are in others, if that is safe."""
+        import numpy as np
+
+        _, cells = np.unique(np.stack([self._cells, known, *others]), axis=1, return_inverse=True)
+        by_cell = np.zeros((cells.max(initial=0) + 1, self._groups.max(initial=0) + 1), dtype=int)
+        np.add.at(by_cell, (cells, self._groups), 1)
+        small = (by_cell > 0) & (by_cell < self._threshold)
+        if small.any() or ((by_cell > 0).sum(axis=1) < 2).any():
+            return False
+        self._cells = cells
         return True

@@ -39,15 +39,6 @@ def target_checks(
     known = yield from server_checks(client, _PART, TargetError.exit_code)
     if known is None:
         return
-    if not known.takes_endpoints:
-        yield failed(
-            _PART,
-            "endpoints",
-            f"are not written to a server of FHIR {known.fhir_version}",
-            "write to a server of R4 (4.0.1) or R4B (4.3.0), or to a folder",
-            TargetError.exit_code,
-        )
-        return
     yield _ids(client, known)
     yield from writing_checks(client, known, provenance=config.settings.write.provenance)
     yield _identifiers(client, config)

@@ -17,7 +17,7 @@ from fhircryo.publish.target_lock import target_lock
 from fhircryo.publish.target_server import state_folder
 from fhircryo.publish.target_trial import TargetTrial
 from fhircryo.runs.run_config import RunConfig
-from fhircryo.setup.doctor.check import CheckResult, failed, not_tried, ok
+from fhircryo.setup.doctor.check import CheckResult, failed, not_tried, ok, warning
 
 _PART = "target"
 _SEEN = {
@@ -26,6 +26,10 @@ _SEEN = {
     Creation.CONDITIONAL_CREATE: "a second conditional create created no second Device",
     Creation.SEARCH: "a search by identifier found what was written",
 }
+_PROFILES = (
+    "endpoints are written without it; if the server refuses profiles that it does not know, load"
+    " the package that `fhircryo terminology package` writes"
+)
 
 
 def trial_checks(client: Client, known: Capabilities, config: RunConfig) -> Iterator[CheckResult]:
@@ -40,7 +44,7 @@ def trial_checks(client: Client, known: Capabilities, config: RunConfig) -> Iter
             connection = TargetConnection(
                 client, searcher, known, config.origin, ids, write.index_patience
             )
-            trial = TargetTrial(connection, provenance=write.provenance)
+            trial = TargetTrial(connection, write)
             trial.establish_device()
             trial.run()
             trial.try_provenance()
@@ -52,5 +56,9 @@ def trial_checks(client: Client, known: Capabilities, config: RunConfig) -> Iter
         yield not_tried(_PART, "Device written", "none; the server does not take it")
         return
     yield ok(_PART, "Device written", f"{trial.device.reference}: {_SEEN[trial.kind.creation]}")
+    if trial.kind.profiles:
+        yield ok(_PART, "profiles", "meta.profile is kept")
+    elif write.profile:
+        yield warning(_PART, "profiles", "the server does not keep meta.profile", _PROFILES)
     if trial.kind.provenances:
         yield ok(_PART, "Provenance written", "of the Device")

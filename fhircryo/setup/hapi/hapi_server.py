@@ -51,8 +51,8 @@ class HapiServer:
 
         ``port`` 0: a free one. ``properties``: the switches of ``HapiServer.java`` (``max_page``,
         ``default_page``, ``update_as_create``, ``delete``, ``integrity_on_write``,
-        ``integrity_on_delete``, ``external_references``, ``reuse_searches``, ``hurry_jobs``), and
-        ``fhir`` = ``R4`` or ``R5``.
+        ``integrity_on_delete``, ``external_references``, ``reuse_searches``, ``reference_types``,
+        ``validate_requests``, ``hurry_jobs``), and ``fhir`` = ``R4`` or ``R5``.
 
         Raises:
             HapiUnavailable: it cannot be built, or does not come up in time.

@@ -1,4 +1,4 @@
-"""The terminology resources, and the folder with one file for each."""
+"""The terminology resources, and a folder with one file for each resource."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ def terminology(mappings: Mappings, protocol: Protocol | None = None) -> list[Re
     ]
 
 
-def write_terminology(resources: list[Resource], folder: Path) -> list[Path]:
+def write_resources(resources: list[Resource], folder: Path) -> list[Path]:
     """Write each resource to a file, and return the paths; other files in the folder are kept.
 
     Raises:
@@ -35,7 +35,7 @@ def write_terminology(resources: list[Resource], folder: Path) -> list[Path]:
         TargetError: the folder cannot be written to.
     """
     if folder.exists() and not folder.is_dir():
-        raise UsageError(f"--fhir {folder}: a file, not a folder")
+        raise UsageError(f"{folder}: a file, not a folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

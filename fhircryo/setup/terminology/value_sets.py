@@ -6,12 +6,20 @@ Codes of other systems are included without their displays.
 import re
 from collections.abc import Iterable
 
+from fhircryo.endpoints.catalogue import CATALOGUE
+from fhircryo.endpoints.result import Absent
+from fhircryo.endpoints.value_types import ValueForm, ValueType
 from fhircryo.mapping.concepts import CONCEPTS, SCALES
 from fhircryo.mapping.load import Mappings
-from fhircryo.publish.observation_maker import YES_NO
+from fhircryo.publish.observation_maker import DATA_ABSENT, YES_NO
+from fhircryo.publish.profiles import profile_key
 from fhircryo.setup.terminology.canonical import Resource, canonical, url
 from fhircryo.setup.terminology.descriptions import TerminologyWords, with_notices
 from fhircryo.setup.terminology.nested_codes import CONDITIONS, AnyCode, nested_codes
+
+#: The statuses of published endpoints: https://hl7.org/fhir/R4/codesystem-observation-status.html
+_STATUS = "http://hl7.org/fhir/observation-status"
+_STATUSES = ("preliminary", "final", "amended", "entered-in-error")
 
 
 def concept_key(concept: str) -> str:
@@ -37,11 +45,41 @@ def value_sets(mappings: Mappings, words: TerminologyWords) -> list[Resource]:
     )
     include = [_include(YES_NO, ["Y", "N"])]
     found.append({**yes_no, "compose": {"include": include}})
+    found += _published(mappings)
     filled = [one for one in found if one["compose"]["include"]]
     return [
         with_notices(made, words, (one["system"] for one in made["compose"]["include"]))
         for made in filled
     ]
+
+
+def _published(mappings: Mappings) -> list[Resource]:
+    """What the profiles of published endpoints are bound to, other than whole code systems."""
+    base = mappings.base
+    found = []
+
+    def add(key: str, words: str, *include: Resource) -> None:
+        made = canonical("ValueSet", key, base, words, words)
+        found.append({**made, "compose": {"include": list(include)}})
+
+    add("endpoint-status", "Statuses of published endpoints", _include(_STATUS, _STATUSES))
+    reasons = {"system": url("CodeSystem", "reason", base)}
+    absent = _include(DATA_ABSENT, Absent)
+    add("endpoint-absent", "Kinds of absence, and the reasons beside them", absent, reasons)
+    scales = dict.fromkeys(one.scale for one in CATALOGUE if one.value_type.form is ValueForm.GRADE)
+    own = [{"system": mappings.scales[scale].system} for scale in scales]
+    foreign = [one for scale in scales for one in _foreign_grades(scale, mappings)]
+    words = "Grades of all scales and systems, and that there is no complication"
+    add("endpoint-grade-value", words, *own, *foreign)
+    codes: dict[ValueType, list[str]] = {}
+    instruments = [one.key for one in mappings.instruments]
+    for endpoint in CATALOGUE:
+        keys = instruments if endpoint.per_instrument else [""]
+        codes.setdefault(endpoint.value_type, []).extend(endpoint.code(key) for key in keys)
+    for value_type, listed in codes.items():
+        include = _include(url("CodeSystem", "endpoint", base), listed)
+        add(profile_key(value_type), f"Endpoints of the type: {value_type.words}", include)
+    return found
 
 
 def _concept(key: str, mappings: Mappings) -> Resource:
@@ -68,11 +106,17 @@ def _grades(key: str, mappings: Mappings) -> Resource:
     scale = layered.scale
     title = f"{scale.words}: grades, of all systems"
     made = canonical("ValueSet", grade_key(key), mappings.base, title, title)
-    include = [_include(scale.system, scale.order)]
-    systems = dict.fromkeys(code.system for code, _ in layered.codes)
-    for system in systems:
-        include.append(_include(system, [c.code for c, _ in layered.codes if c.system == system]))
+    include = [_include(scale.system, scale.order), *_foreign_grades(key, mappings)]
     return {**made, "compose": {"include": include}}
+
+
+def _foreign_grades(key: str, mappings: Mappings) -> list[Resource]:
+    """The grades of a scale as other systems code them."""
+    codes = [code for code, _ in mappings.merged.scales[key].codes]
+    return [
+        _include(system, [code.code for code in codes if code.system == system])
+        for system in dict.fromkeys(code.system for code in codes)
+    ]
 
 
 def _includes(codes: Iterable[AnyCode], mappings: Mappings) -> list[Resource]:

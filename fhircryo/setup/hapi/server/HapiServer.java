@@ -8,15 +8,20 @@ import ca.uhn.fhir.jpa.api.config.JpaStorageSettings;
 import ca.uhn.fhir.jpa.api.config.JpaStorageSettings.ClientIdStrategyEnum;
 import ca.uhn.fhir.jpa.api.dao.IFhirSystemDao;
 import ca.uhn.fhir.jpa.cache.IResourceTypeCacheSvc;
+import ca.uhn.fhir.jpa.packages.IPackageInstallerSvc;
+import ca.uhn.fhir.jpa.packages.PackageInstallationSpec;
+import ca.uhn.fhir.jpa.packages.PackageInstallationSpec.InstallModeEnum;
 import ca.uhn.fhir.jpa.provider.JpaCapabilityStatementProvider;
 import ca.uhn.fhir.jpa.search.DatabaseBackedPagingProvider;
 import ca.uhn.fhir.jpa.test.config.TestHSearchAddInConfig;
 import ca.uhn.fhir.jpa.test.config.TestR4Config;
 import ca.uhn.fhir.jpa.test.config.TestR5Config;
+import ca.uhn.fhir.jpa.validation.ValidationSettings;
 import ca.uhn.fhir.rest.annotation.Metadata;
 import ca.uhn.fhir.rest.api.EncodingEnum;
 import ca.uhn.fhir.rest.api.server.RequestDetails;
 import ca.uhn.fhir.rest.server.RestfulServer;
+import ca.uhn.fhir.rest.server.interceptor.RequestValidatingInterceptor;
 import ca.uhn.fhir.rest.server.provider.ResourceProviderFactory;
 import ca.uhn.fhir.rest.server.util.ISearchParamRegistry;
 import ca.uhn.fhir.util.FhirTerser;
@@ -35,6 +40,7 @@ import org.eclipse.jetty.server.Server;
 import org.eclipse.jetty.server.ServerConnector;
 import org.hl7.fhir.instance.model.api.IBase;
 import org.hl7.fhir.instance.model.api.IBaseConformance;
+import org.hl7.fhir.r5.utils.validation.constants.ReferenceValidationPolicy;
 import org.springframework.web.context.support.AnnotationConfigWebApplicationContext;
 
 /**
@@ -44,7 +50,7 @@ import org.springframework.web.context.support.AnnotationConfigWebApplicationCon
  * {@code hapi.fhir} (R4 or R5). On stdout stands one line when it answers:
  * {@code HAPI ready http://127.0.0.1:PORT/fhir}. It ends when its stdin does. Beside the FHIR base, {@code /settings} shows the
  * switches and a POST changes them while the server runs, so that one server serves tests that
- * want different ones.
+ * want different ones; a POST to {@code /packages} installs an NPM package.
  */
 public final class HapiServer {
   /** What can be set, with the property that sets it at the start and what holds without. */
@@ -65,6 +71,10 @@ public final class HapiServer {
     EXTERNAL_REFERENCES("false"),
     /** Whether a search is answered from the same one of the last minute, as HAPI does by default. */
     REUSE_SEARCHES("false"),
+    /** Whether validation looks at the type of what a reference leads to. */
+    REFERENCE_TYPES("false"),
+    /** Whether what is not valid is refused, as is what states a profile that is not known. */
+    VALIDATE_REQUESTS("false"),
     /** Whether jobs, exports among them, are looked after every second and not every minute. */
     HURRY_JOBS("false");
 
@@ -84,12 +94,19 @@ public final class HapiServer {
   }
 
   private final JpaStorageSettings storage;
+  private final ValidationSettings validation;
+  private final RestfulServer server;
+  private final RequestValidatingInterceptor validator;
   private final DatabaseBackedPagingProvider paging;
   private final Map<Switch, String> current = Collections.synchronizedMap(new LinkedHashMap<>());
   private volatile IBaseConformance statement;
 
-  private HapiServer(JpaStorageSettings storage, DatabaseBackedPagingProvider paging) {
-    this.storage = storage;
+  private HapiServer(AnnotationConfigWebApplicationContext beans) {
+    this.storage = beans.getBean(JpaStorageSettings.class);
+    this.validation = beans.getBean(ValidationSettings.class);
+    this.server = new RestfulServer(beans.getBean(FhirContext.class));
+    this.validator = beans.getBean(RequestValidatingInterceptor.class);
+    DatabaseBackedPagingProvider paging = beans.getBean(DatabaseBackedPagingProvider.class);
     this.paging = paging;
     storage.setExpungeEnabled(true);
     storage.setDeleteExpungeEnabled(true);
@@ -113,10 +130,21 @@ public final class HapiServer {
       case EXTERNAL_REFERENCES -> storage.setAllowExternalReferences(on);
       // Off, since tests write and look.
       case REUSE_SEARCHES -> storage.setReuseCachedSearchResultsForMillis(on ? 60_000L : null);
+      case REFERENCE_TYPES -> validation.setLocalReferenceValidationDefaultPolicy(
+          on ? ReferenceValidationPolicy.CHECK_TYPE_IF_EXISTS : ReferenceValidationPolicy.IGNORE);
+      case VALIDATE_REQUESTS -> validateRequests(on);
       case HURRY_JOBS -> {} // looked at by who hurries them
     }
     current.put(which, value);
     statement = null;
+  }
+
+  private void validateRequests(boolean on) {
+    if (on) {
+      server.registerInterceptor(validator);
+    } else {
+      server.unregisterInterceptor(validator);
+    }
   }
 
   private boolean isOn(Switch which) {
@@ -149,6 +177,28 @@ public final class HapiServer {
         return;
       }
       doGet(request, response);
+    }
+  }
+
+  /** Packages by HTTP: a POST of an NPM package, named by the parameters, installs it. */
+  private static final class PackagesServlet extends HttpServlet {
+    private final transient IPackageInstallerSvc installer;
+
+    PackagesServlet(IPackageInstallerSvc installer) {
+      this.installer = installer;
+    }
+
+    @Override
+    protected void doPost(HttpServletRequest request, HttpServletResponse response)
+        throws IOException {
+      PackageInstallationSpec wanted =
+          new PackageInstallationSpec()
+              .setName(request.getParameter("name"))
+              .setVersion(request.getParameter("version"))
+              .setInstallMode(InstallModeEnum.STORE_AND_INSTALL)
+              .setPackageContents(request.getInputStream().readAllBytes());
+      wanted.setReloadExisting(true);
+      response.getWriter().print(installer.install(wanted).getResourcesInstalled());
     }
   }
 
@@ -187,7 +237,6 @@ public final class HapiServer {
   }
 
   private RestfulServer fhir(AnnotationConfigWebApplicationContext beans, boolean r5) {
-    RestfulServer server = new RestfulServer(beans.getBean(FhirContext.class));
     server.registerProviders(beans.getBean(ResourceProviderFactory.class).createProviders());
     server.registerProvider(beans.getBean(r5 ? "mySystemProviderR5" : "mySystemProviderR4"));
     beans.getBeansOfType(BulkDataExportProvider.class).values().forEach(server::registerProvider);
@@ -269,10 +318,7 @@ public final class HapiServer {
     // written: two first writers at the same time collide there, and one is answered 500.
     beans.getBean(IResourceTypeCacheSvc.class).getResourceTypeId("(unknown)");
 
-    HapiServer hapi =
-        new HapiServer(
-            beans.getBean(JpaStorageSettings.class),
-            beans.getBean(DatabaseBackedPagingProvider.class));
+    HapiServer hapi = new HapiServer(beans);
 
     hapi.hurryJobs(beans.getBean(IJobMaintenanceService.class));
 
@@ -284,6 +330,9 @@ public final class HapiServer {
     ServletContextHandler context = new ServletContextHandler("/");
     context.addServlet(new ServletHolder(hapi.fhir(beans, r5)), "/fhir/*");
     context.addServlet(new ServletHolder(hapi.new SettingsServlet()), "/settings");
+    context.addServlet(
+        new ServletHolder(new PackagesServlet(beans.getBean(IPackageInstallerSvc.class))),
+        "/packages");
     jetty.setHandler(context);
     jetty.start();
 

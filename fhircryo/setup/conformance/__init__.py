@@ -1,0 +1,1 @@
+"""The profiles of what is published, and the FHIR package that holds them."""
