@@ -52,7 +52,7 @@ def changed_lines(difference: "Difference") -> list[str]:
     if found.same_answer:
         lines.append(
             f"  {found.same_answer:>10}   the same value, but another date, evidence, component,"
-            " status or protocol version"
+            " status, profile or protocol version"
         )
     for (before, after), number in sorted(found.statuses.items()):
         lines.append(f"  {number:>10}   status {before} -> {after}")

@@ -16,8 +16,8 @@ class ChangedAnswers:
 
     ``answers``: by endpoint, value before and value after, where the value or the reason of its
     absence changes; numbers are not told apart. ``same_answer``: how many others change, in their
-    date, evidence, components, status or protocol version alone. ``statuses``: by status before and
-    after, where it changes.
+    date, evidence, components, status, profile or protocol version alone. ``statuses``: by status
+    before and after, where it changes.
     """
 
     answers: Counter[tuple[str, str, str]] = field(default_factory=Counter)

@@ -150,7 +150,7 @@ class TargetDevice:
 
     def _try_profile(self, found: OutReference, there: Json) -> None:
         """Write a Device of an earlier version again, to see whether its profile is kept."""
-        if not self._kind.profiles or self._states_profile(there):
+        if not self._kind.profiles or self._states_profile(there) or self.newer_version(found):
             return
         try:
             self._with_profile(partial(self._put, str(found.reference)))

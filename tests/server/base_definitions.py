@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from tests.server.hapi import classpath
+from fhircryo.setup.hapi.hapi_build import classpath
 
 Resource = dict[str, Any]
 
