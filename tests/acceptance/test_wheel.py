@@ -159,6 +159,8 @@ def test_the_other_commands_run_where_it_is_installed(installed, tmp_path):
     )
     assert "all as expected" in _done(_run(command, "mappings", "check", cwd=tmp_path))
     assert "Example" in _done(_run(command, "--help", cwd=tmp_path))
+    _done(_alone(command, "terminology", "package", "package.tgz", cwd=tmp_path))
+    assert (tmp_path / "package.tgz").stat().st_size > 0
 
 
 def test_what_is_installed_computes_the_same_as_the_checkout(installed, tmp_path):

@@ -13,18 +13,26 @@ NATIONAL = "https://national.example/patient"
 
 
 def part_of_cohort(source: Path, number: int, folder: Path) -> Path:
-    """A folder with what another one holds of its first patients, and of nobody."""
-    resources = list(read_folder(source))
-    people = sorted(one["id"] for one in resources if one["resourceType"] == "Patient")
-    others = {f"Patient/{one}" for one in people[number:]}
+    """A folder with what another one holds of its first patients, and of nobody.
+
+    Some patients have no Patient resource, and are only referred to.
+    """
+    named = [(one, _names(one)) for one in read_folder(source)]
+    people = sorted({name for _, names in named for name in names if name.startswith("Patient/")})
+    others = set(people[number:])
     folder.mkdir()
     with (folder / "part.ndjson").open("wb") as file:
-        for resource in resources:
-            named = {one["reference"] for one in references(resource)}
-            named.add(f"{resource['resourceType']}/{resource['id']}")
-            if not named & others:
+        for resource, names in named:
+            if not names & others:
                 file.write(ENCODER.encode(resource) + b"\n")
     return folder
+
+
+def _names(resource: Resource) -> set[str]:
+    """``Type/id`` of a resource and of what it refers to, also absolutely or by version."""
+    relative = (one["reference"].split("/_history/")[0] for one in references(resource))
+    found = {"/".join(reference.split("/")[-2:]) for reference in relative}
+    return found | {f"{resource['resourceType']}/{resource['id']}"}
 
 
 def coded(system: str, code: str) -> Resource:

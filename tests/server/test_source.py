@@ -94,7 +94,7 @@ def test_whatever_the_page_size(page_size, loaded, expected, few, tmp_path):
 
 
 def test_a_server_of_small_pages(empty_hapi_small_pages, tmp_path):
-    part = part_of_cohort(COHORT, 6, tmp_path / "in")
+    part = part_of_cohort(COHORT, 8, tmp_path / "in")
     load(empty_hapi_small_pages.url, part)
     found = endpoints(empty_hapi_small_pages.url, tmp_path / "out")
     assert found == endpoints(part, tmp_path / "expected")
