@@ -271,7 +271,7 @@ def test_an_aggregate_compares_groups(tmp_path):
         *("cohort", COHORT, target, "--as-of", AS_OF, "--aggregate-only", "--by", "index_year")
     )
     assert ran.code == 0, ran.err
-    section = (target / "report.html").read_text().partition("Groups: year")[2]
+    section = (target / "report.html").read_text().partition("Rates by group")[2]
     sizes = [int(found) for found in re.findall(r"\(n = (\d+)\)", section)]
     assert sum(sizes) == 62
     assert min(sizes) >= 20

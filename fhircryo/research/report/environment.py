@@ -68,7 +68,8 @@ def _described(figure: Figure) -> "Markup":
     text = json.dumps(content, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     for letter in "<>&":
         text = text.replace(letter, f"\\u{ord(letter):04x}")
-    return Markup(text)  # noqa: S704 - what HTML gives a meaning is escaped above
+    # What HTML gives a meaning is escaped above.
+    return Markup(text)  # noqa: S704  # nosec B704
 
 
 def svg_url(svg: bytes) -> str:
