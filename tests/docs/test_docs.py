@@ -104,6 +104,12 @@ def test_generated_pages_are_fresh(capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_the_picture_of_explain_is_fresh():
+    command = [sys.executable, str(ROOT / "docs" / "render_explain.py"), "--check"]
+    assert subprocess.run(command, check=False).returncode == 0, "run make docs"
+    assert "@font-face" not in (ROOT / "docs" / "explain.svg").read_text("utf-8")
+
+
 def test_the_page_of_profiles_is_fresh(tmp_path, monkeypatch, capsys):
     module = renderer("render_profiles")
     assert module.main(["--check"]) == 0, "run make docs"
@@ -112,12 +118,6 @@ def test_the_page_of_profiles_is_fresh(tmp_path, monkeypatch, capsys):
     assert module.main([]) == 0
     assert module.main(["--check"]) == 0
     assert capsys.readouterr().err == "profiles.md is out of date: run make docs\n"
-
-
-def test_the_picture_of_explain_is_fresh():
-    command = [sys.executable, str(ROOT / "docs" / "render_explain.py"), "--check"]
-    assert subprocess.run(command, check=False).returncode == 0, "run make docs"
-    assert "@font-face" not in (ROOT / "docs" / "explain.svg").read_text("utf-8")
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def reading(at: Estimate) -> str:
 
 def test_the_figures_have_their_names(cohort):
     found = cohort.analysis
-    names = {figure.name for figure in figures_of(found, None, 10).all}
+    names = {figure.name for figure in figures_of(found, None, cohort.config).all}
     shown = re.findall(r"figures/([\w-]+)\.svg", PAGE)
     assert len(shown) == 2
     assert set(shown) <= names

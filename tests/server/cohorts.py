@@ -1,11 +1,30 @@
 """Small cohorts for the tests of writing: plain patients, and what happens to them later."""
 
+from pathlib import Path
 from typing import Any
+
+from fhircryo.publish.shapes import ENCODER
+from fhircryo.setup.hapi.loading import read_folder, references
 
 Resource = dict[str, Any]
 
 BASE = "https://w3id.org/fhircryo"
 NATIONAL = "https://national.example/patient"
+
+
+def part_of_cohort(source: Path, number: int, folder: Path) -> Path:
+    """A folder with what another one holds of its first patients, and of nobody."""
+    resources = list(read_folder(source))
+    people = sorted(one["id"] for one in resources if one["resourceType"] == "Patient")
+    others = {f"Patient/{one}" for one in people[number:]}
+    folder.mkdir()
+    with (folder / "part.ndjson").open("wb") as file:
+        for resource in resources:
+            named = {one["reference"] for one in references(resource)}
+            named.add(f"{resource['resourceType']}/{resource['id']}")
+            if not named & others:
+                file.write(ENCODER.encode(resource) + b"\n")
+    return folder
 
 
 def coded(system: str, code: str) -> Resource:

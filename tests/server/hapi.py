@@ -8,15 +8,7 @@ import requests
 from fhircryo.setup.hapi.hapi_build import HapiUnavailable, cache_folder
 from fhircryo.setup.hapi.hapi_server import HapiServer, switched, switches
 
-__all__ = [
-    "CACHE",
-    "HapiServer",
-    "HapiUnavailable",
-    "install",
-    "reset",
-    "switched",
-    "switches",
-]
+__all__ = ["CACHE", "HapiServer", "HapiUnavailable", "install", "reset", "switched", "switches"]
 
 os.environ.setdefault("HAPI_CACHE", str(Path(__file__).resolve().parents[2] / ".cache" / "hapi"))
 CACHE = cache_folder()

@@ -6,8 +6,7 @@ from fhircryo.setup.hapi.loading import (
     load,
     post,
     read_folder,
-    references,
     transaction,
 )
 
-__all__ = ["_ENCODER", "RefusedLoad", "load", "post", "read_folder", "references", "transaction"]
+__all__ = ["_ENCODER", "RefusedLoad", "load", "post", "read_folder", "transaction"]

@@ -20,8 +20,9 @@ from fhircryo.settings import ServerSettings, Settings
 from fhircryo.setup.explanation import explain_patient
 from fhircryo.sources.groups import patients_of
 from tests.server import proxy as faults
+from tests.server.cohorts import part_of_cohort
 from tests.server.hapi import HapiServer, reset
-from tests.server.loading import load, read_folder, references
+from tests.server.loading import load
 from tests.server.proxy import FaultProxy
 
 COHORT = Path(__file__).parents[2] / "examples" / "bomers-2020"
@@ -73,7 +74,7 @@ def test_a_server_gives_what_the_folder_gives(loaded, expected, tmp_path):
 
 @pytest.fixture(scope="module")
 def few(expected, tmp_path_factory) -> tuple[Selection, dict[str, bytes]]:
-    """Six patients, enough for several pages, and what is expected of them."""
+    """Six of the patients, enough for several pages, and what is expected of them."""
     six = Selection(include=frozenset(sorted(cohort_ids(expected))[:6]))
     return six, endpoints(COHORT, tmp_path_factory.mktemp("few") / "out", selection=six)
 
@@ -92,23 +93,11 @@ def test_whatever_the_page_size(page_size, loaded, expected, few, tmp_path):
     assert endpoints(loaded, tmp_path / "out", page_size=page_size) == expected
 
 
-def of_patients(wanted: Selection) -> list[dict[str, Any]]:
-    """The resources of the cohort that are of these patients, or of none."""
-    found = []
-    for resource in read_folder(COHORT):
-        refs = {one["reference"] for one in references(resource)}
-        if resource["resourceType"] == "Patient":
-            refs.add(f"Patient/{resource['id']}")
-        patients = {ref.removeprefix("Patient/") for ref in refs if ref.startswith("Patient/")}
-        if not patients or patients & (wanted.include or frozenset()):
-            found.append(resource)
-    return found
-
-
-def test_a_server_of_small_pages(empty_hapi_small_pages, few, tmp_path):
-    six, wanted = few
-    load(empty_hapi_small_pages.url, of_patients(six))
-    assert endpoints(empty_hapi_small_pages.url, tmp_path / "out") == wanted
+def test_a_server_of_small_pages(empty_hapi_small_pages, tmp_path):
+    part = part_of_cohort(COHORT, 6, tmp_path / "in")
+    load(empty_hapi_small_pages.url, part)
+    found = endpoints(empty_hapi_small_pages.url, tmp_path / "out")
+    assert found == endpoints(part, tmp_path / "expected")
 
 
 def cohort_ids(expected: dict[str, bytes]) -> frozenset[str]:

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import re
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ def test_everything_in_it_is_fhir(archive):
     kinds = {one["resourceType"] for one in resources.values()}
     assert kinds == {
         *("StructureDefinition", "CodeSystem", "ValueSet", "ConceptMap", "CapabilityStatement"),
-        *("ImplementationGuide", "Observation", "Provenance", "Device"),
+        *("ImplementationGuide", "Measure", "Observation", "Provenance", "Device"),
     }
 
 
@@ -81,7 +82,7 @@ def test_what_profiles_name_is_in_it(archive):
     _, files = archive
     urls = {one.get("url") for one in files.values()}
     text = json.dumps(list(files.values()))
-    named = {part.partition('"')[0].partition("'")[0] for part in text.split(f"{BASE}/")[1:]}
+    named = {re.split("[\"'|]", part)[0] for part in text.split(f"{BASE}/")[1:]}
     wanted = {f"{BASE}/{one}" for one in named if one.startswith(("ValueSet/", "StructureDef"))}
     wanted |= {f"{BASE}/{one}" for one in named if one.startswith("CodeSystem/")}
     assert wanted <= urls

@@ -1,4 +1,4 @@
-"""The FHIR package of what is published: profiles, terminology, requirements and examples.
+"""The FHIR package of what is published: profiles, terminology, requirements, a measure, examples.
 
 A package of the same version, mappings and protocol always has the same bytes.
 
@@ -20,6 +20,7 @@ from fhircryo import __version__
 from fhircryo.errors import TargetError, UsageError
 from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.protocol import Protocol
+from fhircryo.publish.measure import measure
 from fhircryo.publish.shapes import ENCODER
 from fhircryo.setup.conformance.concept_maps_r5 import in_r5
 from fhircryo.setup.conformance.endpoint_profiles import endpoint_profiles
@@ -86,6 +87,7 @@ def package(mappings: Mappings, protocol: Protocol, release: Release) -> Package
     terms = terminology(mappings, protocol)
     found += [in_r5(one) if release is Release.R5 else one for one in terms]
     found += requirements(base, release)
+    found.append(measure(protocol, base))
     shown = examples(mappings, protocol, release)
     guide = _guide(Package(release, base, found, shown))
     return Package(release, base, [guide, *found], shown)
