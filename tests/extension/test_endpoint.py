@@ -38,7 +38,7 @@ def time_to_nadir(course: PatientCourse) -> Result:
 NADIR_ROWS = """\
 title: Time to the PSA nadir
 about: The months from D0 to the PSA nadir.
-rows:
+cases:
   - id: to-nadir-01
     say: The nadir is the second result, 182 days after D0
     psa: [2016-03-01 0.5, 2016-07-10 0.2, 2017-03-02 0.4]
@@ -90,7 +90,7 @@ def time_to_local(course: PatientCourse) -> Result:
 LOCAL_ROWS = """\
 title: Time to local recurrence
 about: Days to the first local recurrence.
-rows:
+cases:
   - id: to-local-01
     say: Censored at the last contact
     psa: [2016-03-10 0.4]

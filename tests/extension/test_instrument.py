@@ -22,7 +22,7 @@ instrument:
 ROWS = """\
 title: QLQ-PR25
 about: The mean of the answered items, from 0 to 100.
-rows:
+cases:
   - id: pr25-01
     say: All items
     responses: ["2016-01-09 qlq-pr25 1,2,3"]

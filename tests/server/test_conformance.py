@@ -27,6 +27,7 @@ from fhircryo.setup.conformance.profile import Profile
 from fhircryo.setup.conformance.releases import Release
 from tests.server.base_definitions import FOLDER, code_system, definitions
 from tests.server.cohorts import BASE, cohort
+from tests.server.conftest import serve
 from tests.server.hapi import HapiServer, install, reset, switched
 from tests.server.loading import load
 from tests.server.profile_facets import OTHER, OTHER_TYPES, Demand, broken, demands
@@ -122,13 +123,19 @@ def few(resources: list[dict[str, Any]]) -> set[str]:
     return chosen
 
 
+@pytest.fixture(scope="module")
+def own_hapi(request: pytest.FixtureRequest) -> Iterator[HapiServer]:
+    """A server of R4 for this module: what HAPI knows of codes outlives its being emptied."""
+    yield from serve(request, max_page=500)
+
+
 @pytest.fixture(scope="module", params=list(Release))
 def site(
     request: pytest.FixtureRequest, computed: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
     """A server that installed the package, and to which a few patients were published."""
     release: Release = request.param
-    server: HapiServer = request.getfixturevalue("hapi" if release is Release.R4 else "hapi_r5")
+    server: HapiServer = request.getfixturevalue("own_hapi" if release is Release.R4 else "hapi_r5")
     reset(server.url)
     # A server looks at the type of a reference only where what it leads to is there.
     load(server.url, [{"resourceType": kind, "id": OTHER} for kind in OTHER_TYPES.values()])
