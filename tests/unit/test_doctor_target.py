@@ -62,6 +62,8 @@ def test_before_the_first_run(target):
     assert checks["transactions"][0] == "ok"
     for name in ("ids", "Observation", "Device", "Provenance", "search by identifier"):
         assert checks[name][0] == "not tried", checks[name]
+    assert "holds no Device/fhircryo, which a run writes first" in checks["ids"][1]
+    assert "base URL" not in checks["ids"][1]
     assert target.stored == {}
 
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from fhircryo.errors import LockedError, SourceError, TargetError, UsageError
 from fhircryo.fhir.capability import Capabilities
-from fhircryo.fhir.client import Client
+from fhircryo.fhir.client import Client, HttpError
+from fhircryo.fhir.refusals import gone
 from fhircryo.fhir.search import Searcher
 from fhircryo.publish.observation_maker import DEVICE_ID
 from fhircryo.publish.published_endpoint import all_published
@@ -57,7 +58,12 @@ def _ids(client: Client, known: Capabilities) -> CheckResult:
     try:
         client.request("GET", f"{client.base}/Device/{DEVICE_ID}", budget=0)
     except SourceError as error:
-        return not_tried(_PART, name, f"{words}; no Device under our id: {error}")
+        # A bare 404 would read as if the base URL were wrong.
+        absent = isinstance(error, HttpError) and gone(error)
+        why = (
+            f"the server holds no Device/{DEVICE_ID}, which a run writes first" if absent else error
+        )
+        return not_tried(_PART, name, f"{words}; {why}")
     return ok(_PART, name, f"{_KINDS[how]}: Device/{DEVICE_ID} is there")
 
 
