@@ -37,7 +37,7 @@ _UNRESOLVED = b'"urn:uuid:'
 
 
 class _EntryResponse(msgspec.Struct):
-    status: str | None = None
+    status: str | int | None = None
     location: str | None = None
     etag: str | None = None
     outcome: msgspec.Raw = msgspec.Raw(b"")
@@ -323,5 +323,6 @@ class Delivery:
 
 def _status(entry: _EntryResponse) -> int:
     """The status of an entry of an answer; 0 if it states none."""
-    status = (entry.status or "").strip().partition(" ")[0]
-    return int(status) if status.isdecimal() else 0
+    # Some servers write the whole status line of HTTP, or a number.
+    words = [word for word in str(entry.status or "").split() if not word.startswith("HTTP/")]
+    return int(words[0]) if words and words[0].isdecimal() else 0
