@@ -63,7 +63,7 @@ def test_the_patients_of_a_group(loaded, tmp_path):
 
 
 def test_a_library_call_takes_settings(loaded):
-    settings = Settings(source=ServerSettings(page_size=50))
+    settings = Settings(source=ServerSettings(page_size=200))
     found = fhircryo.cohort(loaded.url, as_of=AS_OF, settings=settings)["patients"]
     folder = fhircryo.cohort(COHORT, as_of=AS_OF)["patients"]
     assert len(found) == 62
@@ -95,7 +95,7 @@ def proxied(loaded: HapiServer) -> Iterator[Callable[..., FaultProxy]]:
 
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FHIRCRYO_SOURCE__PAGE_SIZE", "20")
+    monkeypatch.setenv("FHIRCRYO_SOURCE__PAGE_SIZE", "60")
     monkeypatch.setenv("FHIRCRYO_SOURCE__RETRY_BUDGET", "0")
 
 
