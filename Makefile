@@ -32,7 +32,7 @@ demo-server: $(READY)
 check: $(READY) lint
 	$(PYTEST) -m "not slow" --dist loadfile tests/unit tests/spec
 
-# Every check and every test: about half an hour on two cores.
+# Every check and every test: about 25 minutes on two cores.
 test: $(READY) lint
 	$(PYTEST) $(SERVERS)
 
