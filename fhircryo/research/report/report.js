@@ -104,7 +104,7 @@ function drawWhenSeen() {
     },
     { rootMargin: "400px" },
   );
-  for (const figure of document.querySelectorAll("figure:has(.drawing)")) seen.observe(figure);
+  for (const drawing of document.querySelectorAll(".drawing")) seen.observe(drawing.closest("figure"));
 }
 
 // ------------------------------------------------------------------ tables
