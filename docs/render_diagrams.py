@@ -81,18 +81,11 @@ def _standalone(svg: str, source: str) -> str:
 
 def render(changed: dict[Path, str]) -> None:
     """Write the SVG files of diagrams."""
-    from playwright.sync_api import sync_playwright
+    from browser_page import browser_page
 
-    names = ("chromium", "chromium-browser", "google-chrome")
-    browser = next((found for name in names if (found := shutil.which(name))), None)
-    if browser is None:
-        raise SystemExit("a diagram has changed: install Chromium to render it")
-    script = _mermaid()
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-        page = started.new_page()
+    with browser_page("a diagram has changed") as page:
         page.set_content("<html><body></body></html>")
-        page.add_script_tag(path=str(script))
+        page.add_script_tag(path=str(_mermaid()))
         page.evaluate("settings => mermaid.initialize(settings)", _SETTINGS)
         for path, source in changed.items():
             svg = page.evaluate(
@@ -100,7 +93,6 @@ def render(changed: dict[Path, str]) -> None:
                 [path.stem, source],
             )
             path.write_text(_standalone(svg, source), encoding="utf-8")
-        started.close()
 
 
 def main(arguments: list[str]) -> int:

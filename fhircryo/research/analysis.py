@@ -18,9 +18,10 @@ from fhircryo.research.complication_summary import (
     NOT_KNOWN,
     ComplicationSummary,
     complication_summary,
+    known_levels,
 )
 from fhircryo.research.disease_free_rates import DiseaseFreeRate, disease_free_rates
-from fhircryo.research.endpoint_columns import TIMES_TO_EVENT, detail_column, grade_levels
+from fhircryo.research.endpoint_columns import TIMES_TO_EVENT, detail_column
 from fhircryo.research.evaluable import Evaluable, evaluable
 from fhircryo.research.failure_rates import FailureRate, failure_rates
 from fhircryo.research.flow import Flow
@@ -244,7 +245,7 @@ def _grades(patients: "pd.DataFrame", config: RunConfig) -> Grades:
     levels = [
         [
             level
-            for level in (*grade_levels(config.mappings, endpoint.scale), NOT_KNOWN)
+            for level in known_levels(config.mappings, endpoint.scale)
             if (values == level).any()
         ]
         for endpoint, values in ((WORST_CLAVIEN, rows), (WORST_SIR, columns))

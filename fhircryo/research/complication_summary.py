@@ -1,14 +1,15 @@
 """The complications of a cohort: their kinds, and what the grading scales can and cannot tell."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from fhircryo.endpoints.catalogue import CATALOGUE, WORST_CLAVIEN, Endpoint
 from fhircryo.endpoints.labels import label
 from fhircryo.endpoints.value_types import ValueForm
+from fhircryo.mapping.load import Mappings
 from fhircryo.mapping.protocol import Protocol
 from fhircryo.research.columns import OTHER_KIND, Attribution
 from fhircryo.research.endpoint_columns import grade_levels
@@ -25,6 +26,15 @@ if TYPE_CHECKING:
 NOT_RECORDED = "not recorded"
 #: Stands for a grade that is not known.
 NOT_KNOWN = "not known"
+
+
+class AttributedKind(NamedTuple):
+    """A kind of an attributed event: whose, its Clavien-Dindo grade, and its day if it is known."""
+
+    patient: str
+    kind: str
+    grade: str
+    days: int | None
 
 
 class KindCount(msgspec.Struct, frozen=True):
@@ -87,8 +97,7 @@ def complication_summary(
         for endpoint in CATALOGUE
         if endpoint.scale and endpoint.value_type.form is ValueForm.YES_NO
     )
-    levels = (*grade_levels(config.mappings, WORST_CLAVIEN.scale), NOT_KNOWN)
-    kinds = _kinds(attributed, config.mappings.complication_kinds.words, levels)
+    kinds = _kinds(adverse_events, config.mappings)
     return ComplicationSummary(kinds, shares, tuple(sorted(missing)))
 
 
@@ -103,41 +112,52 @@ def _attributed(adverse_events: "pd.DataFrame") -> "pd.DataFrame":
     return adverse_events[adverse_events["attribution"] == str(Attribution.ATTRIBUTED)]
 
 
-def _kinds(
-    attributed: "pd.DataFrame", words: dict[str, str], levels: tuple[str, ...]
-) -> tuple[KindCount, ...]:
-    """The kinds in the order of the mappings; ``words``: of each kind; ``levels``: the grades."""
+def attributed_kinds(adverse_events: "pd.DataFrame") -> Iterator[AttributedKind]:
+    """The attributed events of the table of adverse events, each once for each of its kinds."""
+    attributed = _attributed(adverse_events)
     column = snake(WORST_CLAVIEN.scale)
-    graded = attributed[column].astype(object).fillna(NOT_KNOWN)
-    found: dict[str, list[tuple[str, str, int | None]]] = defaultdict(list)
+    grades = attributed[column].astype(object).fillna(NOT_KNOWN)
     days = attributed["days"].astype(object).where(attributed["days"].notna(), None)
-    for patient, kinds, grade, day in zip(
-        attributed[PATIENT], attributed["kinds"], graded, days, strict=True
-    ):
+    rows = zip(attributed[PATIENT], attributed["kinds"], grades, days, strict=True)
+    for patient, kinds, grade, day in rows:
         for kind in kinds.split(", "):
-            found[kind].append((patient, grade, day))
-    shown = words | {OTHER_KIND: OTHER_KIND.capitalize()}
-    return tuple(_kind(kind, shown[kind], found[kind], levels) for kind in shown if kind in found)
+            yield AttributedKind(str(patient), kind, str(grade), None if day is None else int(day))
 
 
-def _kind(
-    kind: str, words: str, rows: list[tuple[str, str, int | None]], levels: tuple[str, ...]
-) -> KindCount:
-    patients = {patient for patient, _, _ in rows}
-    counts = Counter(grade for _, grade, _ in rows)
+def kind_words(mappings: Mappings) -> dict[str, str]:
+    """The kinds of complications for people, in the order of the mappings."""
+    return mappings.complication_kinds.words | {OTHER_KIND: OTHER_KIND.capitalize()}
+
+
+def known_levels(mappings: Mappings, scale: str) -> tuple[str, ...]:
+    """The grades of a scale in their order, and what stands for one that is not known."""
+    return (*grade_levels(mappings, scale), NOT_KNOWN)
+
+
+def _kinds(adverse_events: "pd.DataFrame", mappings: Mappings) -> tuple[KindCount, ...]:
+    """The kinds in the order of the mappings; only those that there are."""
+    found: dict[str, list[AttributedKind]] = defaultdict(list)
+    for one in attributed_kinds(adverse_events):
+        found[one.kind].append(one)
+    levels = known_levels(mappings, WORST_CLAVIEN.scale)
+    words = kind_words(mappings)
+    return tuple(_kind(words[kind], found[kind], levels) for kind in words if kind in found)
+
+
+def _kind(words: str, rows: list[AttributedKind], levels: tuple[str, ...]) -> KindCount:
+    counts = Counter(one.grade for one in rows)
     grades = tuple((level, counts[level]) for level in levels if counts[level])
-    days = distribution(day for _, _, day in rows if day is not None)
-    return KindCount(kind, words, len(rows), len(patients), grades, days)
+    days = distribution(one.days for one in rows if one.days is not None)
+    return KindCount(
+        rows[0].kind, words, len(rows), len({one.patient for one in rows}), grades, days
+    )
 
 
 def patients_by_kind(adverse_events: "pd.DataFrame") -> dict[str, set[str]]:
     """The patients with an attributed event of each kind; only kinds that there are."""
-    attributed = _attributed(adverse_events)
     patients: dict[str, set[str]] = defaultdict(set)
-    rows: Iterable[tuple[str, str]] = zip(attributed[PATIENT], attributed["kinds"], strict=True)
-    for patient, kinds in rows:
-        for kind in kinds.split(", "):
-            patients[kind].add(patient)
+    for one in attributed_kinds(adverse_events):
+        patients[one.kind].add(one.patient)
     return patients
 
 

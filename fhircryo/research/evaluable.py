@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fhircryo.endpoints.catalogue import PROM_SCORE
+from fhircryo.endpoints.catalogue import CATALOGUE, PROM_SCORE
+from fhircryo.endpoints.labels import label
 from fhircryo.endpoints.value_types import Detail
 from fhircryo.record.items import Reason
 from fhircryo.research.endpoint_columns import OF_PATIENTS
@@ -34,6 +35,12 @@ class Evaluable(msgspec.Struct, frozen=True):
     time_point: str
     patients: int | None
     absent: tuple[Absence, ...]
+
+
+def endpoint_names(config: RunConfig) -> dict[str, str]:
+    """The names of the endpoints for people, by their codes."""
+    names = {endpoint.key: label(endpoint, config.protocol) for endpoint in CATALOGUE}
+    return names | {PROM_SCORE.code(one.key): one.words for one in instruments(config.mappings)}
 
 
 def lacks_type(patients: "pd.DataFrame", column: str) -> bool:

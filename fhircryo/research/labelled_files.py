@@ -12,6 +12,7 @@ of the label.
 """
 
 import hashlib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -49,12 +50,10 @@ def check_written(formats: tuple[str, ...]) -> None:
     wanted = [name for name in formats if name in ENDINGS]
     if not wanted:
         return
-    try:
-        import pyreadstat  # noqa: F401
-    except ImportError:
+    if find_spec("pyreadstat") is None:
         raise UsageError(
             f"--format {wanted[0]} needs the package pyreadstat: install fhircryo[readstat]"
-        ) from None
+        )
 
 
 def write_labelled(table: StoredTable, kind: str, path: Path) -> None:

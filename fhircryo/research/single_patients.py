@@ -12,14 +12,16 @@ from fhircryo.research.cohort_tables import Cohort
 from fhircryo.research.columns import (
     ADVERSE_EVENTS,
     EVENTS,
-    OTHER_KIND,
     PATIENTS,
     PSA,
-    Attribution,
     Certainty,
 )
-from fhircryo.research.complication_summary import NOT_KNOWN
-from fhircryo.research.endpoint_columns import grade_levels
+from fhircryo.research.complication_summary import (
+    AttributedKind,
+    attributed_kinds,
+    kind_words,
+    known_levels,
+)
 from fhircryo.research.table import PATIENT, snake
 
 if TYPE_CHECKING:
@@ -51,22 +53,14 @@ class Swimmer(msgspec.Struct, frozen=True):
     events: tuple[tuple[EventKind, int], ...]
 
 
-class ComplicationTime(msgspec.Struct, frozen=True):
-    """An attributed complication: a kind in words, its Clavien-Dindo grade, and its day."""
-
-    patient: str
-    kind: str
-    grade: str
-    days: int
-
-
 @dataclass(frozen=True)
 class SinglePatients:
     """What is drawn of single patients.
 
     ``psa``: the results, with PSA_COLUMNS. ``changes``: ``patient`` and ``change``, the change from
     the baseline to the nadir in per cent, in descending order. ``nadirs``: in ng/mL, one of each
-    patient, the limit of one that is only known to be below a limit. ``grades``: the Clavien-Dindo
+    patient, the limit of one that is only known to be below a limit. ``complications``: of a known
+    day, their kinds in words. ``grades``: the Clavien-Dindo
     grades in their order.
     """
 
@@ -74,7 +68,7 @@ class SinglePatients:
     changes: "pd.DataFrame"
     nadirs: list[float]
     swimmers: tuple[Swimmer, ...]
-    complications: tuple[ComplicationTime, ...]
+    complications: tuple[AttributedKind, ...]
     grades: tuple[str, ...]
 
 
@@ -82,14 +76,15 @@ def single_patients(cohort: Cohort) -> SinglePatients:
     """What is drawn of the patients of a cohort."""
     patients = cohort.stored[PATIENTS].frame(_PATIENT_COLUMNS)
     mappings = cohort.config.mappings
-    words = mappings.complication_kinds.words | {OTHER_KIND: OTHER_KIND.capitalize()}
     return SinglePatients(
         cohort.stored[PSA].frame(PSA_COLUMNS),
         psa_changes(patients),
         patients[_NADIR].dropna().astype(float).tolist(),
         swimmers(patients, cohort.stored[EVENTS].frame(_EVENT_COLUMNS)),
-        complication_times(cohort.stored[ADVERSE_EVENTS].frame(_COMPLICATION_COLUMNS), words),
-        (*grade_levels(mappings, WORST_CLAVIEN.scale), NOT_KNOWN),
+        complication_times(
+            cohort.stored[ADVERSE_EVENTS].frame(_COMPLICATION_COLUMNS), kind_words(mappings)
+        ),
+        known_levels(mappings, WORST_CLAVIEN.scale),
     )
 
 
@@ -126,16 +121,10 @@ def swimmers(patients: "pd.DataFrame", events: "pd.DataFrame") -> tuple[Swimmer,
 
 def complication_times(
     adverse_events: "pd.DataFrame", words: dict[str, str]
-) -> tuple[ComplicationTime, ...]:
-    """The attributed complications of a known day, one for each of their kinds."""
-    dated = adverse_events[
-        (adverse_events["attribution"] == str(Attribution.ATTRIBUTED))
-        & adverse_events["days"].notna()
-    ]
-    grades = dated[_CLAVIEN].astype(object).where(dated[_CLAVIEN].notna(), NOT_KNOWN)
-    rows = zip(dated[PATIENT], dated["kinds"], grades, dated["days"], strict=True)
+) -> tuple[AttributedKind, ...]:
+    """The attributed complications of a known day, one for each of their kinds in words."""
     return tuple(
-        ComplicationTime(str(patient), words[kind], str(grade), int(days))
-        for patient, kinds, grade, days in rows
-        for kind in kinds.split(", ")
+        one._replace(kind=words[one.kind])
+        for one in attributed_kinds(adverse_events)
+        if one.days is not None
     )

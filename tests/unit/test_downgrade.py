@@ -47,8 +47,9 @@ def test_versions_are_compared_by_number(version, newer, monkeypatch):
 
 
 def test_the_state_of_a_newer_version_is_refused(monkeypatch):
-    state = cast("State", Facts())
-    state.path = "sync.sqlite"  # type: ignore[assignment]
+    facts: Any = Facts()
+    facts.path = "sync.sqlite"
+    state = cast("State", facts)
     config = RunConfig.of(Settings(), TODAY)
     with monkeypatch.context() as patched:
         patched.setattr(full_or_increment, "__version__", NEWER)

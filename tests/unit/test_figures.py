@@ -13,6 +13,7 @@ from fhircryo.endpoints.catalogue import OVERALL_SURVIVAL
 from fhircryo.mapping.load import load_mappings
 from fhircryo.record.items import EventKind
 from fhircryo.research.comparison import GroupedTime
+from fhircryo.research.complication_summary import AttributedKind
 from fhircryo.research.report import vega
 from fhircryo.research.report.courses import nadir_figure, psa_figure, waterfall_figure
 from fhircryo.research.report.curves import grouped_figure, survival_figure
@@ -22,7 +23,7 @@ from fhircryo.research.report.single_figures import (
     complications_figure,
     swimmer_figure,
 )
-from fhircryo.research.single_patients import ComplicationTime, Swimmer, psa_changes, swimmers
+from fhircryo.research.single_patients import Swimmer, psa_changes, swimmers
 from fhircryo.research.statistics.kaplan_meier import Curve
 from fhircryo.research.survival import Survival
 
@@ -45,7 +46,7 @@ def test_any_text_and_any_number_is_drawn(name, values):
     psa = psa_figure(table([(name, 30 * n, value, False) for n, value in enumerate(values)]))
     assert psa is not None
     ElementTree.fromstring(psa.svg)
-    complication = ComplicationTime(name, name, name, 3)
+    complication = AttributedKind(name, name, name, 3)
     drawn = complications_figure([complication], [name])
     assert drawn is not None
     ElementTree.fromstring(drawn.svg)

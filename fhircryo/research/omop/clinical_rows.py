@@ -95,7 +95,8 @@ class ClinicalRows:
 
     def endpoint(self, person: Person, row: Row) -> Iterator[Row]:
         """The observation of an endpoint, or of why it is absent; nothing for a measurement."""
-        made = self._observation(person, row)
+        qualifier = row["status"] if row["days"] is not None else _NO_DAY
+        made = _observed(person, _stated(person, row), qualifier)
         if row["value"] is None:
             code = absent_code(row["endpoint"], _time_point(row))
             made |= {"value_as_string": row["reason"], "value_source_value": row["reason"]}
@@ -109,29 +110,12 @@ class ClinicalRows:
             "observation_source_concept_id": self._ids[code],
         }
 
-    def _observation(self, person: Person, row: Row) -> Row:
-        """The fields that all observations of endpoints have."""
-        status = row["status"]
-        return {
-            "person_id": person.number,
-            "observation_concept_id": NO_CONCEPT,
-            "observation_date": _stated(person, row),
-            "observation_type_concept_id": FROM_EHR,
-            "qualifier_source_value": status if row["days"] is not None else _NO_DAY,
-        }
-
     def adverse_event(self, person: Person, row: Row) -> Iterator[Row]:
         """The observations of an adverse event: one for each kind, and one for each grade."""
         if row["days"] is None:
             self._leave_out("adverse_events")
             return
-        common: Row = {
-            "person_id": person.number,
-            "observation_concept_id": NO_CONCEPT,
-            "observation_date": person.on(row["days"]),
-            "observation_type_concept_id": FROM_EHR,
-            "qualifier_source_value": row["attribution"],
-        }
+        common = _observed(person, person.on(row["days"]), row["attribution"])
         for kind in row["kinds"].split(", "):
             code = complication_code(kind)
             yield common | self._coded(code, kind)
@@ -195,6 +179,17 @@ class ClinicalRows:
 def _time_point(row: Row) -> str:
     point = str(row["time_point"])
     return "" if point == FOLLOW_UP else point
+
+
+def _observed(person: Person, on: date, qualifier: str) -> Row:
+    """The fields that all observations have."""
+    return {
+        "person_id": person.number,
+        "observation_concept_id": NO_CONCEPT,
+        "observation_date": on,
+        "observation_type_concept_id": FROM_EHR,
+        "qualifier_source_value": qualifier,
+    }
 
 
 def _stated(person: Person, row: Row) -> date:

@@ -5,17 +5,18 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from fhircryo.research.quoting import cell, plain
+from fhircryo.research.quoting import cell
 from fhircryo.research.report import vega
 from fhircryo.research.report.figure import (
     BLACK,
     BLUE,
     GREY,
+    MONTHS_WORDS,
     ORANGE,
     WIDTH,
-    Control,
     Figure,
     as_csv,
+    highlighter,
     thinned,
 )
 from fhircryo.research.report.vega import Spec
@@ -32,6 +33,7 @@ _QUARTER = 3
 #: The steps of the axis of months, and how many there are at most.
 _MONTH_STEPS, _MOST_TICKS = (6, 12, 24, 60, 120, 600, 6000), 12
 _HEIGHT = 290
+_PALE = 0.12
 _PSA_WORDS = "PSA, ng/mL"
 _PSA_TICKS = (0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 1000, 10_000)
 #: PSA is drawn linear up to about this value, then logarithmic.
@@ -59,9 +61,8 @@ def month_axis(months: Iterable[float], field: str = "month") -> Spec:
     first, last = math.floor(low / step), math.ceil(high / step)
     ticks = [step * number for number in range(first, last + 1)]
     scale = {"domain": [low, max(ticks[-1], step)], "nice": False}
-    words = "Months since the index procedure"
     shown = [tick for tick in ticks if tick >= low]
-    return vega.number(field, words, axis={"values": shown}, scale=scale)
+    return vega.number(field, MONTHS_WORDS, axis={"values": shown}, scale=scale)
 
 
 def index_line(axis: Spec) -> Spec:
@@ -85,7 +86,6 @@ def psa_figure(psa: "pd.DataFrame") -> Figure | None:
     told = f"{failures} biochemical failures are marked"
     if patients > _MOST_LINES:
         return _quartiles(psa, patients)
-    names = sorted(map(plain, psa[PATIENT].unique()))
     alt = (
         f"PSA over time of {patients} patients, one line each, aligned at the index procedure;"
         f" {told}"
@@ -103,7 +103,7 @@ def psa_figure(psa: "pd.DataFrame") -> Figure | None:
         caption,
         _lines(psa),
         data.to_csv(index=False, lineterminator="\n"),
-        (Control("patient", "Highlight a patient", tuple(names), several=False),),
+        (highlighter(psa[PATIENT]),),
     )
 
 
@@ -118,8 +118,7 @@ def _lines(psa: "pd.DataFrame") -> Spec:
         )
     ]
     x, y = month_axis(months.tolist()), psa_axis("psa", float(values.max()))
-    chosen = "patient !== '' && datum.patient === patient"
-    other = "patient !== '' && datum.patient !== patient"
+    chosen = f"{vega.HIGHLIGHTED} !== '' && datum.patient === {vega.HIGHLIGHTED}"
     line = {
         "mark": {"type": "line", "strokeWidth": 1},
         "encoding": {
@@ -133,7 +132,7 @@ def _lines(psa: "pd.DataFrame") -> Spec:
                 ],
                 "value": GREY,
             },
-            "opacity": {"condition": {"test": other, "value": 0.12}, "value": 0.75},
+            "opacity": vega.unless_other(_PALE, 0.75),
             "strokeWidth": {"condition": {"test": chosen, "value": 3}, "value": 1},
         },
     }
@@ -144,14 +143,14 @@ def _lines(psa: "pd.DataFrame") -> Spec:
             "x": x,
             "y": y,
             "color": {"value": ORANGE},
-            "opacity": {"condition": {"test": other, "value": 0.12}, "value": 1},
+            "opacity": vega.unless_other(_PALE, 1),
         },
     }
     tooltip = vega.told(patient="Patient", month="Months", psa=_PSA_WORDS, failure="Failure")
     return vega.drawing(
         width=WIDTH,
         height=_HEIGHT,
-        params=[{"name": "patient", "value": ""}],
+        params=[vega.highlight()],
         data=vega.rows(("patient", "month", "psa", "failure", "failed"), data),
         layer=[line, marked, index_line(x), vega.hover({"x": x, "y": y}, tooltip)],
     )

@@ -13,6 +13,7 @@ from fhircryo.research.report.figure import (
     BLUE,
     GREEN,
     GREY,
+    MONTHS_WORDS,
     ORANGE,
     WIDTH,
     Control,
@@ -40,7 +41,6 @@ _DASHES = ((1, 0), (6, 3), (6, 2, 1, 2), (1, 2), (10, 4), (2, 4))
 #: The lines of more groups could not be told apart.
 MOST_GROUPED = len(_DASHES)
 _LONGEST_NAME = 28
-_AXIS_WORDS = "Months since the index procedure"
 _SHARE_WORDS = "Share without an event"
 _BAND = "the band is the 95 % confidence interval"
 
@@ -137,19 +137,10 @@ def _curves(lines: Sequence[_Line], *, banded: bool) -> Spec:
     ticks = _ticks(max(line.last_month for line in lines))
     names = [line.name for line in lines]
     legend: Spec | None = None if len(lines) == 1 else {}
-    colour = {
-        "field": "group",
-        "type": "nominal",
-        "sort": None,
-        "scale": {"domain": names, "range": list(_COLOURS[: len(lines)])},
-        "legend": legend,
-    }
-    dash = {
-        "field": "group",
-        "type": "nominal",
-        "scale": {"domain": names, "range": [list(dash) for dash in _DASHES[: len(lines)]]},
-        "legend": legend,
-    }
+    colour, dash = (
+        vega.name("group", scale={"domain": names, "range": signs}, legend=legend)
+        for signs in (_COLOURS[: len(lines)], _DASHES[: len(lines)])
+    )
     x, y = _x(ticks), _y("share", _SHARE_WORDS)
     layers: list[Spec] = []
     if banded:
@@ -245,7 +236,7 @@ def _scale(ticks: Sequence[int]) -> Spec:
 
 def _x(ticks: Sequence[int]) -> Spec:
     axis = {"values": list(ticks)}
-    return vega.number("month", _AXIS_WORDS, scale=_scale(ticks), axis=axis)
+    return vega.number("month", MONTHS_WORDS, scale=_scale(ticks), axis=axis)
 
 
 def _y(field: str, words: str) -> Spec:

@@ -18,6 +18,7 @@ from fhircryo.research.report import vega
 BLUE, ORANGE, GREEN, GREY, BLACK = "#0072b2", "#d55e00", "#009e73", "#8c8c8c", "#222222"
 #: The width of a drawing without its labels, in pixels of a screen.
 WIDTH = 560
+MONTHS_WORDS = "Months since the index procedure"
 #: More steps or bars than this are narrower than a pixel.
 _MOST_DRAWN = 1000
 Row = TypeVar("Row")
@@ -65,6 +66,12 @@ class Figure:
     def png(self) -> bytes:
         """The drawing as PNG, in the resolution that journals ask for."""
         return vega.as_png(self.spec)
+
+
+def highlighter(names: Iterable[str]) -> Control:
+    """What highlights one of the patients of these names, in all figures that show patients."""
+    found = tuple(sorted(set(map(plain, names))))
+    return Control(vega.HIGHLIGHTED, "Highlight a patient", found, several=False)
 
 
 def thinned(rows: Sequence[Row]) -> Sequence[Row]:

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from textwrap import wrap
 from typing import Any
 
-from fhircryo.endpoints.catalogue import CATALOGUE, DISEASE_FREE, PROM_SCORE
-from fhircryo.endpoints.labels import label
+from fhircryo.endpoints.catalogue import DISEASE_FREE, PROM_SCORE
 from fhircryo.research.analysis import Analysis
-from fhircryo.research.evaluable import Evaluable
+from fhircryo.research.evaluable import Evaluable, endpoint_names
 from fhircryo.research.flow import NOT_SHOWN, Flow
 from fhircryo.research.quoting import plain
 from fhircryo.research.report import vega
@@ -101,13 +100,13 @@ def _analysed(found: Analysis, config: RunConfig) -> Iterable[tuple[str, Evaluab
     points = {
         (PROM_SCORE.code(row.instrument), row.time_point) for row in published if row.instrument
     }
-    names = {endpoint.key: label(endpoint, config.protocol) for endpoint in CATALOGUE}
-    proms = {PROM_SCORE.code(prom.instrument): prom.words for prom in found.proms}
+    names = endpoint_names(config)
+    proms = {PROM_SCORE.code(prom.instrument) for prom in found.proms}
     for one in found.evaluable:
         if not one.time_point and one.code in keys:
             yield names[one.code], one
         elif (one.code, one.time_point) in points and one.code in proms:
-            yield f"{proms[one.code]}, {spaced(one.time_point)}", one
+            yield f"{names[one.code]}, {spaced(one.time_point)}", one
 
 
 def _endpoint(words: str, one: Evaluable) -> _Step:

@@ -3,14 +3,11 @@
 from dataclasses import dataclass
 
 from fhircryo import __version__
-from fhircryo.endpoints.catalogue import CATALOGUE, PROM_SCORE
-from fhircryo.endpoints.labels import label
 from fhircryo.endpoints.reason_words import WHY
 from fhircryo.research.analysis import Analysis
 from fhircryo.research.comparison import Comparison
 from fhircryo.research.complication_summary import NOT_RECORDED
-from fhircryo.research.evaluable import NOT_ESTIMABLE
-from fhircryo.research.patient_columns import instruments
+from fhircryo.research.evaluable import NOT_ESTIMABLE, endpoint_names
 from fhircryo.research.report import number_format
 from fhircryo.research.report.charts import completeness_figure, grades_figure, prom_figure
 from fhircryo.research.report.courses import nadir_figure, psa_figure, waterfall_figure
@@ -92,12 +89,6 @@ class GroupsShown:
         )
 
 
-def _labels(config: RunConfig) -> dict[str, str]:
-    """The names of the endpoints by their codes."""
-    names = {endpoint.key: label(endpoint, config.protocol) for endpoint in CATALOGUE}
-    return names | {PROM_SCORE.code(one.key): one.words for one in instruments(config.mappings)}
-
-
 def _reasons(found: Analysis) -> dict[str, str]:
     """The reasons for which any endpoint is not known, and what they mean."""
     present = {absence.reason for one in found.evaluable for absence in one.absent}
@@ -129,7 +120,7 @@ def page(
         kind=kind,
         methods=[part.strip() for part in paragraphs],
         words=number_format,
-        labels=_labels(config),
+        labels=endpoint_names(config),
         reasons=_reasons(found),
         most_swimmers=MOST_SWIMMERS,
         NOT_RECORDED=NOT_RECORDED,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from fhircryo.record.items import EventKind
+from fhircryo.research.complication_summary import AttributedKind
 from fhircryo.research.report import vega
 from fhircryo.research.report.courses import month_axis
 from fhircryo.research.report.figure import (
@@ -12,11 +13,11 @@ from fhircryo.research.report.figure import (
     GREY,
     ORANGE,
     WIDTH,
-    Control,
     Figure,
     as_csv,
+    highlighter,
 )
-from fhircryo.research.single_patients import ComplicationTime, Swimmer
+from fhircryo.research.single_patients import Swimmer
 from fhircryo.research.survival import MONTH
 
 #: More patients than this do not fit on a page.
@@ -71,7 +72,7 @@ def swimmer_figure(swimmers: Sequence[Swimmer]) -> Figure | None:
         ),
         "y": lanes,
         "x": x,
-        "opacity": _unless_other(0.12),
+        "opacity": vega.unless_other(0.12, 1),
         "tooltip": tooltip,
     }
     bars = [(one.patient, one.days / MONTH, "Last contact") for one in swimmers]
@@ -82,7 +83,7 @@ def swimmer_figure(swimmers: Sequence[Swimmer]) -> Figure | None:
             "encoding": {
                 "x": x,
                 "y": lanes,
-                "opacity": _unless_other(0.1, 0.45),
+                "opacity": vega.unless_other(0.1, 0.45),
                 "tooltip": tooltip,
             },
         },
@@ -95,7 +96,7 @@ def swimmer_figure(swimmers: Sequence[Swimmer]) -> Figure | None:
     spec = vega.drawing(
         width=WIDTH,
         height=max(120, _LANE * len(swimmers)),
-        params=[{"name": "patient", "value": ""}],
+        params=[vega.highlight()],
         # A legend of nothing has no size.
         layer=layers if events else layers[:1],
     )
@@ -109,7 +110,6 @@ def swimmer_figure(swimmers: Sequence[Swimmer]) -> Figure | None:
         *((one.patient, "last-contact", one.days) for one in swimmers),
         *((one.patient, str(kind), day) for one in swimmers for kind, day in one.events),
     ]
-    names = tuple(sorted(one.patient for one in swimmers))
     return Figure(
         "follow-up",
         "Events in follow-up",
@@ -117,17 +117,11 @@ def swimmer_figure(swimmers: Sequence[Swimmer]) -> Figure | None:
         caption,
         spec,
         as_csv(_SWIM, rows),
-        (Control("patient", "Highlight a patient", names, several=False),),
+        (highlighter(one.patient for one in swimmers),),
     )
 
 
-def _unless_other(pale: float, full: float = 1.0) -> vega.Spec:
-    """The opacity of what is drawn of a patient, pale if another one is highlighted."""
-    other = "patient !== '' && datum.patient !== patient"
-    return {"condition": {"test": other, "value": pale}, "value": full}
-
-
-def complications_figure(found: Sequence[ComplicationTime], grades: Sequence[str]) -> Figure | None:
+def complications_figure(found: Sequence[AttributedKind], grades: Sequence[str]) -> Figure | None:
     """The attributed complications by kind, day and Clavien-Dindo grade.
 
     None without any, or of more than can be told apart.

@@ -20,6 +20,8 @@ _DOTS_PER_INCH = 300
 _INK, _GRID, _SIZE = "#222222", "#e6e6e6", 11
 #: The layers of this name take the pointer: they are not drawn in files.
 _HOVER = "hover"
+#: The parameter of the drawings that show patients.
+HIGHLIGHTED = "patient"
 #: Letters of a text that is drawn.
 _LONGEST_TEXT = 200
 _AXIS = {
@@ -102,6 +104,17 @@ def told(**words: str) -> Spec:
         for field, title in words.items()
     )
     return {"value": {"expr": f"{{{values}}}"}}
+
+
+def highlight() -> Spec:
+    """The parameter that names the patient who is highlighted; empty: nobody."""
+    return {"name": HIGHLIGHTED, "value": ""}
+
+
+def unless_other(pale: float, full: float) -> Spec:
+    """The opacity of what is drawn of a patient: pale if another patient is highlighted."""
+    other = f"{HIGHLIGHTED} !== '' && datum.patient !== {HIGHLIGHTED}"
+    return {"condition": {"test": other, "value": pale}, "value": full}
 
 
 def hover(encoding: Mapping[str, Any], tooltip: Spec, **more: Any) -> Spec:

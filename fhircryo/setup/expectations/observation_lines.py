@@ -1,5 +1,8 @@
 """Lines about Observations: PSA, scores, findings, disease status, causes of death, measures."""
 
+from typing import get_args
+
+from fhircryo.mapping.status_schema import ObservationStatus
 from fhircryo.setup.expectations.fhir_values import (
     Resource,
     absent_reason,
@@ -16,16 +19,7 @@ from fhircryo.setup.expectations.fhir_values import (
 )
 from fhircryo.setup.expectations.shorthand_line import Line
 
-OBSERVATION_STATUSES = {
-    "registered",
-    "preliminary",
-    "final",
-    "amended",
-    "corrected",
-    "cancelled",
-    "entered-in-error",
-    "unknown",
-}
+OBSERVATION_STATUSES = frozenset(get_args(ObservationStatus))
 
 
 def psa(text: str, number: int) -> Resource:

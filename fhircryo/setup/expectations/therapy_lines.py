@@ -1,5 +1,13 @@
 """Lines about procedures and medication."""
 
+from typing import get_args
+
+from fhircryo.mapping.status_schema import (
+    AdministrationStatus,
+    ProcedureStatus,
+    RequestStatus,
+    StatementStatus,
+)
 from fhircryo.setup.expectations.condition_lines import MCODE
 from fhircryo.setup.expectations.fhir_values import (
     Resource,
@@ -13,16 +21,7 @@ from fhircryo.setup.expectations.fhir_values import (
 )
 from fhircryo.setup.expectations.shorthand_line import Line, named
 
-PROCEDURE_STATUSES = {
-    "preparation",
-    "in-progress",
-    "not-done",
-    "on-hold",
-    "stopped",
-    "completed",
-    "entered-in-error",
-    "unknown",
-}
+PROCEDURE_STATUSES = frozenset(get_args(ProcedureStatus))
 
 
 def procedure(text: str, number: int) -> Resource:
@@ -74,20 +73,12 @@ def modality_extension(code: str) -> Resource:
     return {"url": f"{base}-and-technique", "extension": [modality]}
 
 
-MEDICATION_STATUSES = {
-    "active",
-    "on-hold",
-    "cancelled",
-    "completed",
-    "entered-in-error",
-    "stopped",
-    "draft",
-    "unknown",
-    "intended",
-    "not-taken",
-    "in-progress",
-    "not-done",
-}
+#: Those of R4: ``recorded`` is a word of R5, and the lines are of R4.
+MEDICATION_STATUSES = frozenset(
+    status
+    for kind in (RequestStatus, StatementStatus, AdministrationStatus)
+    for status in get_args(kind)
+) - {"recorded"}
 _TYPES = {
     "request": ("MedicationRequest", "active"),
     "statement": ("MedicationStatement", "active"),

@@ -67,6 +67,7 @@ class HapiServer:
         log = log or cache_folder() / "logs" / f"hapi-{os.getpid()}-{time.monotonic_ns()}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as file:
+            # Java is found on the path, and all arguments are ours.
             process = subprocess.Popen(  # noqa: S603  # nosec B603
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file
             )
