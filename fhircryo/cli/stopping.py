@@ -49,11 +49,14 @@ def stopped_by_signals() -> Iterator[None]:
     ignore_signals()
 
 
+def why_stopped(command: str) -> str:
+    """Say which signal stopped a command, what is kept, and what the next run does."""
+    return f"stopped by {(asked_to_stop() or SIGINT).name}. {_KEPT.get(command, _OTHERWISE)}"
+
+
 def _end() -> None:
     """Say what stopped the command and what is kept, and end the process."""
     ignore_signals()
-    kept = _KEPT.get(next(iter(sys.argv[1:]), ""), _OTHERWISE)
-    name = (asked_to_stop() or SIGINT).name
-    say(f"fhircryo: stopped by {name}. {kept}", err=True)
+    say(f"fhircryo: {why_stopped(next(iter(sys.argv[1:]), ''))}", err=True)
     # Threads that still wait for a server are not waited for.
     os._exit(STOPPED)

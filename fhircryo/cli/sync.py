@@ -18,6 +18,7 @@ from fhircryo.cli.options import (
 from fhircryo.cli.printing import say, say_json
 from fhircryo.cli.published_text import NOTHING_WRITTEN, exit_code, print_published
 from fhircryo.cli.real_run import InputRead
+from fhircryo.cli.stopping import why_stopped
 from fhircryo.errors import BUG, REJECTED, STOPPED, FhircryoError, LockedError, UsageError
 from fhircryo.interrupts import asked_to_stop, held, stoppable
 
@@ -115,7 +116,9 @@ def _run_and_report(
     with held():  # however the run ends, that is reported
         done, error = _run(configured, wanted)
         code = _exit_code(done, error)
-        report = RunReport(run_id, started, datetime.now(UTC), code, masked(str(error or "")), done)
+        # After a signal, an error may be a consequence of it.
+        message = why_stopped("sync") if code == STOPPED else masked(str(error or ""))
+        report = RunReport(run_id, started, datetime.now(UTC), code, message, done)
         # A run that found the target locked did nothing: the report of the other run is kept.
         if not wanted.dry_run and not isinstance(error, LockedError):
             code = report_run(status_file, metrics_file, report)

@@ -20,7 +20,7 @@ _WRITTEN = (Action.NEW, Action.CHANGED, Action.RETRACTED)
 class RunReport:
     """How one run ended.
 
-    ``run``: the id of the run, as in its log lines. ``message``: the error, if there was one.
+    ``run``: the id of the run, as in its log lines. ``message``: the error, or what stopped the run; empty if it ended by itself.
     ``result``: None if the run failed or was stopped before it wrote anything.
     ``metrics_problem``: why the file of metrics could not be written; empty if it was.
     """
