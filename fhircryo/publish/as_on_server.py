@@ -8,6 +8,7 @@ from typing import Any, Literal
 from msgspec import UNSET, structs
 
 from fhircryo.endpoints.result import ComponentKey
+from fhircryo.fhir.urls import relative
 from fhircryo.publish.patient_output import PatientOutput
 from fhircryo.publish.shapes import Json, OutIdentifier, OutMeta, OutObservation, OutReference
 
@@ -157,7 +158,7 @@ def _canonical(value: Any, base: str) -> Any:
     if isinstance(value, dict):
         found = {key: _canonical(inner, base) for key, inner in sorted(value.items())}
         if isinstance(found.get("reference"), str):
-            reference = found["reference"].removeprefix(f"{base}/")
+            reference = relative(found["reference"], base)
             found["reference"] = reference.partition("/_history/")[0]
         return found
     if isinstance(value, list):

@@ -13,6 +13,7 @@ from datetime import datetime
 
 from fhircryo.calendar import moment
 from fhircryo.fhir.client import HttpError
+from fhircryo.fhir.urls import relative
 from fhircryo.publish.known_ids import OwedProvenance
 from fhircryo.publish.patience import wait_until_found
 from fhircryo.publish.published_endpoint import PublishedByIdentifier
@@ -104,5 +105,5 @@ def _stated(connection: TargetConnection, refs: list[str]) -> Iterator[tuple[str
             for line in page:
                 found = DECODER.decode(line)
                 for target in found.get("target") or ():
-                    ref = str(target.get("reference", "")).removeprefix(f"{connection.base}/")
+                    ref = relative(str(target.get("reference", "")), connection.base)
                     yield ref.partition("/_history/")[0], moment(found.get("recorded"))
