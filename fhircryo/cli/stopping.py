@@ -51,7 +51,19 @@ def stopped_by_signals() -> Iterator[None]:
 
 def why_stopped(command: str) -> str:
     """Say which signal stopped a command, what is kept, and what the next run does."""
-    return f"stopped by {(asked_to_stop() or SIGINT).name}. {_KEPT.get(command, _OTHERWISE)}"
+    return f"{_stopped()}. {_KEPT.get(command, _OTHERWISE)}"
+
+
+def why_stopped_early() -> str:
+    """Say which signal stopped a scheduled run before it wrote, and what the next run does."""
+    return (
+        f"{_stopped()} before anything was written. What was read by searches is not kept: the next"
+        " run begins from the start. If every run is stopped, allow it more time."
+    )
+
+
+def _stopped() -> str:
+    return f"stopped by {(asked_to_stop() or SIGINT).name}"
 
 
 def _end() -> None:

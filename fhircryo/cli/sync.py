@@ -18,7 +18,7 @@ from fhircryo.cli.options import (
 from fhircryo.cli.printing import say, say_json
 from fhircryo.cli.published_text import NOTHING_WRITTEN, exit_code, print_published
 from fhircryo.cli.real_run import InputRead
-from fhircryo.cli.stopping import why_stopped
+from fhircryo.cli.stopping import why_stopped, why_stopped_early
 from fhircryo.errors import BUG, REJECTED, STOPPED, FhircryoError, LockedError, UsageError
 from fhircryo.interrupts import asked_to_stop, held, stoppable
 
@@ -121,7 +121,7 @@ def _run_and_report(
         done, error = _run(configured, wanted)
         code = _exit_code(done, error)
         # After a signal, an error may be a consequence of it.
-        message = why_stopped("sync") if code == STOPPED else masked(str(error or ""))
+        message = _why_stopped(done) if code == STOPPED else masked(str(error or ""))
         report = RunReport(run_id, started, datetime.now(UTC), code, message, done)
         # A run that found the target locked did nothing: the report of the other run is kept.
         if not wanted.dry_run and not isinstance(error, LockedError):
@@ -165,6 +165,10 @@ def _exit_code(done: "SyncResult | None", error: Exception | None) -> int:
     if done.pending:
         return REJECTED
     return exit_code(done.pushed, _input_read(done))
+
+
+def _why_stopped(done: "SyncResult | None") -> str:
+    return why_stopped_early() if done is None or done.pushed is None else why_stopped("sync")
 
 
 def _input_read(done: "SyncResult") -> InputRead:

@@ -227,7 +227,9 @@ def test_a_search_that_hangs(command, number, tmp_path):
         server.released.set()
     assert not (tmp_path / "out").exists()
     if command == "sync":  # before anything was read or written
-        assert status_in(tmp_path)["message"].startswith(f"stopped by {number.name}. ")
+        message = status_in(tmp_path)["message"]
+        assert message.startswith(f"stopped by {number.name} before anything was written. ")
+        assert "begins from the start" in message
 
 
 @pytest.mark.parametrize("command", ["compute", "cohort", "export", "sync"])
