@@ -19,6 +19,7 @@ from fhircryo.errors import UsageError
 ACL_ATTRIBUTE = "system.posix_acl_access"
 _POSIX = os.name == "posix"
 _NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
+_NO_WAITING: int = getattr(os, "O_NONBLOCK", 0)
 _PRIVATE_FOLDER, _PRIVATE_FILE = 0o700, 0o600
 
 
@@ -161,7 +162,7 @@ def check_own_file(path: Path, name: str, *, create: bool = False) -> None:
     """
     flags = os.O_RDWR | os.O_CREAT if create else os.O_RDONLY
     try:
-        descriptor = os.open(path, flags | _NO_FOLLOW | getattr(os, "O_NONBLOCK", 0), _PRIVATE_FILE)
+        descriptor = os.open(path, flags | _NO_FOLLOW | _NO_WAITING, _PRIVATE_FILE)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise _unsafe(path, name, "it is a symbolic link", "rm") from None
@@ -179,6 +180,19 @@ def check_own_file(path: Path, name: str, *, create: bool = False) -> None:
     why = others_who_can_change(path, status)
     if why:
         raise _unsafe(path, name, why, "rm" if not is_trusted(status.st_uid) else "chmod go-w")
+
+
+def read_file(path: Path) -> bytes:
+    """Return the content of a file; never that of a link's target, and never waits, as for a pipe.
+
+    Raises:
+        OSError: the file cannot be read, or is a symbolic link or no file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | _NO_FOLLOW | _NO_WAITING)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a file")
+        return file.read()
 
 
 def _unsafe(path: Path, name: str, why: str, command: str) -> UsageError:

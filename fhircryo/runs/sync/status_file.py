@@ -12,6 +12,7 @@ from fhircryo.errors import STOPPED, TargetError, UsageError
 from fhircryo.publish.difference import Action
 from fhircryo.runs.sync.sync_result import SyncResult
 from fhircryo.storage.atomic import PRIVATE, write_whole
+from fhircryo.storage.ownership import read_file
 
 _WRITTEN = (Action.NEW, Action.CHANGED, Action.RETRACTED)
 
@@ -97,7 +98,7 @@ def read_status(path: Path) -> dict[str, Any] | None:
         UsageError: the file cannot be read, or is not a status file.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_file(path).decode())
     except FileNotFoundError:
         return None
     except OSError as error:
