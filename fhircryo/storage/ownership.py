@@ -82,11 +82,18 @@ def others_who_can_change(
 def make_own_folder(folder: Path, name: str) -> None:
     """Create a folder that only its owner can access, if it does not exist; then check it.
 
+    Folders above it that do not exist are created alike, whatever the umask.
+
     Raises:
         UsageError: others can change what the folder holds, see ``check_own_folder``.
         OSError: the folder cannot be created.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=_PRIVATE_FOLDER)
+    if not folder.exists():
+        # Nothing is made, as root anywhere, on a way that others can change.
+        _check_way(folder, name, None)
+        for missing in reversed([one for one in folder.absolute().parents if not one.exists()]):
+            missing.mkdir(exist_ok=True, mode=_PRIVATE_FOLDER)
+        folder.mkdir(exist_ok=True, mode=_PRIVATE_FOLDER)
     check_own_folder(folder, name)
 
 
@@ -109,8 +116,16 @@ def check_own_folder(folder: Path, name: str, *, reading: bool = False) -> None:
         return
     also = folder.stat().st_uid if reading and os.geteuid() == 0 else None
     _check_folder(folder, name, folder.stat(), also)
-    for above in _way_to(folder):
-        status = above.lstat()
+    _check_way(folder, name, also)
+
+
+def _check_way(folder: Path, name: str, also: int | None) -> None:
+    """Check the folders above a folder, as far as they exist, and the links on the way to it."""
+    for above in _way_to(folder) if _POSIX else ():
+        try:
+            status = above.lstat()
+        except FileNotFoundError:
+            continue
         if not is_trusted(status.st_uid, also):
             why = "another user owns it"
         elif _anybody_can_exchange_its_entries(status):

@@ -426,3 +426,47 @@ def test_systemd_may_pass_the_folder_of_a_dynamic_user(tmp_path, monkeypatch):
         ownership.check_own_folder(tmp_path / "fhircryo", "state folder")
     monkeypatch.setattr(os, "geteuid", lambda: NOBODY)  # as the service
     ownership.check_own_folder(tmp_path / "fhircryo", "state folder")
+
+
+def test_folders_on_the_way_are_private_whatever_the_umask(tmp_path):
+    before = os.umask(0)
+    try:
+        with target_lock(TARGET, tmp_path / "a" / "b" / "state"):
+            pass
+    finally:
+        os.umask(before)
+    for made in ("a", "a/b", "a/b/state"):
+        assert (tmp_path / made).stat().st_mode & 0o777 == 0o700
+
+
+@AS_ROOT
+def test_root_makes_no_folder_where_another_user_could_lead_it(tmp_path, give):
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (theirs / "link").symlink_to(tmp_path / "elsewhere")
+    give(theirs)
+    for place in (theirs, theirs / "link"):
+        with pytest.raises(UsageError, match="not safe"), target_lock(TARGET, place / "state"):
+            pass
+        assert not (place / "state").exists()
+
+
+@AS_ROOT
+def test_root_reports_nothing_for_the_runs_of_another_user(tmp_path, monkeypatch, give):
+    """Else the service could not read its own status any more, nor the time of its last success."""
+    folder, metrics = tmp_path / "state", tmp_path / "metrics.prom"
+    monkeypatch.setenv("FHIRCRYO_SYNC__SOURCE", "http://127.0.0.1:9/fhir")
+    monkeypatch.setenv("FHIRCRYO_SYNC__METRICS_FILE", str(metrics))
+    monkeypatch.setenv("FHIRCRYO_STATE_FOLDER", str(folder))
+    monkeypatch.setenv("FHIRCRYO_TARGET__RETRY_BUDGET", "0")
+    assert cli("sync").code == 5
+    (status,) = folder.glob("*.status.json")
+    content = status.read_bytes()
+    metrics.unlink()
+    for path in (folder, *folder.iterdir()):
+        give(path)
+    assert cli("sync").code == 2
+    assert status.read_bytes() == content
+    assert status.stat().st_uid == NOBODY
+    assert not metrics.exists()

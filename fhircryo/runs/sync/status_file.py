@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fhircryo import __version__
-from fhircryo.errors import STOPPED, TargetError, UsageError
+from fhircryo.errors import STOPPED, UsageError
 from fhircryo.publish.difference import Action
 from fhircryo.runs.sync.sync_result import SyncResult
 from fhircryo.storage.atomic import PRIVATE, write_whole
@@ -76,7 +76,7 @@ def _figures_of(result: SyncResult) -> dict[str, Any]:
 
 
 def write_status(path: Path, report: RunReport, last_success: str | None) -> None:
-    """Write the status file atomically, and make its folder if there is none.
+    """Write the status file atomically; its folder exists.
 
     ``last_success``: the time at which the last successful run ended.
 
@@ -84,10 +84,6 @@ def write_status(path: Path, report: RunReport, last_success: str | None) -> Non
         TargetError: the file cannot be written.
     """
     content = report.as_dict() | {"last_success": last_success}
-    try:  # a run that fails early has not made the folder
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise TargetError(f"{path}: cannot be written: {error.strerror or error}") from error
     write_whole(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode(), PRIVATE)
 
 
