@@ -16,7 +16,7 @@ from fhircryo.fhir.client import HttpError
 from fhircryo.publish.known_ids import OwedProvenance
 from fhircryo.publish.patience import wait_until_found
 from fhircryo.publish.published_endpoint import PublishedByIdentifier
-from fhircryo.publish.shapes import DECODER
+from fhircryo.publish.shapes import json_object, objects_in
 from fhircryo.publish.target_connection import TargetConnection
 from fhircryo.publish.target_kind import Creation, TargetKind
 
@@ -102,7 +102,9 @@ def _stated(connection: TargetConnection, refs: list[str]) -> Iterator[tuple[str
         params = {"target": ",".join(refs[start : start + _PER_SEARCH])}
         for page in connection.searcher.search("Provenance", params):
             for line in page:
-                found = DECODER.decode(line)
-                for target in found.get("target") or ():
+                found = json_object(line)
+                recorded = found.get("recorded")
+                stated = moment(recorded if isinstance(recorded, str) else None)
+                for target in objects_in(found, "target"):
                     ref = str(target.get("reference", "")).removeprefix(f"{connection.base}/")
-                    yield ref.partition("/_history/")[0], moment(found.get("recorded"))
+                    yield ref.partition("/_history/")[0], stated

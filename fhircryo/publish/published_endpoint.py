@@ -17,7 +17,7 @@ from fhircryo.publish.as_on_server import (
 )
 from fhircryo.publish.origin import Origin
 from fhircryo.publish.published_shape import has_types_of_fhir, identifiers_of
-from fhircryo.publish.shapes import DECODER, Json
+from fhircryo.publish.shapes import Json, json_object
 
 LOG = logging.getLogger("fhircryo.target")
 
@@ -73,8 +73,8 @@ def contents(searcher: Searcher, ids: Iterable[str]) -> dict[str, Json]:
     found = {}
     for batch in _batches(sorted(ids)):
         for line in _lines(searcher, {"_id": ",".join(batch)}):
-            resource = DECODER.decode(line)
-            found[str(resource["id"])] = resource
+            resource = json_object(line)
+            found[str(resource.get("id", ""))] = resource
     return found
 
 
@@ -84,7 +84,7 @@ def _found(
     newest: dict[str, PublishedEndpoint] = {}
     for params in searches:
         for line in _lines(searcher, params):
-            endpoint = endpoint_of(DECODER.decode(line), origin, base)
+            endpoint = endpoint_of(json_object(line), origin, base)
             if endpoint is not None:
                 # While others write, a search may return two versions: the later one counts.
                 newest[endpoint.id] = endpoint

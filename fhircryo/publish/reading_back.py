@@ -25,7 +25,7 @@ from fhircryo.publish.published_endpoint import (
     endpoint_of,
     published_with,
 )
-from fhircryo.publish.shapes import DECODER, Json
+from fhircryo.publish.shapes import DECODER, Json, object_in
 from fhircryo.publish.target_connection import TargetConnection
 
 LOG = logging.getLogger("fhircryo.target")
@@ -71,7 +71,7 @@ class PublishedReader:
         """
         found = contents(self._connection.searcher, versions)
         for name, version in versions.items():
-            meta = found.get(name, {}).get("meta") or {}
+            meta = object_in(found.get(name, {}), "meta")
             if name in found and str(meta.get("versionId", "")) == version:
                 continue
             resource = self.read(f"Observation/{name}")

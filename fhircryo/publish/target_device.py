@@ -18,7 +18,7 @@ from fhircryo.publish.profiles import profile_url
 from fhircryo.publish.provenance import device
 from fhircryo.publish.reading_back import PublishedReader
 from fhircryo.publish.refused_write import FORBIDDEN, INVALID, type_refused, way_refused
-from fhircryo.publish.shapes import ENCODER, Json, OutReference, plain
+from fhircryo.publish.shapes import ENCODER, Json, OutReference, object_in, objects_in, plain
 from fhircryo.publish.target_connection import TargetConnection
 from fhircryo.publish.target_kind import (
     Creation,
@@ -122,7 +122,7 @@ class TargetDevice:
     def newer_version(self, found: OutReference) -> str:
         """The version that the Device names, if it is newer than this program; else empty."""
         there = self._before or self._read_before(found) or {}
-        named = [one.get("value") for one in there.get("version") or () if isinstance(one, dict)]
+        named = [one.get("value") for one in objects_in(there, "version")]
         return next((one for one in named if isinstance(one, str) and is_newer(one)), "")
 
     def request(self, how: Creation) -> WriteRequest:
@@ -189,7 +189,8 @@ class TargetDevice:
         remember_profiles(self._connection.known, kept=kept)
 
     def _states_profile(self, there: Json) -> bool:
-        return self._profile in ((there.get("meta") or {}).get("profile") or ())
+        profiles = object_in(there, "meta").get("profile")
+        return isinstance(profiles, list) and self._profile in profiles
 
     def _profile_refused(self, refusal: HttpError) -> None:
         LOG.warning(

@@ -25,6 +25,7 @@ from fhircryo.publish.shapes import (
     OutObservation,
     OutProvenance,
     OutReference,
+    object_in,
     plain,
 )
 from fhircryo.publish.target_kind import Creation, TargetKind
@@ -146,7 +147,7 @@ class RequestMaker:
         resource = retracted.get(name) if isinstance(name, str) else None
         if resource is None:
             return None
-        meta = resource.get("meta") or {}
+        meta = object_in(resource, "meta")
         kept = {key: value for key, value in meta.items() if key not in _SERVERS_META}
         return {**resource, "meta": kept, "status": change.status}
 
