@@ -16,6 +16,7 @@ from requests import Response
 
 from fhircryo.fhir.client import Client, HttpError, UnreachableError, outcome_text
 from fhircryo.fhir.urls import without_query
+from fhircryo.publish.difference import Action
 from fhircryo.publish.known_ids import NO_TRANSACTIONS, KnownIds, OwedProvenance
 from fhircryo.publish.refused_write import is_unanswered
 from fhircryo.publish.single_request import (
@@ -73,6 +74,12 @@ class Answer:
     def is_done(self) -> bool:
         """Whether everything was written, the Provenance included."""
         return self.refusal is None and not self.existed and self.provenance
+
+    def created(self) -> set[str]:
+        """The identifiers of the endpoints that were written and that the target did not hold."""
+        changes = self.patient.changes.changes
+        new = {change.identifier for change in changes if change.action is Action.NEW}
+        return new & self.written.keys()
 
 
 class Delivery:

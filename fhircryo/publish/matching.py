@@ -75,9 +75,7 @@ def _refuse_shared(matched: Matched) -> None:
                 )
 
 
-def _holders(
-    searcher: Searcher, system: str, values: Iterable[str]
-) -> dict[str, set[_Holder]]:
+def _holders(searcher: Searcher, system: str, values: Iterable[str]) -> dict[str, set[_Holder]]:
     """The target's patients with each of some identifiers."""
     wanted = sorted(values)
     found: dict[str, set[_Holder]] = {}

@@ -36,6 +36,8 @@ YES_NO = "http://terminology.hl7.org/CodeSystem/v2-0136"
 DATA_ABSENT = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 #: https://terminology.hl7.org/CodeSystem-observation-category.html
 CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
+#: The code of the category of all endpoints, in our own CodeSystem.
+CATEGORY_CODE = "derived-endpoint"
 DEVICE_ID = "fhircryo"
 
 #: FHIR lets an Observation derive from these types; the Provenance names all other evidence.
@@ -115,7 +117,7 @@ class ObservationMaker:
             tags.append(OutCoding(origin.source_system, origin.source_name))
         self._tags = tags
         self._metas: dict[str, OutMeta] = {}
-        derived = OutConcept([OutCoding(f"{base}/CodeSystem/category", "derived-endpoint")])
+        derived = OutConcept([OutCoding(f"{base}/CodeSystem/category", CATEGORY_CODE)])
         survey = OutConcept([OutCoding(CATEGORY, "survey")])
         self._category = [derived]
         self._survey_category = [derived, survey]

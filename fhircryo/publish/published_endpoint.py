@@ -15,6 +15,7 @@ from fhircryo.publish.as_on_server import (
     subject_id,
     value_of,
 )
+from fhircryo.publish.observation_maker import CATEGORY_CODE
 from fhircryo.publish.origin import Origin
 from fhircryo.publish.published_shape import has_types_of_fhir, identifiers_of
 from fhircryo.publish.shapes import Json, json_object
@@ -34,6 +35,7 @@ class PublishedEndpoint(msgspec.Struct, frozen=True):
     own source and protocol. ``name``, ``value``: for people. ``answer``: the value alone, or why it
     is absent. ``renamed_from``: where it is of the run's protocol and of a source of another name,
     that name and the reference to the index procedure. ``profiles``: those that it states.
+    ``updated``: when the server stored it; empty if it does not say.
     """
 
     identifier: str
@@ -48,6 +50,7 @@ class PublishedEndpoint(msgspec.Struct, frozen=True):
     answer: str = ""
     renamed_from: tuple[str, str] | None = None
     profiles: tuple[str, ...] = ()
+    updated: str = ""
 
 
 #: The endpoints of a target by identifier; where there is more than one, they are duplicates.
@@ -57,6 +60,27 @@ PublishedByIdentifier = dict[str, list[PublishedEndpoint]]
 def all_published(searcher: Searcher, origin: Origin, base: str) -> PublishedByIdentifier:
     """All endpoints that the server with this base URL holds, retracted ones included."""
     return _found(searcher, [{"identifier": f"{origin.identifier_system}|"}], origin, base)
+
+
+def all_of_category(searcher: Searcher, origin: Origin, base: str) -> PublishedByIdentifier:
+    """All endpoints that the server finds by their category; none where it ignores categories.
+
+    A parameter that a server does not know may be ignored, and then it finds all Observations
+    (https://hl7.org/fhir/R4/search.html#errors).
+    """
+    newest: dict[str, PublishedEndpoint] = {}
+    for page in searcher.search("Observation", {"category": category_of(origin)}):
+        for line in page:
+            endpoint = endpoint_of(json_object(line), origin, base)
+            if endpoint is None:
+                return {}
+            newest[endpoint.id] = endpoint
+    return _by_identifier(newest)
+
+
+def category_of(origin: Origin) -> str:
+    """The category of all endpoints, as a search names it."""
+    return f"{origin.base}/CodeSystem/category|{CATEGORY_CODE}"
 
 
 def published_with(
@@ -88,6 +112,10 @@ def _found(
             if endpoint is not None:
                 # While others write, a search may return two versions: the later one counts.
                 newest[endpoint.id] = endpoint
+    return _by_identifier(newest)
+
+
+def _by_identifier(newest: dict[str, PublishedEndpoint]) -> PublishedByIdentifier:
     found: PublishedByIdentifier = {}
     for endpoint in newest.values():
         found.setdefault(endpoint.identifier, []).append(endpoint)
@@ -124,6 +152,7 @@ def endpoint_of(resource: Json, origin: Origin, base: str) -> PublishedEndpoint 
         if of_protocol and source != origin.source_name
         else None,
         profiles=tuple(map(intern, meta.get("profile") or ())),
+        updated=str(meta.get("lastUpdated") or ""),
     )
 
 

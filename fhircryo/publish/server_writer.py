@@ -252,7 +252,7 @@ class ServerWriter:
         left = []
         for answer in answers:
             if answer.is_done:
-                self._trial.try_endpoints(answer.written)
+                self._trial.try_endpoints(answer.created())
                 self._land(answer.patient.changes)
             else:
                 left.append(answer.patient)

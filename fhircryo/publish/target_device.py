@@ -9,6 +9,7 @@ from msgspec import structs
 
 from fhircryo.errors import TargetError
 from fhircryo.fhir.client import HttpError
+from fhircryo.publish.identifier_search import search_refused
 from fhircryo.publish.known_ids import DEVICE
 from fhircryo.publish.newer_version import is_newer
 from fhircryo.publish.observation_maker import DEVICE_ID
@@ -18,7 +19,15 @@ from fhircryo.publish.profiles import profile_url
 from fhircryo.publish.provenance import device
 from fhircryo.publish.reading_back import PublishedReader
 from fhircryo.publish.refused_write import FORBIDDEN, INVALID, type_refused, way_refused
-from fhircryo.publish.shapes import ENCODER, Json, OutReference, object_in, objects_in, plain
+from fhircryo.publish.shapes import (
+    ENCODER,
+    Json,
+    OutReference,
+    json_object,
+    object_in,
+    objects_in,
+    plain,
+)
 from fhircryo.publish.target_connection import TargetConnection
 from fhircryo.publish.target_kind import (
     Creation,
@@ -31,6 +40,8 @@ from fhircryo.publish.transaction import WriteRequest
 
 LOG = logging.getLogger("fhircryo.target")
 
+#: The search by the name that the Device has in R4 and in R5.
+_BY_NAME = {"device-name": "fhircryo"}
 _URN = f"urn:fhircryo:{DEVICE_ID}"
 
 
@@ -78,6 +89,7 @@ class TargetDevice:
         if found is not None and there is not None:
             self._try_profile(found, there)
             return found
+        self._refuse_if_hidden()
         refusal: HttpError | None = None
         ways = list(creations(self._connection.capabilities))
         for how in ways[ways.index(self._kind.creation) :]:
@@ -141,6 +153,30 @@ class TargetDevice:
         """The Device as it is written to this target, with our id."""
         made = device(self._connection.origin.base, r5=self._r5)
         return plain(made if self._kind.profiles else structs.replace(made, meta=None))
+
+    def _refuse_if_hidden(self) -> None:
+        """Refuse a target that holds the Device, but whose search by identifier does not find it.
+
+        Raises:
+            TargetError: a second one would be created.
+            SourceError: the server fails.
+        """
+        if self._kind.creation is Creation.OWN_ID:
+            return
+        identifier = {"system": f"{self._connection.origin.base}/device", "value": DEVICE_ID}
+        try:
+            sample = self._connection.searcher.sample("Device", _BY_NAME, 1)
+        except HttpError as error:
+            LOG.info("Devices were not searched by their name: %s", error)
+            return
+        for line in sample.lines:
+            resource = json_object(line)
+            if identifier in (
+                {key: one.get(key) for key in identifier}
+                for one in objects_in(resource, "identifier")
+            ):
+                words = f"Device/{resource.get('id')} is there and was not found"
+                raise search_refused(self._connection, "Device", words)
 
     def _put(self, ref: str) -> str:
         content = {**self._content(), "id": ref.partition("/")[2]}

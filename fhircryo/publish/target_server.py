@@ -16,7 +16,7 @@ from fhircryo.fhir.search import Searcher
 from fhircryo.fhir.urls import origin as origin_of
 from fhircryo.publish.as_on_server import References
 from fhircryo.publish.comparison import Comparison, RetractionScope
-from fhircryo.publish.difference import Difference
+from fhircryo.publish.difference import Action, Difference
 from fhircryo.publish.known_ids import open_known_ids
 from fhircryo.publish.newer_version import downgrade_refusal
 from fhircryo.publish.origin import Origin
@@ -217,6 +217,9 @@ class TargetServer:
                 return PushResult(difference, WriteResult(), dry_run, refusal)
             self._check_version()
             self._check_retractions(difference)
+            hidden = self._hidden(difference)
+            if hidden:
+                raise TargetError(f"{self._connection.base}: {hidden}; nothing was written")
             trial.run()
             writer = ServerWriter(self._connection, trial, self._settings.bundle_size)
             written = writer.write(changed, len(changed), progress, stopped)
@@ -226,7 +229,17 @@ class TargetServer:
         """Why the real run would write nothing; empty if it would write."""
         retractions = self._too_many_retractions(difference)
         advice = "if they are right, use --allow-retractions"
-        return self._downgrade() or (f"{retractions}; {advice}" if retractions else "")
+        too_many = f"{retractions}; {advice}" if retractions else ""
+        return self._downgrade() or too_many or self._hidden(difference)
+
+    def _hidden(self, difference: Difference) -> str:
+        """Why endpoints to create may be there already, unseen; empty if that is not known."""
+        creates = any(
+            change.action is Action.NEW
+            for patient in difference.changed()
+            for change in patient.changes
+        )
+        return self._trial.search_refusal() if creates else ""
 
     def _downgrade(self) -> str:
         """The words for a target to which a newer version has written; empty if it is allowed."""
