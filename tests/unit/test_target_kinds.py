@@ -607,9 +607,10 @@ def test_a_provenance_of_a_former_version_does_not_count_for_the_present_one(
     one.check()
     shutil.rmtree(one.state)
     time.sleep(0.01)  # the server's stamps are precise to a millisecond
-    endpoint = one.target.of_type("Observation")[0]
-    one.target.put(endpoint)
-    assert one.target.without_provenance() != []
+    endpoints = {_patient(each): each for each in one.target.of_type("Observation")}
+    assert len(endpoints) == len(PEOPLE)
+    one.target.put(*endpoints.values())
+    assert len(one.target.without_provenance()) == len(PEOPLE)
     one.write()
     one.check()
     one.quiet()
