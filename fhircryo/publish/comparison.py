@@ -70,6 +70,7 @@ class Comparison:
         published = self._published(patients, scope)
         owed = self._owed(patients, scope, published)
         own = _own_identifiers(published)
+        base, sent = self.connection.base, self.connection.known.content_sent
         computed = {name for output in patients for name in output.identifiers()}
         found: list[PatientChanges] = []
         done: set[str] = set()
@@ -84,7 +85,7 @@ class Comparison:
             done.add(subject)
             there = as_on_server(output, self.references, subject, device, profiles=profiles)
             outdated = set(own.get(subject, ())).difference(there.identifiers())
-            changes = changes_of(output.patient, there, outdated, published, self.connection.base)
+            changes = changes_of(output.patient, there, outdated, published, base, sent)
             note_missing_provenance(changes, published, owed)
             if not (changes.changes or changes.lacking):
                 changes.output = None  # frees memory: there is nothing to write
@@ -95,7 +96,7 @@ class Comparison:
             outdated = own[subject] - computed
             if outdated and self._is_in_scope(subject, scope, matched):
                 name = self._name(subject)
-                gone = changes_of(name, None, outdated, published, self.connection.base)
+                gone = changes_of(name, None, outdated, published, base)
                 note_missing_provenance(gone, published, owed)
                 found.append(gone)
         return Difference(

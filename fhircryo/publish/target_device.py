@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 from urllib.parse import urlencode
 
 from msgspec import structs
@@ -122,7 +123,7 @@ class TargetDevice:
         ref = str(found.reference)
         there = self._read(ref) or {}
         content = {**self._content(), "id": ref.partition("/")[2]}
-        if all(there.get(key) == value for key, value in content.items() if key != "meta"):
+        if all(_holds(there.get(key), content[key]) for key in content.keys() - {"meta"}):
             return
         try:
             self._with_profile(partial(self._put, ref))
@@ -274,3 +275,14 @@ class TargetDevice:
                 " leaves Device and Provenance out"
             )
         LOG.warning("%s: the Device is left out: %s", self._connection.base, refusal)
+
+
+def _holds(there: Any, ours: Any) -> bool:
+    """Whether a value holds what ours says; a server may have added to it."""
+    if isinstance(ours, dict):
+        return isinstance(there, dict) and all(_holds(there.get(key), ours[key]) for key in ours)
+    if isinstance(ours, list):
+        return isinstance(there, list) and all(
+            any(_holds(one, value) for one in there) for value in ours
+        )
+    return bool(there == ours)

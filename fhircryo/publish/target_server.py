@@ -1,5 +1,6 @@
 """Writes computed endpoints to a FHIR server, where they differ from those that it holds."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ from fhircryo.publish.target_kind import Creation, honoured_creation
 from fhircryo.publish.target_lock import target_lock
 from fhircryo.publish.target_trial import TargetTrial
 from fhircryo.settings import ServerSettings, Settings, WriteSettings
+
+LOG = logging.getLogger("fhircryo.target")
 
 
 @dataclass(frozen=True)
@@ -211,6 +214,7 @@ class TargetServer:
                 patients, scope, trial.device, profiles=trial.kind.profiles
             )
             warn_of_renamed(difference.renamed, self._connection.base)
+            self._warn_of_altered(difference.altered())
             changed = list(difference.changed())
             if dry_run or not changed:
                 refusal = self._refusal(difference) if dry_run and changed else ""
@@ -224,6 +228,18 @@ class TargetServer:
             writer = ServerWriter(self._connection, trial, self._settings.bundle_size)
             written = writer.write(changed, len(changed), progress, stopped)
             return PushResult(difference, written, dry_run=False)
+
+    def _warn_of_altered(self, altered: list[str]) -> None:
+        if altered:
+            LOG.warning(
+                "%s: %d endpoints stand there otherwise than they were written, such as"
+                " Observation/%s: the server, or another program, changes them whenever they are"
+                " written; they are not written again as long as nothing new is computed; compare"
+                " one with what fhircryo computes, and have that changed",
+                self._connection.base,
+                len(altered),
+                altered[0],
+            )
 
     def _refusal(self, difference: Difference) -> str:
         """Why the real run would write nothing; empty if it would write."""
