@@ -1,6 +1,6 @@
 """Compares the endpoints of a run with those that a target holds."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 
 from fhircryo.interrupts import stoppable
@@ -69,7 +69,7 @@ class Comparison:
         matched = self._match(patients, scope)
         published = self._published(patients, scope)
         owed = self._owed(patients, scope, published)
-        own = _own_identifiers(published)
+        own = _own_identifiers(published, scope.identifiers or frozenset())
         base, sent = self.connection.base, self.connection.known.content_sent
         computed = {name for output in patients for name in output.identifiers()}
         found: list[PatientChanges] = []
@@ -102,6 +102,7 @@ class Comparison:
         return Difference(
             found,
             scope.count_published or (lambda: _count_active(published)),
+            _count_of_unknown_source(published, computed | (scope.identifiers or frozenset())),
             renamed(
                 ((self._id_on_target(output.patient, matched), output) for output in patients),
                 published,
@@ -162,12 +163,15 @@ def _identifiers(patients: list[PatientOutput], scope: RetractionScope) -> set[s
     return set(scope.identifiers).union(*(output.identifiers() for output in patients))
 
 
-def _own_identifiers(published: PublishedByIdentifier) -> dict[str, set[str]]:
-    """The identifiers of the endpoints of the run's source and protocol, by their subject."""
+def _own_identifiers(published: PublishedByIdentifier, known: Set[str]) -> dict[str, set[str]]:
+    """The identifiers of the endpoints of the run's source and protocol, by their subject.
+
+    ``known``: those of which the run knows that its source published them.
+    """
     found: dict[str, set[str]] = {}
     for endpoints in published.values():
         for endpoint in endpoints:
-            if endpoint.ours:
+            if endpoint.ours or (endpoint.of_unknown_source and endpoint.identifier in known):
                 found.setdefault(endpoint.patient, set()).add(endpoint.identifier)
     return found
 
@@ -179,6 +183,16 @@ def _subjects(output: PatientOutput, published: PublishedByIdentifier) -> set[st
         for identifier in output.identifiers()
         for endpoint in published.get(identifier, ())
     }
+
+
+def _count_of_unknown_source(published: PublishedByIdentifier, known: Set[str]) -> int:
+    """How many endpoints, besides those that are known, may be of this or of another source."""
+    return sum(
+        endpoint.of_unknown_source and endpoint.status != RETRACTED
+        for identifier, endpoints in published.items()
+        if identifier not in known
+        for endpoint in endpoints
+    )
 
 
 def _count_active(published: PublishedByIdentifier) -> int:

@@ -218,12 +218,14 @@ class Difference:
     """All that a run would change on a target.
 
     ``count_published``: returns how many patients have endpoints of this source and protocol on
-    the target now. ``renamed``: how many of the computed endpoints stand there under another name
-    of the source as well, by that name.
+    the target now. ``of_unknown_source``: how many endpoints there, which were not computed, may be
+    of this or of another source. ``renamed``: how many of the computed endpoints stand there under
+    another name of the source as well, by that name.
     """
 
     patients: list[PatientChanges]
     count_published: Callable[[], int]
+    of_unknown_source: int = 0
     renamed: Counter[str] = field(default_factory=Counter)
 
     def counts(self) -> Counter[Action]:

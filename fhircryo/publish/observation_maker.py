@@ -94,6 +94,11 @@ class EndpointNames:
         return "e" + own.hexdigest()
 
 
+def endpoint_name(code: str, time_point: str) -> bytes:
+    """The name that the Observations of an endpoint, instrument and time point have in common."""
+    return f"\x1e{code}\x1f{time_point}".encode()
+
+
 class ObservationMaker:
     """Makes the Observations of a run. Parts that many Observations share are made once.
 
@@ -111,7 +116,7 @@ class ObservationMaker:
         self._scales = mappings.scales
         self._system = origin.identifier_system
         self._subject_system = subject_system
-        tags = [OutCoding(f"{base}/CodeSystem/tag", "research-use")]
+        tags = [OutCoding(origin.use_system, "research-use")]
         if origin.source_name:
             # Where two sources share a target, each retracts only its own endpoints.
             tags.append(OutCoding(origin.source_system, origin.source_name))
@@ -204,7 +209,7 @@ class ObservationMaker:
             common = self._common[key] = Common(
                 OutConcept([coding], self._text(result)),
                 self._survey_category if result.instrument else self._category,
-                f"\x1e{result.code}\x1f{result.time_point}".encode(),
+                endpoint_name(result.code, result.time_point),
                 result.endpoint.value_type,
                 self._meta(profile_key(result.endpoint.value_type)),
             )
