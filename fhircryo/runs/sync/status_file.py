@@ -62,6 +62,7 @@ def _figures_of(result: SyncResult) -> dict[str, Any]:
         "patients_computed": result.patients,
         "endpoints": {str(action): endpoints.get(action, 0) for action in _WRITTEN},
         "patients_rejected": len(pushed.rejected) if pushed is not None else 0,
+        "warnings": pushed.warnings if pushed is not None else [],
         "requests": result.requests,
         "not_written": [
             {
