@@ -45,7 +45,7 @@ EXIT_ADVICE = {
     " Nothing was written. `fhircryo sync --status` also ends with 2 if no run is on record or the"
     " status file is damaged, `fhircryo state check` and `state show` if the state is damaged, and"
     " `fhircryo sync` if it cannot write the status file, and `fhircryo forget` if nobody knows the"
-    " patient.",
+    " patient. A file or folder to which the user has no right also ends a command with 2.",
     3: "Check that the folder exists, can be read, and contains `*.ndjson`, `*.jsonl` or `*.json`"
     " (plain, `.gz` or `.zst`), or that the server can be reached and the credentials allow"
     " reading. Nothing was written.",

@@ -529,6 +529,10 @@ def load_settings(config: Path | None = None, **given: Any) -> Settings:
     _check_environment()
     if config is not None and not config.is_file():
         raise UsageError(f"{config}: no such settings file")
+    if config is None and Path(CONFIG_FILE).is_symlink() and not Path(CONFIG_FILE).exists():
+        raise UsageError(
+            f"{CONFIG_FILE}: this link leads to no settings file; correct or remove it"
+        )
 
     class FileSettings(Settings):
         model_config = SettingsConfigDict(toml_file=config or CONFIG_FILE)

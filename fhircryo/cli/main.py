@@ -102,6 +102,12 @@ def run() -> None:
             say_error(UsageError("no answer to the question; to confirm without it, add --yes"))
             sys.exit(UsageError.exit_code)
         raise
+    except PermissionError as error:
+        if not error.filename:
+            _end_by_bug(error)
+        words = "this user has no right to it, or to a folder above it"
+        say_error(UsageError(f"{error.filename}: {error.strerror}: {words}"))
+        sys.exit(UsageError.exit_code)
     except Exception as error:
         _end_by_bug(error)
 

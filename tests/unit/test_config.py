@@ -1,5 +1,7 @@
 """The settings on the command line: in force and where from; the commented file; states."""
 
+import errno
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -10,6 +12,7 @@ from typer.testing import CliRunner
 from fhircryo.cli.main import app
 from fhircryo.errors import UsageError
 from fhircryo.settings import commented_settings, load_settings, settings_in_force
+from tests.unit import inputs
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +90,43 @@ def test_init_overwrites_nothing():
     again = CliRunner().invoke(app, ["config", "init"])
     assert isinstance(again.exception, UsageError)
     assert Path("fhircryo.toml").read_text() == before
+
+
+def test_a_link_to_no_settings_file_is_told():
+    """Else a run would go on with the defaults, for example without the list of who objected."""
+    Path("fhircryo.toml").symlink_to("moved.toml")
+    ran = CliRunner().invoke(app, ["config", "show"])
+    assert isinstance(ran.exception, UsageError)
+    assert "leads to no settings file" in str(ran.exception)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("sync", "--config", "locked/fhircryo.toml"),
+        ("sync", "--status", "--config", "locked/fhircryo.toml"),
+        ("compute", "locked/in", "out"),
+        ("push", "locked/in", "http://127.0.0.1:9/fhir"),
+        ("doctor", "locked/in"),
+        ("compute", "in", "locked/out"),
+    ],
+)
+def test_a_folder_that_the_user_may_not_search_is_no_bug(arguments, monkeypatch):
+    """Root may search any folder, so the refusal of the system is imitated."""
+    stat = os.stat
+
+    def refusing(path, *given, **more):
+        if "locked" in str(path):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, *given, **more)
+
+    inputs.folder(Path("in"), {"a.ndjson": [inputs.patient("p1")]})
+    monkeypatch.setattr(os, "stat", refusing)
+    ran = inputs.cli(*arguments)
+    assert ran.code in (2, 3, 5)
+    assert "Permission denied" in ran.err
+    assert "locked/" in ran.err
+    assert "Traceback" not in ran.err
 
 
 def test_a_scheduled_run_needs_a_source():
