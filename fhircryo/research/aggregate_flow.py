@@ -27,6 +27,8 @@ def shown_flow(flow: Flow, threshold: int) -> Flow:
     """
     cohort = flow.cohort or 0
     small = is_small(cohort, threshold)
+    # That few patients have no event, or no resource of a type, is a statement about few.
+    few = small or is_small(flow.patients_read or 0, threshold)
     steps = [] if small else [cohort]
 
     def fits(number: int | None) -> bool:
@@ -52,8 +54,8 @@ def shown_flow(flow: Flow, threshold: int) -> Flow:
         ],
         cohort=None if small else flow.cohort,
         procedures={_ANY_REASON: not_index} if not_index else {},
-        # In a small cohort also that nobody has an event is a statement about few.
-        never_stated=[] if small else flow.never_stated,
+        lacking=[one for one in flow.lacking if one in flow.withheld or not few],
+        never_stated=[] if few else flow.never_stated,
         unreadable=None if flow.unreadable else 0,
         withheld=dict.fromkeys(flow.withheld, _WITHHELD),
         not_index=0,

@@ -297,7 +297,7 @@ class Question:
         impossible = [facts for facts in self.of if facts not in self.profiles]
         assert not impossible, f"the attacker's definitions are wrong: {impossible[0]}"
         rows, totals = [], []
-        asked["everybody",] = lambda _: True
+        asked.setdefault(("everybody",), lambda _: True)
         for name, rule in asked.items():
             if name not in number:
                 continue
