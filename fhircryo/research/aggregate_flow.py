@@ -5,18 +5,23 @@ from msgspec.structs import replace
 from fhircryo.research.flow import Exclusion, Flow
 from fhircryo.research.statistics.suppress import POOLED, is_small, pool_small
 
-#: Numbers of resources are rounded to this, and not shown below it.
+#: Numbers of resources are rounded to multiples of this.
 _STEP = 100
 _POOLED_REASONS = "for reasons that are not shown apart"
 _ANY_REASON = "the reasons are not shown"
 _WITHHELD = "the server withholds some"
 
 
-def hundreds(count: int | None) -> int | None:
-    """A number of resources, rounded to hundreds; None from 1 to 99."""
+def rounded(count: int | None, threshold: int) -> int | None:
+    """A number of resources, rounded to hundreds; None from 1 to 99.
+
+    Where groups of more than a hundred are small, to as many hundreds as hold one: a resource is
+    often a patient.
+    """
+    step = -(-threshold // _STEP) * _STEP
     if not count:
         return count
-    return None if count < _STEP else round(count / _STEP) * _STEP
+    return None if count < step else round(count / step) * step
 
 
 def shown_flow(flow: Flow, threshold: int) -> Flow:
@@ -45,7 +50,7 @@ def shown_flow(flow: Flow, threshold: int) -> Flow:
     patients_read = flow.patients_read if fits(flow.patients_read) else None
     return replace(
         flow,
-        resources_read=None if small else hundreds(flow.resources_read),
+        resources_read=None if small else rounded(flow.resources_read, threshold),
         patients_read=patients_read,
         candidates=candidates,
         lost=[

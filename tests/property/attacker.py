@@ -24,6 +24,7 @@ from fhircryo.endpoints.catalogue import (
     METASTASIS_FREE_SURVIVAL,
     OVERALL_SURVIVAL,
     TIME_TO_FAILURE,
+    TIME_TO_SALVAGE_THERAPY,
 )
 from fhircryo.mapping.protocol import BASELINE
 from fhircryo.research.analysis import Analysis
@@ -331,6 +332,7 @@ def questions(reader: Reader) -> Iterator[Question]:
     if not len(reader.table):
         return
     yield _course(reader)
+    yield _rules(reader)
     for endpoint in (TIME_TO_FAILURE, DISEASE_FREE_SURVIVAL, METASTASIS_FREE_SURVIVAL):
         yield _time(reader, snake(endpoint.key))
     yield _deaths(reader)
@@ -389,6 +391,42 @@ def _course(reader: Reader) -> Question:
         published["known", column.removesuffix("_event")] = _is_known(fact)
         published["yes", column] = _equals(fact, True)
         hidden |= {f"{fact} {value}": _equals(fact, value) for value in three}
+    return Question(profiles, _facts(reader, columns), published, hidden)
+
+
+def _rules(reader: Reader) -> Question:
+    """Disease-free under each rule for salvage therapy: where they differ, there was one."""
+    columns = {
+        "event": "disease_free_12_months_salvage_event",
+        "report": "disease_free_12_months_salvage_report",
+        "salvage": "salvage_therapy",
+        "ffs": f"{snake(FAILURE_FREE_SURVIVAL.key)}_event",
+        "tts": f"{snake(TIME_TO_SALVAGE_THERAPY.key)}_event",
+    }
+
+    def differ(one: Profile) -> bool:
+        return one["event"] is False and one["report"] is True
+
+    implied = (
+        lambda p: not differ(p) or (p["salvage"] and p["ffs"] is not False),
+        lambda p: not differ(p) or p["tts"] is not False,
+        lambda p: p["tts"] is not True or p["ffs"] is not False,
+        lambda p: p["event"] is not True or p["report"] is not False,
+    )
+    three = (None, False, True)
+    choices = [(False, True) if fact == "salvage" else three for fact in columns]
+    profiles = [dict(zip(columns, values, strict=True)) for values in product(*choices)]
+    profiles = [one for one in profiles if all(rule(one) for rule in implied)]
+    published: dict[Name, Callable[[Profile], bool]] = {}
+    hidden: dict[str, Callable[[Profile], bool]] = {}
+    for fact, column in columns.items():
+        time = column.removesuffix("_event") if fact in ("ffs", "tts") else column
+        published["known", time] = _is_known(fact)
+        published["yes", column] = _equals(fact, True)
+        hidden |= {f"{fact} {value}": _equals(fact, value) for value in three}
+    hidden["the rules differ"] = differ
+    hidden["failed though the rules agree"] = lambda p: p["ffs"] is True and not differ(p)
+    hidden["salvage though the rules agree"] = lambda p: p["salvage"] and not differ(p)
     return Question(profiles, _facts(reader, columns), published, hidden)
 
 

@@ -394,14 +394,15 @@ class Reader:
             return self._tested_row(words, ours, shares)
         if words.startswith("Not evaluable"):
             names = (("absent", "disease-free"), ("everybody",))
-            return self._match(rf"{_SHARE}: {_PERCENT}", shares, *names) and self._match(
+            share = rf"{_SHARE}: (?:{_PERCENT}|{_DASH})"
+            return self._match(share, shares, *names) and self._match(
                 r"(\d+)", ours, names[0]
             )
         if re.fullmatch(r"\d+", ours):
             self._told.add(("yes", column), ours)
         elif not self._proportion(ours, column):
             return ours in ("not recorded", "not estimable")
-        return self._proportion(shares, column, f": {_PERCENT}") or shares == f"0/0: {_DASH}"
+        return self._proportion(shares, column, f": (?:{_PERCENT}|{_DASH})")
 
     def _tested_row(self, words: str, ours: str, shares: str) -> bool:
         found = re.fullmatch(r"(.*) at (\S+), n = (\d+)", words)

@@ -169,10 +169,11 @@ LENGTHS = {"everybody": 0} | dict.fromkeys(
 class Groups:
     """Whom a number counts, by its name; from the tables of a cohort alone.
 
-    ``by``: the column that divides the cohort; ``names``: of its groups.
+    ``by``: the column that divides the cohort; ``names``: of its groups; None: of those of whom it
+    is not known, who may be pooled with others.
     """
 
-    def __init__(self, cohort: Cohort, by: str, names: frozenset[str]) -> None:
+    def __init__(self, cohort: Cohort, by: str, names: frozenset[str | None]) -> None:
         self._read = attacker.Reader(cohort.analysis, cohort.tables, cohort.config)
         self._table = cohort["patients"]
         self._column, self._names = by, names
@@ -188,10 +189,13 @@ class Groups:
 
     def members(self, group: str | None) -> Any:
         values = self._table[self._column].astype(object)
+        if self._table[self._column].dtype == "boolean":
+            values = values.map({True: "yes", False: "no"})
         if group is None:
             return values.isna().to_numpy()
         if group == POOLED:
-            return (values.notna() & ~values.isin(self._names)).to_numpy()
+            named = values.isin(self._names) | (values.isna() if None in self._names else False)
+            return ~named.to_numpy(dtype=bool)
         return attacker.truth(values.eq(group))
 
     def _everybody(self) -> Any:
@@ -320,7 +324,7 @@ def given_away(aggregate: Aggregate, told: Told, by: str = "age_years") -> list[
     assert not told.rest, told.rest
     cohort = aggregate.cohort
     names = {name[-1] for name in told.numbers if name[0] == "everybody" and len(name) == 2}
-    read = counts(told, Groups(cohort, by, frozenset(names - {None})))
+    read = counts(told, Groups(cohort, by, frozenset(names)))
     known = {one.number for one in read} | {
         number for name, numbers in told.numbers.items() if name[0] == "flow" for number in numbers
     }
