@@ -7,7 +7,7 @@ published numbers and the definitions allow.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -263,15 +263,31 @@ def small(number: int, threshold: int) -> bool:
 
 
 def small_differences(counts: Iterable[Count], threshold: int) -> list[str]:
-    """Published groups that are small, or lie within another and differ by few patients."""
+    """Groups that are small, or lie within another and differ by few patients.
+
+    Of the published groups, and of each without another that lies within it.
+    """
     by_group = {one.patients.tobytes(): one for one in counts}
-    found = [str(one.name) for one in by_group.values() if small(one.number, threshold)]
-    for one, other in combinations(by_group.values(), 2):
-        a, b = one.patients, other.patients
-        for first, second in ((a, b), (a, ~b), (~a, b)):
-            outside = int((first & ~second).sum()), int((second & ~first).sum())
-            if 0 in outside and small(max(outside), threshold):
-                found.append(f"{one.name} and {other.name}: {max(outside)}")
+    published = list(by_group.values())
+    found = [str(one.name) for one in published if small(one.number, threshold)]
+    if not published:
+        return []
+    groups = np.stack([one.patients for one in published])
+    names = [str(one.name) for one in published]
+    common = groups.astype(float) @ groups.T.astype(float)
+    size = common.diagonal()
+    rests = np.argwhere((common == size) & (size < size[:, None]) & (size > 0))
+    computed = [groups, *(groups[outer] & ~groups[[inner]] for outer, inner in rests)]
+    names += [f"{names[outer]} without {names[inner]}" for outer, inner in rests]
+    every = np.concatenate(computed).astype(float)
+    both, sizes, total = every @ groups.T, every.sum(axis=1)[:, None], groups.shape[1]
+    parts = (sizes - both, size - both, both, total - sizes - size + both)
+    for empty, few in ((0, 1), (1, 0), (2, 3), (3, 2)):
+        near = (parts[empty] == 0) & (parts[few] > 0) & (parts[few] < threshold)
+        found += [
+            f"{names[one]} and {names[other]}: {parts[few][one, other]:.0f}"
+            for one, other in np.argwhere(near)
+        ]
     return found
 
 
@@ -408,9 +424,8 @@ def _rules(reader: Reader) -> Question:
         return one["event"] is False and one["report"] is True
 
     implied = (
-        lambda p: not differ(p) or (p["salvage"] and p["ffs"] is not False),
+        lambda p: not differ(p) or p["salvage"],
         lambda p: not differ(p) or p["tts"] is not False,
-        lambda p: p["tts"] is not True or p["ffs"] is not False,
         lambda p: p["event"] is not True or p["report"] is not False,
     )
     three = (None, False, True)
