@@ -12,13 +12,17 @@ _ANY_REASON = "the reasons are not shown"
 _WITHHELD = "the server withholds some"
 
 
-def rounded(count: int | None, threshold: int) -> int | None:
-    """A number of resources, rounded to hundreds; None from 1 to 99.
+def step_of(threshold: int) -> int:
+    """What numbers of resources are rounded to: hundreds, as many as hold a small group.
 
-    Where groups of more than a hundred are small, to as many hundreds as hold one: a resource is
-    often a patient.
+    A resource is often a patient.
     """
-    step = -(-threshold // _STEP) * _STEP
+    return -(-threshold // _STEP) * _STEP
+
+
+def rounded(count: int | None, threshold: int) -> int | None:
+    """A number of resources, rounded; None if it is less than what it is rounded to, and not 0."""
+    step = step_of(threshold)
     if not count:
         return count
     return None if count < step else round(count / step) * step

@@ -145,7 +145,7 @@ def _leaves(content: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[st
 
 def _drawn_texts(svg: bytes) -> Iterator[str]:
     """The words of a drawing, the numbers at its axes aside; its marks are where its data say."""
-    todo = [ElementTree.fromstring(svg)]  # noqa: S314  our own drawing
+    todo = [ElementTree.fromstring(svg)]
     while todo:
         element = todo.pop()
         if "role-axis-label" not in element.get("class", ""):
@@ -222,7 +222,9 @@ class Reader:
         text = piece.text
         for known in self._words.titles:
             text = text.replace(known, "")
-        return len(piece.cells) == 1 and not re.search(r"\d", re.sub(r"(6|12) months|95 % CI", "", text))
+        return len(piece.cells) == 1 and not re.search(
+            r"\d", re.sub(r"(6|12) months|95 % CI", "", text)
+        )
 
     def _rule(self, piece: Piece) -> Callable[[Piece], bool] | None:
         if piece.file != "report.html":
@@ -266,7 +268,9 @@ class Reader:
         if path[0] == "evaluable":
             if path[-1] != "patients":
                 return path[-1] in ("endpoint", "time_point")
-            code, point = (self._evaluable[f"{path[1]}/{one}"] for one in ("endpoint", "time_point"))
+            code, point = (
+                self._evaluable[f"{path[1]}/{one}"] for one in ("endpoint", "time_point")
+            )
             self._told.add(("known", self._column(code, point)), piece.text)
             return True
         if piece.section == "resources_read":
@@ -395,9 +399,7 @@ class Reader:
         if words.startswith("Not evaluable"):
             names = (("absent", "disease-free"), ("everybody",))
             share = rf"{_SHARE}: (?:{_PERCENT}|{_DASH})"
-            return self._match(share, shares, *names) and self._match(
-                r"(\d+)", ours, names[0]
-            )
+            return self._match(share, shares, *names) and self._match(r"(\d+)", ours, names[0])
         if re.fullmatch(r"\d+", ours):
             self._told.add(("yes", column), ours)
         elif not self._proportion(ours, column):
@@ -459,9 +461,7 @@ class Reader:
 
     def _groups(self, piece: Piece) -> bool:
         if len(piece.cells) == 1:
-            return self._match(
-                r"(\d+) patients are in no group.*", piece.text, ("everybody", None)
-            )
+            return self._match(r"(\d+) patients are in no group.*", piece.text, ("everybody", None))
         if piece.cells[0] in ("Characteristic", "Endpoint"):
             names = []
             for cell in piece.cells[1:]:
@@ -489,9 +489,7 @@ class Reader:
             return self._levels(value, key, group)
         column = self._words.column(words)
         names = (("yes", column, group), ("known", _whole(str(column)), group))
-        return cell == NOT_SHOWN or self._match(
-            rf"{_SHARE}: (?:{_PERCENT}|{_DASH})", cell, *names
-        )
+        return cell == NOT_SHOWN or self._match(rf"{_SHARE}: (?:{_PERCENT}|{_DASH})", cell, *names)
 
     def _psa(self, piece: Piece) -> bool:
         if self._match(
@@ -574,9 +572,12 @@ class Reader:
         if len(piece.cells) == 1:
             found = re.match(r"(.*?): (\d+) patients with complications are not in the", piece.text)
             if found is None:
-                return self._copied(piece) if "Clavien-Dindo and SIR" in piece.text or (
-                    piece.text.startswith("Patients by worst grade")
-                ) else False
+                return (
+                    self._copied(piece)
+                    if "Clavien-Dindo and SIR" in piece.text
+                    or (piece.text.startswith("Patients by worst grade"))
+                    else False
+                )
             self._told.add(("left out", self._words.columns[found[1]]), found[2])
             return True
         if section.startswith("Patients with a complication"):

@@ -168,7 +168,10 @@ def test_what_the_rules_for_salvage_tell_is_not_subtracted_from_failures():
             (6, base | salvaged | not_successful),
             (2, base | not_successful),
             # At no reading is the number of those who failed before one that may be shown.
-            *((2, base | failed | {"time_to_biochemical_failure": day}) for day in (9, 300, 600, 5000)),
+            *(
+                (2, base | failed | {"time_to_biochemical_failure": day})
+                for day in (9, 300, 600, 5000)
+            ),
             (3, base | late),
             (41, base),
         ]

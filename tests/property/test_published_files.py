@@ -15,9 +15,11 @@ from fhircryo.endpoints.catalogue import CATALOGUE
 from fhircryo.endpoints.labels import label
 from fhircryo.mapping.load import load_mappings, load_protocol
 from fhircryo.research.aggregate import aggregated
+from fhircryo.research.aggregate_flow import rounded
 from fhircryo.research.baseline_summary import characteristic
 from fhircryo.research.cohort_tables import Cohort
 from fhircryo.research.complication_summary import kind_words
+from fhircryo.research.statistics.disclosure import Ledger
 from fhircryo.research.statistics.suppress import POOLED
 from fhircryo.settings import Settings
 from tests.property import attacker
@@ -96,9 +98,9 @@ def by_patient() -> dict[str, list[str]]:
     """The resources of each patient of the example as JSON; those of nobody are of ""."""
     lines: list[str] = []
     for file in sorted(COHORT.glob("*.ndjson*")):
-        opened = gzip.open(file, "rt") if file.suffix == ".gz" else file.open(encoding="utf-8")
-        with opened as text:
-            lines += text
+        content = file.read_bytes()
+        content = gzip.decompress(content) if file.suffix == ".gz" else content
+        lines += content.decode().splitlines()
     entries = json.loads((COHORT / "transfer-2017.json").read_text())["entry"]
     lines += [json.dumps(one["resource"], separators=(",", ":")) for one in entries]
     found: dict[str, list[str]] = {"": []}
@@ -120,15 +122,6 @@ def write_clones(folder: Path, chosen: list[str]) -> Path:
             for line in resources[patient]:
                 file.write(known.sub(rf"\g<0>-{number}", line) + "\n")
     return folder
-
-
-def in_cohort(cohort: Cohort) -> list[str]:
-    return sorted(cohort["patients"]["patient"])
-
-
-@pytest.fixture(scope="module")
-def everybody() -> Cohort:
-    return fhircryo.cohort(COHORT, as_of=AS_OF, settings=Settings(), identified=True)
 
 
 class Aggregate:
@@ -269,14 +262,15 @@ class Groups:
 
 
 def counts(told: Told, groups: Groups) -> list[Count]:
-    """The counts of patients of the cohort that were read; each is right, and the same everywhere."""
+    """The counts of patients that were read; each is right, and the same everywhere."""
     found = []
     for name, numbers in told.numbers.items():
         if name[0] == "flow":
             continue
         shown = frozenset(
-            one[2] for one in told.numbers if one[0] == "level" and one[1:2] == name[1:2]
-            and one[3:] == name[3:]
+            one[2]
+            for one in told.numbers
+            if one[0] == "level" and one[1:2] == name[1:2] and one[3:] == name[3:]
         )
         patients = groups.of(name, shown)
         assert numbers == {int(patients.sum())}, (name, numbers, patients.sum())
@@ -338,3 +332,88 @@ def given_away(aggregate: Aggregate, told: Told, by: str = "age_years") -> list[
         found += question.narrow(read, THRESHOLD)
     question, steps = flow_question(aggregate, told)
     return found + question.narrow(steps, THRESHOLD)
+
+
+# --------------------------------------------------------------------------- the attack
+
+
+_STEPS = {"patients read": ("flow", "read"), "with a cryoablation": ("flow", "candidates")}
+_STEPS |= {"in the cohort": ("everybody",)}
+
+
+def told_by_messages(ran: Any, told: Told) -> list[str]:
+    """Lines of the messages with a number that the files do not say."""
+    odd = []
+    listed = set().union(*(told.numbers[name] for name in told.numbers if name[0] == "flow"))
+    for line in ran.err.splitlines():
+        found = re.fullmatch(r"( *[a-z ]+?) +(\d+|hidden)(?:   .*)?", line)
+        step = None if found is None else _STEPS.get(found[1])
+        if found is None or found[2] == "hidden":
+            odd += [line] if re.search(r"\d", line) else []
+        elif int(found[2]) not in (told.numbers.get(step, set()) if step else listed):
+            odd.append(line)
+    return odd
+
+
+def drawn(folder: Path, seed: int, size: int, kinds: int, *options: str) -> Aggregate:
+    """An aggregate of patients of the example who were drawn again and again."""
+    order = random.Random(seed)
+    pool = order.sample(sorted(one for one in by_patient() if one), kinds)
+    source = write_clones(folder / "in", order.choices(pool, k=size))
+    return Aggregate(source, folder / "out", *options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("seed", "size", "kinds", "by"),
+    [(1, 62, 74, None), (2, 24, 3, None), (3, 150, 74, "prior_radiotherapy")],
+)
+def test_nothing_can_be_computed_from_the_files(seed, size, kinds, by, tmp_path, nobody):
+    options = ("--by", by) if by else ("--measure-report",)
+    aggregate = drawn(tmp_path, seed, size, kinds, *options)
+    assert aggregate.ran.code == 0, aggregate.ran.err
+    read = told(aggregate, nobody)
+    assert len(read.numbers) > 30
+    assert given_away(aggregate, read, by or "age_years") == []
+    assert told_by_messages(aggregate.ran, read) == []
+
+
+def test_a_number_that_nobody_has_looked_at_is_found(tmp_path, nobody):
+    """In whatever file it stands."""
+    aggregate = drawn(tmp_path, 2, 24, 3)
+    assert told(aggregate, nobody).rest == []
+    page, flow = aggregate.folder / "report.html", aggregate.folder / "flow.json"
+    page.write_text(page.read_text().replace("<h2 id=", "<p>3 of them died.</p><h2 id=", 1))
+    flow.write_text(flow.read_text().replace("{", '{"died": 2,', 1))
+    assert [one.text for one in told(aggregate, nobody).rest] == ["3 of them died.", "2"]
+
+
+def test_a_number_that_is_not_hidden_is_found(tmp_path, nobody, monkeypatch):
+    monkeypatch.setattr(Ledger, "admit", lambda *_: True)
+    monkeypatch.setattr(Ledger, "admit_shared", lambda *_: True)
+    aggregate = drawn(tmp_path, 2, 12, 3)
+    assert given_away(aggregate, told(aggregate, nobody))
+
+
+def test_a_source_of_few_patients_tells_nothing_that_it_lacks(tmp_path):
+    """That none of three patients has a medication is a statement about three patients."""
+    chosen = sorted(one for one in by_patient() if one)[:3]
+    source, target = write_clones(tmp_path / "in", chosen), tmp_path / "out"
+    ran = cli("cohort", source, target, "--as-of", AS_OF, "--aggregate-only")
+    assert ran.code == 0
+    assert "LACKING" not in ran.err
+    assert json.loads((target / "flow.json").read_text())["source_lacks"] == []
+    assert json.loads((target / "manifest.json").read_text())["lacking"] == []
+    assert b"MedicationRequest" not in (target / "methods.md").read_bytes()
+
+
+def test_resources_are_rounded_to_no_less_than_a_small_group():
+    assert [rounded(count, 5) for count in (0, 99, 100, 149, 151)] == [0, None, 100, 100, 200]
+    assert [rounded(count, 150) for count in (0, 149, 199, 200, 299, 301)] == [
+        0,
+        None,
+        None,
+        200,
+        200,
+        400,
+    ]

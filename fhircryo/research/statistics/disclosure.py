@@ -201,9 +201,7 @@ def _few_apart(
     """
     outside, alone, beside = one - common, other - common, everybody - one - other + common
     cases = ((alone, outside), (outside, alone), (common, beside), (beside, common))
-    return any(
-        bool(((nobody == 0) & (few > 0) & (few < threshold)).any()) for nobody, few in cases
-    )
+    return any(bool(((nobody == 0) & (few > 0) & (few < threshold)).any()) for nobody, few in cases)
 
 
 class SecretLedger:
