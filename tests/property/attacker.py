@@ -652,7 +652,15 @@ def attack_groups(
     reader = Reader(shown, tables, config)
     counts = [*reader.counts(), *group_counts(compared, tables)]
     found = small_differences(counts, threshold)
+    return found + narrow_groups(reader, compared.grouping, counts, threshold)
+
+
+def narrow_groups(
+    reader: Reader, grouping: Grouping, counts: list[Count], threshold: int
+) -> list[str]:
+    """The small counts of groups that are known more closely than the threshold is wide."""
     asked = [_course(reader), *(_levels(reader, row.key) for row in reader.shown.baseline)]
-    for question in asked:
-        found += _by_group(question, compared.grouping).narrow(counts, threshold)
+    found = []
+    for question in (*asked, _rules(reader)):
+        found += _by_group(question, grouping).narrow(counts, threshold)
     return found

@@ -19,6 +19,7 @@ from fhircryo.research.aggregate_flow import rounded
 from fhircryo.research.baseline_summary import characteristic
 from fhircryo.research.cohort_tables import Cohort
 from fhircryo.research.complication_summary import kind_words
+from fhircryo.research.grouping import Grouping
 from fhircryo.research.statistics.disclosure import Ledger
 from fhircryo.research.statistics.suppress import POOLED
 from fhircryo.settings import Settings
@@ -191,6 +192,14 @@ class Groups:
             return ~named.to_numpy(dtype=bool)
         return attacker.truth(values.eq(group))
 
+    def grouping(self) -> Grouping:
+        """The groups, with those of whom it is not known in none."""
+        of: list[str | None] = [None] * len(self._table)
+        named = sorted(name for name in self._names if name is not None)
+        for name in named:
+            of = [name if one else other for one, other in zip(self.members(name), of, strict=True)]
+        return Grouping(self._column, tuple(named), tuple(of))
+
     def _everybody(self) -> Any:
         return self._table["patient"].notna().to_numpy()
 
@@ -278,6 +287,17 @@ def counts(told: Told, groups: Groups) -> list[Count]:
     return found
 
 
+def with_known(read: list[Count]) -> list[Count]:
+    """Counts, and of how many a characteristic is known where the others are counted."""
+    by_name = {one.name: one for one in read}
+    for name, one in list(by_name.items()):
+        everybody = by_name.get(("everybody", *name[2:]))
+        if name[0] == "missing" and everybody is not None:
+            known, patients = ("known", *name[1:]), everybody.patients & ~one.patients
+            by_name.setdefault(known, Count(known, int(patients.sum()), patients))
+    return list(by_name.values())
+
+
 # --------------------------------------------------------------------------- the flow
 
 
@@ -318,7 +338,8 @@ def given_away(aggregate: Aggregate, told: Told, by: str = "age_years") -> list[
     assert not told.rest, told.rest
     cohort = aggregate.cohort
     names = {name[-1] for name in told.numbers if name[0] == "everybody" and len(name) == 2}
-    read = counts(told, Groups(cohort, by, frozenset(names)))
+    groups = Groups(cohort, by, frozenset(names))
+    read = with_known(counts(told, groups))
     known = {one.number for one in read} | {
         number for name, numbers in told.numbers.items() if name[0] == "flow" for number in numbers
     }
@@ -328,8 +349,13 @@ def given_away(aggregate: Aggregate, told: Told, by: str = "age_years") -> list[
     assert not copied, copied
     found = attacker.small_differences(read, THRESHOLD)
     shown = aggregated(cohort.analysis, cohort.tables, cohort.config, THRESHOLD)
-    for question in attacker.questions(attacker.Reader(shown, cohort.tables, cohort.config)):
+    reader = attacker.Reader(shown, cohort.tables, cohort.config)
+    for question in attacker.questions(reader):
         found += question.narrow(read, THRESHOLD)
+    if names:
+        # What is pooled of a group is not what is pooled of the cohort.
+        one_pool = [one for one in read if one.name[2:3] != (POOLED,) or len(one.name) == 3]
+        found += attacker.narrow_groups(reader, groups.grouping(), one_pool, THRESHOLD)
     question, steps = flow_question(aggregate, told)
     return found + question.narrow(steps, THRESHOLD)
 
