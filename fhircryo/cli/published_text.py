@@ -30,6 +30,8 @@ def print_published(pushed: "PushResult", input_read: InputRead) -> None:
     for action in (Action.NEW, Action.CHANGED, Action.RETRACTED):
         lines.append(f"{action:<12} {done[action]:>10}")
     lines.append(f"{Action.UNCHANGED:<12} {counts[Action.UNCHANGED]:>10}")
+    if pushed.warnings:
+        lines.append(f"warnings     {len(pushed.warnings):>10}   of TARGET, which stand above")
     if pushed.rejected:
         lines.append(f"not written  {len(pushed.rejected):>10}   patients")
     if pushed.dry_run:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from msgspec import UNSET, structs
 
 from fhircryo.endpoints.result import ComponentKey
+from fhircryo.fhir.urls import relative
 from fhircryo.publish.patient_output import PatientOutput
 from fhircryo.publish.shapes import Json, OutIdentifier, OutMeta, OutObservation, OutReference
 
@@ -31,6 +32,11 @@ _COMPARED = (
 )
 #: The lists whose order says nothing, so that a server may answer them in another one.
 _UNORDERED = frozenset({"partOf", "derivedFrom", "component"})
+#: What a server may add to an element without changing what it says. The words of a code are those
+#: of its code system, and the version of that is not published.
+_ADDED = frozenset({"display", "extension", "id", "userSelected"})
+_CODING = frozenset({"system", "code"})
+_NAMED = frozenset({"reference", "identifier"})
 #: More digits before or after the point than any number has that is published.
 _MOST_DIGITS = 30
 #: The words after a time to event, by the code of its component ``event``.
@@ -141,8 +147,8 @@ def procedure_of(observation: Json) -> str:
 def digest(observation: Json, base: str) -> bytes:
     """A hash of what an Observation says.
 
-    It does not depend on the id, the version, the status, the spelling of numbers and the order of
-    components and evidence.
+    It does not depend on the id, the version, the status, the spelling of numbers, the order of
+    components and evidence, and what servers add: words of codes, display texts, extensions.
 
     ``base``: the base URL of the server; absolute and relative references to it are the same.
     """
@@ -155,9 +161,13 @@ def digest(observation: Json, base: str) -> bytes:
 def _canonical(value: Any, base: str) -> Any:
     """A value with sorted keys, plain numbers and relative references without a version."""
     if isinstance(value, dict):
-        found = {key: _canonical(inner, base) for key, inner in sorted(value.items())}
+        found = {
+            key: _canonical(inner, base)
+            for key, inner in sorted(value.items())
+            if not _is_added(key, value)
+        }
         if isinstance(found.get("reference"), str):
-            reference = found["reference"].removeprefix(f"{base}/")
+            reference = relative(found["reference"], base)
             found["reference"] = reference.partition("/_history/")[0]
         return found
     if isinstance(value, list):
@@ -167,6 +177,16 @@ def _canonical(value: Any, base: str) -> Any:
         # Written out, 1e99999999 would fill the memory.
         return f"{number.normalize():f}" if abs(number.adjusted()) <= _MOST_DIGITS else str(number)
     return value
+
+
+def _is_added(key: str, element: Json) -> bool:
+    """Whether an element of an element says nothing of its own."""
+    if key in _ADDED:
+        return True
+    if key == "version":
+        return element.keys() >= _CODING
+    # The type of a reference is in the reference, or in the identifier of a logical one.
+    return key == "type" and bool(_NAMED & element.keys())
 
 
 def name_of(observation: Json) -> str:

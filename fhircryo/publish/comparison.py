@@ -1,6 +1,6 @@
 """Compares the endpoints of a run with those that a target holds."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 
 from fhircryo.interrupts import stoppable
@@ -69,7 +69,8 @@ class Comparison:
         matched = self._match(patients, scope)
         published = self._published(patients, scope)
         owed = self._owed(patients, scope, published)
-        own = _own_identifiers(published)
+        own = _own_identifiers(published, scope.identifiers or frozenset())
+        base, sent = self.connection.base, self.connection.known.content_sent
         computed = {name for output in patients for name in output.identifiers()}
         found: list[PatientChanges] = []
         done: set[str] = set()
@@ -84,7 +85,7 @@ class Comparison:
             done.add(subject)
             there = as_on_server(output, self.references, subject, device, profiles=profiles)
             outdated = set(own.get(subject, ())).difference(there.identifiers())
-            changes = changes_of(output.patient, there, outdated, published, self.connection.base)
+            changes = changes_of(output.patient, there, outdated, published, base, sent)
             note_missing_provenance(changes, published, owed)
             if not (changes.changes or changes.lacking):
                 changes.output = None  # frees memory: there is nothing to write
@@ -95,12 +96,13 @@ class Comparison:
             outdated = own[subject] - computed
             if outdated and self._is_in_scope(subject, scope, matched):
                 name = self._name(subject)
-                gone = changes_of(name, None, outdated, published, self.connection.base)
+                gone = changes_of(name, None, outdated, published, base)
                 note_missing_provenance(gone, published, owed)
                 found.append(gone)
         return Difference(
             found,
             scope.count_published or (lambda: _count_active(published)),
+            _count_of_unknown_source(published, computed | (scope.identifiers or frozenset())),
             renamed(
                 ((self._id_on_target(output.patient, matched), output) for output in patients),
                 published,
@@ -161,12 +163,15 @@ def _identifiers(patients: list[PatientOutput], scope: RetractionScope) -> set[s
     return set(scope.identifiers).union(*(output.identifiers() for output in patients))
 
 
-def _own_identifiers(published: PublishedByIdentifier) -> dict[str, set[str]]:
-    """The identifiers of the endpoints of the run's source and protocol, by their subject."""
+def _own_identifiers(published: PublishedByIdentifier, known: Set[str]) -> dict[str, set[str]]:
+    """The identifiers of the endpoints of the run's source and protocol, by their subject.
+
+    ``known``: those of which the run knows that its source published them.
+    """
     found: dict[str, set[str]] = {}
     for endpoints in published.values():
         for endpoint in endpoints:
-            if endpoint.ours:
+            if endpoint.ours or (endpoint.of_unknown_source and endpoint.identifier in known):
                 found.setdefault(endpoint.patient, set()).add(endpoint.identifier)
     return found
 
@@ -178,6 +183,16 @@ def _subjects(output: PatientOutput, published: PublishedByIdentifier) -> set[st
         for identifier in output.identifiers()
         for endpoint in published.get(identifier, ())
     }
+
+
+def _count_of_unknown_source(published: PublishedByIdentifier, known: Set[str]) -> int:
+    """How many endpoints, besides those that are known, may be of this or of another source."""
+    return sum(
+        endpoint.of_unknown_source and endpoint.status != RETRACTED
+        for identifier, endpoints in published.items()
+        if identifier not in known
+        for endpoint in endpoints
+    )
 
 
 def _count_active(published: PublishedByIdentifier) -> int:

@@ -16,8 +16,11 @@ from requests import Response
 
 from fhircryo.fhir.client import Client, HttpError, UnreachableError, outcome_text
 from fhircryo.fhir.urls import without_query
-from fhircryo.publish.known_ids import NO_TRANSACTIONS, KnownIds, OwedProvenance
+from fhircryo.publish.as_on_server import digest
+from fhircryo.publish.difference import Action
+from fhircryo.publish.known_ids import NO_TRANSACTIONS, KnownIds, OwedProvenance, SentContent
 from fhircryo.publish.refused_write import is_unanswered
+from fhircryo.publish.shapes import plain
 from fhircryo.publish.single_request import (
     CREATED,
     Written,
@@ -73,6 +76,12 @@ class Answer:
     def is_done(self) -> bool:
         """Whether everything was written, the Provenance included."""
         return self.refusal is None and not self.existed and self.provenance
+
+    def created(self) -> set[str]:
+        """The identifiers of the endpoints that were written and that the target did not hold."""
+        changes = self.patient.changes.changes
+        new = {change.identifier for change in changes if change.action is Action.NEW}
+        return new & self.written.keys()
 
 
 class Delivery:
@@ -176,17 +185,34 @@ class Delivery:
             owed = OwedProvenance(patient.provenance_name, "", None)
             self._known.owe(dict.fromkeys(lacking, owed))
 
-    def _note(self, written: dict[str, Written], *, provenance: bool) -> None:
-        """Note what was written; of what existed already, only its id."""
+    def _note(
+        self, patient: PatientRequests, written: dict[str, Written], *, provenance: bool
+    ) -> None:
+        """Note what was written of a patient; of what existed already, only its id."""
+        made = {name: one for name, one in written.items() if not one.existed}
         self._known.written(
-            {name: (one.id, one.version) for name, one in written.items() if not one.existed},
+            {name: (one.id, one.version) for name, one in made.items()},
             provenance=provenance,
+            contents=self._contents(patient, made),
         )
         existed = {name: one.id for name, one in written.items() if one.existed}
         if existed:
             self._known.sending(existed)
         if provenance:
             self._known.provenance_written(existed)
+
+    def _contents(
+        self, patient: PatientRequests, made: dict[str, Written]
+    ) -> dict[str, SentContent]:
+        """What computed endpoints said that were written, and what the target held before."""
+        found = {}
+        for change in patient.changes.changes:
+            if change.observation is not None and change.identifier in made:
+                said = digest(plain(change.observation), self._client.base)
+                stood = change.published.digest if change.published is not None else None
+                version = made[change.identifier].version
+                found[change.identifier] = SentContent(said, version, stood or None)
+        return found
 
     # --- transactions
 
@@ -277,7 +303,7 @@ class Delivery:
         batch = not self._kind.transactions
         wrong = batch and any(not request.known_id for request in patient.observations)
         whole = bool(provenance) and not (answer.refusal or wrong)
-        self._note(answer.written, provenance=whole or not self._kind.provenances)
+        self._note(patient, answer.written, provenance=whole or not self._kind.provenances)
         if whole:
             self._known.provenance_written(patient.identifiers())
         elif self._kind.provenances:
@@ -299,7 +325,7 @@ class Delivery:
             if not is_unanswered(error):
                 self._nothing_written(patient, [request])
             raise
-        self._note({request.identifier: written}, provenance=False)
+        self._note(patient, {request.identifier: written}, provenance=False)
         return written
 
     def _send_provenance(

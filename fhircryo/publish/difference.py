@@ -8,7 +8,7 @@ from enum import StrEnum
 import msgspec
 
 from fhircryo.publish.as_on_server import answer_of, digest, name_of, value_of
-from fhircryo.publish.known_ids import OwedProvenance
+from fhircryo.publish.known_ids import OwedProvenance, SentContent
 from fhircryo.publish.patient_output import PatientOutput, identifier_of
 from fhircryo.publish.published_endpoint import RETRACTED, PublishedByIdentifier, PublishedEndpoint
 from fhircryo.publish.shapes import OutObservation, plain
@@ -51,9 +51,11 @@ class PatientChanges:
 
     ``output``: the patient's resources as computed, in the form of the target; None for a patient
     who was not computed. ``outdated``: the identifiers of endpoints on the target that were not
-    computed any more. ``problem``: why nothing of the patient can be written, if so. ``lacking``:
-    unchanged endpoints whose Provenance is missing on the target; ``provenance``: the id of the
-    Provenance that was not written, where the target holds changed or lacking endpoints of it.
+    computed any more. ``altered``: the ids of endpoints that are as computed, but that the target
+    keeps otherwise than they were written. ``problem``: why nothing of the patient can be written,
+    if so. ``lacking``: unchanged endpoints whose Provenance is missing on the target;
+    ``provenance``: the id of the Provenance that was not written, where the target holds changed or
+    lacking endpoints of it.
     """
 
     patient: str
@@ -61,6 +63,7 @@ class PatientChanges:
     outdated: list[str]
     changes: list[Change] = field(default_factory=list)
     unchanged: int = 0
+    altered: list[str] = field(default_factory=list)
     problem: str = ""
     lacking: list[PublishedEndpoint] = field(default_factory=list)
     provenance: str = ""
@@ -91,17 +94,22 @@ def changes_of(
     outdated: Iterable[str],
     published: PublishedByIdentifier,
     base: str,
+    sent: Callable[[str], SentContent | None] = lambda _: None,
 ) -> PatientChanges:
-    """Compare a patient's endpoints with those that the server with this base URL holds."""
+    """Compare a patient's endpoints with those that the server with this base URL holds.
+
+    ``sent``: returns what was last written of an endpoint, where that is known.
+    """
     found = PatientChanges(patient, output, sorted(outdated))
     found.problem = _duplicates(found.identifiers(), published)
     if found.problem:
         return found
     for observation in output.observations if output is not None else ():
         before = next(iter(published.get(identifier_of(observation), ())), None)
-        change = _compared(observation, before, base)
+        change, altered = _compared(observation, before, base, sent)
         if change is None:
             found.unchanged += 1
+            found.altered += [altered] if altered else []
         else:
             found.changes.append(change)
     for identifier in found.outdated:
@@ -134,18 +142,28 @@ def _duplicates(identifiers: Iterable[str], published: PublishedByIdentifier) ->
 
 
 def _compared(
-    observation: OutObservation, published: PublishedEndpoint | None, base: str
-) -> Change | None:
-    """The change that brings the target to what was computed; None where there is none."""
+    observation: OutObservation,
+    published: PublishedEndpoint | None,
+    base: str,
+    sent: Callable[[str], SentContent | None],
+) -> tuple[Change | None, str]:
+    """The change that brings the target to what was computed; None where there is none.
+
+    The id of an endpoint that the target keeps otherwise than it was written; else empty.
+    """
     content = plain(observation)
+    altered = ""
     if published is None:
         action, status = Action.NEW, observation.status
     else:
-        same = published.digest == digest(content, base)
+        says = digest(content, base)
+        same = published.digest == says
+        if not same and _is_kept_so(published, says, sent(published.identifier)):
+            same, altered = True, published.id
         action, status = Action.CHANGED, _status(observation.status, published, same=same)
         if same and status == published.status and _states_profile(observation, published):
-            return None
-    return Change(
+            return None, altered
+    change = Change(
         action,
         identifier_of(observation),
         name_of(content),
@@ -156,6 +174,18 @@ def _compared(
         observation=observation,
         answer=answer_of(content),
     )
+    return change, ""
+
+
+def _is_kept_so(published: PublishedEndpoint, says: bytes, sent: SentContent | None) -> bool:
+    """Whether a target changed by itself what was written, so that writing it again is no use.
+
+    It holds the version that was written, or the same as after an earlier write of the same.
+    """
+    if sent is None or sent.sent != says or not published.digest:
+        return False
+    written = bool(sent.version) and published.version == sent.version
+    return written or published.digest == sent.stood
 
 
 def _states_profile(observation: OutObservation, published: PublishedEndpoint) -> bool:
@@ -188,12 +218,14 @@ class Difference:
     """All that a run would change on a target.
 
     ``count_published``: returns how many patients have endpoints of this source and protocol on
-    the target now. ``renamed``: how many of the computed endpoints stand there under another name
-    of the source as well, by that name.
+    the target now. ``of_unknown_source``: how many endpoints there, which were not computed, may be
+    of this or of another source. ``renamed``: how many of the computed endpoints stand there under
+    another name of the source as well, by that name.
     """
 
     patients: list[PatientChanges]
     count_published: Callable[[], int]
+    of_unknown_source: int = 0
     renamed: Counter[str] = field(default_factory=Counter)
 
     def counts(self) -> Counter[Action]:
@@ -204,6 +236,10 @@ class Difference:
             for change in patient.changes:
                 found[change.action] += 1
         return found
+
+    def altered(self) -> list[str]:
+        """The ids of endpoints that the target keeps otherwise than they were written."""
+        return [name for patient in self.patients for name in patient.altered]
 
     def changed(self) -> Iterator[PatientChanges]:
         """The patients of whom something has to be written, if only a missing Provenance."""

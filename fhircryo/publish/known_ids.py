@@ -9,17 +9,20 @@ write to a target from this state folder, whatever command they are.
 import hashlib
 import json
 import logging
+import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fhircryo.errors import UsageError
+from fhircryo.fhir.urls import base_url
 from fhircryo.publish.target_lock import make_state_folder
 from fhircryo.storage.ownership import check_own_file
+from fhircryo.storage.renamed import take_over
 
 LOG = logging.getLogger("fhircryo.target")
 
@@ -37,6 +40,9 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS written (
     identifier TEXT PRIMARY KEY, id TEXT NOT NULL, version TEXT NOT NULL, sent REAL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sent_content (
+    identifier TEXT PRIMARY KEY, sent BLOB NOT NULL, version TEXT NOT NULL, stood BLOB
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS owed (
     identifier TEXT PRIMARY KEY, name TEXT NOT NULL, recorded TEXT NOT NULL, sent REAL
 ) WITHOUT ROWID;
@@ -52,12 +58,19 @@ _WRITTEN = (
     "SELECT identifier, id, version, sent FROM written"
     " WHERE identifier IN (SELECT value FROM json_each(?))"
 )
+_SENT = (
+    "INSERT INTO sent_content VALUES (?, ?, ?, NULL) ON CONFLICT (identifier) DO UPDATE SET"
+    " stood = CASE sent WHEN excluded.sent THEN ? END,"
+    " sent = excluded.sent, version = excluded.version"
+)
+_SENT_CONTENT = "SELECT sent, version, stood FROM sent_content WHERE identifier = ?"
 _ALL_OWED = "SELECT identifier, name, recorded, sent FROM owed"
 _OWED = (
     "SELECT identifier, name, recorded, sent FROM owed"
     " WHERE identifier IN (SELECT value FROM json_each(?))"
 )
 _FORGET = "DELETE FROM written WHERE identifier IN (SELECT value FROM json_each(?))"
+_FORGET_CONTENT = "DELETE FROM sent_content WHERE identifier IN (SELECT value FROM json_each(?))"
 _FORGET_UNCREATED = (
     "DELETE FROM written WHERE identifier IN (SELECT value FROM json_each(?)) AND id = ''"
 )
@@ -76,6 +89,19 @@ class KnownId(NamedTuple):
     id: str
     version: str
     sent: float | None
+
+
+class SentContent(NamedTuple):
+    """What was last written of an endpoint, as hashes of what it says.
+
+    ``sent``: what was sent. ``version``: the version that this made; empty where the answer did not
+    say. ``stood``: what stood on the target instead when the same was sent before; None if it was
+    sent once.
+    """
+
+    sent: bytes
+    version: str
+    stood: bytes | None
 
 
 class OwedProvenance(NamedTuple):
@@ -123,14 +149,23 @@ class KnownIds:
             connection.executemany(_BEGIN_WRITTEN, rows)
             connection.executemany(_OWE, owed)
 
-    def written(self, found: dict[str, tuple[str, str]], *, provenance: bool = False) -> None:
+    def written(
+        self,
+        found: dict[str, tuple[str, str]],
+        *,
+        provenance: bool = False,
+        contents: Mapping[str, SentContent] | None = None,
+    ) -> None:
         """Note the ids and versions of what was written or read.
 
-        ``provenance``: their Provenance was written as well.
+        ``provenance``: their Provenance was written as well. ``contents``: what was sent, with what
+        the target held before.
         """
         rows = [(identifier, *one, None) for identifier, one in found.items()]
+        sent = [(name, *one) for name, one in (contents or {}).items()]
         with self._change() as connection:
             connection.executemany("INSERT OR REPLACE INTO written VALUES (?, ?, ?, ?)", rows)
+            connection.executemany(_SENT, sent)
             if provenance:
                 connection.execute(_NOT_OWED, _as_list(found))
 
@@ -151,7 +186,16 @@ class KnownIds:
         names = _as_list(identifiers)
         with self._change() as connection:
             connection.execute(_FORGET, names)
+            connection.execute(_FORGET_CONTENT, names)
             connection.execute(_NOT_OWED, names)
+
+    # --- what endpoints said when they were sent
+
+    def content_sent(self, identifier: str) -> SentContent | None:
+        """What was last written of an endpoint; None where it is not known."""
+        with self._guard:
+            row = self._connection.execute(_SENT_CONTENT, (identifier,)).fetchone()
+        return None if row is None else SentContent(*row)
 
     # --- missing Provenances, by the identifier of the endpoint
 
@@ -201,11 +245,19 @@ class KnownIds:
 def open_known_ids(target: str, folder: Path, *, dry_run: bool) -> Iterator[KnownIds]:
     """Open the remembered ids of a target (its base URL); a dry run changes a copy.
 
+    Until version 0.2 the name of the file followed the spelling of the URL.
+
     Raises:
         UsageError: the state folder cannot be written.
     """
     path = known_ids_path(target, folder)
-    connection = _copied(path) if dry_run else _opened(path)
+    former = _path(target.rstrip("/"), folder)
+    if dry_run:
+        # Unlike the method of a path, the function never fails, as in a folder of another user.
+        there = os.path.exists(path)  # noqa: PTH110
+        connection = _copied(path if there else former)
+    else:
+        connection = _opened(path, former)
     try:
         yield KnownIds(connection, path)
     finally:
@@ -214,13 +266,18 @@ def open_known_ids(target: str, folder: Path, *, dry_run: bool) -> Iterator[Know
 
 def known_ids_path(target: str, folder: Path) -> Path:
     """The path of the file of a target in a state folder."""
+    return _path(base_url(target), folder)
+
+
+def _path(target: str, folder: Path) -> Path:
     digest = hashlib.sha256(target.encode()).hexdigest()[:16]
     return folder / f"target-{digest}.ids.sqlite"
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def _opened(path: Path, former: Path) -> sqlite3.Connection:
     try:
         make_state_folder(path.parent)
+        take_over(former, path, (_JOURNAL,))
         # The file is created before SQLite opens it, so that it is private from the start.
         check_own_file(path, _FILE, create=True)
         with suppress(FileNotFoundError):
@@ -241,7 +298,7 @@ def _opened(path: Path) -> sqlite3.Connection:
             path,
             damaged.name,
         )
-        return _opened(path)
+        return _opened(path, former)
     return connection
 
 

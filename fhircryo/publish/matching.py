@@ -1,23 +1,16 @@
 """Finds the patients of a source on another server, by an identifier that both know."""
 
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-
-import msgspec
+from typing import NamedTuple
 
 from fhircryo.fhir.search import Searcher
+from fhircryo.publish.shapes import json_object, objects_in
+
+LOG = logging.getLogger("fhircryo.target")
 
 _IDENTIFIERS_PER_SEARCH = 25
-
-
-class _Identifier(msgspec.Struct):
-    system: str | None = None
-    value: str | None = None
-
-
-class _Patient(msgspec.Struct):
-    id: str
-    identifier: list[_Identifier] | None = None
 
 
 @dataclass
@@ -26,6 +19,13 @@ class Matched:
 
     ids: dict[str, str] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
+
+
+class _Holder(NamedTuple):
+    """A patient of the target with one of the identifiers; ``is_fhir``: whether it is valid."""
+
+    id: str
+    is_fhir: bool
 
 
 def match_patients(searcher: Searcher, system: str, known_as: Mapping[str, str]) -> Matched:
@@ -46,12 +46,17 @@ def match_patients(searcher: Searcher, system: str, known_as: Mapping[str, str])
                 "no patient of the target has the identifier of this patient"
             )
         elif len(holders) > 1:
-            names = ", ".join(f"Patient/{holder}" for holder in holders)
+            names = ", ".join(f"Patient/{holder.id}" for holder in holders)
             matched.problems[patient] = (
                 f"several patients of the target have the identifier of this patient: {names}"
             )
+        elif not holders[0].is_fhir:
+            matched.problems[patient] = (
+                f"Patient/{holders[0].id} of the target has the identifier of this patient in a"
+                " form that is not FHIR, such as a number instead of a text; have it corrected"
+            )
         else:
-            matched.ids[patient] = holders[0]
+            matched.ids[patient] = holders[0].id
     _refuse_shared(matched)
     return matched
 
@@ -70,16 +75,32 @@ def _refuse_shared(matched: Matched) -> None:
                 )
 
 
-def _holders(searcher: Searcher, system: str, values: Iterable[str]) -> dict[str, set[str]]:
-    """The ids of the target's patients with each of some identifiers."""
+def _holders(searcher: Searcher, system: str, values: Iterable[str]) -> dict[str, set[_Holder]]:
+    """The target's patients with each of some identifiers."""
     wanted = sorted(values)
-    found: dict[str, set[str]] = {}
+    found: dict[str, set[_Holder]] = {}
     for start in range(0, len(wanted), _IDENTIFIERS_PER_SEARCH):
         tokens = [f"{system}|{value}" for value in wanted[start : start + _IDENTIFIERS_PER_SEARCH]]
         for page in searcher.search("Patient", {"identifier": ",".join(tokens)}):
             for line in page:
-                patient = msgspec.json.decode(line, type=_Patient)
-                for identifier in patient.identifier or ():
-                    if identifier.system == system and identifier.value:
-                        found.setdefault(identifier.value, set()).add(patient.id)
+                for value, holder in _identified(line, system):
+                    found.setdefault(value, set()).add(holder)
     return found
+
+
+def _identified(line: bytes, system: str) -> Iterator[tuple[str, _Holder]]:
+    """The identifiers of a system that a Patient has, also where they have not the types of FHIR.
+
+    A patient whom it may be is no other patient's match, so that nothing of it is left out.
+    """
+    patient = json_object(line)
+    name, stated = patient.get("id"), patient.get("identifier")
+    if not name or not isinstance(name, str | int):
+        LOG.warning("TARGET gives a Patient without an id; it is matched with nobody")
+        return
+    sound = isinstance(name, str) and isinstance(stated, list)
+    listed = patient if isinstance(stated, list) else {"identifier": [stated]}
+    for identifier in objects_in(listed, "identifier"):
+        value = identifier.get("value")
+        if identifier.get("system") == system and value not in (None, ""):
+            yield str(value), _Holder(str(name), sound and isinstance(value, str))

@@ -3,26 +3,31 @@
 A Provenance whose request was refused or not sent is known to be missing. One that was sent without
 an answer is looked for on the target: FHIR R4 gives Provenance no identifier, so it is found by its
 target and the time that it states (https://hl7.org/fhir/R4/provenance.html#search). Where nothing
-is remembered of an endpoint, as when the state folder was lost, any Provenance of it counts.
+is remembered of an endpoint, as when the state folder was lost, a Provenance counts that the server
+stored at the same time as the endpoint or later: it is always written with or after it.
 """
 
 import logging
 import time
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import NamedTuple
 
 from fhircryo.calendar import moment
 from fhircryo.fhir.client import HttpError
+from fhircryo.fhir.urls import relative
 from fhircryo.publish.known_ids import OwedProvenance
 from fhircryo.publish.patience import wait_until_found
 from fhircryo.publish.published_endpoint import PublishedByIdentifier
-from fhircryo.publish.shapes import DECODER
+from fhircryo.publish.shapes import Json, json_object, object_in, objects_in
 from fhircryo.publish.target_connection import TargetConnection
 from fhircryo.publish.target_kind import Creation, TargetKind
 
 LOG = logging.getLogger("fhircryo.target")
 
 _PER_SEARCH = 25
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
+_LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 def missing_provenances(
@@ -50,9 +55,9 @@ def missing_provenances(
     refs = {f"Observation/{published[name][0].id}": name for name in unanswered}
 
     def search(missing: set[str]) -> Iterator[str]:
-        for target, recorded in _stated(connection, [ref for ref in refs if refs[ref] in missing]):
-            name = refs.get(target)
-            if name is not None and recorded == moment(unanswered[name].recorded):
+        for one in _stated(connection, [ref for ref in refs if refs[ref] in missing]):
+            name = refs.get(one.target)
+            if name is not None and one.recorded == moment(unanswered[name].recorded):
                 yield name
 
     try:
@@ -83,9 +88,10 @@ def _look_at_forgotten(
     refs = {f"Observation/{endpoint.id}": name for name, endpoint in forgotten.items()}
 
     def search(missing: set[str]) -> Iterator[str]:
-        for target, _ in _stated(connection, [ref for ref in refs if refs[ref] in missing]):
-            if target in refs:
-                yield refs[target]
+        for one in _stated(connection, [ref for ref in refs if refs[ref] in missing]):
+            name = refs.get(one.target)
+            if name is not None and one.stored >= moment(forgotten[name].updated):
+                yield name
 
     try:
         missing = wait_until_found(search, forgotten, time.time(), connection.patience)
@@ -96,13 +102,33 @@ def _look_at_forgotten(
     known.written({name: (one.id, one.version) for name, one in forgotten.items()})
 
 
-def _stated(connection: TargetConnection, refs: list[str]) -> Iterator[tuple[str, datetime]]:
-    """The targets of Provenances, and the time that each states."""
+class _Stated(NamedTuple):
+    """A target of a Provenance, the time that this states, and when the server stored it.
+
+    ``stored`` is the latest time where the server does not say it.
+    """
+
+    target: str
+    recorded: datetime
+    stored: datetime
+
+
+def _stated(connection: TargetConnection, refs: list[str]) -> Iterator[_Stated]:
+    """The targets of Provenances."""
     for start in range(0, len(refs), _PER_SEARCH):
         params = {"target": ",".join(refs[start : start + _PER_SEARCH])}
         for page in connection.searcher.search("Provenance", params):
             for line in page:
-                found = DECODER.decode(line)
-                for target in found.get("target") or ():
-                    ref = str(target.get("reference", "")).removeprefix(f"{connection.base}/")
-                    yield ref.partition("/_history/")[0], moment(found.get("recorded"))
+                found = json_object(line)
+                recorded = _time(found, "recorded") or _EARLIEST
+                stored = _time(object_in(found, "meta"), "lastUpdated") or _LATEST
+                for target in objects_in(found, "target"):
+                    ref = relative(str(target.get("reference", "")), connection.base)
+                    yield _Stated(ref.partition("/_history/")[0], recorded, stored)
+
+
+def _time(resource: Json, element: str) -> datetime | None:
+    """A time that a resource states; None where there is none that can be read."""
+    text = resource.get(element)
+    found = moment(text) if isinstance(text, str) else _EARLIEST
+    return None if found == _EARLIEST else found

@@ -36,15 +36,13 @@ YES_NO = "http://terminology.hl7.org/CodeSystem/v2-0136"
 DATA_ABSENT = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 #: https://terminology.hl7.org/CodeSystem-observation-category.html
 CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
+#: The code of the category of all endpoints, in our own CodeSystem.
+CATEGORY_CODE = "derived-endpoint"
 DEVICE_ID = "fhircryo"
 
 #: FHIR lets an Observation derive from these types; the Provenance names all other evidence.
 DERIVED_FROM = ("Observation", "QuestionnaireResponse")
 _DERIVED_FROM = tuple(f"{kind}/" for kind in DERIVED_FROM)
-
-
-#: The UCUM units of the components that are quantities, by the component's code.
-_UNITS: dict[str, str] = {part.value: unit for part, unit in PART_UNITS.items()}
 
 
 def is_derived_from(ref: str) -> bool:
@@ -92,6 +90,11 @@ class EndpointNames:
         return "e" + own.hexdigest()
 
 
+def endpoint_name(code: str, time_point: str) -> bytes:
+    """The name that the Observations of an endpoint, instrument and time point have in common."""
+    return f"\x1e{code}\x1f{time_point}".encode()
+
+
 class ObservationMaker:
     """Makes the Observations of a run. Parts that many Observations share are made once.
 
@@ -109,13 +112,13 @@ class ObservationMaker:
         self._scales = mappings.scales
         self._system = origin.identifier_system
         self._subject_system = subject_system
-        tags = [OutCoding(f"{base}/CodeSystem/tag", "research-use")]
+        tags = [OutCoding(origin.use_system, "research-use")]
         if origin.source_name:
             # Where two sources share a target, each retracts only its own endpoints.
             tags.append(OutCoding(origin.source_system, origin.source_name))
         self._tags = tags
         self._metas: dict[str, OutMeta] = {}
-        derived = OutConcept([OutCoding(f"{base}/CodeSystem/category", "derived-endpoint")])
+        derived = OutConcept([OutCoding(f"{base}/CodeSystem/category", CATEGORY_CODE)])
         survey = OutConcept([OutCoding(CATEGORY, "survey")])
         self._category = [derived]
         self._survey_category = [derived, survey]
@@ -202,7 +205,7 @@ class ObservationMaker:
             common = self._common[key] = Common(
                 OutConcept([coding], self._text(result)),
                 self._survey_category if result.instrument else self._category,
-                f"\x1e{result.code}\x1f{result.time_point}".encode(),
+                endpoint_name(result.code, result.time_point),
                 result.endpoint.value_type,
                 self._meta(profile_key(result.endpoint.value_type)),
             )
@@ -269,7 +272,7 @@ class ObservationMaker:
         if isinstance(value, bool | str):
             return self._constant(part, value)
         made = OutComponent(self._component_code(part))
-        unit = _UNITS.get(part)
+        unit = PART_UNITS.get(part)
         if isinstance(value, Span):
             _set_days(made, value)
         elif unit is not None:

@@ -7,7 +7,7 @@ from fhircryo.publish.patience import wait_until_found
 from fhircryo.publish.reading_back import PublishedReader
 from fhircryo.publish.refused_write import CONFLICTS, is_unanswered
 from fhircryo.publish.retry_budget import TRIES, RetryBudget
-from fhircryo.publish.shapes import DECODER
+from fhircryo.publish.shapes import json_object
 from fhircryo.publish.single_request import send_single
 from fhircryo.publish.target_connection import TargetConnection
 from fhircryo.publish.transaction import WriteRequest
@@ -60,7 +60,8 @@ class OneResource:
 
         def search(_: set[str]) -> Iterator[str]:
             for page in self._connection.searcher.search(self._kind, self._params):
-                found.extend(str(DECODER.decode(line).get("id", "")) for line in page)
+                names = (json_object(line).get("id") for line in page)
+                found.extend(name for name in names if name and isinstance(name, str))
             if found:
                 yield self._name
 

@@ -29,6 +29,11 @@ class Origin:
         return f"{self.base}/CodeSystem/source"
 
     @property
+    def use_system(self) -> str:
+        """The system of the tag that names the permitted use of each endpoint."""
+        return f"{self.base}/CodeSystem/tag"
+
+    @property
     def protocol_name(self) -> str:
         """The protocol's id and version, as published endpoints name it."""
         return f"{self.protocol} {self.protocol_version}"

@@ -15,9 +15,10 @@ from fhircryo.publish.as_on_server import (
     subject_id,
     value_of,
 )
+from fhircryo.publish.observation_maker import CATEGORY_CODE, EndpointNames, endpoint_name
 from fhircryo.publish.origin import Origin
 from fhircryo.publish.published_shape import has_types_of_fhir, identifiers_of
-from fhircryo.publish.shapes import DECODER, Json
+from fhircryo.publish.shapes import Json, json_object
 
 LOG = logging.getLogger("fhircryo.target")
 
@@ -34,6 +35,8 @@ class PublishedEndpoint(msgspec.Struct, frozen=True):
     own source and protocol. ``name``, ``value``: for people. ``answer``: the value alone, or why it
     is absent. ``renamed_from``: where it is of the run's protocol and of a source of another name,
     that name and the reference to the index procedure. ``profiles``: those that it states.
+    ``updated``: when the server stored it; empty if it does not say. ``of_unknown_source``: it is
+    of the run's protocol, and nothing shows of which source.
     """
 
     identifier: str
@@ -48,6 +51,8 @@ class PublishedEndpoint(msgspec.Struct, frozen=True):
     answer: str = ""
     renamed_from: tuple[str, str] | None = None
     profiles: tuple[str, ...] = ()
+    updated: str = ""
+    of_unknown_source: bool = False
 
 
 #: The endpoints of a target by identifier; where there is more than one, they are duplicates.
@@ -57,6 +62,27 @@ PublishedByIdentifier = dict[str, list[PublishedEndpoint]]
 def all_published(searcher: Searcher, origin: Origin, base: str) -> PublishedByIdentifier:
     """All endpoints that the server with this base URL holds, retracted ones included."""
     return _found(searcher, [{"identifier": f"{origin.identifier_system}|"}], origin, base)
+
+
+def all_of_category(searcher: Searcher, origin: Origin, base: str) -> PublishedByIdentifier:
+    """All endpoints that the server finds by their category; none where it ignores categories.
+
+    A parameter that a server does not know may be ignored, and then it finds all Observations
+    (https://hl7.org/fhir/R4/search.html#errors).
+    """
+    newest: dict[str, PublishedEndpoint] = {}
+    for page in searcher.search("Observation", {"category": category_of(origin)}):
+        for line in page:
+            endpoint = endpoint_of(json_object(line), origin, base)
+            if endpoint is None:
+                return {}
+            newest[endpoint.id] = endpoint
+    return _by_identifier(newest)
+
+
+def category_of(origin: Origin) -> str:
+    """The category of all endpoints, as a search names it."""
+    return f"{origin.base}/CodeSystem/category|{CATEGORY_CODE}"
 
 
 def published_with(
@@ -73,8 +99,8 @@ def contents(searcher: Searcher, ids: Iterable[str]) -> dict[str, Json]:
     found = {}
     for batch in _batches(sorted(ids)):
         for line in _lines(searcher, {"_id": ",".join(batch)}):
-            resource = DECODER.decode(line)
-            found[str(resource["id"])] = resource
+            resource = json_object(line)
+            found[str(resource.get("id", ""))] = resource
     return found
 
 
@@ -84,10 +110,14 @@ def _found(
     newest: dict[str, PublishedEndpoint] = {}
     for params in searches:
         for line in _lines(searcher, params):
-            endpoint = endpoint_of(DECODER.decode(line), origin, base)
+            endpoint = endpoint_of(json_object(line), origin, base)
             if endpoint is not None:
                 # While others write, a search may return two versions: the later one counts.
                 newest[endpoint.id] = endpoint
+    return _by_identifier(newest)
+
+
+def _by_identifier(newest: dict[str, PublishedEndpoint]) -> PublishedByIdentifier:
     found: PublishedByIdentifier = {}
     for endpoint in newest.values():
         found.setdefault(endpoint.identifier, []).append(endpoint)
@@ -107,8 +137,11 @@ def endpoint_of(resource: Json, origin: Origin, base: str) -> PublishedEndpoint 
     if not values:
         return None
     meta = resource.get("meta") or {}
-    source = _source_of(meta, origin)
     of_protocol = _is_of_protocol(resource, origin)
+    if _keeps_tags(meta, origin):
+        source = _source_of(meta, origin)
+    else:
+        source = origin.source_name if _is_named_by(origin, resource, values[0]) else None
     return PublishedEndpoint(
         identifier=values[0],
         id=str(resource.get("id", "")),
@@ -121,9 +154,11 @@ def endpoint_of(resource: Json, origin: Origin, base: str) -> PublishedEndpoint 
         value=value_of(resource),
         answer=answer_of(resource),
         renamed_from=(source, procedure_of(resource))
-        if of_protocol and source != origin.source_name
+        if of_protocol and source is not None and source != origin.source_name
         else None,
         profiles=tuple(map(intern, meta.get("profile") or ())),
+        updated=str(meta.get("lastUpdated") or ""),
+        of_unknown_source=of_protocol and source is None,
     )
 
 
@@ -153,6 +188,27 @@ def _is_of_protocol(resource: Json, origin: Origin) -> bool:
     """Whether an Observation is of the run's protocol, in any version."""
     method = str((resource.get("method") or {}).get("text", ""))
     return method.partition(" ")[0] == origin.protocol
+
+
+def _keeps_tags(meta: Json, origin: Origin) -> bool:
+    """Whether an Observation has any of the tags with which each endpoint is written."""
+    ours = {origin.use_system, origin.source_system}
+    return any(tag.get("system") in ours for tag in meta.get("tag") or ())
+
+
+def _is_named_by(origin: Origin, resource: Json, identifier: str) -> bool:
+    """Whether an identifier is the one that the run's own source gives to what is published.
+
+    It is a hash of the name of the source and of what else the Observation states.
+    """
+    names = EndpointNames(
+        origin.source_name,
+        f"Patient/{subject_id(resource)}",
+        procedure_of(resource),
+        origin.protocol,
+    )
+    key, _, time_point = name_of(resource).partition(" ")
+    return names.of(endpoint_name(key, time_point)) == identifier
 
 
 def _source_of(meta: Json, origin: Origin) -> str:

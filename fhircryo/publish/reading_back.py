@@ -20,12 +20,13 @@ from fhircryo.publish.patience import wait_until_found
 from fhircryo.publish.published_endpoint import (
     PublishedByIdentifier,
     PublishedEndpoint,
+    all_of_category,
     all_published,
     contents,
     endpoint_of,
     published_with,
 )
-from fhircryo.publish.shapes import DECODER, Json
+from fhircryo.publish.shapes import DECODER, Json, object_in
 from fhircryo.publish.target_connection import TargetConnection
 
 LOG = logging.getLogger("fhircryo.target")
@@ -49,11 +50,12 @@ class PublishedReader:
             name: known for name, known in self._known.of().items() if name not in NOT_ENDPOINTS
         }
         nothing = not found
-        found = self._completed(found, remembered)
+        found = self._completed(found or self._of_category(), remembered)
         if nothing and found:
             LOG.warning(
                 "%s: the search Observation?identifier= finds none of %d endpoints that are there;"
-                " they were read one by one; is this search parameter indexed?",
+                " they were found by their category, or read one by one; is this search parameter"
+                " indexed?",
                 connection.base,
                 len(found),
             )
@@ -71,7 +73,7 @@ class PublishedReader:
         """
         found = contents(self._connection.searcher, versions)
         for name, version in versions.items():
-            meta = found.get(name, {}).get("meta") or {}
+            meta = object_in(found.get(name, {}), "meta")
             if name in found and str(meta.get("versionId", "")) == version:
                 continue
             resource = self.read(f"Observation/{name}")
@@ -101,6 +103,18 @@ class PublishedReader:
     def _searched(self, identifiers: Iterable[str]) -> PublishedByIdentifier:
         connection = self._connection
         return published_with(connection.searcher, identifiers, connection.origin, connection.base)
+
+    def _of_category(self) -> PublishedByIdentifier:
+        """The endpoints by their category, where the search by identifier finds none.
+
+        Some servers do not search by the system of an identifier alone.
+        """
+        connection = self._connection
+        try:
+            return all_of_category(connection.searcher, connection.origin, connection.base)
+        except HttpError as error:
+            LOG.info("%s: not searched by category: %s", connection.base, error)
+            return {}
 
     def _completed(
         self, found: PublishedByIdentifier, remembered: dict[str, KnownId]

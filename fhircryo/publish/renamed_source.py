@@ -5,16 +5,13 @@ name are not updated any more.
 """
 
 import json
-import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from fhircryo.publish.as_on_server import name_of, procedure_of
 from fhircryo.publish.patient_output import PatientOutput
 from fhircryo.publish.published_endpoint import RETRACTED, PublishedByIdentifier
 from fhircryo.publish.shapes import plain
-
-LOG = logging.getLogger("fhircryo.target")
 
 
 def renamed(
@@ -44,18 +41,12 @@ def renamed(
     return found
 
 
-def warn_of_renamed(found: Counter[str], base: str) -> None:
-    """Warn of endpoints that stand under another name of the source, and say how to retract them.
-
-    ``base``: the base URL of the target.
-    """
+def renamed_words(found: Counter[str]) -> Iterator[str]:
+    """The warnings of endpoints under another name of the source, and how to retract them."""
     for name, number in sorted(found.items()):
-        LOG.warning(
-            "%s: %d of the computed endpoints stand there under source_name = %s as well, and are"
-            " not updated any more; if the source was renamed, retract them: with that source_name,"
-            " run fhircryo compute SOURCE TARGET --exclude FILE --allow-retractions, where FILE"
-            " lists the patients",
-            base,
-            number,
-            json.dumps(name),
+        yield (
+            f"{number} of the computed endpoints stand there under source_name = {json.dumps(name)}"
+            " as well, and are not updated any more; if the source was renamed, retract them: with"
+            " that source_name, run fhircryo compute SOURCE TARGET --exclude FILE"
+            " --allow-retractions, where FILE lists the patients"
         )

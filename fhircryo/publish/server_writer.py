@@ -252,7 +252,7 @@ class ServerWriter:
         left = []
         for answer in answers:
             if answer.is_done:
-                self._trial.try_endpoints(answer.written)
+                self._trial.try_endpoints(answer.created())
                 self._land(answer.patient.changes)
             else:
                 left.append(answer.patient)
@@ -313,7 +313,12 @@ class ServerWriter:
         for patient in patients:
             old = patient.changes
             changes = changes_of(
-                old.patient, old.output, old.outdated, published, self._connection.base
+                old.patient,
+                old.output,
+                old.outdated,
+                published,
+                self._connection.base,
+                self._connection.known.content_sent,
             )
             note_missing_provenance(changes, published, owed)
             if changes.problem:

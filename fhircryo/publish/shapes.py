@@ -26,6 +26,32 @@ def _decimal_of(text: str) -> Decimal:
 
 #: Decodes what a server answers, with its numbers as decimals.
 DECODER = msgspec.json.Decoder(float_hook=_decimal_of)
+
+
+def json_object(line: bytes) -> Json:
+    """A resource that a server gave; empty where it is no JSON object.
+
+    Other programs write to a server as well, so that no element can be relied on.
+    """
+    try:
+        found = DECODER.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def objects_in(resource: Json, element: str) -> list[Json]:
+    """The JSON objects in a list of a resource, whatever else is there."""
+    found = resource.get(element)
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def object_in(resource: Json, element: str) -> Json:
+    """The JSON object that is an element of a resource; empty if it is something else."""
+    found = resource.get(element)
+    return found if isinstance(found, dict) else {}
+
+
 _CENT = Decimal("0.01")
 _LEAST_PLAIN = -6
 

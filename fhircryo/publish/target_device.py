@@ -3,12 +3,14 @@
 import logging
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 from urllib.parse import urlencode
 
 from msgspec import structs
 
 from fhircryo.errors import TargetError
 from fhircryo.fhir.client import HttpError
+from fhircryo.publish.identifier_search import search_refused
 from fhircryo.publish.known_ids import DEVICE
 from fhircryo.publish.newer_version import is_newer
 from fhircryo.publish.observation_maker import DEVICE_ID
@@ -18,7 +20,15 @@ from fhircryo.publish.profiles import profile_url
 from fhircryo.publish.provenance import device
 from fhircryo.publish.reading_back import PublishedReader
 from fhircryo.publish.refused_write import FORBIDDEN, INVALID, type_refused, way_refused
-from fhircryo.publish.shapes import ENCODER, Json, OutReference, plain
+from fhircryo.publish.shapes import (
+    ENCODER,
+    Json,
+    OutReference,
+    json_object,
+    object_in,
+    objects_in,
+    plain,
+)
 from fhircryo.publish.target_connection import TargetConnection
 from fhircryo.publish.target_kind import (
     Creation,
@@ -31,6 +41,8 @@ from fhircryo.publish.transaction import WriteRequest
 
 LOG = logging.getLogger("fhircryo.target")
 
+#: The search by the name that the Device has in R4 and in R5.
+_BY_NAME = {"device-name": "fhircryo"}
 _URN = f"urn:fhircryo:{DEVICE_ID}"
 
 
@@ -78,6 +90,7 @@ class TargetDevice:
         if found is not None and there is not None:
             self._try_profile(found, there)
             return found
+        self._refuse_if_hidden()
         refusal: HttpError | None = None
         ways = list(creations(self._connection.capabilities))
         for how in ways[ways.index(self._kind.creation) :]:
@@ -110,7 +123,7 @@ class TargetDevice:
         ref = str(found.reference)
         there = self._read(ref) or {}
         content = {**self._content(), "id": ref.partition("/")[2]}
-        if all(there.get(key) == value for key, value in content.items() if key != "meta"):
+        if all(_holds(there.get(key), content[key]) for key in content.keys() - {"meta"}):
             return
         try:
             self._with_profile(partial(self._put, ref))
@@ -122,7 +135,7 @@ class TargetDevice:
     def newer_version(self, found: OutReference) -> str:
         """The version that the Device names, if it is newer than this program; else empty."""
         there = self._before or self._read_before(found) or {}
-        named = [one.get("value") for one in there.get("version") or () if isinstance(one, dict)]
+        named = [one.get("value") for one in objects_in(there, "version")]
         return next((one for one in named if isinstance(one, str) and is_newer(one)), "")
 
     def request(self, how: Creation) -> WriteRequest:
@@ -141,6 +154,30 @@ class TargetDevice:
         """The Device as it is written to this target, with our id."""
         made = device(self._connection.origin.base, r5=self._r5)
         return plain(made if self._kind.profiles else structs.replace(made, meta=None))
+
+    def _refuse_if_hidden(self) -> None:
+        """Refuse a target that holds the Device, but whose search by identifier does not find it.
+
+        Raises:
+            TargetError: a second one would be created.
+            SourceError: the server fails.
+        """
+        if self._kind.creation is Creation.OWN_ID:
+            return
+        identifier = {"system": f"{self._connection.origin.base}/device", "value": DEVICE_ID}
+        try:
+            sample = self._connection.searcher.sample("Device", _BY_NAME, 1)
+        except HttpError as error:
+            LOG.info("Devices were not searched by their name: %s", error)
+            return
+        for line in sample.lines:
+            resource = json_object(line)
+            if identifier in (
+                {key: one.get(key) for key in identifier}
+                for one in objects_in(resource, "identifier")
+            ):
+                words = f"Device/{resource.get('id')} is there and was not found"
+                raise search_refused(self._connection, "Device", words)
 
     def _put(self, ref: str) -> str:
         content = {**self._content(), "id": ref.partition("/")[2]}
@@ -189,7 +226,8 @@ class TargetDevice:
         remember_profiles(self._connection.known, kept=kept)
 
     def _states_profile(self, there: Json) -> bool:
-        return self._profile in ((there.get("meta") or {}).get("profile") or ())
+        profiles = object_in(there, "meta").get("profile")
+        return isinstance(profiles, list) and self._profile in profiles
 
     def _profile_refused(self, refusal: HttpError) -> None:
         LOG.warning(
@@ -237,3 +275,14 @@ class TargetDevice:
                 " leaves Device and Provenance out"
             )
         LOG.warning("%s: the Device is left out: %s", self._connection.base, refusal)
+
+
+def _holds(there: Any, ours: Any) -> bool:
+    """Whether a value holds what ours says; a server may have added to it."""
+    if isinstance(ours, dict):
+        return isinstance(there, dict) and all(_holds(there.get(key), ours[key]) for key in ours)
+    if isinstance(ours, list):
+        return isinstance(there, list) and all(
+            any(_holds(one, value) for one in there) for value in ours
+        )
+    return bool(there == ours)

@@ -1,10 +1,10 @@
 """Writes computed endpoints to a FHIR server, where they differ from those that it holds."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import platformdirs
 
@@ -13,22 +13,24 @@ from fhircryo.fhir.capability import Capabilities, capabilities
 from fhircryo.fhir.client import Client
 from fhircryo.fhir.connect import COMPARING, MATCHING, WRITING, open_client
 from fhircryo.fhir.search import Searcher
-from fhircryo.fhir.urls import origin as origin_of
+from fhircryo.fhir.urls import base_url
 from fhircryo.publish.as_on_server import References
 from fhircryo.publish.comparison import Comparison, RetractionScope
-from fhircryo.publish.difference import Difference
+from fhircryo.publish.difference import Action, Difference
 from fhircryo.publish.known_ids import open_known_ids
 from fhircryo.publish.newer_version import downgrade_refusal
 from fhircryo.publish.origin import Origin
 from fhircryo.publish.patient_output import PatientOutput
-from fhircryo.publish.renamed_source import warn_of_renamed
 from fhircryo.publish.retraction_limit import too_many_retractions
 from fhircryo.publish.server_writer import Progress, ServerWriter, Stopped, WriteResult
 from fhircryo.publish.target_connection import TargetConnection
 from fhircryo.publish.target_kind import Creation, honoured_creation
 from fhircryo.publish.target_lock import target_lock
 from fhircryo.publish.target_trial import TargetTrial
+from fhircryo.publish.target_warnings import target_warnings
 from fhircryo.settings import ServerSettings, Settings, WriteSettings
+
+LOG = logging.getLogger("fhircryo.target")
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,14 @@ class PushResult:
     """What a run changed on a server or, as a dry run, would change.
 
     ``refusal``: of a dry run: why the real run would write nothing; empty if it would write.
+    ``warnings``: of what a person has to look at on the target.
     """
 
     difference: Difference
     written: WriteResult
     dry_run: bool
     refusal: str = ""
+    warnings: list[str] = field(default_factory=list)
 
     def unsent(self) -> set[str]:
         """Patients of whom something differs but was not sent, because the run was asked to end."""
@@ -73,11 +77,7 @@ class PushResult:
 
 def same_server(first: str | None, second: str) -> bool:
     """Whether two base URLs are of the same server; ``first``: None for a folder."""
-    return first is not None and _normal(first) == _normal(second)
-
-
-def _normal(url: str) -> tuple[str, str]:
-    return origin_of(url), urlsplit(url).path.rstrip("/")
+    return first is not None and base_url(first) == base_url(second)
 
 
 def target_settings(source: str | None, target: str, settings: Settings) -> ServerSettings:
@@ -111,7 +111,7 @@ def open_target(
     with ExitStack() as stack:
         server = target_settings(source, target, settings)
         if alone:
-            stack.enter_context(target_lock(target.rstrip("/"), state_folder(settings)))
+            stack.enter_context(target_lock(target, state_folder(settings)))
         with _as_target():
             needs = dict(COMPARING if allowed.dry_run else WRITING)
             if references.subject == "match":
@@ -119,7 +119,7 @@ def open_target(
             client = stack.enter_context(open_client(target, server, needs))
             found = _writable(client)
         folder = state_folder(settings)
-        known = stack.enter_context(open_known_ids(client.base, folder, dry_run=allowed.dry_run))
+        known = stack.enter_context(open_known_ids(target, folder, dry_run=allowed.dry_run))
         own_ids = honoured_creation(found, known) is Creation.OWN_ID
         if not (own_ids or allowed.dry_run or alone):
             stack.enter_context(target_lock(client.base, folder))
@@ -152,7 +152,7 @@ def _references(source: str | None, target: str, origin: Origin, settings: Setti
             "setting write.subject = match: the setting write.subject_system is required"
         )
     named = f"/{origin.source_name}" if origin.source_name else ""
-    system = source.rstrip("/") if source else write.source_base or f"{origin.base}/source{named}"
+    system = base_url(source) if source else write.source_base or f"{origin.base}/source{named}"
     return References(subject, write.evidence_references, system)
 
 
@@ -210,23 +210,43 @@ class TargetServer:
             difference = self._comparison.difference(
                 patients, scope, trial.device, profiles=trial.kind.profiles
             )
-            warn_of_renamed(difference.renamed, self._connection.base)
+            warnings = self._warn(difference)
             changed = list(difference.changed())
             if dry_run or not changed:
                 refusal = self._refusal(difference) if dry_run and changed else ""
-                return PushResult(difference, WriteResult(), dry_run, refusal)
+                return PushResult(difference, WriteResult(), dry_run, refusal, warnings)
             self._check_version()
             self._check_retractions(difference)
+            hidden = self._hidden(difference)
+            if hidden:
+                raise TargetError(f"{self._connection.base}: {hidden}; nothing was written")
             trial.run()
             writer = ServerWriter(self._connection, trial, self._settings.bundle_size)
             written = writer.write(changed, len(changed), progress, stopped)
-            return PushResult(difference, written, dry_run=False)
+            return PushResult(difference, written, dry_run=False, warnings=warnings)
+
+    def _warn(self, difference: Difference) -> list[str]:
+        """Warn of what a person has to look at on the target; the words."""
+        found = list(target_warnings(difference))
+        for words in found:
+            LOG.warning("%s: %s", self._connection.base, words)
+        return found
 
     def _refusal(self, difference: Difference) -> str:
         """Why the real run would write nothing; empty if it would write."""
         retractions = self._too_many_retractions(difference)
         advice = "if they are right, use --allow-retractions"
-        return self._downgrade() or (f"{retractions}; {advice}" if retractions else "")
+        too_many = f"{retractions}; {advice}" if retractions else ""
+        return self._downgrade() or too_many or self._hidden(difference)
+
+    def _hidden(self, difference: Difference) -> str:
+        """Why endpoints to create may be there already, unseen; empty if that is not known."""
+        creates = any(
+            change.action is Action.NEW
+            for patient in difference.changed()
+            for change in patient.changes
+        )
+        return self._trial.search_refusal() if creates else ""
 
     def _downgrade(self) -> str:
         """The words for a target to which a newer version has written; empty if it is allowed."""

@@ -15,12 +15,11 @@ from msgspec import UNSET, structs
 
 from fhircryo.errors import TargetError
 from fhircryo.fhir.client import HttpError, UnreachableError, backoff
+from fhircryo.publish.identifier_search import IdentifierSearch, search_refused
 from fhircryo.publish.known_ids import DEVICE_PROVENANCE
 from fhircryo.publish.observation_maker import DEVICE_ID
 from fhircryo.publish.one_resource import OneResource
-from fhircryo.publish.patience import wait_until_found
 from fhircryo.publish.provenance import provenance, provenance_id
-from fhircryo.publish.published_endpoint import published_with
 from fhircryo.publish.refused_write import (
     interaction_refused,
     is_unanswered,
@@ -71,7 +70,7 @@ class TargetTrial:
         self._held = TargetDevice(connection, self.kind, required=settings.provenance)
         self.device: OutReference | None = None
         self._provenance_tried = False
-        self._searched = False
+        self._search = IdentifierSearch(connection)
 
     def find_device(self) -> None:
         """Find the Device, without writing it."""
@@ -93,6 +92,18 @@ class TargetTrial:
             SourceError: the target fails.
         """
         return "" if self.device is None else self._held.newer_version(self.device)
+
+    def search_refusal(self) -> str:
+        """Why endpoints could be created twice, in words; empty if nothing is known against it.
+
+        Nothing is written: endpoints that the target holds are searched by their identifiers.
+
+        Raises:
+            SourceError: the target fails.
+        """
+        if self.kind.creation is Creation.OWN_ID:
+            return ""
+        return self._search.contradiction(self.device)
 
     def run(self) -> None:
         """Try what the next writes rely on; what is found out is noted in ``kind``.
@@ -133,25 +144,14 @@ class TargetTrial:
             LOG.info("the Provenance of the Device could not be written: %s", error)
 
     def try_endpoints(self, identifiers: Iterable[str]) -> None:
-        """Search endpoints that were just created, where no Device could be searched.
+        """Search endpoints that were just created, where no others could be searched.
 
         Raises:
             TargetError: the search does not find them within the patience of the settings.
             SourceError: the target fails.
         """
-        wanted = set(identifiers)
-        if self._searched or not wanted:
-            return
-        connection = self._connection
-
-        def search(missing: set[str]) -> Iterable[str]:
-            return published_with(
-                connection.searcher, missing, connection.origin, connection.base
-            ).keys()
-
-        if wait_until_found(search, wanted, time.time(), connection.patience):
-            raise self._not_searchable("Observation")
-        self._searched = True
+        if self.kind.creation is not Creation.OWN_ID:
+            self._search.try_created(identifiers)
 
     # --- the single trials
 
@@ -187,16 +187,14 @@ class TargetTrial:
 
     def _try_search(self) -> None:
         """Search the Device by its identifier, unless our own ids keep from doubling."""
-        self._searched = self.kind.creation is Creation.OWN_ID
-        if self._searched or self.device is None:
+        if self.kind.creation is Creation.OWN_ID or self.device is None:
             return
         try:
             found = self._held.held.searched(time.time())
         except HttpError as error:
-            raise self._not_searchable("Device", str(error)) from None
+            raise search_refused(self._connection, "Device", str(error)) from None
         if not found:
-            raise self._not_searchable("Device")
-        self._searched = True
+            raise search_refused(self._connection, "Device")
 
     def _is_honoured(self) -> bool:
         """Whether a second conditional request for the Device creates no second one."""
@@ -258,17 +256,6 @@ class TargetTrial:
             f"{self._connection.base}: the server does not take Provenances, so nothing was"
             f" written: {refusal}; have them permitted, or set write.provenance = false, which"
             " leaves them out"
-        )
-
-    def _not_searchable(self, kind: str, error: str = "") -> TargetError:
-        patience = self._connection.patience
-        words = error or f"what was written was not found within {patience:g} s"
-        return TargetError(
-            f"{self._connection.base}: the search {kind}?identifier= does not find what was"
-            f" written: {words}; on a server that chooses the ids, nothing would keep endpoints"
-            " from being doubled, so it is not written to; have identifier of Observation and"
-            " Device indexed, give the index more time (setting write.index_patience), let clients"
-            " choose ids (update as create), or write to a folder"
         )
 
 

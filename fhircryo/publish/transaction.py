@@ -25,6 +25,7 @@ from fhircryo.publish.shapes import (
     OutObservation,
     OutProvenance,
     OutReference,
+    object_in,
     plain,
 )
 from fhircryo.publish.target_kind import Creation, TargetKind
@@ -131,9 +132,7 @@ class RequestMaker:
             resource = self._resource(change, retracted)
             if resource is not None:
                 found.append(self._request(change, resource))
-        contents = b"\n".join(request.resource for request in found)
-        identifiers = [change.identifier for change in patient.changes]
-        name = patient.provenance or provenance_id(identifiers, contents)
+        name = patient.provenance or _provenance_name(patient, found)
         return PatientRequests(patient, found, self, name, self._recorded)
 
     def _resource(self, change: Change, retracted: dict[str, Json]) -> OutObservation | Json | None:
@@ -146,7 +145,7 @@ class RequestMaker:
         resource = retracted.get(name) if isinstance(name, str) else None
         if resource is None:
             return None
-        meta = resource.get("meta") or {}
+        meta = object_in(resource, "meta")
         kept = {key: value for key, value in meta.items() if key not in _SERVERS_META}
         return {**resource, "meta": kept, "status": change.status}
 
@@ -205,6 +204,15 @@ class RequestMaker:
             return patient.output.provenance
         words = f"Retracted by protocol {self._origin.protocol_name}"
         return structs.replace(provenance((), (), self._origin), activity=OutConcept(text=words))
+
+
+def _provenance_name(patient: PatientChanges, requests: list[WriteRequest]) -> str:
+    """A hash of what a Provenance is about: what is written, and what lacks one from before."""
+    identifiers = [change.identifier for change in patient.changes]
+    identifiers += [endpoint.identifier for endpoint in patient.lacking]
+    contents = [request.resource for request in requests]
+    contents += [f"{endpoint.id}/{endpoint.version}".encode() for endpoint in patient.lacking]
+    return provenance_id(identifiers, b"\n".join(contents))
 
 
 def _subject(patient: PatientChanges) -> OutReference | None:

@@ -25,6 +25,9 @@ _PARAMETERS = (
     "combo-code",
     "patient",
     "subject",
+    "category",
+    "device",
+    "device-name",
     "identifier",
     "link",
     "target",
@@ -317,6 +320,14 @@ def _matches(resource: Resource, query: dict[str, str]) -> bool:
         for one in resource.get("identifier", ())
         for token in (f"{one.get('system')}|", f"{one.get('system')}|{one.get('value')}")
     }
+    categories = {
+        f"{coding.get('system')}|{coding.get('code')}"
+        for concept in resource.get("category", ())
+        if isinstance(concept, dict)
+        for coding in concept.get("coding", ())
+    }
+    device = resource.get("device")
+    names = {one.get("name") or one.get("value") for one in resource.get("deviceName", ())}
     links = {one["other"]["reference"] for one in resource.get("link", ())}
     targets = {one.get("reference", "") for one in resource.get("target", ())}
     held = {
@@ -324,6 +335,9 @@ def _matches(resource: Resource, query: dict[str, str]) -> bool:
         "combo-code": codes,
         "patient": {subject.removeprefix("Patient/")},
         "subject": {subject},
+        "category": categories,
+        "device": {device.get("reference", "")} if isinstance(device, dict) else set(),
+        "device-name": names,
         "identifier": identifiers,
         "link": links,
         "target": targets,

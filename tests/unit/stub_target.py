@@ -50,7 +50,10 @@ class Target:
     search the index as well (http.html: "using its standard search facilities").
     ``updates_leave_index``: an updated resource is not found until it is indexed again (AWS
     HealthLake); else its former version is found. ``finds_identifiers``: whether a search by
-    identifier finds anything (a server that does not index it returns nothing).
+    identifier finds anything (a server that does not index it returns nothing), or of which types
+    it does. ``finds_systems``: whether it finds a system without a value
+    (https://hl7.org/fhir/R4/search.html#token). ``searches``: other parameters that are indexed;
+    None: all.
 
     ``refuses``: by type, the status by which each write of it is refused, for instance 401, 403,
     405, 412, 422, or 428 (RFC 6585). ``states_refusals``: whether the CapabilityStatement leaves
@@ -80,7 +83,9 @@ class Target:
     lag_requests: int = 0
     lag_seconds: float = 0.0
     updates_leave_index: bool = False
-    finds_identifiers: bool = True
+    finds_identifiers: bool | frozenset[str] = True
+    finds_systems: bool = True
+    searches: frozenset[str] | None = None
     refuses: dict[str, int] = field(default_factory=dict)
     states_refusals: bool = False
     rejects: frozenset[str] = frozenset()
@@ -270,12 +275,23 @@ class StubTarget(StubFhir):
 
     def _as_read(self, seen: Seen) -> Reply:
         query = _query(seen)
-        if "identifier" in query and not self.habits.finds_identifiers:
+        if not self._finds((_path(seen) or [""])[0], query):
             return Reply(content={**_bundle("searchset", []), "total": 0})
         reply = super()._answer(seen)
         if query.get("_revinclude") == "Provenance:target" and self.habits.revinclude:
             self._include_provenances(reply.content)
         return reply
+
+    def _finds(self, kind: str, query: dict[str, str]) -> bool:
+        """Whether a search can find anything, as far as parameters are indexed."""
+        habits = self.habits
+        found = habits.finds_identifiers
+        indexed = found if isinstance(found, bool) else kind in found
+        token = query.get("identifier", "")
+        if "identifier" in query and not (indexed and (habits.finds_systems or token[-1:] != "|")):
+            return False
+        others = {name for name in query if name[0] != "_" and name != "identifier"}
+        return habits.searches is None or others <= habits.searches
 
     def _include_provenances(self, bundle: Resource) -> None:
         names = {
@@ -474,7 +490,7 @@ class StubTarget(StubFhir):
     def _found(self, kind: str, condition: str) -> list[str]:
         """The resources that a condition matches, as far as they are indexed."""
         query = {name: ",".join(values) for name, values in parse_qs(condition).items()}
-        if not self.habits.finds_identifiers:
+        if not self._finds(kind, query):
             return []
         return [
             name

@@ -307,6 +307,7 @@ def test_a_batch_that_says_it_was_a_transaction_is_recognised(kind, site):
 # --- ids that the server gave
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_was_deleted_on_the_server_is_created_anew(kind, site):
     one = site(KINDS[kind]())
@@ -318,6 +319,7 @@ def test_what_was_deleted_on_the_server_is_created_anew(kind, site):
     one.quiet()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", CHOOSING)
 def test_a_damaged_file_of_ids_is_set_aside(kind, site, caplog):
     one = site(KINDS[kind]())
@@ -577,6 +579,7 @@ def test_waiting_is_limited_for_the_run_and_not_for_each_half(site):
 # --- another name of the source
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["own ids", "neither"])
 def test_a_renamed_source_is_noticed_and_can_be_retracted(kind, site, caplog, tmp_path):
     one = site(KINDS[kind]())
@@ -593,3 +596,24 @@ def test_a_renamed_source_is_noticed_and_can_be_retracted(kind, site, caplog, tm
     caplog.clear()
     one.quiet(source_name="uro")
     assert "stand there under source_name" not in caplog.text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("transaction", ["whole", "refused"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_provenance_of_a_former_version_does_not_count_for_the_present_one(
+    kind, transaction, site
+):
+    """A run changed endpoints and ended before it wrote their Provenance; the state is lost."""
+    one = site(KINDS[kind](transaction=transaction))
+    one.write()
+    one.check()
+    shutil.rmtree(one.state)
+    time.sleep(0.01)  # the server's stamps are precise to a millisecond
+    endpoints = {_patient(each): each for each in one.target.of_type("Observation")}
+    assert len(endpoints) == len(PEOPLE)
+    one.target.put(*endpoints.values())
+    assert len(one.target.without_provenance()) == len(PEOPLE)
+    one.write()
+    one.check()
+    one.quiet()

@@ -6,11 +6,26 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from unittest import mock
 
-from fhircryo.publish import delivery, known_ids, missing_provenance, patience, target_trial
+from fhircryo.publish import (
+    delivery,
+    identifier_search,
+    known_ids,
+    missing_provenance,
+    patience,
+    target_trial,
+)
 from tests.unit import stub_target
 
 #: Who looks at the clock of the index: those who write and search, and the stub whose index lags.
-_MODULES = (delivery, known_ids, missing_provenance, patience, target_trial, stub_target)
+_MODULES = (
+    delivery,
+    identifier_search,
+    known_ids,
+    missing_provenance,
+    patience,
+    target_trial,
+    stub_target,
+)
 #: Seconds: other threads go on meanwhile.
 _REALLY = 0.0005
 
