@@ -12,6 +12,9 @@ within a range that is at least as wide as the threshold, because at least that 
 some atom may or may not have the property. This is stricter than the cell suppression of the
 handbook (Hundepool et al., Statistical Disclosure Control, Wiley 2012, chapter 4), which asks for
 such a range of every suppressed cell of linked tables: here no linear program has to be solved.
+
+Which topics are linked is said by people, who may have missed a relation. Therefore groups of
+different topics, and what is left of one without another within it, are compared as well.
 """
 
 from collections.abc import Callable
