@@ -164,18 +164,15 @@ class TargetDevice:
         """
         if self._kind.creation is Creation.OWN_ID:
             return
-        identifier = {"system": f"{self._connection.origin.base}/device", "value": DEVICE_ID}
+        identifier = (f"{self._connection.origin.base}/device", DEVICE_ID)
         try:
             sample = self._connection.searcher.sample("Device", _BY_NAME, 1)
         except HttpError as error:
             LOG.info("Devices were not searched by their name: %s", error)
             return
-        for line in sample.lines:
-            resource = json_object(line)
-            if identifier in (
-                {key: one.get(key) for key in identifier}
-                for one in objects_in(resource, "identifier")
-            ):
+        for resource in map(json_object, sample.lines):
+            stated = objects_in(resource, "identifier")
+            if any((one.get("system"), one.get("value")) == identifier for one in stated):
                 words = f"Device/{resource.get('id')} is there and was not found"
                 raise search_refused(self._connection, "Device", words)
 
