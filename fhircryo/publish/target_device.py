@@ -103,8 +103,12 @@ class TargetDevice:
                 if error.status == FORBIDDEN:
                     break
             else:
-                self._note(how)
                 created = OutReference(f"Device/{name}")
+                if how is Creation.OWN_ID and self._read(str(created.reference)) is None:
+                    continue  # it is somewhere else
+                if how is Creation.OWN_ID and name != DEVICE_ID:
+                    how = ways[ways.index(how) + 1]
+                self._note(how)
                 self._see_profile(created)
                 return created
         if refusal is not None:
@@ -254,8 +258,8 @@ class TargetDevice:
     def _note(self, how: Creation) -> None:
         if how is not self._kind.creation:
             LOG.warning(
-                "%s: the CapabilityStatement claims %s, but the server refuses it; endpoints are"
-                " created by %s",
+                "%s: the CapabilityStatement claims %s, but the server does not do it; endpoints"
+                " are created by %s",
                 self._connection.base,
                 self._kind.creation,
                 how,
