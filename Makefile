@@ -9,6 +9,8 @@ SYNC = UV_PROJECT_ENVIRONMENT=$(VENV) $$(command -v uv || echo $(BIN)/uv) \
 	sync --quiet --locked --inexact --python $(PYTHON)
 
 PYTEST := $(BIN)/pytest -q -n auto
+# One more process than there are cores: tests on a server wait for it most of the time.
+WORKERS := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 # Tests that share a FHIR server go to the same worker.
 SERVERS := -p tests.server.scheduling --dist loadgroup
 
@@ -34,7 +36,7 @@ check: $(READY) lint
 
 # Every check and every test: about 25 minutes on two cores.
 test: $(READY) lint
-	$(PYTEST) $(SERVERS)
+	$(BIN)/pytest -q -n $(WORKERS) $(SERVERS)
 
 # One target per folder of tests/: one kind of test.
 test-unit test-spec test-property test-acceptance test-browser test-docs test-extension \

@@ -44,7 +44,8 @@ EXIT_ADVICE = {
     2: "Read the message: it names the argument, setting, file or line, and the correct form."
     " Nothing was written. `fhircryo sync --status` also ends with 2 if no run is on record or the"
     " status file is damaged, `fhircryo state check` and `state show` if the state is damaged, and"
-    " `fhircryo sync` if it cannot write the status file.",
+    " `fhircryo sync` if it cannot write the status file, and `fhircryo forget` if nobody knows the"
+    " patient.",
     3: "Check that the folder exists, can be read, and contains `*.ndjson`, `*.jsonl` or `*.json`"
     " (plain, `.gz` or `.zst`), or that the server can be reached and the credentials allow"
     " reading. Nothing was written.",

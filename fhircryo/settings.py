@@ -124,7 +124,12 @@ class ServerSettings(BaseModel):
         float, Field(gt=0, description="Longest time for a response as a whole, in seconds")
     ] = 600.0
     retry_budget: Annotated[
-        float, Field(ge=0, description="Total time for retrying one request, in seconds")
+        float,
+        Field(
+            ge=0,
+            description="How long requests are tried again while the server lets none pass, in"
+            " seconds",
+        ),
     ] = 300.0
     page_size: Annotated[
         int, Field(ge=1, description="Number of resources to request per page")

@@ -20,7 +20,7 @@ def forget(
 
     To keep the patient from being computed again, add the id to the list of patients who objected
     (sync.exclude). Resources that the target does not allow to be deleted are listed; the exit
-    code is 5 if there are any.
+    code is 5 if there are any. It is 2 if neither the state nor the target knows the patient.
 
     \b
     Example:

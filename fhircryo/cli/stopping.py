@@ -49,11 +49,26 @@ def stopped_by_signals() -> Iterator[None]:
     ignore_signals()
 
 
+def why_stopped(command: str) -> str:
+    """Say which signal stopped a command, what is kept, and what the next run does."""
+    return f"{_stopped()}. {_KEPT.get(command, _OTHERWISE)}"
+
+
+def why_stopped_early() -> str:
+    """Say which signal stopped a scheduled run before it wrote, and what the next run does."""
+    return (
+        f"{_stopped()} before anything was written. What was read by searches is not kept: the next"
+        " run begins from the start. If every run is stopped, allow it more time."
+    )
+
+
+def _stopped() -> str:
+    return f"stopped by {(asked_to_stop() or SIGINT).name}"
+
+
 def _end() -> None:
     """Say what stopped the command and what is kept, and end the process."""
     ignore_signals()
-    kept = _KEPT.get(next(iter(sys.argv[1:]), ""), _OTHERWISE)
-    name = (asked_to_stop() or SIGINT).name
-    say(f"fhircryo: stopped by {name}. {kept}", err=True)
+    say(f"fhircryo: {why_stopped(next(iter(sys.argv[1:]), ''))}", err=True)
     # Threads that still wait for a server are not waited for.
     os._exit(STOPPED)

@@ -18,6 +18,7 @@ from fhircryo.cli.options import (
 from fhircryo.cli.printing import say, say_json
 from fhircryo.cli.published_text import NOTHING_WRITTEN, exit_code, print_published
 from fhircryo.cli.real_run import InputRead
+from fhircryo.cli.stopping import why_stopped, why_stopped_early
 from fhircryo.errors import BUG, REJECTED, STOPPED, FhircryoError, LockedError, UsageError
 from fhircryo.interrupts import asked_to_stop, held, stoppable
 
@@ -71,16 +72,20 @@ def sync(
 
     from fhircryo.cli.run_options import scheduled_settings, with_patients
     from fhircryo.logs import set_up_logs
-    from fhircryo.runs.sync.state_file import state_path
-    from fhircryo.runs.sync.status_file import status_path
+    from fhircryo.runs.sync.state_file import state_path, status_path
     from fhircryo.runs.sync.sync_options import SyncOptions, source_and_target
 
     run_id = uuid.uuid4().hex[:12]
     run_config = scheduled_settings(config, bulk)
     set_up_logs(run_config.settings.log_level, run_config.settings.log_format, run_id)
-    status_file = status_path(state_path(run_config, *source_and_target(run_config)))
+    servers = source_and_target(run_config)
+
+    def status_file() -> Path:  # a run may rename what an earlier version has left
+        return status_path(state_path(run_config, *servers))
+
     if status:
-        raise typer.Exit(_print_status(status_file))
+        raise typer.Exit(_print_status(status_file()))
+    status_file()  # whether the state folder can be used is found before the run
     wanted = SyncOptions(
         full=full,
         dry_run=dry_run,
@@ -97,7 +102,7 @@ def _run_and_report(
     run_id: str,
     configured: "Callable[[], RunConfig]",
     wanted: "SyncOptions",
-    status_file: Path,
+    status_file: Callable[[], Path],
     metrics_file: Path | None,
 ) -> int:
     """Run, and write how the run ended to the status file and the metrics; return the exit code.
@@ -115,10 +120,12 @@ def _run_and_report(
     with held():  # however the run ends, that is reported
         done, error = _run(configured, wanted)
         code = _exit_code(done, error)
-        report = RunReport(run_id, started, datetime.now(UTC), code, masked(str(error or "")), done)
+        # After a signal, an error may be a consequence of it.
+        message = _why_stopped(done) if code == STOPPED else masked(str(error or ""))
+        report = RunReport(run_id, started, datetime.now(UTC), code, message, done)
         # A run that found the target locked did nothing: the report of the other run is kept.
         if not wanted.dry_run and not isinstance(error, LockedError):
-            code = report_run(status_file, metrics_file, report)
+            code = report_run(status_file(), metrics_file, report)
         if done is not None:
             _print_done(done)
     if error is not None:
@@ -158,6 +165,10 @@ def _exit_code(done: "SyncResult | None", error: Exception | None) -> int:
     if done.pending:
         return REJECTED
     return exit_code(done.pushed, _input_read(done))
+
+
+def _why_stopped(done: "SyncResult | None") -> str:
+    return why_stopped_early() if done is None or done.pushed is None else why_stopped("sync")
 
 
 def _input_read(done: "SyncResult") -> InputRead:

@@ -99,7 +99,7 @@ PART_FORMS = {
     ComponentKey.HORMONE_THERAPY_AT_INDEX: PartForm.YES_NO,
 }
 #: UCUM units of the components that are quantities.
-PART_UNITS = {
+PART_UNITS: dict[str, str] = {
     ComponentKey.NADIR: "ng/mL",
     ComponentKey.THRESHOLD: "ng/mL",
     ComponentKey.FAILING_PSA: "ng/mL",

@@ -9,6 +9,7 @@ from fhircryo.calendar import Span
 from fhircryo.extract.code_conditions import conditions_hold
 from fhircryo.extract.scoring import InstrumentFinder
 from fhircryo.fhir.dates import DateReader
+from fhircryo.fhir.urls import relative
 from fhircryo.fhir.wire import (
     TEST_LABEL,
     CodeableConcept,
@@ -264,7 +265,7 @@ class Context:
             return self.bundle[whole]
         if not whole or whole.lower().startswith("urn:") or "?" in text:
             return ""
-        if self.server and "://" in text and not text.startswith(f"{self.server}/"):
+        if self.server and "://" in text and "://" in relative(text, self.server):
             return ""
         parts = whole.split("/")
         return "/".join(parts[-2:]) if len(parts) > 1 and parts[-1] else ""

@@ -85,6 +85,13 @@ class _Request(NamedTuple):
     headers: dict[str, str] | None
 
 
+class _Until(NamedTuple):
+    """Until when a request may be tried; ``own``: by a budget of its own, less than the run's."""
+
+    deadline: float
+    own: bool
+
+
 class Client:
     """An HTTP client for one server that reuses its connections.
 
@@ -122,8 +129,8 @@ class Client:
         """Send a request and return the response; retry transient failures.
 
         ``params``: parameters to add to the URL; ``form``: the fields of a form, as of a search by
-        POST; ``body``: FHIR JSON; ``budget``: how long to retry, in seconds (None: as the
-        connection says).
+        POST; ``body``: FHIR JSON; ``budget``: how long to retry this request, in seconds
+        (None: as the connection says); what is left of the connection's budget limits it, too.
 
         Raises:
             HttpError: the server responds with an error status.
@@ -131,7 +138,10 @@ class Client:
             SourceError: TLS fails, the host does not exist, or a redirect leads to an origin that
                 is not allowed.
         """
-        deadline = time.monotonic() + (self.connection.budget if budget is None else budget)
+        until = _Until(
+            time.monotonic() + (self.connection.budget if budget is None else budget),
+            own=budget is not None,
+        )
         if body is not None:
             headers = {"Content-Type": FHIR_JSON, **(headers or {})}
         if params is not None:
@@ -146,17 +156,19 @@ class Client:
             except requests.RequestException as error:
                 failure = _connection_failure(error, url, self.connection.deadline)
                 transient = isinstance(failure, UnreachableError)
-                if transient and self._wait(attempt, deadline, None):
+                if transient and self._wait(attempt, until, None):
                     continue
                 raise failure from None
             status = response.status_code
+            if status not in PASSING:
+                self.connection.outage.over()
             if status < 400:
                 return response
             if status == 401 and not renewed and self.connection.auth.renew(response.request):
                 renewed = True
                 continue
             failed = _http_error(request, response)
-            if status in PASSING and self._wait(attempt, deadline, failed.retry_after):
+            if status in PASSING and self._wait(attempt, until, failed.retry_after):
                 continue
             raise failed
 
@@ -208,10 +220,15 @@ class Client:
                 " (setting origins allows it)"
             )
 
-    def _wait(self, attempt: int, deadline: float, retry_after: float | None) -> bool:
-        """Wait before the next attempt; False, without waiting, if the deadline would pass."""
+    def _may_wait(self, wait: float, until: _Until) -> bool:
+        if until.own and time.monotonic() + wait > until.deadline:
+            return False
+        return self.connection.outage.allows(wait, self.connection.budget, until.deadline)
+
+    def _wait(self, attempt: int, until: _Until, retry_after: float | None) -> bool:
+        """Wait before the next attempt; False, without waiting, if the budget would be exceeded."""
         wait = backoff(attempt) if retry_after is None else retry_after
-        if time.monotonic() + wait > deadline:
+        if not self._may_wait(wait, until):
             return False
         LOG.info("waiting %.1f s before the next attempt", wait)
         time.sleep(wait)

@@ -15,6 +15,7 @@ from fhircryo import __version__
 from fhircryo.fhir.auth.credentials import Auth, NoAuth
 from fhircryo.fhir.deadline import Deadline, timed_response
 from fhircryo.fhir.limits import ACCEPTED_ENCODINGS, Limits
+from fhircryo.fhir.outage import Outage
 
 FHIR_JSON = "application/fhir+json"
 
@@ -24,7 +25,8 @@ class Connection:
     """How a server is reached. Times are in seconds.
 
     ``deadline``: within how many seconds a response has to arrive as a whole; ``budget``: for how
-    long a request may be retried; ``origins``: where links and redirects may lead, besides the
+    long requests are tried again while the server lets none pass, which ``outage`` counts for all
+    that use the connection; ``origins``: where links and redirects may lead, besides the
     server's own origin; ``client_context``: a TLS context with a client certificate.
     """
 
@@ -35,6 +37,7 @@ class Connection:
     read_timeout: float = 120.0
     deadline: float = 600.0
     budget: float = 300.0
+    outage: Outage = field(default_factory=Outage, repr=False, compare=False)
     page_size: int = 500
     verify_tls: bool = True
     ca_bundle: Path | None = None

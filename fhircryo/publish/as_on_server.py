@@ -8,6 +8,7 @@ from typing import Any, Literal
 from msgspec import UNSET, structs
 
 from fhircryo.endpoints.result import ComponentKey
+from fhircryo.fhir.urls import relative
 from fhircryo.publish.patient_output import PatientOutput
 from fhircryo.publish.shapes import Json, OutIdentifier, OutMeta, OutObservation, OutReference
 
@@ -166,7 +167,7 @@ def _canonical(value: Any, base: str) -> Any:
             if not _is_added(key, value)
         }
         if isinstance(found.get("reference"), str):
-            reference = found["reference"].removeprefix(f"{base}/")
+            reference = relative(found["reference"], base)
             found["reference"] = reference.partition("/_history/")[0]
         return found
     if isinstance(value, list):

@@ -9,6 +9,7 @@ write to a target from this state folder, whatever command they are.
 import hashlib
 import json
 import logging
+import os
 import sqlite3
 import threading
 import time
@@ -18,8 +19,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fhircryo.errors import UsageError
+from fhircryo.fhir.urls import base_url
 from fhircryo.publish.target_lock import make_state_folder
 from fhircryo.storage.ownership import check_own_file
+from fhircryo.storage.renamed import take_over
 
 LOG = logging.getLogger("fhircryo.target")
 
@@ -242,11 +245,19 @@ class KnownIds:
 def open_known_ids(target: str, folder: Path, *, dry_run: bool) -> Iterator[KnownIds]:
     """Open the remembered ids of a target (its base URL); a dry run changes a copy.
 
+    Until version 0.2 the name of the file followed the spelling of the URL.
+
     Raises:
         UsageError: the state folder cannot be written.
     """
     path = known_ids_path(target, folder)
-    connection = _copied(path) if dry_run else _opened(path)
+    former = _path(target.rstrip("/"), folder)
+    if dry_run:
+        # Unlike the method of a path, the function never fails, as in a folder of another user.
+        there = os.path.exists(path)  # noqa: PTH110
+        connection = _copied(path if there else former)
+    else:
+        connection = _opened(path, former)
     try:
         yield KnownIds(connection, path)
     finally:
@@ -255,13 +266,18 @@ def open_known_ids(target: str, folder: Path, *, dry_run: bool) -> Iterator[Know
 
 def known_ids_path(target: str, folder: Path) -> Path:
     """The path of the file of a target in a state folder."""
+    return _path(base_url(target), folder)
+
+
+def _path(target: str, folder: Path) -> Path:
     digest = hashlib.sha256(target.encode()).hexdigest()[:16]
     return folder / f"target-{digest}.ids.sqlite"
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def _opened(path: Path, former: Path) -> sqlite3.Connection:
     try:
         make_state_folder(path.parent)
+        take_over(former, path, (_JOURNAL,))
         # The file is created before SQLite opens it, so that it is private from the start.
         check_own_file(path, _FILE, create=True)
         with suppress(FileNotFoundError):
@@ -282,7 +298,7 @@ def _opened(path: Path) -> sqlite3.Connection:
             path,
             damaged.name,
         )
-        return _opened(path)
+        return _opened(path, former)
     return connection
 
 

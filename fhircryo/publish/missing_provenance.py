@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from fhircryo.calendar import moment
 from fhircryo.fhir.client import HttpError
+from fhircryo.fhir.urls import relative
 from fhircryo.publish.known_ids import OwedProvenance
 from fhircryo.publish.patience import wait_until_found
 from fhircryo.publish.published_endpoint import PublishedByIdentifier
@@ -144,7 +145,7 @@ def _stated_by(found: Json, base: str) -> Iterator[_Stated]:
     recorded = _time(found, "recorded") or _EARLIEST
     stored = _time(object_in(found, "meta"), "lastUpdated") or _LATEST
     for target in objects_in(found, "target"):
-        ref = str(target.get("reference", "")).removeprefix(f"{base}/")
+        ref = relative(str(target.get("reference", "")), base)
         yield _Stated(ref.partition("/_history/")[0], recorded, stored)
 
 

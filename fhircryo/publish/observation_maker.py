@@ -45,10 +45,6 @@ DERIVED_FROM = ("Observation", "QuestionnaireResponse")
 _DERIVED_FROM = tuple(f"{kind}/" for kind in DERIVED_FROM)
 
 
-#: The UCUM units of the components that are quantities, by the component's code.
-_UNITS: dict[str, str] = {part.value: unit for part, unit in PART_UNITS.items()}
-
-
 def is_derived_from(ref: str) -> bool:
     """Whether an Observation can derive from what ``ref`` names."""
     return ref.startswith(_DERIVED_FROM)
@@ -276,7 +272,7 @@ class ObservationMaker:
         if isinstance(value, bool | str):
             return self._constant(part, value)
         made = OutComponent(self._component_code(part))
-        unit = _UNITS.get(part)
+        unit = PART_UNITS.get(part)
         if isinstance(value, Span):
             _set_days(made, value)
         elif unit is not None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from fhircryo.errors import LockedError, TargetError, UsageError
+from fhircryo.fhir.urls import base_url
 from fhircryo.storage.atomic import PRIVATE, write_whole
 from fhircryo.storage.ownership import check_own_file, make_own_folder
 
@@ -45,7 +46,7 @@ def target_lock(target: str, folder: Path) -> Iterator[None]:
         LockedError: another run holds the lock; the message names its process.
         UsageError: the state folder cannot be written, or other users can change what is in it.
     """
-    name = f"target-{hashlib.sha256(target.encode()).hexdigest()[:16]}"
+    name = f"target-{hashlib.sha256(base_url(target).encode()).hexdigest()[:16]}"
     holder = folder / f"{name}.holder"
     try:
         make_state_folder(folder)

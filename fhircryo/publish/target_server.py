@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import platformdirs
 
@@ -14,7 +13,7 @@ from fhircryo.fhir.capability import Capabilities, capabilities
 from fhircryo.fhir.client import Client
 from fhircryo.fhir.connect import COMPARING, MATCHING, WRITING, open_client
 from fhircryo.fhir.search import Searcher
-from fhircryo.fhir.urls import origin as origin_of
+from fhircryo.fhir.urls import base_url
 from fhircryo.publish.as_on_server import References
 from fhircryo.publish.comparison import Comparison, RetractionScope
 from fhircryo.publish.difference import Action, Difference
@@ -78,11 +77,7 @@ class PushResult:
 
 def same_server(first: str | None, second: str) -> bool:
     """Whether two base URLs are of the same server; ``first``: None for a folder."""
-    return first is not None and _normal(first) == _normal(second)
-
-
-def _normal(url: str) -> tuple[str, str]:
-    return origin_of(url), urlsplit(url).path.rstrip("/")
+    return first is not None and base_url(first) == base_url(second)
 
 
 def target_settings(source: str | None, target: str, settings: Settings) -> ServerSettings:
@@ -116,7 +111,7 @@ def open_target(
     with ExitStack() as stack:
         server = target_settings(source, target, settings)
         if alone:
-            stack.enter_context(target_lock(target.rstrip("/"), state_folder(settings)))
+            stack.enter_context(target_lock(target, state_folder(settings)))
         with _as_target():
             needs = dict(COMPARING if allowed.dry_run else WRITING)
             if references.subject == "match":
@@ -124,7 +119,7 @@ def open_target(
             client = stack.enter_context(open_client(target, server, needs))
             found = _writable(client)
         folder = state_folder(settings)
-        known = stack.enter_context(open_known_ids(client.base, folder, dry_run=allowed.dry_run))
+        known = stack.enter_context(open_known_ids(target, folder, dry_run=allowed.dry_run))
         own_ids = honoured_creation(found, known) is Creation.OWN_ID
         if not (own_ids or allowed.dry_run or alone):
             stack.enter_context(target_lock(client.base, folder))
@@ -157,7 +152,7 @@ def _references(source: str | None, target: str, origin: Origin, settings: Setti
             "setting write.subject = match: the setting write.subject_system is required"
         )
     named = f"/{origin.source_name}" if origin.source_name else ""
-    system = source.rstrip("/") if source else write.source_base or f"{origin.base}/source{named}"
+    system = base_url(source) if source else write.source_base or f"{origin.base}/source{named}"
     return References(subject, write.evidence_references, system)
 
 

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from fhircryo.fhir.urls import base_url
 from fhircryo.publish.comparison import RetractionScope
 from fhircryo.publish.patient_output import PatientOutput
 from fhircryo.publish.target_lock import make_state_folder
@@ -77,7 +78,8 @@ def compute_server(
 
 def bulk_place(settings: Settings, source: str, target: str) -> Path:
     """The path beside which a run to a server puts the files of a bulk export."""
-    digest = hashlib.sha256(f"{source}\x1f{target}".encode()).hexdigest()[:16]
+    source = base_url(source) if server_of(source) else source
+    digest = hashlib.sha256(f"{source}\x1f{base_url(target)}".encode()).hexdigest()[:16]
     return state_folder(settings) / f"bulk-{digest}"
 
 

@@ -24,7 +24,7 @@ from tests.fuzz.program import SECRET, quick_runs
 from tests.fuzz.seeds import ROOT, seeds
 from tests.unit.inputs import AS_OF
 
-SECONDS = os.environ.get("FUZZ_SECONDS", "60")
+SECONDS = os.environ.get("FUZZ_SECONDS", "120")
 
 
 @pytest.mark.slow

@@ -152,16 +152,23 @@ def test_a_lower_detection_limit_never_loses_a_failure(
     assert after.start <= before.start
 
 
+def _later(when: Span | None) -> bool:
+    return when is not None and when.last > AS_OF
+
+
 @many
 @given(records(), protocols, st.integers(1, 400))
 def test_what_is_final_stays(record: PatientRecord, protocol: Protocol, later: int) -> None:
     """With the same record, a final endpoint is the same at a later as-of date.
 
-    What is dated between the two dates is removed: it is later data.
+    What is dated between the two dates is removed: it is later data. An adverse event without a day
+    begins to exist on the day on which it was recorded.
     """
     for name in ("psa", "findings", "therapies", "treatments", "adverse_events", "diagnoses"):
         items = getattr(record, name)
-        items[:] = [one for one in items if one.when is None or one.when.last <= AS_OF]
+        items[:] = [one for one in items if not _later(one.when)]
+    events = record.adverse_events
+    events[:] = [one for one in events if one.when is not None or not _later(one.recorded)]
     assume(record.facts is None or record.facts.died is None or record.facts.died.last <= AS_OF)
     before = results(record, protocol)
     after = results(record, protocol, AS_OF + timedelta(days=later))

@@ -76,6 +76,7 @@ def counts_of(content: Any) -> Iterator[int]:
         yield content
 
 
+@pytest.mark.slow
 def test_no_file_about_few_patients_has_a_number(tmp_path):
     """The case of three patients: every cell that can be a number is hidden."""
     files, err, _ = few(tmp_path, "three", ["2015001", "2088461"])
@@ -124,6 +125,7 @@ def test_what_could_not_be_read_is_told_without_its_number(tmp_path):
     assert "Some lines or files could not be read" in (target / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_the_shares_of_a_reading_have_two_decimals(cohort):
     """In the data of the figures too: more would tell who was censored before which event."""
     read = []

@@ -390,6 +390,7 @@ def test_a_folder_for_people_who_want_one(expected, tmp_path):
     assert same(tmp_path / "out", expected)
 
 
+@pytest.mark.slow
 def test_a_cohort_by_export(tmp_path):
     with server() as bulk:
         options = ("--as-of", AS_OF, "--bulk", "system", "--no-report")

@@ -103,6 +103,7 @@ def test_where_they_are_forbidden_medications_are_lacking(status, tmp_path):
     assert found == "absent source-lacks-type"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [400, 405, 500, 503])
 def test_any_other_refusal_is_an_error(status, tmp_path):
     with server(status, lists=status) as bulk:

@@ -376,6 +376,7 @@ def test_explain_of_a_patient_outside_the_cohort_says_so(source):
         assert "no index procedure" in (ran.out + ran.err).lower()
 
 
+@pytest.mark.slow
 def test_explain_patients_of_the_cohort():
     names = [json.loads(one)["id"] for one in (COHORT / "Patient.ndjson").open()]
     explained = 0
@@ -427,6 +428,7 @@ def test_types_declared_complete(by, source, monkeypatch):
     assert value(_observations("out"), "adverse-event-count") == "absent source-lacks-type"
 
 
+@pytest.mark.slow
 def test_the_base_is_in_every_url(source):
     _settings('base = "https://example.org/ours"\n')
     assert cli("compute", source, "out", *AS_OF).code == 0

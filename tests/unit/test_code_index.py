@@ -250,6 +250,7 @@ def test_a_mistake_in_an_entry_is_named(case, tmp_path):
     assert named in str(caught.value)
 
 
+@pytest.mark.slow
 def test_two_findings_of_one_code_are_told_apart_by_their_values(tmp_path):
     one = _overlay("metastasis-finding", _local(", value: [{text: bone}]"))
     other = _overlay("local-recurrence-finding", _local(", value: [{text: prostate}]"))
@@ -264,6 +265,7 @@ def test_two_findings_of_one_code_are_told_apart_by_their_values(tmp_path):
 PSA = (LOCAL, "A")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("codings", "contradicts"),
     [

@@ -91,6 +91,7 @@ def none_for_missing(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.astype(object).where(frame.notna(), None)
 
 
+@pytest.mark.slow
 def test_the_endpoints_are_those_that_compute_publishes(identified, computed):
     frame = none_for_missing(pd.read_parquet(identified / "endpoints.parquet"))
     found = {(row.patient, row.endpoint, row.time_point): row for row in frame.itertuples()}
@@ -334,6 +335,7 @@ def test_workers_on_a_cohort_that_is_worth_them(monkeypatch):
 # --------------------------------------------------------------------------- files
 
 
+@pytest.mark.slow
 def test_types_survive(pseudonymised):
     frame = pd.read_parquet(pseudonymised / "patients.parquet")
     assert str(frame["psa_nadir_days"].dtype) == "Int64"
@@ -381,6 +383,7 @@ def test_the_data_package_is_valid(kind, request):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_data_package_would_find_a_wrong_value(pseudonymised, tmp_path):
     for one in pseudonymised.glob("*.*"):
         (tmp_path / one.name).write_bytes(one.read_bytes())
@@ -398,6 +401,7 @@ def test_every_column_is_in_the_dictionary(pseudonymised):
     assert all(row["description"] for row in rows)
 
 
+@pytest.mark.slow
 def test_files_are_their_owners_alone_and_all_of_them_ours(pseudonymised, aggregate):
     for folder in (pseudonymised, aggregate):
         assert folder.stat().st_mode & 0o077 == 0
@@ -436,6 +440,7 @@ def test_only_the_key_tells_which_files_were_read(pseudonymised):
     assert {name for one in made["inputs"] for name in one} == {"sha256_hmac", "name_hmac"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pseudonymised", "aggregate", "identified"])
 def test_nothing_in_a_folder_confirms_a_file(kind, request):
     folder = request.getfixturevalue(kind)
@@ -659,6 +664,7 @@ def test_nothing_of_the_input_can_be_read_in_any_file(options, which, request, t
     assert leaks(target, secrets) == []
 
 
+@pytest.mark.slow
 def test_the_search_for_leaks_finds_them(nasty, tmp_path):
     target = tmp_path / "out"
     ran = cli("cohort", nasty, target, "--as-of", AS_OF, "--identified", "--yes", *FORMATS)
@@ -683,6 +689,7 @@ def test_pseudonyms_are_of_the_key(tmp_path):
     assert all(re.fullmatch(r"P[a-z2-7]{16}", one) for one in first)
 
 
+@pytest.mark.slow
 def test_a_key_that_others_can_read_is_refused(tmp_path):
     key = tmp_path / "key"
     pull(tmp_path / "out", "--no-report", "--key", key)
@@ -697,6 +704,7 @@ def test_a_key_that_others_can_read_is_refused(tmp_path):
     assert "lie with the tables" in cli("cohort", COHORT, tmp_path / "out", "--key", inside).err
 
 
+@pytest.mark.slow
 def test_a_key_is_looked_at_only_where_there_are_pseudonyms(tmp_path):
     (tmp_path / "out.key").write_text("somebody else's")
     pull(tmp_path / "out", "--aggregate-only", "--no-report")
@@ -737,6 +745,7 @@ def test_no_small_group_is_written(aggregate):
         assert all(int(row["at_risk"]) >= 5 for row in rows)
 
 
+@pytest.mark.slow
 def test_a_margin_gives_nothing_away(hospital):
     """Three patients: nothing of them can be shown at all."""
     cohort = tables_of(hospital)
@@ -750,6 +759,7 @@ def test_a_margin_gives_nothing_away(hospital):
     assert all(point.scores is None for prom in found.proms for point in prom.points)
 
 
+@pytest.mark.slow
 def test_the_smallest_group_is_a_setting(tmp_path, monkeypatch):
     monkeypatch.setenv("FHIRCRYO_SMALLEST_GROUP", "2")
     page = (pull(tmp_path / "out", "--aggregate-only") / "report.html").read_text()
@@ -780,6 +790,7 @@ def test_an_earlier_run_is_replaced_as_a_whole(tmp_path):
     assert not names & {"redcap_psa.csv", "report.html", "figures", "patients.parquet"}
 
 
+@pytest.mark.slow
 def test_nothing_is_left_of_a_run_that_fails(tmp_path, monkeypatch):
     from fhircryo.research import cohort_writer
 
@@ -792,6 +803,7 @@ def test_nothing_is_left_of_a_run_that_fails(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_nobody_in_the_cohort(hospital, tmp_path):
     (hospital / "Procedure.ndjson").write_bytes(
         inputs.lines(
@@ -812,6 +824,7 @@ def test_nobody_in_the_cohort(hospital, tmp_path):
     assert (flow["cohort"], len(flow["no_index_procedure"])) == (0, 2)
 
 
+@pytest.mark.slow
 def test_unknown_patients_are_named(hospital, tmp_path):
     wanted = tmp_path / "patients.txt"
     wanted.write_text("p1\nPatient/p9\n")

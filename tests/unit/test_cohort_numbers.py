@@ -344,6 +344,7 @@ def change_of(found: Analysis) -> Any:
     return next(one for one in prom.changes if one.time_point == "12-months")
 
 
+@pytest.mark.slow
 def test_a_change_is_shown_with_and_without_marked_scores():
     found = analysed([iief(-2), iief(-4), iief(-6), iief(-15, marked=True)])
     change = change_of(found)
@@ -397,6 +398,7 @@ def test_the_worst_and_the_best_case_of_who_is_not_evaluable():
     assert "<td>3 (43 %) to 5 (71 %)</td>" in report_of(analysed(rows))
 
 
+@pytest.mark.slow
 def test_an_aggregate_does_not_tell_the_worst_case():
     name = "disease_free_12_months_salvage_event"
     rows: Rows = [{name: number % 2 == 0} for number in range(40)]

@@ -78,17 +78,20 @@ def check(
     assert not [path for path in place.iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pseudonymised", "identified", "aggregate-only"])
 def test_the_example_cohort(kind, tmp_path, used):
     check(COHORT, tmp_path, kind, counts=(3,))
     assert all(used)
 
 
+@pytest.mark.slow
 def test_the_report_of_the_example_cohort(tmp_path, used):
     check(COHORT, tmp_path, report=True, counts=(5,))
     assert all(used)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
 def test_messy_cohorts(seed, tmp_path, used):
     source = written(tmp_path / "in", messy(seed))
@@ -97,6 +100,7 @@ def test_messy_cohorts(seed, tmp_path, used):
     assert all(used) or seed % 4 == 1  # without Medications and with versions: in memory
 
 
+@pytest.mark.slow
 def test_without_a_candidate_it_is_computed_in_memory(tmp_path, used):
     source = folder(tmp_path / "in", {"a.ndjson": [patient("p1"), psa("a", "2016-05-01", 1)]})
     (tmp_path / "out").mkdir()
@@ -105,6 +109,7 @@ def test_without_a_candidate_it_is_computed_in_memory(tmp_path, used):
     assert not any(used)
 
 
+@pytest.mark.slow
 def test_the_option_gives_the_same_files(tmp_path):
     key = tmp_path / "key"
     for name, more in (("plain", []), ("bounded", ["--memory", "400MB"])):

@@ -37,6 +37,7 @@ times = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(times)
 def test_the_estimate_is_the_exact_one_also_with_ties(drawn):
@@ -145,6 +146,7 @@ def test_the_dead_are_no_longer_at_risk():
     assert risk.competing.share == pytest.approx((0, 0, 0.25, 0.25))
 
 
+@pytest.mark.slow
 def test_one_less_kaplan_meier_is_never_lower_in_the_example_cohort():
     found = fhircryo.cohort(COHORT, as_of="2017-12-31").analysis
     readings = [reading for risk in found.competing for reading in risk.readings]
@@ -191,6 +193,7 @@ def survival_of(found: Any, endpoint: Any) -> Any:
     return next(one for one in found.survival if one.endpoint is endpoint)
 
 
+@pytest.mark.slow
 def test_a_curve_ends_where_fewer_are_at_risk_than_the_setting_says():
     name = "disease_free_survival"
     rows = [{name: 100 * n, f"{name}_event": n == 15} for n in range(1, 16)]
@@ -202,6 +205,7 @@ def test_a_curve_ends_where_fewer_are_at_risk_than_the_setting_says():
     assert "The curve ends at 19.7 months: after that fewer than 10 patients" in report_of(found)
 
 
+@pytest.mark.slow
 def test_without_enough_patients_no_curve_is_drawn():
     name = "disease_free_survival"
     found = analysed([{name: 300, f"{name}_event": False}] * 9)
@@ -209,6 +213,7 @@ def test_without_enough_patients_no_curve_is_drawn():
     assert "no curve is drawn" in report_of(found)
 
 
+@pytest.mark.slow
 def test_the_report_says_who_is_left_out():
     """In the example, disease-free survival of five is not known; one of them had an event."""
     found = fhircryo.cohort(COHORT, as_of="2017-12-31").analysis
@@ -234,6 +239,7 @@ def test_leaving_out_only_patients_with_an_event_is_flagged(tmp_path):
 # ---------------------------------------------------------------- aggregates
 
 
+@pytest.mark.slow
 def test_an_aggregate_shows_none_of_it():
     name = "overall_survival"
     rows = [{name: 100 + n, f"{name}_event": n < 9} for n in range(30)]

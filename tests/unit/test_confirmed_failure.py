@@ -87,6 +87,7 @@ def test_the_rates_stand_side_by_side():
     }
 
 
+@pytest.mark.slow
 def test_the_example_writes_them_and_an_aggregate_does_not(tmp_path):
     shown = {}
     for kind in ((), ("--aggregate-only",)):

@@ -48,6 +48,7 @@ def unpacked(content: bytes) -> dict[str, Any]:
         return {name: json.load(file) for name, file in files.items() if file is not None}
 
 
+@pytest.mark.slow
 def test_everything_in_it_is_fhir(archive):
     release, files = archive
     resources = {name: one for name, one in files.items() if "resourceType" in one}
@@ -151,6 +152,7 @@ def test_every_component_has_a_form():
     assert quantities == set(PART_UNITS)
 
 
+@pytest.mark.slow
 def test_an_overlay_is_in_it(tmp_path):
     made = package(load_mappings([OVERLAY]), load_protocol(DEFAULT_PROTOCOL), Release.R4)
     assert "ziekenhuis.example" in json.dumps(made.resources)
@@ -200,6 +202,7 @@ def test_the_same_version_gives_the_same_bytes(content, tmp_path):
     assert str(tmp_path).encode() not in text
 
 
+@pytest.mark.slow
 def test_an_earlier_package_is_replaced_and_nothing_else(content, tmp_path):
     file = tmp_path / "package.tgz"
     write_package(content, file)
@@ -223,6 +226,7 @@ def test_an_earlier_package_is_replaced_and_nothing_else(content, tmp_path):
     assert "a folder" in ran.err
 
 
+@pytest.mark.slow
 def test_a_package_that_cannot_be_written_is_not_there(content, tmp_path, monkeypatch):
     file = tmp_path / "package.tgz"
     write_package(content, file)

@@ -64,6 +64,7 @@ def test_last_updated_is_ignored(server):
     assert all(kind in words for kind in ("Patient", "Procedure", "Observation"))
 
 
+@pytest.mark.slow
 @of(IgnoresLastUpdatedBesideCodes)
 def test_last_updated_is_ignored_beside_codes_only(server):
     status, words = checked(server)["_lastUpdated"]

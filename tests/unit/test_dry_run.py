@@ -66,6 +66,7 @@ def real_run(ran: Ran) -> str:
     return words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_nothing_stands_against_the_real_run(command, site):
     dry = site.run(command, "--dry-run")
@@ -77,6 +78,7 @@ def test_nothing_stands_against_the_real_run(command, site):
     assert site.target.endpoints()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_more_retractions_than_permitted(command, site):
     assert site.run(command).code == 0
@@ -93,6 +95,7 @@ def test_more_retractions_than_permitted(command, site):
     assert site.run(command, "--allow-retractions").code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["compute", "push"])
 def test_an_unreadable_source(command, site):
     site.broken = True
@@ -126,6 +129,7 @@ def test_an_unreadable_source_of_a_scheduled_run(site, monkeypatch):
     assert "REFUSED" not in real_run(site.run("sync", "--dry-run"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_doubles_on_the_target(command, site):
     assert site.run(command).code == 0

@@ -11,6 +11,7 @@ CRYOABLATION = {"system": "http://www.ama-assn.org/go/cpt", "code": "55873"}
 OTHER = {"system": "http://www.ama-assn.org/go/cpt", "code": "55700"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "day", "asks"),
     [
@@ -38,6 +39,7 @@ def test_codes_are_asked_about_only_where_nothing_else_explains_it(
     assert (words in ran.err) is asks
 
 
+@pytest.mark.slow
 def test_dates_that_exclude_everybody_are_named(tmp_path):
     options = ("--as-of", AS_OF, "--no-report", "--from", "2030-01-01")
     ran = cli("cohort", COHORT, tmp_path / "out", *options)
@@ -47,6 +49,7 @@ def test_dates_that_exclude_everybody_are_named(tmp_path):
     assert "63   for reasons that are not shown apart" in ran.err
 
 
+@pytest.mark.slow
 def test_an_aggregate_says_why_a_number_is_hidden(tmp_path):
     ran = cli("cohort", COHORT, tmp_path / "a", "--as-of", AS_OF, "--no-report", "--aggregate-only")
     assert "with a cryoablation     hidden" in ran.err

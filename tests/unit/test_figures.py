@@ -39,6 +39,7 @@ def table(rows: list[tuple[str, int, float, bool]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["patient", "days", "psa", "failure"])
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.text(max_size=40), st.lists(PSA, min_size=1, max_size=4))
 def test_any_text_and_any_number_is_drawn(name, values):
@@ -151,6 +152,7 @@ def test_swimmers_end_at_the_death_if_it_is_later():
     assert swimmer_figure([found[0]] * (MOST_SWIMMERS + 1)) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("key", "limits"),
     [
@@ -186,6 +188,7 @@ def test_of_many_steps_a_curve_draws_evenly_spaced_ones():
     assert len(figure.svg) < 400_000
 
 
+@pytest.mark.slow
 def test_figures_of_little_have_a_size():
     """A drawing without a size cannot be rendered as PNG."""
     few = Curve(3, 0, (0, 400), (1.0, 1.0), (None, None), (None, None), (3, 3), (0, 0), (0, 3))

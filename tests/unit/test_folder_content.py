@@ -231,6 +231,7 @@ def test_a_deleted_metastasis_and_event_are_gone(tmp_path):
     assert gone.value("worst-clavien-dindo") != "II"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2, 3])
 @pytest.mark.parametrize("size", [100, 1 << 24])
 def test_deletions_are_the_same_for_parts_and_workers(size, workers, tmp_path, monkeypatch):

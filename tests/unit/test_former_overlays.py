@@ -88,6 +88,7 @@ def test_the_shipped_code_still_counts_without_the_overlay_s_values(tmp_path):
     assert _own(mappings, LOINC, "97509-4") == []
 
 
+@pytest.mark.slow
 def test_what_is_withdrawn_from_the_former_concepts(tmp_path):
     code = f'{{system: "{LOINC}", code: 97509-4}}'
     value = f'{{system: "{SNOMED}", code: "271299001"}}'
@@ -147,6 +148,7 @@ def test_a_former_code_twice(tmp_path):
         _loaded(tmp_path, again.replace("verified", "status: [final], verified"))
 
 
+@pytest.mark.slow
 def test_a_warning_says_once_what_to_write_instead(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         _loaded(tmp_path, BOTH)
@@ -194,6 +196,7 @@ REPEATED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", REPEATED)
 def test_what_is_shipped_by_now_is_left_out(case, tmp_path):
     shipped = load_mappings()
@@ -229,6 +232,7 @@ CONTRADICTED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CONTRADICTED)
 def test_what_contradicts_a_shipped_entry_is_refused(case, tmp_path):
     with pytest.raises(UsageError, match="already defined"):

@@ -56,6 +56,7 @@ def ended_well(ran: Ran, place: Path, left: list[str]) -> None:
 SIZES = [10, 1000, 4000, 20_000]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(
     "command", [["compute"], ["cohort", "--format", EVERY_FORMAT, "--no-report"], ["review"]]
@@ -69,6 +70,7 @@ def test_nothing_is_left_of_a_new_folder(command, size, few, tmp_path):
     ended_well(ran, place, [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["stata", "spss"])
 def test_files_for_stata_and_spss(kind, few, tmp_path):
     """Their library says that it cannot write, and not why."""
@@ -79,6 +81,7 @@ def test_files_for_stata_and_spss(kind, few, tmp_path):
         ended_well(cli("cohort", few, place / "out", *options), place, [])
 
 
+@pytest.mark.slow
 def test_what_was_there_stays(few, tmp_path):
     out = tmp_path / "place" / "out"
     options = (out, "--as-of", AS_OF, "--no-report", "--format", "csv")
@@ -110,6 +113,7 @@ def test_no_room_for_the_key(few, tmp_path, monkeypatch):
     assert "the key cannot be written: No space left on device" in ran.err
 
 
+@pytest.mark.slow
 def test_pool(tmp_path):
     sites = [tmp_path / name for name in ("a", "b")]
     for site in sites:

@@ -226,6 +226,7 @@ def test_numbers_by_a_secret_group_are_shown_where_everybody_has_a_double():
 # ---------------------------------------------------------------- the command
 
 
+@pytest.mark.slow
 def test_the_report_compares_the_groups_of_a_file(tmp_path):
     target, options = tmp_path / "cohort", ["--as-of", AS_OF, "--key", tmp_path / "key"]
     assert cli("cohort", COHORT, target, *options, "--no-report").code == 0
@@ -243,6 +244,7 @@ def test_the_report_compares_the_groups_of_a_file(tmp_path):
     assert (target / "figures" / "groups-disease-free-survival.csv").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ranges", [(), ("--workers", "2")])
 def test_the_year_makes_groups_that_no_table_shows(ranges, tmp_path):
     """The tables are those of a run without groups; no number by year is of few patients."""
@@ -265,6 +267,7 @@ def test_the_year_makes_groups_that_no_table_shows(ranges, tmp_path):
     assert not [one.name for one in others if b"index_year" in one.read_bytes()]
 
 
+@pytest.mark.slow
 def test_an_aggregate_compares_groups(tmp_path):
     target = tmp_path / "out"
     ran = cli(

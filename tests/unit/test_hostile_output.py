@@ -164,6 +164,7 @@ def test_folders(tmp_path):
     json.loads(shown("doctor", source, *how, "--json").out)
 
 
+@pytest.mark.slow
 def test_mappings_and_protocols(tmp_path):
     overlay, protocol = hostile_overlay(tmp_path), hostile_protocol(tmp_path)
     assert shown("mappings", "check", overlay).code == 0

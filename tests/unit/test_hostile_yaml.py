@@ -46,6 +46,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "own.yaml"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_is_refused_with_its_line(name, file):
     text, words = HOSTILE[name]
@@ -84,6 +85,7 @@ def test_a_number_of_a_protocol_is_one_to_compute_with(value, file):
         load_protocol(file)
 
 
+@pytest.mark.slow
 def test_thousands_of_wrong_keys_are_summed_up(file):
     file.write_text("".join(f"wrong{number}: 1\n" for number in range(20_000)))
     with pytest.raises(UsageError, match=r"more$") as caught:

@@ -121,6 +121,7 @@ def test_a_table_without_rows(kind, tmp_path):
     assert about.column_names_to_labels["psa"] == "PSA [ng/mL]"
 
 
+@pytest.mark.slow
 def test_cohort_writes_every_table_for_both_programs(tmp_path):
     """The values are those of the CSV files; two names that are cut are not alike."""
     target = tmp_path / "cohort"

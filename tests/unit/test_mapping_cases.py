@@ -86,6 +86,7 @@ def test_a_complete_case_has_no_other_endpoints(folder):
     assert "psa-nadir" not in words
 
 
+@pytest.mark.slow
 def test_a_characteristic_and_a_reason(folder):
     case = CASE | {
         "psa": ["2015-12-10 4 ng/mL code={lab}", "2016-04-10 0.4 mg code={lab}"],
@@ -126,6 +127,7 @@ def test_a_folder_is_the_source_of_a_case(folder):
         run(case | {"source": "nowhere"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
@@ -154,6 +156,7 @@ def test_two_cases_of_one_id(folder):
         run(CASE, CASE)
 
 
+@pytest.mark.slow
 def test_the_command_ends_with_2_where_a_case_failed(folder):
     """A mapping that is wrong is an error that the user can correct."""
     with pytest.raises(UsageError):

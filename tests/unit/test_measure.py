@@ -69,6 +69,7 @@ def folder(request) -> Path:
     return request.getfixturevalue(request.param)
 
 
+@pytest.mark.slow
 def test_both_are_valid_and_belong_together(folder):
     measure, report = read(folder, "Measure.json"), read(folder, "MeasureReport.json")
     validate(measure)
@@ -205,6 +206,7 @@ def test_without_the_option_there_are_none(few, tmp_path):
     assert not (target / "Measure.json").exists()
 
 
+@pytest.mark.slow
 def test_processes_change_nothing(tmp_path):
     """The counts of several processes are added."""
     one, other = (

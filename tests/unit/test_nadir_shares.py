@@ -27,6 +27,7 @@ def test_who_is_counted(nadirs, successes, n, not_known):
     assert found.threshold == Decimal("0.5")
 
 
+@pytest.mark.slow
 def test_the_report_tells_it(tmp_path):
     people = [
         one

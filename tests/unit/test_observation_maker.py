@@ -184,6 +184,7 @@ def test_protocol_and_version_are_named_and_names_follow_the_protocol():
     assert second["code"]["text"] == "Complication of SIR D or worse"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_can_be_published(reason):
     period = (D0, None)
@@ -228,6 +229,7 @@ def test_the_order_of_components_and_evidence_is_no_change():
     )
 
 
+@pytest.mark.slow
 def test_intervals_comparators_and_new_components_are_changes():
     response = ResultComponent(ComponentKey.PSA_RESPONSE, True)
     different = [

@@ -104,6 +104,7 @@ def with_another(content: dict[str, Any]) -> Change:
     return change
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("element", MALFORMED)
 def test_what_is_not_fhir_stops_nobody(start, element, caplog):
     site = start(own_ids(), with_another({element: MALFORMED[element]}))

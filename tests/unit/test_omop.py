@@ -116,6 +116,7 @@ def rows(opened: duckdb.DuckDBPyConnection, query: str) -> list[tuple]:
     return opened.execute(query).fetchall()
 
 
+@pytest.mark.slow
 def test_every_row_of_every_table_is_loaded(loaded, cohort):
     for name in ORDER:
         written = len(pd.read_parquet(cohort / "omop" / f"{name}.parquet"))
@@ -331,6 +332,7 @@ def test_identified_rows_have_the_dates_and_ids_of_the_record(hospital, tmp_path
     assert "Dates are those of the record" in (tmp_path / "out/omop/README.md").read_text()
 
 
+@pytest.mark.slow
 def test_pseudonymised_numbers_are_of_the_key(hospital, tmp_path):
     def numbers(name: str, key: str) -> list[tuple]:
         opened = pulled(hospital, tmp_path / name, "--format", "omop", "--key", tmp_path / key)

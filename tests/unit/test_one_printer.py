@@ -82,10 +82,12 @@ def _found() -> set[tuple[str, str]]:
     }
 
 
+@pytest.mark.slow
 def test_only_the_printing_module_prints():
     assert _found() - _ALLOWED == set()
 
 
+@pytest.mark.slow
 def test_every_exception_is_needed():
     assert _found() >= _ALLOWED
 
@@ -109,6 +111,7 @@ def test_the_check_finds_what_prints(code: str):
     assert list(_shown_in(code))
 
 
+@pytest.mark.slow
 def test_every_logger_is_below_the_one_that_escapes():
     """A logger of another name would be written by the handler of last resort."""
     for path in sorted(_PACKAGE.rglob("*.py")):

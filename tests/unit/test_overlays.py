@@ -172,6 +172,7 @@ SAME = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", SAME)
 def test_a_code_means_one_thing(case, tmp_path):
     one, two, refused = SAME[case]
@@ -391,6 +392,7 @@ NEW_WRONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", WRONG)
 def test_a_mistake_is_named_with_its_line(case, tmp_path):
     text, number, named = WRONG[case]
@@ -530,6 +532,7 @@ MET = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("case", MET)
 def test_an_overlay_that_fits_nothing_is_told(case, workers, tmp_path, monkeypatch):

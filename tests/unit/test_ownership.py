@@ -11,8 +11,7 @@ from fhircryo.publish.target_lock import target_lock
 from fhircryo.record.patient_list import read_patient_list
 from fhircryo.research.pseudonyms import Pseudonyms, read_key, write_key
 from fhircryo.runs.run_config import RunConfig
-from fhircryo.runs.sync.state_file import open_state, state_path
-from fhircryo.runs.sync.status_file import status_path
+from fhircryo.runs.sync.state_file import open_state, state_path, status_path
 from fhircryo.settings import load_settings, settings_in_force
 from fhircryo.storage import ownership
 from fhircryo.storage.private_files import read_secret

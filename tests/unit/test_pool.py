@@ -123,6 +123,7 @@ def forest(out: Path, key: str) -> dict[str, tuple[str, str]]:
         }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", TABLES)
 def test_the_pooled_tables_are_the_rows_of_the_sites(made, table):
     """East was read of Parquet, West of CSV, and both give what the whole has."""
@@ -147,6 +148,7 @@ def test_pseudonyms_are_apart_by_site(made):
     assert set(events["patient"]) <= set(pooled["patient"])
 
 
+@pytest.mark.slow
 def test_the_data_package_describes_the_tables(made):
     report = frictionless.validate(str(made / "out" / "datapackage.json"))
     assert report.valid, report.flatten(["title", "message"])
@@ -201,6 +203,7 @@ def test_the_report_and_the_manifest_name_the_sites(made):
     assert str(made) not in json.dumps(manifest) + text
 
 
+@pytest.mark.slow
 def test_aggregates_alone_have_no_tables(made, copied):
     other = copied / "other"
     assert cli("cohort", COHORT, other, "--as-of", "2016-12-31", "--aggregate-only").code == 0
@@ -215,6 +218,7 @@ def test_aggregates_alone_have_no_tables(made, copied):
     assert forest(copied / "out", "salvage-therapy")["total"] == ("12", "123")
 
 
+@pytest.mark.slow
 def test_a_later_run_replaces_the_folder(made, copied):
     for formats in ("csv,parquet", "parquet"):
         ran = cli("pool", copied / "east", copied / "west", copied / "out", "--format", formats)
@@ -226,6 +230,7 @@ def test_a_later_run_replaces_the_folder(made, copied):
 # ---------------------------------------------------------------- names and pseudonyms
 
 
+@pytest.mark.slow
 def test_the_same_pseudonym_at_two_sites_is_two_patients(made, copied):
     """West is rewritten so that one of its patients has a pseudonym of East."""
     east = pd.read_parquet(made / "east" / "patients.parquet")["patient"][0]
@@ -242,6 +247,7 @@ def test_the_same_pseudonym_at_two_sites_is_two_patients(made, copied):
     assert "occur at several" not in (made / "out" / "pool.html").read_text()
 
 
+@pytest.mark.slow
 def test_hostile_names(made, tmp_path):
     names = ("=HYPERLINK(1)" + HOSTILE, MARKUP, "$\\frac$")
     inputs = [made / name for name in ("east", "west", "shown")]
@@ -384,6 +390,7 @@ def test_a_damaged_aggregate(copied, change):
     assert not (copied / "out").exists()
 
 
+@pytest.mark.slow
 def test_csv_and_parquet_that_differ(copied):
     """A patient who withdrew was taken out of the CSV alone."""
     lines = (copied / "east" / "patients.csv").read_text().splitlines()
@@ -397,6 +404,7 @@ def test_csv_and_parquet_that_differ(copied):
     assert len(pd.read_parquet(copied / "out" / "patients.parquet")) == 61
 
 
+@pytest.mark.slow
 def test_parquet_in_parts(made, copied):
     """As the engine spark writes it."""
     (copied / "east" / "psa.csv").unlink()
@@ -411,6 +419,7 @@ def test_parquet_in_parts(made, copied):
     assert pd.read_parquet(files[0]).equals(pd.read_parquet(files[1]))
 
 
+@pytest.mark.slow
 def test_a_site_without_patients(made, copied):
     (copied / "nobody.txt").write_text("no-such-patient\n")
     empty = copied / "empty"
@@ -424,6 +433,7 @@ def test_a_site_without_patients(made, copied):
     assert "empty (n = 0)" in (copied / "out" / "pool.html").read_text()
 
 
+@pytest.mark.slow
 def test_more_sites_than_lines(copied):
     """Curves of seven sites are not drawn, and the report says so."""
     places = []
@@ -492,6 +502,7 @@ def test_nothing_is_left_of_a_run_that_fails(copied, monkeypatch):
 # ---------------------------------------------------------------- columns that sites do not share
 
 
+@pytest.mark.slow
 def test_a_site_without_an_instrument_has_empty_columns(copied):
     """An optional instrument of East that West does not have."""
     names = [f"sexual_{point}" for point in ("baseline", "12_months")]

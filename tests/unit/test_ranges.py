@@ -74,6 +74,7 @@ def check(source: Path, place: Path) -> None:
     assert not [path for path in place.iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_the_example_cohort(tmp_path, used):
     check(COHORT, tmp_path)
     assert all(used)
@@ -196,6 +197,7 @@ def written(place: Path, files: dict[str, list]) -> Path:
     return place
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 def test_messy_cohorts(seed, tmp_path, used):
     source = written(tmp_path / "in", messy(seed))
@@ -226,6 +228,7 @@ def packed(place: Path, seed: int) -> Path:
     return place
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [2, 3, 7])
 def test_compressed_files_and_documents(seed, tmp_path, used):
     source = packed(tmp_path / "in", seed)
@@ -235,6 +238,7 @@ def test_compressed_files_and_documents(seed, tmp_path, used):
     assert all(used)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CAN_FORK, reason="needs several processes")
 def test_a_killed_worker_leaves_no_target(tmp_path, monkeypatch):
     parent, whole = os.getpid(), by_ranges.read_range
@@ -340,6 +344,7 @@ def test_a_memory_that_is_too_small_is_refused(options, least, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_the_option_gives_the_same_files(tmp_path):
     for name, more in (("plain", []), ("bounded", ["--memory", "200MB"])):
         run = cli("compute", COHORT, tmp_path / name, "--as-of", "2017-12-31", *more)

@@ -172,6 +172,7 @@ def folder(request) -> Path:
     return request.getfixturevalue(request.param)
 
 
+@pytest.mark.slow
 def test_the_dictionary_keeps_the_rules(folder):
     assert list(problems(read(folder / "redcap_data_dictionary.csv"))) == []
 

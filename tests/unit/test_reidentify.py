@@ -16,6 +16,7 @@ def pulled(tmp_path):
         return tmp_path / "cohort.key", [row["patient"] for row in csv.DictReader(file)]
 
 
+@pytest.mark.slow
 def test_every_pseudonym_leads_to_its_patient(pulled):
     key, pseudonyms = pulled
     ran = cli("reidentify", COHORT, *pseudonyms, "--key", key)
@@ -29,6 +30,7 @@ def test_every_pseudonym_leads_to_its_patient(pulled):
     assert explained.out.startswith(pairs[0][1])
 
 
+@pytest.mark.slow
 def test_what_is_not_found_is_named_and_the_rest_is_printed(pulled):
     key, pseudonyms = pulled
     ran = cli("reidentify", COHORT, "Pnobody", pseudonyms[0], "--key", key)
@@ -38,6 +40,7 @@ def test_what_is_not_found_is_named_and_the_rest_is_printed(pulled):
     assert pseudonyms[0] not in ran.err
 
 
+@pytest.mark.slow
 def test_another_key_leads_nowhere(pulled, tmp_path):
     _, pseudonyms = pulled
     other = tmp_path / "other"
@@ -48,6 +51,7 @@ def test_another_key_leads_nowhere(pulled, tmp_path):
         assert "is it the key of that cohort" in ran.err
 
 
+@pytest.mark.slow
 def test_who_objected_is_not_found(pulled, tmp_path):
     key, pseudonyms = pulled
     patient = cli("reidentify", COHORT, pseudonyms[0], "--key", key).out.split()[1]
@@ -57,6 +61,7 @@ def test_who_objected_is_not_found(pulled, tmp_path):
     assert (ran.code, ran.out) == (2, "")
 
 
+@pytest.mark.slow
 def test_a_key_is_needed_and_goes_with_one_patient(pulled, tmp_path):
     key, pseudonyms = pulled
     assert cli("reidentify", COHORT, pseudonyms[0]).code == 2

@@ -27,6 +27,7 @@ def pages(tmp_path_factory) -> Path:
     return target
 
 
+@pytest.mark.slow
 def test_there_is_a_page_for_each_patient_that_only_the_owner_can_read(pages):
     assert len(list((pages / "patients").iterdir())) == 62
     for path in (pages, *pages.rglob("*")):
@@ -171,6 +172,7 @@ def test_free_text_of_reviewers_stays_out_of_pseudonymised_tables(tmp_path):
 # ---------------------------------------------------------------- the cohort
 
 
+@pytest.mark.slow
 def test_the_cohort_carries_the_decisions_of_two_reviewers(tmp_path):
     one = decisions(
         tmp_path / "ab.csv",

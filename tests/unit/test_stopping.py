@@ -226,6 +226,10 @@ def test_a_search_that_hangs(command, number, tmp_path):
             assert time.monotonic() - begun < 15
         server.released.set()
     assert not (tmp_path / "out").exists()
+    if command == "sync":  # before anything was read or written
+        message = status_in(tmp_path)["message"]
+        assert message.startswith(f"stopped by {number.name} before anything was written. ")
+        assert "begins from the start" in message
 
 
 @pytest.mark.parametrize("command", ["compute", "cohort", "export", "sync"])
@@ -343,6 +347,8 @@ def test_a_scheduled_run_that_is_stopped_half_way(number, servers, tmp_path):
     assert 4 <= written < 12  # the one in hand is completed, and no other begins
     status = status_in(tmp_path)
     assert (status["exit_code"], status["stopped"]) == (7, True)
+    assert status["message"].startswith(f"stopped by {number.name}. ")
+    assert "the next run" in status["message"]
     assert sum(status["endpoints"].values()) > 0
     assert status["last_success"] == success
     metrics = metrics_in(tmp_path)

@@ -250,6 +250,7 @@ def test_a_code_beside_one_that_is_mapped_is_no_candidate(tmp_path):
     assert row(again, "PSA").candidate.of == "psa"
 
 
+@pytest.mark.slow
 def test_a_code_under_conditions_is_shown_but_not_drafted(tmp_path):
     cryo = {"system": "http://snomed.info/sct", "code": "26782000", "display": "Cryotherapy"}
     result = surveyed(tmp_path, coded("Procedure", "a", cryo, bodySite=[{"text": "Leber"}]))
@@ -600,6 +601,7 @@ def test_a_text_of_the_source_is_quoted_exactly_in_yaml(text):
     assert len(quoted(text).splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_code_that_may_be_two_things_is_drafted_once(tmp_path):
     twice = local("C", "Clavien")
     result = surveyed(

@@ -230,6 +230,7 @@ def test_a_component_of_psa_counts_as_mapped(tmp_path):
     assert row(result, "2857-1", "component").mapped == {"psa": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", [False, True], ids=["code", "component"])
 @pytest.mark.parametrize(
     "value, what",

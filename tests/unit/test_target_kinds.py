@@ -307,6 +307,7 @@ def test_a_batch_that_says_it_was_a_transaction_is_recognised(kind, site):
 # --- ids that the server gave
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_was_deleted_on_the_server_is_created_anew(kind, site):
     one = site(KINDS[kind]())
@@ -318,6 +319,7 @@ def test_what_was_deleted_on_the_server_is_created_anew(kind, site):
     one.quiet()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", CHOOSING)
 def test_a_damaged_file_of_ids_is_set_aside(kind, site, caplog):
     one = site(KINDS[kind]())
@@ -577,6 +579,7 @@ def test_waiting_is_limited_for_the_run_and_not_for_each_half(site):
 # --- another name of the source
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["own ids", "neither"])
 def test_a_renamed_source_is_noticed_and_can_be_retracted(kind, site, caplog, tmp_path):
     one = site(KINDS[kind]())

@@ -57,6 +57,7 @@ def without_profiles(stub: StubTarget) -> None:
     stub.settle()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_written_states_its_profile(kind, site):
     here = site(KINDS[kind]())
@@ -70,6 +71,7 @@ def test_what_is_written_states_its_profile(kind, site):
     here.quiet()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_an_earlier_version_wrote_is_written_once_more(kind, site):
     """It states its profile then; nothing is doubled, and a final endpoint stays final."""
@@ -90,6 +92,7 @@ def test_what_an_earlier_version_wrote_is_written_once_more(kind, site):
     here.quiet()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_target_that_drops_profiles_is_not_written_to_for_ever(kind, site):
     here = site(KINDS[kind](profiles="dropped"))
@@ -103,6 +106,7 @@ def test_a_target_that_drops_profiles_is_not_written_to_for_ever(kind, site):
     here.quiet()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind, status", [("own ids", 400), ("own ids", 412), *((kind, 422) for kind in KINDS)]
 )
@@ -133,6 +137,7 @@ def test_a_target_is_tried_again_after_a_week(site, monkeypatch):
     here.quiet()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", CHOOSING)
 def test_profiles_can_be_left_out(kind, site):
     here = site(KINDS[kind]())
@@ -181,6 +186,7 @@ def check_r5(resource: Resource) -> None:
     validate(resource, r5=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_target_of_r5_gets_the_form_of_r5(kind, site):
     here = site(KINDS[kind](fhir_version="5.0.0"))

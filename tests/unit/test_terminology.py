@@ -158,6 +158,7 @@ def test_a_longer_code_of_another_concept_is_excluded():
     assert "exclude" not in psa
 
 
+@pytest.mark.slow
 def test_what_is_withdrawn_is_excluded(tmp_path):
     overlay = tmp_path / "site.yaml"
     overlay.write_text(
@@ -247,6 +248,7 @@ def _own_folder(tmp_path, monkeypatch):
         monkeypatch.delenv(name)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_own_folder")
 def test_the_command_writes_the_same_bytes_every_time(tmp_path):
     contents = []

@@ -56,6 +56,7 @@ def made(tmp_path_factory) -> dict[str, dict[str, Any]]:
     return views(tmp_path_factory.mktemp("views") / "out")
 
 
+@pytest.mark.slow
 def test_published_endpoints_are_those_of_the_table(made, tmp_path):
     asked = tmp_path / "patients.txt"
     asked.write_text("\n".join(PATIENTS))
@@ -139,6 +140,7 @@ def overlay(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_psa_results_are_those_of_the_table(hospital, tmp_path):
     site = overlay(tmp_path)
     view = views(tmp_path / "views", "--mappings", site)["psa"]
@@ -180,6 +182,7 @@ def worst_grades(view: dict[str, Any], folder: Path) -> dict[tuple[str, str], st
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["hospital", "cohort"])
 def test_adverse_events_are_those_of_the_table(which, made, request, tmp_path):
     folder = COHORT if which == "cohort" else request.getfixturevalue("hospital")

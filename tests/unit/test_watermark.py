@@ -77,6 +77,7 @@ class _Nobody:
         return ["p1"]
 
 
+@pytest.mark.slow
 def test_an_export_of_everything_is_compared(tmp_path: Path):
     """A server that ignores _since; microsoft/fhir-server issue 593: exports without meta."""
     files = tmp_path / "files"

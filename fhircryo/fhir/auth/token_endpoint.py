@@ -134,7 +134,8 @@ class TokenEndpoint:
             SignInError: the token endpoint refuses.
             UnavailableError: the token endpoint does not answer.
         """
-        deadline = time.monotonic() + min(patience, self._connection.budget)
+        budget, outage = self._connection.budget, self._connection.outage
+        deadline = time.monotonic() + min(patience, budget)
         client = Client(self._connection)
         attempt = 0
         try:
@@ -152,7 +153,8 @@ class TokenEndpoint:
                     self._succeeded_before = True
                     return token
                 wait = backoff(attempt) if retry_after is None else retry_after
-                if time.monotonic() + wait > deadline:
+                now = time.monotonic()
+                if now + wait > deadline or not outage.allows(wait, budget, deadline):
                     raise UnavailableError(f"the token endpoint does not answer: {problem}")
                 LOG.info("requesting a token again in %.1f s", wait)
                 time.sleep(wait)

@@ -15,7 +15,7 @@ from fhircryo.runs.sync.full_or_increment import full_run_reason
 from fhircryo.runs.sync.full_run import run_full
 from fhircryo.runs.sync.increment import run_increment
 from fhircryo.runs.sync.state_database import State
-from fhircryo.runs.sync.state_file import state_path, with_state
+from fhircryo.runs.sync.state_file import state_path, take_over_former, with_state
 from fhircryo.runs.sync.steps import SyncSteps
 from fhircryo.runs.sync.sync_options import SyncOptions, source_and_target
 from fhircryo.runs.sync.sync_result import SyncResult
@@ -58,6 +58,7 @@ def sync(config: RunConfig, options: SyncOptions) -> SyncResult:
             steps.result.pending = state.pending()
             return steps.result
 
+        take_over_former(config, source, target_url)
         result = with_state(state_path(config, source, target_url), run_with)
         result.requests = client.requests_made + target.requests_made
         return result

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from fhircryo.errors import UsageError
+from fhircryo.fhir.urls import base_url
 from fhircryo.publish.target_lock import STATE_FOLDER, make_state_folder
 from fhircryo.publish.target_server import state_folder
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.sync.state_database import DamagedStateError, State, is_damage
 from fhircryo.runs.sync.state_schema import migrate
 from fhircryo.storage.ownership import check_own_file, check_own_folder
+from fhircryo.storage.renamed import take_over
 
 LOG = logging.getLogger("fhircryo.sync")
 
@@ -25,6 +27,9 @@ _WAL_SUFFIXES = ("-wal", "-shm")
 
 def state_path(config: RunConfig, source: str, target: str) -> Path:
     """The path of the state file for a source, a target and a protocol.
+
+    However the base URLs are spelled, it is the same. Until version 0.2 it followed their spelling:
+    a file of that name counts until ``take_over_former`` renames it.
 
     Root may read what lies there of a service's user, such as the status of its last run. Who opens
     the state has to be that user, because SQLite writes beside it.
@@ -39,9 +44,37 @@ def state_path(config: RunConfig, source: str, target: str) -> Path:
         pass  # The folder is made, or cannot be made, when it is needed.
     except OSError as error:
         raise UsageError(f"{folder}: {STATE_FOLDER}: cannot be read: {error.strerror}") from None
+    path = _named(config, base_url(source), base_url(target))
+    former = _named(config, source, target)
+    return former if former.exists() and not path.exists() else path
+
+
+def take_over_former(config: RunConfig, source: str, target: str) -> None:
+    """Rename the state of version 0.1 whose name follows the spelling of the base URLs.
+
+    The caller holds the lock of the target.
+
+    Raises:
+        UsageError: the file cannot be renamed.
+    """
+    former = _named(config, source, target)
+    path = _named(config, base_url(source), base_url(target))
+    try:
+        take_over(former, path, _WAL_SUFFIXES)
+        take_over(status_path(former), status_path(path))
+    except OSError as error:
+        raise _cannot_use(former, error) from None
+
+
+def status_path(state: Path) -> Path:
+    """The path of the status file that belongs to a state file."""
+    return state.with_suffix(".status.json")
+
+
+def _named(config: RunConfig, source: str, target: str) -> Path:
     name = "\x1f".join((source, target, config.settings.source_name, config.protocol.id))
     digest = hashlib.sha256(name.encode()).hexdigest()[:16]
-    return folder / f"sync-{digest}.sqlite"
+    return state_folder(config.settings) / f"sync-{digest}.sqlite"
 
 
 @contextmanager

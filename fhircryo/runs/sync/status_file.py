@@ -20,8 +20,9 @@ _WRITTEN = (Action.NEW, Action.CHANGED, Action.RETRACTED)
 class RunReport:
     """How one run ended.
 
-    ``run``: the id of the run, as in its log lines. ``message``: the error, if there was one.
-    ``result``: None if the run failed or was stopped before it wrote anything.
+    ``run``: the id of the run, as in its log lines. ``message``: the error, or what stopped the
+    run; empty if it was neither. ``result``: None if the run failed or was stopped before it wrote
+    anything.
     ``metrics_problem``: why the file of metrics could not be written; empty if it was.
     """
 
@@ -72,11 +73,6 @@ def _figures_of(result: SyncResult) -> dict[str, Any]:
             for pending in result.pending
         ],
     }
-
-
-def status_path(state: Path) -> Path:
-    """The path of the status file that belongs to a state file."""
-    return state.with_suffix(".status.json")
 
 
 def write_status(path: Path, report: RunReport, last_success: str | None) -> None:
