@@ -134,15 +134,15 @@ class Retention:
 
     ``grading_labels``: the codes of Observations that grade, each with its scale. ``wanted``: the
     patients whose resources are retained (None: all). ``watched``: references that are retained
-    whatever they say, because their versions differ in whether they are of use. ``trace_patient``:
-    a patient of whom resources that are only counted are retained as well. ``asked``: the patients
+    whatever they say, because their versions differ in whether they are of use. ``traced``:
+    patients of whom resources that are only counted are retained as well. ``asked``: the patients
     asked for by id.
     """
 
     grading_labels: Mapping[str, str]
     wanted: frozenset[str] | None = None
     watched: frozenset[str] = frozenset()
-    trace_patient: str = ""
+    traced: frozenset[str] = frozenset()
     asked: frozenset[str] = frozenset()
 
 
@@ -249,7 +249,7 @@ class RecordCollector:
         if item.ref in retention.watched:
             return True
         if type(item) is Dropped:
-            return item.patient == retention.trace_patient != ""
+            return item.patient in retention.traced
         if retention.wanted is None or item.patient in retention.wanted or not item.patient:
             return True
         if type(item) is PatientFacts:
@@ -281,9 +281,15 @@ class RecordCollector:
         return {hashes[found] for found in discarded} | (deleted - self.retention.watched)
 
     def named_outside(self) -> set[str]:
-        """References of discarded resources that retained gradings and findings name."""
+        """References of discarded resources that the patients' gradings and findings name.
+
+        What others name is of no use. It is not followed, so that a source is not read again for
+        each link of a chain.
+        """
         named: dict[int, str] = {}
         for item in self.items.values():
+            if item.patient and not self.is_wanted(item.patient):
+                continue
             if isinstance(item, Grading):
                 named.update((self.hash_of(ref), ref) for ref in item.events)
             elif isinstance(item, Finding):
