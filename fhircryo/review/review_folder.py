@@ -104,7 +104,7 @@ def write_review(
             "endpoints": values,
         }
         (work / MANIFEST).write_text(json_text(manifest) + "\n", encoding="utf-8")
-    return Reviewed(len(patients), changed, len(read.collected.facts.unreadable))
+    return Reviewed(len(patients), changed, read.collected.facts.number_unreadable)
 
 
 def _values_of(manifest: Path) -> dict[str, dict[str, str]]:

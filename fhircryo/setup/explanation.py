@@ -111,7 +111,7 @@ def _explained(
     else:
         story = story_of(read, computed, config, endpoint)
     story.not_used += dropped
-    story.unreadable = len(read.collected.facts.unreadable)
+    story.unreadable = read.collected.facts.number_unreadable
     return story
 
 

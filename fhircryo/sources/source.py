@@ -142,7 +142,7 @@ class Source(Protocol):
 def present_types(facts: Facts) -> frozenset[str]:
     """The types of all resources that were found, readable or not."""
     found = {kind for kind, number in facts.seen.items() if number}
-    return frozenset(found | {one.kind for one in facts.unreadable})
+    return frozenset(found | {one.kind for one in facts.all_unreadable})
 
 
 def current_links(items: dict[str, Item]) -> dict[str, str]:

@@ -264,3 +264,23 @@ def test_memory_does_not_grow_with_a_line(name, tmp_path):
     count, kilobytes = measured(source)
     assert count == (0 if ".json" in name else 2)
     assert kilobytes < 60_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_file_that_is_no_fhir_is_summed_up(workers, tmp_path):
+    """Its first lines are listed, the others of each type are counted: all are unreadable."""
+    wrong = b"{}\n" * 5000 + b'{"resourceType":"Procedure","status":1}\n' * 3000 + b"[\n" * 2000
+    content = {"a.ndjson": COURSE, "wrong.ndjson": wrong, "z.ndjson": b"{}\n"}
+    done = compute(folder(tmp_path / "in", content), tmp_path / "out", workers=workers)
+    assert done.value("biochemical-failure") == "Y"
+    assert done.summary.unreadable == 10_001
+    assert len(done.unreadable) < 1100
+    told = done.told("unreadable")
+    assert "wrong.ndjson:1: not a FHIR resource: no resourceType" in told
+    assert any(
+        one.startswith("wrong.ndjson:5001: ") and one.endswith("; and 2999 more after it")
+        for one in told
+    )
+    further = [int(one.split("; and ")[1].split()[0]) for one in told if "; and " in one]
+    assert len(told) + sum(further) == 10_001
