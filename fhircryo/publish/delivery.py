@@ -14,6 +14,7 @@ from itertools import chain
 import msgspec
 from requests import Response
 
+from fhircryo.errors import TargetError
 from fhircryo.fhir.client import Client, HttpError, UnreachableError, outcome_text
 from fhircryo.fhir.urls import without_query
 from fhircryo.publish.as_on_server import digest
@@ -25,6 +26,7 @@ from fhircryo.publish.single_request import (
     CREATED,
     Written,
     location_of,
+    other_id,
     send_single,
     version_of,
 )
@@ -279,6 +281,7 @@ class Delivery:
                 refused.append(request)
                 continue
             name, version = location_of(entry.location, request.kind)
+            self._check_id(request, other_id(request.known_id, name))
             name = request.known_id or name
             if not name:
                 raise UnreachableError(
@@ -325,8 +328,22 @@ class Delivery:
             if not is_unanswered(error):
                 self._nothing_written(patient, [request])
             raise
+        self._check_id(request, written.stored_as)
         self._note(patient, {request.identifier: written}, provenance=False)
         return written
+
+    def _check_id(self, request: WriteRequest, stored_as: str) -> None:
+        """Refuse a server that stores an endpoint under another id: the next run would not see it.
+
+        Raises:
+            TargetError: it does.
+        """
+        if stored_as and request.identifier:
+            raise TargetError(
+                f"{without_query(self._client.base)}: {request.url} was stored as"
+                f" {request.kind}/{stored_as}: the server does not keep the ids that it lets"
+                " clients choose, so that nothing more is written to it; delete this resource"
+            )
 
     def _send_provenance(
         self, patient: PatientRequests, refs: list[str], identifiers: list[str]

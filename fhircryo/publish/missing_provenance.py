@@ -19,6 +19,7 @@ from fhircryo.fhir.urls import relative
 from fhircryo.publish.known_ids import OwedProvenance
 from fhircryo.publish.patience import wait_until_found
 from fhircryo.publish.published_endpoint import PublishedByIdentifier
+from fhircryo.publish.reading_back import PublishedReader
 from fhircryo.publish.shapes import Json, json_object, object_in, objects_in
 from fhircryo.publish.target_connection import TargetConnection
 from fhircryo.publish.target_kind import Creation, TargetKind
@@ -45,12 +46,13 @@ def missing_provenances(
     known = connection.known
     _look_at_forgotten(connection, published, identifiers)
     owed = {name: one for name, one in known.owed(identifiers).items() if published.get(name)}
-    # Under our own id it is simply written again.
-    if not owed or kind.creation is Creation.OWN_ID:
-        return owed
     unanswered = {name: one for name, one in owed.items() if one.recorded}
     if not unanswered:
         return owed
+    if kind.creation is Creation.OWN_ID:
+        there = set(_under_our_own_ids(connection, published, unanswered))
+        known.provenance_written(there)
+        return {name: one for name, one in owed.items() if name not in there}
     sent = max(one.sent or 0.0 for one in unanswered.values())
     refs = {f"Observation/{published[name][0].id}": name for name in unanswered}
 
@@ -68,6 +70,22 @@ def missing_provenances(
     there = unanswered.keys() - missing
     known.provenance_written(there)
     return {name: one for name, one in owed.items() if name not in there}
+
+
+def _under_our_own_ids(
+    connection: TargetConnection,
+    published: PublishedByIdentifier,
+    unanswered: dict[str, OwedProvenance],
+) -> Iterator[str]:
+    """The endpoints whose Provenance is there, though its request was not answered."""
+    reader = PublishedReader(connection)
+    for ref in sorted({one.name for one in unanswered.values() if one.name}):
+        found = reader.read(f"Provenance/{ref}") or {}
+        stated = {(one.target, one.recorded) for one in _stated_by(found, connection.base)}
+        for name, one in unanswered.items():
+            target = f"Observation/{published[name][0].id}"
+            if one.name == ref and (target, moment(one.recorded)) in stated:
+                yield name
 
 
 def _look_at_forgotten(
@@ -119,12 +137,16 @@ def _stated(connection: TargetConnection, refs: list[str]) -> Iterator[_Stated]:
         params = {"target": ",".join(refs[start : start + _PER_SEARCH])}
         for page in connection.searcher.search("Provenance", params):
             for line in page:
-                found = json_object(line)
-                recorded = _time(found, "recorded") or _EARLIEST
-                stored = _time(object_in(found, "meta"), "lastUpdated") or _LATEST
-                for target in objects_in(found, "target"):
-                    ref = relative(str(target.get("reference", "")), connection.base)
-                    yield _Stated(ref.partition("/_history/")[0], recorded, stored)
+                yield from _stated_by(json_object(line), connection.base)
+
+
+def _stated_by(found: Json, base: str) -> Iterator[_Stated]:
+    """The targets of one Provenance."""
+    recorded = _time(found, "recorded") or _EARLIEST
+    stored = _time(object_in(found, "meta"), "lastUpdated") or _LATEST
+    for target in objects_in(found, "target"):
+        ref = relative(str(target.get("reference", "")), base)
+        yield _Stated(ref.partition("/_history/")[0], recorded, stored)
 
 
 def _time(resource: Json, element: str) -> datetime | None:

@@ -95,5 +95,6 @@ class OneResource:
                 if found:
                     return found
             else:
-                self._known.written({self._name: (written.id, written.version)})
-                return written.id
+                name = written.stored_as or written.id
+                self._known.written({self._name: (name, written.version)})
+                return name

@@ -138,10 +138,9 @@ def endpoint_of(resource: Json, origin: Origin, base: str) -> PublishedEndpoint 
         return None
     meta = resource.get("meta") or {}
     of_protocol = _is_of_protocol(resource, origin)
-    if _keeps_tags(meta, origin):
-        source = _source_of(meta, origin)
-    else:
-        source = origin.source_name if _is_named_by(origin, resource, values[0]) else None
+    source = _source_of(meta, origin) if _keeps_tags(meta, origin) else None
+    if source is None and _is_named_by(origin, resource, values[0]):
+        source = origin.source_name
     return PublishedEndpoint(
         identifier=values[0],
         id=str(resource.get("id", "")),

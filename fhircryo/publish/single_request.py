@@ -25,11 +25,13 @@ class Written(NamedTuple):
     """The answer to a request that wrote a resource.
 
     ``existed``: a conditional create found that the server holds the resource, and wrote nothing.
+    ``stored_as``: the id under which the server stored it instead of the one that was asked for.
     """
 
     id: str
     version: str
     existed: bool = False
+    stored_as: str = ""
 
 
 def send_single(client: Client, request: WriteRequest) -> Written:
@@ -51,7 +53,8 @@ def send_single(client: Client, request: WriteRequest) -> Written:
         found = _WrittenResource()  # such as an OperationOutcome, which may have an id of its own
     # Servers may answer with the location only: [base]/Type/id/_history/1
     name, version = location_of(response.headers.get("Location"), request.kind)
-    name = request.known_id or found.id or name
+    named = found.id or name
+    name = request.known_id or named
     if not name:
         raise UnreachableError(
             f"{without_query(url)}: the answer does not name the resource that was written"
@@ -59,7 +62,13 @@ def send_single(client: Client, request: WriteRequest) -> Written:
     stated = found.meta.version_id if found.meta is not None else None
     version = version_of(response.headers.get("ETag")) or stated or version
     existed = request.if_none_exist is not None and response.status_code != CREATED
-    return Written(name, version, existed)
+    return Written(name, version, existed, other_id(request.known_id, named))
+
+
+def other_id(wanted: str, named: str) -> str:
+    """The id that a server gave instead of the one that was asked for; empty if it did not."""
+    # Ids are compared by case, but some servers do not keep it.
+    return named if wanted and named and named.casefold() != wanted.casefold() else ""
 
 
 def location_of(location: str | None, kind: str) -> tuple[str, str]:

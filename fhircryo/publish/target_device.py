@@ -103,8 +103,12 @@ class TargetDevice:
                 if error.status == FORBIDDEN:
                     break
             else:
-                self._note(how)
                 created = OutReference(f"Device/{name}")
+                if how is Creation.OWN_ID and self._read(str(created.reference)) is None:
+                    continue  # it is somewhere else
+                if how is Creation.OWN_ID and name != DEVICE_ID:
+                    how = ways[ways.index(how) + 1]
+                self._note(how)
                 self._see_profile(created)
                 return created
         if refusal is not None:
@@ -164,18 +168,15 @@ class TargetDevice:
         """
         if self._kind.creation is Creation.OWN_ID:
             return
-        identifier = {"system": f"{self._connection.origin.base}/device", "value": DEVICE_ID}
+        identifier = (f"{self._connection.origin.base}/device", DEVICE_ID)
         try:
             sample = self._connection.searcher.sample("Device", _BY_NAME, 1)
         except HttpError as error:
             LOG.info("Devices were not searched by their name: %s", error)
             return
-        for line in sample.lines:
-            resource = json_object(line)
-            if identifier in (
-                {key: one.get(key) for key in identifier}
-                for one in objects_in(resource, "identifier")
-            ):
+        for resource in map(json_object, sample.lines):
+            stated = objects_in(resource, "identifier")
+            if any((one.get("system"), one.get("value")) == identifier for one in stated):
                 words = f"Device/{resource.get('id')} is there and was not found"
                 raise search_refused(self._connection, "Device", words)
 
@@ -257,8 +258,8 @@ class TargetDevice:
     def _note(self, how: Creation) -> None:
         if how is not self._kind.creation:
             LOG.warning(
-                "%s: the CapabilityStatement claims %s, but the server refuses it; endpoints are"
-                " created by %s",
+                "%s: the CapabilityStatement claims %s, but the server does not do it; endpoints"
+                " are created by %s",
                 self._connection.base,
                 self._kind.creation,
                 how,
