@@ -181,7 +181,14 @@ def cohort(
     output.check()
     reading = SourceOptions(workers, bulk, keep, memory)
     run = RunOptions(
-        source, as_of, protocol, mappings, patients, exclude, accept_withheld=accept_withheld
+        source,
+        as_of,
+        protocol,
+        mappings,
+        patients,
+        exclude,
+        accept_withheld=accept_withheld,
+        aggregate=aggregate_only,
     )
     if engine is EngineName.LOCAL:
         check_no_master(spark_master)

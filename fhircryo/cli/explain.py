@@ -53,7 +53,7 @@ def explain(
       fhircryo explain https://fhir.hospital.example/r4 --patients Group/cryo-trial --json
     """
     from fhircryo.cli.run_options import RunOptions
-    from fhircryo.setup.explanation import explain_patient
+    from fhircryo.setup.explanation import explain_patients
 
     if (patient is None) == (patients is None):
         raise UsageError("name either one PATIENT or several with --patients")
@@ -70,7 +70,7 @@ def explain(
         requested = [patient.removeprefix("Patient/")]
     else:
         requested = sorted(config.selection.include or ())
-    stories = [explain_patient(source, name, config, endpoint) for name in requested]
+    stories = explain_patients(source, requested, config, endpoint)
     if as_json:
         content = [story.as_dict() for story in stories]
         say_json(content[0] if patient else content)

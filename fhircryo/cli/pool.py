@@ -60,6 +60,7 @@ def pool(
         REPORT,
         PoolFormats,
         read_manifests,
+        shipped_protocol,
     )
     from fhircryo.research.pool.pool_folder import pool as pool_sites
 
@@ -71,7 +72,7 @@ def pool(
     )
     manifests = read_manifests(inputs, name or [], out)
     latest = max(manifest.as_of for manifest in manifests)
-    named = protocol or manifests[0].protocol[0]
+    named = protocol or shipped_protocol(manifests)
     config = RunOptions(as_of=latest, protocol=named, mappings=mappings).config()
     pooled = pool_sites(manifests, out, chosen, config)
     _print_sites(pooled)

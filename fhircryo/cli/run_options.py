@@ -22,7 +22,8 @@ class RunOptions:
 
     ``patients``: a file or a Group; None: all. ``exclude``: a file of patients who objected.
     ``accept_withheld``: the setting, where it is not set there. ``settings_file``: None: the one of
-    the current folder, if there is one.
+    the current folder, if there is one. ``aggregate``: messages are to tell of no few patients: the
+    log then begins at warnings, unless the settings say where, because others have numbers and ids.
     """
 
     source: str = ""
@@ -33,6 +34,7 @@ class RunOptions:
     exclude: Path | None = None
     accept_withheld: bool = False
     settings_file: Path | None = None
+    aggregate: bool = False
 
     @property
     def narrowed(self) -> bool:
@@ -56,7 +58,8 @@ class RunOptions:
             mappings=tuple(self.mappings) if self.mappings else None,
             accept_withheld=self.accept_withheld or None,
         )
-        set_up_logs(settings.log_level, settings.log_format)
+        least = "warning" if self.aggregate else None
+        set_up_logs(settings.log_level or least, settings.log_format)
         if self.as_of is not None and self.as_of > date.today():
             say(
                 f"warning: --as-of {self.as_of} is in the future: nobody can be followed up to it",

@@ -33,7 +33,7 @@ def show(config: Config = None) -> None:
     files = _state_files(config)
     say(f"state        {files.state}")
     say(f"target       {files.target}")
-    if not files.state.exists():
+    if not _is_there(files.state):
         say(_NO_STATE)
         return
     try:
@@ -61,7 +61,7 @@ def check(config: Config = None) -> None:
     from fhircryo.runs.sync.state_file import open_state
 
     path = _state_files(config).state
-    if not path.exists():
+    if not _is_there(path):
         say(_NO_STATE)
         return
     try:
@@ -116,6 +116,11 @@ def _state_files(config: Path | None) -> _StateFiles:
     return _StateFiles(
         state_path(run_config, source, target), target, state_folder(run_config.settings)
     )
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is anything of this name, be it a symbolic link to nowhere."""
+    return path.exists() or path.is_symlink()
 
 
 def _end_damaged(path: Path) -> NoReturn:

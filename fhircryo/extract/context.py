@@ -75,7 +75,7 @@ class Context:
     """The mappings and settings of one run, with caches for looking them up.
 
     ``bundle``: the full URLs of the Bundle being read, each with its reference as ``Type/id``.
-    ``trace_patient``: a patient whose merely counted resources are attributed to the patient, too.
+    ``traced``: patients; if there are any, resources that are merely counted are attributed, too.
     ``server``: the base URL of the source; an absolute reference to another server is unresolved.
     ``subject_system``: the system of the patient identifiers by which a target matches patients.
     ``overlays_met``: the numbers of the overlays of which something has occurred in the source.
@@ -87,7 +87,7 @@ class Context:
         dates: DateReader,
         *,
         test_data: bool = False,
-        trace_patient: str = "",
+        traced: frozenset[str] = frozenset(),
         server: str = "",
         subject_system: str = "",
     ) -> None:
@@ -95,7 +95,7 @@ class Context:
         self.dates = dates
         self.own_system = f"{mappings.base}/endpoint"
         self.bundle: dict[str, str] = {}
-        self.trace_patient = trace_patient
+        self.traced = traced
         self.server = server
         self.subject_system = subject_system
         self._take_test_data = test_data
@@ -282,7 +282,7 @@ class Context:
 
     def owner(self, reference: Reference | None) -> str:
         """Return the patient of a resource that is only counted (empty: no patient is traced)."""
-        return self.patient(reference) if self.trace_patient else ""
+        return self.patient(reference) if self.traced else ""
 
     def first_date(self, *texts: str | Period | None) -> tuple[str | None, Span | None]:
         """Return the first date that is present, as written and as read (None: not readable)."""

@@ -91,9 +91,9 @@ def read(
             if not line.strip():
                 continue
             detail = _why_unreadable(line) or str(error)
-            facts.unreadable.append(Unreadable(part, number, "", detail, kind_of(line)))
+            facts.note_unreadable(Unreadable(part, number, "", detail, kind_of(line)))
         except UnicodeDecodeError:
-            facts.unreadable.append(Unreadable(part, number, "", "not UTF-8", kind_of(line)))
+            facts.note_unreadable(Unreadable(part, number, "", "not UTF-8", kind_of(line)))
         filled += 1
     add_counts(facts.seen, {kind: count for kind, count in seen.items() if count})
     facts.overlays_met |= context.overlays_met
@@ -133,7 +133,7 @@ def _read_container(
                 collector.take(item)
         if error:
             place = found.place.rstrip(".")
-            facts.unreadable.append(Unreadable(part, number, place, error, found.kind))
+            facts.note_unreadable(Unreadable(part, number, place, error, found.kind))
         else:
             facts.seen[found.kind] = facts.seen.get(found.kind, 0) + 1
 

@@ -4,7 +4,6 @@ Files are read in batches of lines. A plain file can be divided into parts for s
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -29,12 +28,15 @@ from fhircryo.fhir.file_lines import (
 from fhircryo.fhir.file_names import DATA_ENDINGS, data_name, is_of_bulk_client, why_unread
 from fhircryo.fhir.resource_names import KNOWN_TYPES
 from fhircryo.fhir.wire import ANYTHING, ARRAY, HEAD
+from fhircryo.storage.json_files import read_json
 
 _BY_NAME = {kind.lower(): kind for kind in KNOWN_TYPES}
 #: Endings of files that nobody takes for resources.
 NOT_DATA = frozenset({".md", ".py"})
 #: Resources of different parts are ordered by their part, those of one part by their line.
 _SEQUENCES_PER_PART = 40
+#: The bytes of a document of many lines that are looked at together.
+_PIECE = 1 << 18
 #: A manifest of this program is smaller, in bytes.
 _LARGEST_MANIFEST = 64 << 20
 
@@ -169,9 +171,8 @@ def _listed(source: Path, limits: FileLimits) -> tuple[list[InputFile], list[str
 
 def _is_own_output(folder: Path) -> bool:
     """Return whether this program wrote a folder: an earlier result within the source."""
-    with suppress(OSError, ValueError, RecursionError):
-        with (folder / "manifest.json").open("rb") as file:
-            manifest = json.loads(file.read(_LARGEST_MANIFEST))
+    with suppress(OSError, ValueError):
+        manifest = read_json(folder / "manifest.json", _LARGEST_MANIFEST)
         return isinstance(manifest, dict) and "fhircryo" in manifest
     return False
 
@@ -312,32 +313,53 @@ def _documents(file: InputFile) -> Iterator[list[bytes]]:
     Of a damaged file, the lines before the damage are yielded.
     """
     content = bytearray()
+    damage: Exception | None = None
     try:
         for piece in _pieces(file):
             content += piece
             if len(content) > file.limits.line_bytes:
                 break
-    except (*DAMAGE, UnreadableResource):
-        lines = _document(bytes(content))
-        if len(lines) > 1:
-            yield lines[:-1]
-        raise
-    if len(content) <= file.limits.line_bytes:
-        yield _document(bytes(content))
-    elif is_of_lines(content):
+    except (*DAMAGE, UnreadableResource) as error:
+        damage = error
+    if len(content) > file.limits.line_bytes:
+        if not is_of_lines(content):
+            raise UnreadableResource(f"the JSON document {file.limits.words_of_line}")
         del content
         yield from batches(_pieces(file), file.limits)
-    else:
-        raise UnreadableResource(f"the JSON document {file.limits.words_of_line}")
+        return
+    if content.startswith(BOM):
+        del content[: len(BOM)]
+    of_lines = not _is_document(content) and _has_a_document_on_each_line(content)
+    if damage is not None:
+        del content[content.rfind(b"\n") + 1 :]
+    if of_lines:
+        yield from batches(_pieces_in(content), file.limits)
+    elif damage is None:
+        yield [bytes(content)]
+    if damage is not None:
+        raise damage
 
 
-def _document(content: bytes) -> list[bytes]:
-    """Return a JSON document as one line, or as many lines if it has a document on each line."""
-    content = content.removeprefix(BOM)
+def _is_document(content: bytearray) -> bool:
     with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         ANYTHING.decode(content)
-        return [content]
-    lines = content.split(b"\n")
-    filled = [text for line in lines if (text := line.strip())]
-    several = len(filled) > 1 and all(text[:1] == b"{" and len(text) > 2 for text in filled)
-    return lines if several else [content]
+        return True
+    return False
+
+
+def _has_a_document_on_each_line(content: bytearray) -> bool:
+    """Whether each of several lines, the empty ones aside, begins as a document."""
+    filled = 0
+    # The lines are not held together: a line can be shorter than what Python needs to name it.
+    for line in BytesIO(content):
+        text = line.strip()
+        if text[:1] == b"{" and len(text) > 2:
+            filled += 1
+        elif text:
+            return False
+    return filled > 1
+
+
+def _pieces_in(content: bytearray) -> Iterator[bytes]:
+    for start in range(0, len(content), _PIECE):
+        yield bytes(content[start : start + _PIECE])

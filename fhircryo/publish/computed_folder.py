@@ -1,6 +1,5 @@
 """Reads a folder that ``compute`` wrote, so that it can be written to a server."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -15,6 +14,7 @@ from fhircryo.publish.folder_target import MANIFEST, OBSERVATIONS, PROVENANCES
 from fhircryo.publish.origin import Origin
 from fhircryo.publish.patient_output import PatientOutput
 from fhircryo.publish.shapes import OBSERVATION_DECODER, PROVENANCE_DECODER
+from fhircryo.storage.json_files import read_json
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _manifest(folder: Path) -> Any:
     if not folder.is_dir():
         raise UsageError(f"{folder}: there is no such folder; FOLDER is one that compute wrote")
     try:
-        return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        return read_json(folder / MANIFEST)
     except (OSError, ValueError):
         raise UsageError(
             f"{folder}: it has no {MANIFEST} that can be read; FOLDER is one that compute wrote"

@@ -3,7 +3,6 @@
 import ctypes
 import errno
 import glob
-import json
 import os
 import platform
 import re
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from fhircryo.errors import TargetError, UsageError
 from fhircryo.interrupts import held
+from fhircryo.storage.json_files import read_json
 
 OBSERVATIONS = "Observation.ndjson"
 PROVENANCES = "Provenance.ndjson"
@@ -66,7 +66,7 @@ def _others(target: Path, own: frozenset[str]) -> list[str]:
 
 def _is_ours(manifest: Path) -> bool:
     try:
-        content = json.loads(manifest.read_text(encoding="utf-8"))
+        content = read_json(manifest)
     except (OSError, ValueError):
         return False
     return isinstance(content, dict) and "fhircryo" in content

@@ -6,7 +6,7 @@ import logging
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from fhircryo.errors import LockedError, TargetError, UsageError
 from fhircryo.fhir.urls import base_url
 from fhircryo.storage.atomic import PRIVATE, write_whole
-from fhircryo.storage.ownership import check_own_file, make_own_folder
+from fhircryo.storage.ownership import check_own_file, make_own_folder, read_file
 
 LOG = logging.getLogger("fhircryo")
 
@@ -63,7 +63,8 @@ def target_lock(target: str, folder: Path) -> Iterator[None]:
         _name_holder(holder)
         yield
     finally:
-        holder.unlink(missing_ok=True)
+        with suppress(OSError):  # it only serves the message of other runs
+            holder.unlink()
         lock.release()
 
 
@@ -89,7 +90,7 @@ def _name_holder(holder: Path) -> None:
 def _described(holder: Path) -> str:
     """The process that holds the lock, as far as it is known."""
     try:
-        content = json.loads(holder.read_text(encoding="utf-8"))
+        content = json.loads(read_file(holder).decode())
         return f": process {content['process']} on {content['machine']}, since {content['since']}"
     except (OSError, ValueError, KeyError, TypeError):
         return ""

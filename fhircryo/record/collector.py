@@ -15,6 +15,7 @@ import msgspec
 
 from fhircryo.calendar import Span
 from fhircryo.fhir.deletions import Deletion
+from fhircryo.fhir.resource_names import KNOWN_TYPES
 from fhircryo.record.items import (
     AdverseEvent,
     CauseOfDeath,
@@ -42,11 +43,16 @@ Counted = tuple[Reason, str, str]
 _STATING = frozenset({CauseOfDeath, Finding, Therapy})
 
 
+#: How many unreadable lines of a part of the input are listed one by one.
+_MOST_LISTED = 1000
+
+
 class Unreadable(msgspec.Struct, order=True):
     """A line or file that could not be read.
 
     ``part``: the part of the input. ``line``: the line in it; 0 is the file itself. ``within``: the
-    entry of a Bundle. ``kind``: the resource type, where that much can be recognised.
+    entry of a Bundle. ``kind``: the resource type, where that much can be recognised. ``further``:
+    how many more of this type it stands for, which follow in the same part.
     """
 
     part: int
@@ -54,6 +60,12 @@ class Unreadable(msgspec.Struct, order=True):
     within: str
     detail: str
     kind: str = ""
+    further: int = 0
+
+    @property
+    def words(self) -> str:
+        """What is wrong, and how many more there are."""
+        return f"{self.detail}; and {self.further} more after it" if self.further else self.detail
 
 
 class Older(msgspec.Struct, order=True):
@@ -81,6 +93,9 @@ class Facts(msgspec.Struct):
     that were discarded because their codes are not mapped.
     ``deleted``: by reference, what the source says of the deletion of resources.
     ``lines`` and ``filled``: by part of the input, its lines, and how many of them hold something.
+    ``unreadable``: what could not be read, listed one by one up to a number in each part;
+    ``summed``: by part and type, the first one after that, which stands for all further ones.
+    ``listed``: by part, how many are listed.
     """
 
     met: set[str] = msgspec.field(default_factory=set)
@@ -98,6 +113,38 @@ class Facts(msgspec.Struct):
     deleted: dict[str, list[Deletion]] = msgspec.field(default_factory=dict)
     lines: dict[int, int] = msgspec.field(default_factory=dict)
     filled: dict[int, int] = msgspec.field(default_factory=dict)
+    summed: dict[tuple[int, str], Unreadable] = msgspec.field(default_factory=dict)
+    listed: dict[int, int] = msgspec.field(default_factory=dict)
+
+    def note_unreadable(self, one: Unreadable) -> None:
+        """Note a line that cannot be read.
+
+        Of a part without a readable line, not every line is kept: a file that is no FHIR would
+        take a hundred times its size in memory and in the list of issues.
+        """
+        number = self.listed.get(one.part, 0)
+        if number < _MOST_LISTED:
+            self.listed[one.part] = number + 1
+            self.unreadable.append(one)
+            return
+        if one.kind not in KNOWN_TYPES:
+            one.kind = ""
+        self._sum_up(one)
+
+    def _sum_up(self, one: Unreadable) -> None:
+        first = self.summed.setdefault((one.part, one.kind), one)
+        if first is not one:
+            first.further += 1 + one.further
+
+    @property
+    def all_unreadable(self) -> list[Unreadable]:
+        """What could not be read, in order; the last ones can stand for more."""
+        return sorted([*self.unreadable, *self.summed.values()])
+
+    @property
+    def number_unreadable(self) -> int:
+        """How many lines or files could not be read."""
+        return len(self.unreadable) + sum(1 + one.further for one in self.summed.values())
 
     def merge(self, other: "Facts") -> None:
         """Add the facts of another reader."""
@@ -117,6 +164,8 @@ class Facts(msgspec.Struct):
             self.deleted.setdefault(ref, []).extend(deletions)
         self.lines.update(other.lines)
         self.filled.update(other.filled)
+        for one in other.summed.values():
+            self._sum_up(one)
 
 
 _Key = TypeVar("_Key")
@@ -134,15 +183,15 @@ class Retention:
 
     ``grading_labels``: the codes of Observations that grade, each with its scale. ``wanted``: the
     patients whose resources are retained (None: all). ``watched``: references that are retained
-    whatever they say, because their versions differ in whether they are of use. ``trace_patient``:
-    a patient of whom resources that are only counted are retained as well. ``asked``: the patients
+    whatever they say, because their versions differ in whether they are of use. ``traced``:
+    patients of whom resources that are only counted are retained as well. ``asked``: the patients
     asked for by id.
     """
 
     grading_labels: Mapping[str, str]
     wanted: frozenset[str] | None = None
     watched: frozenset[str] = frozenset()
-    trace_patient: str = ""
+    traced: frozenset[str] = frozenset()
     asked: frozenset[str] = frozenset()
 
 
@@ -249,7 +298,7 @@ class RecordCollector:
         if item.ref in retention.watched:
             return True
         if type(item) is Dropped:
-            return item.patient == retention.trace_patient != ""
+            return item.patient in retention.traced
         if retention.wanted is None or item.patient in retention.wanted or not item.patient:
             return True
         if type(item) is PatientFacts:
@@ -281,9 +330,15 @@ class RecordCollector:
         return {hashes[found] for found in discarded} | (deleted - self.retention.watched)
 
     def named_outside(self) -> set[str]:
-        """References of discarded resources that retained gradings and findings name."""
+        """References of discarded resources that the patients' gradings and findings name.
+
+        What others name is of no use. It is not followed, so that a source is not read again for
+        each link of a chain.
+        """
         named: dict[int, str] = {}
         for item in self.items.values():
+            if item.patient and not self.is_wanted(item.patient):
+                continue
             if isinstance(item, Grading):
                 named.update((self.hash_of(ref), ref) for ref in item.events)
             elif isinstance(item, Finding):

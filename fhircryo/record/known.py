@@ -33,6 +33,6 @@ class Known(msgspec.Struct):
         """The ids of all patients whose resources are retained."""
         return Patients(self.links, selection).wanted(self.candidates)
 
-    def same_person(self, patient: str) -> frozenset[str]:
-        """All ids of the person whom a patient id belongs to."""
-        return Patients(self.links).same_person(patient)
+    def same_persons(self, patients: frozenset[str]) -> frozenset[str]:
+        """All ids of the persons whom patient ids belong to."""
+        return Patients(self.links).same_persons(patients)

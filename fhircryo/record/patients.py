@@ -63,11 +63,13 @@ class Patients:
             return False
         return self._include is None or current in self._include
 
-    def same_person(self, patient: str) -> frozenset[str]:
-        """All ids of the person whom a patient id belongs to."""
-        current = self.current(patient)
-        replaced = {old for old in self._links if self.current(old) == current}
-        return frozenset(replaced | {current, patient})
+    def same_persons(self, patients: frozenset[str]) -> frozenset[str]:
+        """All ids of the persons whom patient ids belong to."""
+        if not patients:
+            return patients
+        current = set(map(self.current, patients))
+        replaced = {old for old in self._links if self.current(old) in current}
+        return patients | current | replaced
 
     def wanted(self, candidates: Iterable[str]) -> frozenset[str]:
         """All ids, replaced ones included, of the candidates who may be computed."""

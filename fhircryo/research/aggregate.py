@@ -30,7 +30,7 @@ from fhircryo.endpoints.value_types import Detail
 from fhircryo.mapping.protocol import PublishedFigure
 from fhircryo.record.items import Reason
 from fhircryo.research.aggregate_baseline import shown_baseline
-from fhircryo.research.aggregate_flow import hundreds, shown_flow
+from fhircryo.research.aggregate_flow import rounded, shown_flow
 from fhircryo.research.aggregate_scores import says_anything, shown_proms
 from fhircryo.research.aggregate_times import shown_survival
 from fhircryo.research.analysis import Analysis, Grades, NotUsedCount, Prom
@@ -270,7 +270,7 @@ class _Aggregator:
     def _not_used(self) -> Iterator[NotUsedCount]:
         """What was not used, where it is much; where it is less, not even the reason is told."""
         for counted in self._found.not_used:
-            count = hundreds(counted.count)
+            count = rounded(counted.count, self._threshold)
             if count is not None and not self._few:
                 yield replace(counted, count=count)
 

@@ -5,18 +5,27 @@ from msgspec.structs import replace
 from fhircryo.research.flow import Exclusion, Flow
 from fhircryo.research.statistics.suppress import POOLED, is_small, pool_small
 
-#: Numbers of resources are rounded to this, and not shown below it.
+#: Numbers of resources are rounded to multiples of this.
 _STEP = 100
 _POOLED_REASONS = "for reasons that are not shown apart"
 _ANY_REASON = "the reasons are not shown"
 _WITHHELD = "the server withholds some"
 
 
-def hundreds(count: int | None) -> int | None:
-    """A number of resources, rounded to hundreds; None from 1 to 99."""
+def step_of(threshold: int) -> int:
+    """What numbers of resources are rounded to: hundreds, as many as hold a small group.
+
+    A resource is often a patient.
+    """
+    return -(-threshold // _STEP) * _STEP
+
+
+def rounded(count: int | None, threshold: int) -> int | None:
+    """A number of resources, rounded; None if it is less than what it is rounded to, and not 0."""
+    step = step_of(threshold)
     if not count:
         return count
-    return None if count < _STEP else round(count / _STEP) * _STEP
+    return None if count < step else round(count / step) * step
 
 
 def shown_flow(flow: Flow, threshold: int) -> Flow:
@@ -27,6 +36,8 @@ def shown_flow(flow: Flow, threshold: int) -> Flow:
     """
     cohort = flow.cohort or 0
     small = is_small(cohort, threshold)
+    # That few patients have no event, or no resource of a type, is a statement about few.
+    few = small or is_small(flow.patients_read or 0, threshold)
     steps = [] if small else [cohort]
 
     def fits(number: int | None) -> bool:
@@ -43,7 +54,7 @@ def shown_flow(flow: Flow, threshold: int) -> Flow:
     patients_read = flow.patients_read if fits(flow.patients_read) else None
     return replace(
         flow,
-        resources_read=None if small else hundreds(flow.resources_read),
+        resources_read=None if small else rounded(flow.resources_read, threshold),
         patients_read=patients_read,
         candidates=candidates,
         lost=[
@@ -52,8 +63,8 @@ def shown_flow(flow: Flow, threshold: int) -> Flow:
         ],
         cohort=None if small else flow.cohort,
         procedures={_ANY_REASON: not_index} if not_index else {},
-        # In a small cohort also that nobody has an event is a statement about few.
-        never_stated=[] if small else flow.never_stated,
+        lacking=[one for one in flow.lacking if one in flow.withheld or not few],
+        never_stated=[] if few else flow.never_stated,
         unreadable=None if flow.unreadable else 0,
         withheld=dict.fromkeys(flow.withheld, _WITHHELD),
         not_index=0,

@@ -9,6 +9,7 @@ from fhircryo.errors import UsageError
 from fhircryo.publish.measure import measure
 from fhircryo.research import redcap
 from fhircryo.research.aggregate import aggregated
+from fhircryo.research.aggregate_flow import shown_flow
 from fhircryo.research.analysis import Analysis, analyse
 from fhircryo.research.arrow import to_arrow
 from fhircryo.research.build import Built
@@ -130,7 +131,10 @@ class CohortWriter:
             stored=cohort.stored | {PATIENTS: cohort.stored[PATIENTS].without([INDEX_YEAR])},
         )
         review = self._review(cohort)
-        about = (self.config, self.options, cohort.flow, self.pseudonyms, built.hashes or {})
+        flow = cohort.flow
+        if self.options.kind == "aggregate-only":
+            flow = shown_flow(flow, self.options.threshold)
+        about = (self.config, self.options, flow, self.pseudonyms, built.hashes or {})
         write_json(work / MANIFEST, manifest(built.read, *about))
         shown = _write_folder(work, cohort, self.options, grouping, review)
         if self.options.measure_report:

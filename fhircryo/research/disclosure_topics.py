@@ -48,7 +48,8 @@ _CLIQUES = (
     {DOUBLING, HORMONE},
     {PSA, _DISEASE_FREE, RULES},
     {_DISEASE_FREE, RULES, WITHIN, PSA_NADIR.key, _FAILURE, TIME_TO_FAILURE.key, _DFS},
-    {RULES, SALVAGE, TIME_TO_SALVAGE_THERAPY.key},
+    # In whom the rules differ, there was a salvage therapy.
+    {RULES, SALVAGE, TIME_TO_SALVAGE_THERAPY.key, _FFS},
     {SALVAGE, TIME_TO_SALVAGE_THERAPY.key, _FFS, _DFS},
     {METASTASIS.key, WITHIN, _MFS, _FFS, _DFS},
     {LOCAL_RECURRENCE.key, _DFS},

@@ -70,7 +70,7 @@ def flow_of(read: ReadResult, counts: BuiltCounts) -> Flow:
         procedures=dict(sorted(found.procedures.items())),
         lacking=lacking_types(read.lacking, read.collected.withheld),
         never_stated=never_stated(facts.stated),
-        unreadable=len(facts.unreadable),
+        unreadable=facts.number_unreadable,
         withheld=dict(sorted(read.collected.withheld.items())),
         not_index=found.not_index,
         index_years=(counts.first_year, counts.last_year) if counts.cohort else None,

@@ -29,9 +29,9 @@ def not_used_rows(
         total[reason, kind, code if identified else ""] += count
     for issue, _ in read.records.listed:
         total[issue.reason, type_of(issue.ref), ""] += 1
-    for unreadable in read.collected.facts.unreadable:
+    for unreadable in read.collected.facts.all_unreadable:
         kind = unreadable.kind if unreadable.kind in KNOWN_TYPES else _OTHER_TYPE
-        total[Reason.UNREADABLE, kind, ""] += 1
+        total[Reason.UNREADABLE, kind, ""] += 1 + unreadable.further
     order = {str(reason): number for number, reason in enumerate(Reason)}
     return [
         {"reason": reason, "resource_type": kind, "code": code or NO_CODE, "count": count}

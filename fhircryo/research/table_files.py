@@ -127,7 +127,14 @@ def _read_parquet(path: Path) -> pa.Table:
     import pyarrow.parquet as pq
 
     paths = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
-    return pa.concat_tables([pq.ParquetFile(one).read() for one in paths])
+    return pa.concat_tables([pq.ParquetFile(_regular(one)).read() for one in paths])
+
+
+def _regular(path: Path) -> Path:
+    """The path of a regular file; a pipe could be waited for without end."""
+    if path.is_file():
+        return path
+    raise ValueError(f"{path.name} is not a regular file")
 
 
 def _read_csv(path: Path, columns: Table) -> pa.Table:
@@ -136,7 +143,7 @@ def _read_csv(path: Path, columns: Table) -> pa.Table:
 
     types = {column.name: _CSV_TYPES.get(column.type, pa.string()) for column in columns.columns}
     read = csv.read_csv(
-        path,
+        _regular(path),
         parse_options=csv.ParseOptions(newlines_in_values=True),
         convert_options=csv.ConvertOptions(
             column_types=types,

@@ -1,7 +1,6 @@
 """The folder of a review: an index, and a page for each patient of the cohort."""
 
 import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from fhircryo.setup.explanation import Story, story_of
 from fhircryo.setup.explanation_words import plain as number_words
 from fhircryo.sources.open_source import ServerReading
 from fhircryo.sources.places import folder_of
+from fhircryo.storage.json_files import read_json
 
 MANIFEST, INDEX, PATIENTS = "manifest.json", "index.html", "patients"
 OWN = frozenset({MANIFEST, INDEX, PATIENTS})
@@ -104,15 +104,15 @@ def write_review(
             "endpoints": values,
         }
         (work / MANIFEST).write_text(json_text(manifest) + "\n", encoding="utf-8")
-    return Reviewed(len(patients), changed, len(read.collected.facts.unreadable))
+    return Reviewed(len(patients), changed, read.collected.facts.number_unreadable)
 
 
 def _values_of(manifest: Path) -> dict[str, dict[str, str]]:
     """The endpoints of the review that the folder holds, by patient; empty if there is none."""
     try:
-        content = json.loads(manifest.read_text(encoding="utf-8"))
-        return dict(content["endpoints"])
-    except (OSError, ValueError, KeyError, TypeError):
+        endpoints = read_json(manifest)["endpoints"]
+        return {patient: dict(values) for patient, values in endpoints.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 

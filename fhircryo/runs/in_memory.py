@@ -81,9 +81,9 @@ def outcome_of(read: ReadResult, config: RunConfig) -> Outcome:
             done.provenances.append(DECODER.decode(piece.output.provenance_line))
         done.issues += [_reported(issue, piece.patient) for issue in piece.issues]
     done.issues += [_reported(issue, patient) for issue, patient in sorted(records.listed)]
-    for unreadable in sorted(collected.facts.unreadable):
+    for unreadable in collected.facts.all_unreadable:
         done.issues.append(
-            ReportedIssue(collected.place(unreadable), None, Reason.UNREADABLE, unreadable.detail)
+            ReportedIssue(collected.place(unreadable), None, Reason.UNREADABLE, unreadable.words)
         )
     for (reason, kind, code), count in all_counted(read, counts).items():
         done.counted[str(reason), kind, code] = count

@@ -22,13 +22,13 @@ from fhircryo.sources.source import Collected, Driver, Progress, Source
 class ReadOptions:
     """How a source is read, beside what the run computes with.
 
-    ``workers``: how many processes share the files of a folder. ``trace_patient``: a patient of
-    whom resources that are only counted are retained as well. ``server``: how a server is read.
+    ``workers``: how many processes share the files of a folder. ``traced``: patients of whom
+    resources that are only counted are retained as well. ``server``: how a server is read.
     """
 
     workers: int = 1
     progress: Progress | None = None
-    trace_patient: str = ""
+    traced: frozenset[str] = frozenset()
     server: ServerReading = field(default_factory=ServerReading)
 
 
@@ -106,7 +106,7 @@ def read_opened(
     """
     options = options or ReadOptions()
     request = config.read_request(
-        driver or driver_of(options.workers), options.trace_patient, options.progress
+        driver or driver_of(options.workers), options.traced, options.progress
     )
     with no_garbage_collection():
         collected = with_missing_medications(source.collect(request))

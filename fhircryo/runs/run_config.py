@@ -86,7 +86,7 @@ class RunConfig:
     def read_request(
         self,
         driver: Driver,
-        trace_patient: str = "",
+        traced: frozenset[str] = frozenset(),
         progress: Progress | None = None,
     ) -> ReadRequest:
         """What the run reads from a source."""
@@ -98,7 +98,7 @@ class RunConfig:
             accept_withheld=self.settings.accept_withheld,
             subject_system=self.settings.write.subject_system or "",
             selection=self.selection,
-            trace_patient=trace_patient,
+            traced=traced,
             progress=progress,
         )
 

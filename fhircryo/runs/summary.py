@@ -88,12 +88,12 @@ def write_other_issues(
     report = issue_writer(file, base)
     for issue, patient in sorted(read.records.listed):
         report(issue, patient)
-    for unreadable in sorted(read.collected.facts.unreadable):
+    for unreadable in read.collected.facts.all_unreadable:
         made = outcome(
             Reason.UNREADABLE,
             read.collected.place(unreadable),
             base,
-            detail=unreadable.detail,
+            detail=unreadable.words,
         )
         file.write(_line(made))
     for (reason, kind, code), count in sorted(all_counted(read, total).items()):
@@ -132,7 +132,7 @@ def sum_up(read: ReadResult, config: RunConfig, total: PublishCounts) -> Summary
         used=total.used + read.records.drugs,
         not_used={str(reason): not_used[reason] for reason in Reason if not_used[reason]},
         notes={str(reason): total.notes[reason] for reason in Reason if reason in total.notes},
-        unreadable=len(facts.unreadable),
+        unreadable=facts.number_unreadable,
         lacking=lacking_types(read.lacking, read.collected.withheld),
         withheld=dict(sorted(read.collected.withheld.items())),
         never_stated=never_stated(facts.stated),

@@ -34,7 +34,7 @@ def why_no_cohort(read: ReadResult, as_of: date) -> str:
     )
     later = sum(type(item) is Treatment and item.when.first > as_of for item in items)
     others = sum(type(item) is Treatment for item in items) - later
-    broken = sum(one.kind == "Procedure" for one in facts.unreadable)
+    broken = sum(1 + one.further for one in facts.all_unreadable if one.kind == "Procedure")
     found = [f"{number} {reason}" for reason, number in sorted(unusable.items())]
     if later:
         found.append(f"{later} after {as_of} (--as-of)")
@@ -45,7 +45,8 @@ def why_no_cohort(read: ReadResult, as_of: date) -> str:
     if found:
         return f"{_NO_COHORT}: procedures that may be one are not used: {', '.join(found)}"
     if not facts.seen.get("Procedure"):
-        but = f"; {len(facts.unreadable)} lines or files are unreadable" if facts.unreadable else ""
+        number = facts.number_unreadable
+        but = f"; {number} lines or files are unreadable" if number else ""
         needed = "one with a mapped code (--mappings) is needed"
         return f"{_NO_COHORT}: the source holds no Procedure; {needed}{but}"
     return f"{_NO_COHORT}: are the site's codes mapped (--mappings)?"

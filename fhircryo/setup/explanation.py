@@ -1,9 +1,10 @@
-"""The explanation of one patient: the time line, the endpoints, and the unused resources."""
+"""The explanation of patients: the time line, the endpoints, and the unused resources."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fhircryo.endpoints.catalogue import CATALOGUE, published_codes
 from fhircryo.endpoints.patient_endpoints import PatientEndpoints
@@ -53,32 +54,64 @@ class Story:
 def explain_patient(
     source: str | Path, patient: str, config: RunConfig, endpoint: str | None = None
 ) -> Story:
-    """Read a source and explain one patient; ``endpoint``: only the endpoint of this key or code.
+    """Read a source and explain one patient, as ``explain_patients`` does."""
+    return explain_patients(source, [patient], config, endpoint)[0]
+
+
+def explain_patients(
+    source: str | Path, patients: Sequence[str], config: RunConfig, endpoint: str | None = None
+) -> list[Story]:
+    """Read a source once and explain patients; ``endpoint``: only that of this key or code.
 
     Raises:
-        UsageError: there is no such endpoint, the patient objected, or the source holds nothing of
-            the patient.
+        UsageError: there is no such endpoint, a patient objected, or the source holds nothing of a
+            patient.
         SourceError: the source cannot be read.
     """
     if endpoint is not None:
         _check_endpoint(endpoint, config)
+    asked = frozenset(patients)
     if server_of(source) is not None:
-        # A server is asked for this patient only.
-        selection = replace(config.selection, include=frozenset({patient}))
-        config = replace(config, selection=selection)
-    read = read_source(source, config, ReadOptions(trace_patient=patient))
+        # A server is asked for these patients only.
+        config = replace(config, selection=replace(config.selection, include=asked))
+    read = read_source(source, config, ReadOptions(traced=asked))
+    own = _items_by_patient(read, asked)
+    listed = {issue.ref: issue.reason for issue, _ in read.records.listed}
+    found = _Retained(own, listed)
+    return [_explained(read, patient, found, config, endpoint) for patient in patients]
+
+
+class _Retained(NamedTuple):
+    """What was retained of patients: ``items`` by patient, ``reasons`` of what is listed."""
+
+    items: dict[str, list[Item]]
+    reasons: dict[str, Reason]
+
+
+def _explained(
+    read: ReadResult,
+    patient: str,
+    retained: _Retained,
+    config: RunConfig,
+    endpoint: str | None,
+) -> Story:
+    """The explanation of a patient."""
     current = read.collected.patients.current(patient)
     if not read.collected.patients.allowed(current):
         raise UsageError(f"Patient/{patient} is on the list of those who objected")
+    own = retained.items[current]
+    dropped = _dropped(own)
     record = read.records.records.get(current)
     if record is None:
-        story = _no_candidate(read, patient, current, config)
+        if not own:
+            raise UsageError(_words_of_nothing(read, patient))
+        story = _no_candidate(own, retained.reasons, current, config)
     elif (computed := config.endpoints(record, read.lacking)) is None:
         story = _no_index(record, config)
     else:
         story = story_of(read, computed, config, endpoint)
-    story.not_used += _dropped(read, current)
-    story.unreadable = len(read.collected.facts.unreadable)
+    story.not_used += dropped
+    story.unreadable = read.collected.facts.number_unreadable
     return story
 
 
@@ -91,21 +124,20 @@ def _check_endpoint(endpoint: str, config: RunConfig) -> None:
         raise UsageError(f"no endpoint {endpoint!r}; there are: {', '.join(known)}")
 
 
-def _items_of(read: ReadResult, current: str) -> list[Item]:
-    """All items of a patient that were retained, under any of the patient's ids."""
-    return [
-        item
-        for item in read.collected.items.values()
-        if item.patient and read.collected.patients.current(item.patient) == current
-    ]
+def _items_by_patient(read: ReadResult, asked: frozenset[str]) -> dict[str, list[Item]]:
+    """All items of patients that were retained, under any of a patient's ids, by the current id."""
+    current = read.collected.patients.current
+    found: dict[str, list[Item]] = {current(patient): [] for patient in asked}
+    for item in read.collected.items.values():
+        if item.patient and (own := found.get(current(item.patient))) is not None:
+            own.append(item)
+    return found
 
 
-def _dropped(read: ReadResult, current: str) -> list[Unused]:
+def _dropped(items: list[Item]) -> list[Unused]:
     """The patient's resources that are only counted, by reason, type and code."""
     counts = Counter(
-        (item.reason, type_of(item.ref), item.code)
-        for item in _items_of(read, current)
-        if type(item) is Dropped
+        (item.reason, type_of(item.ref), item.code) for item in items if type(item) is Dropped
     )
     return [
         Unused(f"{number} x {kind}", reason, code, used=False)
@@ -113,24 +145,28 @@ def _dropped(read: ReadResult, current: str) -> list[Unused]:
     ]
 
 
-def _no_candidate(read: ReadResult, patient: str, current: str, config: RunConfig) -> Story:
-    """The explanation of a patient without any procedure that could be the index procedure."""
-    items = [item for item in _items_of(read, current) if type(item) is not Dropped]
-    if not items and not _dropped(read, current):
-        if patient in read.collected.facts.met:
-            raise UsageError(
-                f"Patient/{patient} is in this source, but has no index procedure, so that there is"
-                " nothing to explain. Check whether the site's codes are mapped (--mappings)"
-            )
-        raise UsageError(
-            f"Patient/{patient} is not in this source: it holds no Patient with this id, no index"
-            " procedure, and no other resource that refers to this patient. Check the id"
+def _words_of_nothing(read: ReadResult, patient: str) -> str:
+    """What is said of a patient of whom nothing was retained."""
+    if patient in read.collected.facts.met:
+        return (
+            f"Patient/{patient} is in this source, but has no index procedure, so that there is"
+            " nothing to explain. Check whether the site's codes are mapped (--mappings)"
         )
-    listed = {issue.ref: issue.reason for issue, _ in read.records.listed}
+    return (
+        f"Patient/{patient} is not in this source: it holds no Patient with this id, no index"
+        " procedure, and no other resource that refers to this patient. Check the id"
+    )
+
+
+def _no_candidate(
+    own: list[Item], listed: dict[str, Reason], current: str, config: RunConfig
+) -> Story:
+    """The explanation of a patient without any procedure that could be the index procedure."""
+    items = [item for item in own if type(item) is not Dropped]
     story = Story(current, config.protocol.name, config.as_of.isoformat(), None)
     for item in sorted(items, key=lambda item: item.ref):
-        own = getattr(item, "reason", None) or Reason.NOT_IN_COHORT
-        reason = listed.get(item.ref, own)
+        stated = getattr(item, "reason", None) or Reason.NOT_IN_COHORT
+        reason = listed.get(item.ref, stated)
         story.not_used.append(Unused(item.ref, reason, getattr(item, "detail", ""), used=False))
     return story
 

@@ -4,10 +4,10 @@ A scan finds the candidates first, so that resources of other patients are count
 once. Where reading finds more (a Procedure in a file named after another type, versions of a
 resource that differ in whether they are of use), the files are read again with that knowledge.
 
-To explain one patient, the lines of others are recognised by their text and passed over.
+To explain a few patients, the lines of others are recognised by their text and passed over.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,9 @@ from fhircryo.sources.source import (
 )
 
 PART_SIZE = 16 << 20
+#: The lines of others are passed over where so few ids are looked for. To look for more takes
+#: longer than to read everything.
+_FEW = 20
 
 
 def file_limits(settings: ServerSettings) -> FileLimits:
@@ -122,16 +125,15 @@ def _read_all(
     all_parts: Sequence[FilePart], request: ReadRequest, context: Context
 ) -> RecordCollector:
     """Read the parts until everything is retained that what was read shows to be of use."""
-    known, traced = Known(), request.trace_patient
+    known, traced = Known(), request.traced
     gradings = grading_codes(request.mappings) if traced else None
     to_scan = [part for part in all_parts if may_name_candidates(part)]
-    others = OtherPatients({traced}, (), gradings) if traced else None
+    others = _others(traced, (), gradings)
     request.driver.collect(to_scan, partial(scan_part, context=context, others=others), known)
     wanted, watched = known.wanted(request.selection), frozenset[str]()
     while True:
         collector = RecordCollector(request.retention(wanted, watched), request.driver.hash_of)
-        if traced:
-            others = OtherPatients(known.same_person(traced), watched, gradings)
+        others = _others(known.same_persons(traced), watched, gradings)
         step = partial(read_part, context=context, others=others)
         request.driver.collect(all_parts, step, collector, request.progress)
         facts, doubtful = collector.facts, collector.doubtful()
@@ -139,12 +141,19 @@ def _read_all(
             doubtful |= collector.named_outside()
         found = Known(known.candidates | facts.candidates, known.links | facts.links)
         wanted_now = found.wanted(request.selection)
-        same_person = not traced or found.same_person(traced) <= known.same_person(traced)
-        if wanted_now <= wanted and not doubtful and same_person:
+        same_persons = found.same_persons(traced) <= known.same_persons(traced)
+        if wanted_now <= wanted and not doubtful and same_persons:
             return collector
         # All of them only grow, so that this ends.
         wanted, watched = wanted | wanted_now, watched | doubtful
         known = found
+
+
+def _others(
+    ids: frozenset[str], watched: Iterable[str], gradings: Mapping[str, str] | None
+) -> OtherPatients | None:
+    """What recognises the lines of others than those of some ids; None if all lines are read."""
+    return OtherPatients(ids, watched, gradings) if 0 < len(ids) <= _FEW else None
 
 
 def may_name_candidates(part: FilePart) -> bool:

@@ -61,7 +61,7 @@ class ReadRequest:
     of the patient identifiers by which a target matches patients; empty: not needed.
     ``accept_withheld``: read on although a server says that it withholds Patients, Procedures or
     Observations.
-    ``trace_patient``: a patient of whom resources that are only counted are retained as well.
+    ``traced``: patients of whom resources that are only counted are retained as well.
     """
 
     mappings: Mappings
@@ -71,7 +71,7 @@ class ReadRequest:
     accept_withheld: bool = False
     subject_system: str = ""
     selection: Selection = ALL_PATIENTS
-    trace_patient: str = ""
+    traced: frozenset[str] = frozenset()
     progress: Progress | None = None
 
     def context(self, server: str = "") -> Context:
@@ -80,7 +80,7 @@ class ReadRequest:
             self.mappings,
             DateReader(self.timezone),
             test_data=self.test_data,
-            trace_patient=self.trace_patient,
+            traced=self.traced,
             server=server,
             subject_system=self.subject_system,
         )
@@ -89,13 +89,12 @@ class ReadRequest:
         self, wanted: frozenset[str] | None = None, watched: frozenset[str] = frozenset()
     ) -> Retention:
         """Which resources are retained; the parameters are those of ``Retention``."""
-        traced = frozenset({self.trace_patient} if self.trace_patient else ())
         return Retention(
             grading_labels(self.mappings),
             wanted=wanted,
             watched=watched,
-            trace_patient=self.trace_patient,
-            asked=(self.selection.include or frozenset()) | traced,
+            traced=self.traced,
+            asked=(self.selection.include or frozenset()) | self.traced,
         )
 
 
@@ -143,7 +142,7 @@ class Source(Protocol):
 def present_types(facts: Facts) -> frozenset[str]:
     """The types of all resources that were found, readable or not."""
     found = {kind for kind, number in facts.seen.items() if number}
-    return frozenset(found | {one.kind for one in facts.unreadable})
+    return frozenset(found | {one.kind for one in facts.all_unreadable})
 
 
 def current_links(items: dict[str, Item]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 import tempfile
 from pathlib import Path
 from typing import BinaryIO
@@ -27,7 +28,8 @@ def write_whole(path: Path, content: bytes, mode: int = PRIVATE) -> None:
 
     The temporary file is created exclusively, under a name that cannot be predicted, and a symbolic
     link at ``path`` is replaced, not followed: so the file can be written into a folder that others
-    can write, also as root. The file and its name are on the disk when the function returns.
+    can write, also as root. A device, or a link among devices, is not replaced. The file and its
+    name are on the disk when the function returns.
 
     ``mode``: the permissions of the file.
 
@@ -35,6 +37,8 @@ def write_whole(path: Path, content: bytes, mode: int = PRIVATE) -> None:
         TargetError: the file cannot be written.
     """
     try:
+        if _is_device(path):
+            raise TargetError(f"{path}: cannot be written: it is a device, not a file")
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         unfinished = Path(name)
         try:
@@ -80,6 +84,19 @@ def sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def _is_device(path: Path) -> bool:
+    """Whether a name is a device, such as /dev/null, or a link in their folder (/dev/stdout).
+
+    Root would take it away from the whole machine.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return False
+    among_devices = path.absolute().parent == Path("/dev")
+    return stat.S_ISCHR(mode) or stat.S_ISBLK(mode) or (among_devices and stat.S_ISLNK(mode))
 
 
 def _fill(file: BinaryIO, content: bytes) -> None:

@@ -19,6 +19,7 @@ from fhircryo.errors import UsageError
 ACL_ATTRIBUTE = "system.posix_acl_access"
 _POSIX = os.name == "posix"
 _NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
+_NO_WAITING: int = getattr(os, "O_NONBLOCK", 0)
 _PRIVATE_FOLDER, _PRIVATE_FILE = 0o700, 0o600
 
 
@@ -81,11 +82,18 @@ def others_who_can_change(
 def make_own_folder(folder: Path, name: str) -> None:
     """Create a folder that only its owner can access, if it does not exist; then check it.
 
+    Folders above it that do not exist are created alike, whatever the umask.
+
     Raises:
         UsageError: others can change what the folder holds, see ``check_own_folder``.
         OSError: the folder cannot be created.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=_PRIVATE_FOLDER)
+    if not folder.exists():
+        # Nothing is made, as root anywhere, on a way that others can change.
+        _check_way(folder, name, None)
+        for missing in reversed([one for one in folder.absolute().parents if not one.exists()]):
+            missing.mkdir(exist_ok=True, mode=_PRIVATE_FOLDER)
+        folder.mkdir(exist_ok=True, mode=_PRIVATE_FOLDER)
     check_own_folder(folder, name)
 
 
@@ -108,8 +116,16 @@ def check_own_folder(folder: Path, name: str, *, reading: bool = False) -> None:
         return
     also = folder.stat().st_uid if reading and os.geteuid() == 0 else None
     _check_folder(folder, name, folder.stat(), also)
-    for above in _way_to(folder):
-        status = above.lstat()
+    _check_way(folder, name, also)
+
+
+def _check_way(folder: Path, name: str, also: int | None) -> None:
+    """Check the folders above a folder, as far as they exist, and the links on the way to it."""
+    for above in _way_to(folder) if _POSIX else ():
+        try:
+            status = above.lstat()
+        except FileNotFoundError:
+            continue
         if not is_trusted(status.st_uid, also):
             why = "another user owns it"
         elif _anybody_can_exchange_its_entries(status):
@@ -161,7 +177,7 @@ def check_own_file(path: Path, name: str, *, create: bool = False) -> None:
     """
     flags = os.O_RDWR | os.O_CREAT if create else os.O_RDONLY
     try:
-        descriptor = os.open(path, flags | _NO_FOLLOW | getattr(os, "O_NONBLOCK", 0), _PRIVATE_FILE)
+        descriptor = os.open(path, flags | _NO_FOLLOW | _NO_WAITING, _PRIVATE_FILE)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise _unsafe(path, name, "it is a symbolic link", "rm") from None
@@ -179,6 +195,19 @@ def check_own_file(path: Path, name: str, *, create: bool = False) -> None:
     why = others_who_can_change(path, status)
     if why:
         raise _unsafe(path, name, why, "rm" if not is_trusted(status.st_uid) else "chmod go-w")
+
+
+def read_file(path: Path) -> bytes:
+    """Return the content of a file; never that of a link's target, and never waits, as for a pipe.
+
+    Raises:
+        OSError: the file cannot be read, or is a symbolic link or no file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | _NO_FOLLOW | _NO_WAITING)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a file")
+        return file.read()
 
 
 def _unsafe(path: Path, name: str, why: str, command: str) -> UsageError:

@@ -17,6 +17,7 @@ from tests.fuzz.oracles import (
     check_explanation,
     check_folder,
     check_not_used,
+    check_page,
     check_run,
     check_table,
     expect,
@@ -28,7 +29,7 @@ from tests.fuzz.program import Run, run, shared_among_processes
 from tests.fuzz.seeds import BYSTANDERS
 
 #: CPU seconds of a command on the bystanders alone, and of computing a byte (measured).
-_USUAL = {"compute": 0.04, "explain": 0.05, "mappings": 0.2, "cohort": 0.6}
+_USUAL = {"compute": 0.04, "explain": 0.05, "mappings": 0.2, "cohort": 0.6, "review": 0.6}
 _PER_BYTE = 0.5e-6
 #: How somebody, or a spreadsheet, writes the id of a patient.
 _FORMS_OF_IDS = (
@@ -68,6 +69,7 @@ class Checks:
             (0.15, self._explanation),
             (0.02, self._table),
             (0.01, self._other_cohorts),
+            (0.02, self._review),
             (0.06, self._survey),
             (0.03, self._shapes),
             (0.06, self._objection),
@@ -167,9 +169,23 @@ class Checks:
         check_not_used(folder / "not_used.csv", out)
 
     def _other_cohorts(self, out: Path) -> None:
-        kind = self.rng.choice((["--aggregate-only"], ["--format", "csv,parquet,redcap,omop"]))
+        kind = self.rng.choice(
+            (
+                ["--aggregate-only"],
+                ["--format", "csv,parquet,redcap,omop"],
+                ["--format", "stata,spss,omop", "--measure-report", "--by", "baseline_psa"],
+                ["--identified", "--yes", "--format", "stata,spss,redcap", "--by", "index_year"],
+            )
+        )
         folder = self.work / "cohort-other"
         self._run("cohort", self.source, folder, *self._options(), *kind)
+
+    def _review(self, out: Path) -> None:
+        """The pages of reviewers show what records say as text."""
+        pages = self.work / "review"
+        self._run("review", self.source, pages, *self._options())
+        for page in pages.rglob("*.html"):
+            check_page(page.read_text("utf-8"), page.name)
 
     def _survey(self, out: Path) -> None:
         """A survey's draft is a valid overlay, and one that changes nothing."""

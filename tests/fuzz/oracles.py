@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from tests.fuzz.seeds import BYSTANDERS
 CODES = frozenset({0, 2, 3, 4})
 #: CPU seconds that any run may take, and how many times as long as the same without mutations.
 _ALWAYS, _SLOWER = 1.5, 20
+#: Elements that no page of ours has.
+_NEVER = frozenset({"comment", "iframe", "object", "embed", "form", "svg", "base", "template"})
 
 
 class Finding(Exception):
@@ -218,3 +221,28 @@ def _is_near(one: str, other: str) -> bool:
         return abs(float(one) - float(other)) < 0.011
     except ValueError:
         return False
+
+
+class _Elements(HTMLParser):
+    """The names of a page's elements and attributes, comments among them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names |= {tag, *(f"{tag} {name}" for name, _ in attrs)}
+
+    def handle_comment(self, data: str) -> None:
+        self.names.add("comment")
+
+
+def check_page(text: str, name: str) -> None:
+    """A page has no element that text of a record can make, and hides none of its text."""
+    found = _Elements(text).names
+    made = sorted(one for one in found if one in {*_NEVER, "script src"} or " on" in one)
+    expect(not made, "a page has elements of a record", (name, made))
+    hidden = [line for line in text.split("\n") if not line.replace("\t", "").isprintable()]
+    expect(not hidden, "a page hides text", (name, hidden[:3]))

@@ -7,7 +7,7 @@ published numbers and the definitions allow.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from fhircryo.endpoints.catalogue import (
     METASTASIS_FREE_SURVIVAL,
     OVERALL_SURVIVAL,
     TIME_TO_FAILURE,
+    TIME_TO_SALVAGE_THERAPY,
 )
 from fhircryo.mapping.protocol import BASELINE
 from fhircryo.research.analysis import Analysis
@@ -262,15 +263,31 @@ def small(number: int, threshold: int) -> bool:
 
 
 def small_differences(counts: Iterable[Count], threshold: int) -> list[str]:
-    """Published groups that are small, or lie within another and differ by few patients."""
+    """Groups that are small, or lie within another and differ by few patients.
+
+    Of the published groups, and of each without another that lies within it.
+    """
     by_group = {one.patients.tobytes(): one for one in counts}
-    found = [str(one.name) for one in by_group.values() if small(one.number, threshold)]
-    for one, other in combinations(by_group.values(), 2):
-        a, b = one.patients, other.patients
-        for first, second in ((a, b), (a, ~b), (~a, b)):
-            outside = int((first & ~second).sum()), int((second & ~first).sum())
-            if 0 in outside and small(max(outside), threshold):
-                found.append(f"{one.name} and {other.name}: {max(outside)}")
+    published = list(by_group.values())
+    found = [str(one.name) for one in published if small(one.number, threshold)]
+    if not published:
+        return []
+    groups = np.stack([one.patients for one in published])
+    names = [str(one.name) for one in published]
+    common = groups.astype(float) @ groups.T.astype(float)
+    size = common.diagonal()
+    rests = np.argwhere((common == size) & (size < size[:, None]) & (size > 0))
+    computed = [groups, *(groups[outer] & ~groups[[inner]] for outer, inner in rests)]
+    names += [f"{names[outer]} without {names[inner]}" for outer, inner in rests]
+    every = np.concatenate(computed).astype(float)
+    both, sizes, total = every @ groups.T, every.sum(axis=1)[:, None], groups.shape[1]
+    parts = (sizes - both, size - both, both, total - sizes - size + both)
+    for empty, few in ((0, 1), (1, 0), (2, 3), (3, 2)):
+        near = (parts[empty] == 0) & (parts[few] > 0) & (parts[few] < threshold)
+        found += [
+            f"{names[one]} and {names[other]}: {parts[few][one, other]:.0f}"
+            for one, other in np.argwhere(near)
+        ]
     return found
 
 
@@ -297,7 +314,7 @@ class Question:
         impossible = [facts for facts in self.of if facts not in self.profiles]
         assert not impossible, f"the attacker's definitions are wrong: {impossible[0]}"
         rows, totals = [], []
-        asked["everybody",] = lambda _: True
+        asked.setdefault(("everybody",), lambda _: True)
         for name, rule in asked.items():
             if name not in number:
                 continue
@@ -331,6 +348,7 @@ def questions(reader: Reader) -> Iterator[Question]:
     if not len(reader.table):
         return
     yield _course(reader)
+    yield _rules(reader)
     for endpoint in (TIME_TO_FAILURE, DISEASE_FREE_SURVIVAL, METASTASIS_FREE_SURVIVAL):
         yield _time(reader, snake(endpoint.key))
     yield _deaths(reader)
@@ -389,6 +407,41 @@ def _course(reader: Reader) -> Question:
         published["known", column.removesuffix("_event")] = _is_known(fact)
         published["yes", column] = _equals(fact, True)
         hidden |= {f"{fact} {value}": _equals(fact, value) for value in three}
+    return Question(profiles, _facts(reader, columns), published, hidden)
+
+
+def _rules(reader: Reader) -> Question:
+    """Disease-free under each rule for salvage therapy: where they differ, there was one."""
+    columns = {
+        "event": "disease_free_12_months_salvage_event",
+        "report": "disease_free_12_months_salvage_report",
+        "salvage": "salvage_therapy",
+        "ffs": f"{snake(FAILURE_FREE_SURVIVAL.key)}_event",
+        "tts": f"{snake(TIME_TO_SALVAGE_THERAPY.key)}_event",
+    }
+
+    def differ(one: Profile) -> bool:
+        return one["event"] is False and one["report"] is True
+
+    implied = (
+        lambda p: not differ(p) or p["salvage"],
+        lambda p: not differ(p) or p["tts"] is not False,
+        lambda p: p["event"] is not True or p["report"] is not False,
+    )
+    three = (None, False, True)
+    choices = [(False, True) if fact == "salvage" else three for fact in columns]
+    profiles = [dict(zip(columns, values, strict=True)) for values in product(*choices)]
+    profiles = [one for one in profiles if all(rule(one) for rule in implied)]
+    published: dict[Name, Callable[[Profile], bool]] = {}
+    hidden: dict[str, Callable[[Profile], bool]] = {}
+    for fact, column in columns.items():
+        time = column.removesuffix("_event") if fact in ("ffs", "tts") else column
+        published["known", time] = _is_known(fact)
+        published["yes", column] = _equals(fact, True)
+        hidden |= {f"{fact} {value}": _equals(fact, value) for value in three}
+    hidden["the rules differ"] = differ
+    hidden["failed though the rules agree"] = lambda p: p["ffs"] is True and not differ(p)
+    hidden["salvage though the rules agree"] = lambda p: p["salvage"] and not differ(p)
     return Question(profiles, _facts(reader, columns), published, hidden)
 
 
@@ -599,7 +652,15 @@ def attack_groups(
     reader = Reader(shown, tables, config)
     counts = [*reader.counts(), *group_counts(compared, tables)]
     found = small_differences(counts, threshold)
+    return found + narrow_groups(reader, compared.grouping, counts, threshold)
+
+
+def narrow_groups(
+    reader: Reader, grouping: Grouping, counts: list[Count], threshold: int
+) -> list[str]:
+    """The small counts of groups that are known more closely than the threshold is wide."""
     asked = [_course(reader), *(_levels(reader, row.key) for row in reader.shown.baseline)]
-    for question in asked:
-        found += _by_group(question, compared.grouping).narrow(counts, threshold)
+    found = []
+    for question in (*asked, _rules(reader)):
+        found += _by_group(question, grouping).narrow(counts, threshold)
     return found

@@ -131,6 +131,56 @@ def test_nothing_can_be_computed_of_the_example():
     assert given_away(Drawn(example().tables, example().analysis)) == []
 
 
+def with_facts(facts: list[tuple[int, dict[str, object]]]) -> Drawn:
+    """Patients who are alike but for some facts: how many of them, and their columns."""
+    alike = "2015001"
+    number = list(example()["patients"]["patient"]).index(alike)
+    made = drawn([number] * sum(size for size, _ in facts))
+    patients, first = made.tables["patients"].copy(), 0
+    for size, columns in facts:
+        for column, value in columns.items():
+            patients.loc[first : first + size - 1, column] = value
+        first += size
+    tables = made.tables | {"patients": patients}
+    return Drawn(tables, analyse(tables, example().config, made.analysis.flow))
+
+
+RULES = "disease_free_12_months_salvage"
+
+
+def test_what_the_rules_for_salvage_tell_is_not_subtracted_from_failures():
+    """Under which rules a patient is disease-free tells that there was a salvage therapy."""
+    free = {f"{RULES}_{rule}": True for rule in ("event", "censor", "report")}
+    base = free | {"disease_free_12_months": True, "technical_success": True}
+    times = ("failure_free_survival", "disease_free_survival", "metastasis_free_survival")
+    times += ("time_to_salvage_therapy", "time_to_biochemical_failure")
+    base |= {f"{time}_event": False for time in times} | {"salvage_therapy": False}
+    no = {"disease_free_12_months": False, f"{RULES}_event": False, f"{RULES}_censor": False}
+    salvaged = no | {"salvage_therapy": True, "failure_free_survival_event": True}
+    salvaged |= {"time_to_salvage_therapy_event": True, "disease_free_survival_event": True}
+    failed = no | {f"{RULES}_report": False, "time_to_biochemical_failure_event": True}
+    failed |= {"disease_free_survival_event": True}
+    late = {"failure_free_survival_event": True, "metastasis_free_survival_event": True}
+    late |= {"disease_free_survival_event": True}
+    not_successful = {"technical_success": False}
+    cohort = with_facts(
+        [
+            (6, base | salvaged | not_successful),
+            (2, base | not_successful),
+            # At no reading is the number of those who failed before one that may be shown.
+            *(
+                (2, base | failed | {"time_to_biochemical_failure": day})
+                for day in (9, 300, 600, 5000)
+            ),
+            (3, base | late),
+            (41, base),
+        ]
+    )
+    shown = aggregated(cohort.analysis, cohort.tables, example().config, THRESHOLD)
+    assert shown.disease_free[0].rate is not None
+    assert given_away(cohort) == []
+
+
 # --------------------------------------------------------------------------- groups
 
 

@@ -100,6 +100,29 @@ def test_related_groups_have_no_small_atom(proposals, threshold):
 
 
 @given(proposals, thresholds)
+def test_what_is_left_of_a_group_is_no_few_patients_from_another(proposals, threshold):
+    """Of whatever topics they are: a reader subtracts, and guesses what lies within what."""
+    found = [group for _, group in admitted(Ledger(PATIENTS, threshold, linked), proposals)]
+    rests = [one & ~other for one in found for other in found if not (other & ~one).any()]
+    for rest in rests:
+        for group in found:
+            for first, second in ((rest, group), (rest, ~group), (~rest, group), (~rest, ~group)):
+                if not (first & ~second).any():
+                    assert not is_small(int((second & ~first).sum()), threshold)
+
+
+def test_a_rest_of_two_groups_is_compared_with_others():
+    """Of topics that are free of each other: 10 less 4 of one, and 8 of another hold the same 6."""
+    places = np.arange(PATIENTS)
+    ten, four, eight = (places < 10), (places >= 6) & (places < 10), (places < 6) | (places > 21)
+    everybody = np.ones(PATIENTS, dtype=bool)
+    ledger = Ledger(PATIENTS, 3, linked)
+    assert all(ledger.admit("a", everybody, group) for group in (ten, four))
+    assert not ledger.admit("d", everybody, eight)
+    assert Ledger(PATIENTS, 3, linked).admit("d", everybody, eight)
+
+
+@given(proposals, thresholds)
 def test_what_was_shown_once_is_shown_again(proposals, threshold):
     """And what was refused stays refused: a number is the same at each place of the report."""
     ledger = Ledger(PATIENTS, threshold, linked)

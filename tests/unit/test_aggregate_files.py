@@ -17,7 +17,9 @@ from fhircryo.research.cohort_tables import Cohort
 from fhircryo.research.folder_options import FolderOptions
 from fhircryo.research.shown_groups import ShownGroups
 from fhircryo.settings import Settings
+from tests.unit import inputs
 from tests.unit.inputs import AS_OF, COHORT, cli
+from tests.unit.stub_fhir import StubFhir
 
 OPTIONS = FolderOptions("aggregate-only", ("csv",))
 
@@ -135,3 +137,20 @@ def test_the_shares_of_a_reading_have_two_decimals(cohort):
     for reading in read:
         for share in (reading.survival, reading.lower, reading.upper):
             assert share is None or share == round(share, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", [None, "info"])
+def test_the_log_of_a_server_has_no_number_of_patients(tmp_path, monkeypatch, level):
+    """Not on a terminal, where it begins at info otherwise: how many were asked for, and ids."""
+    if level is not None:
+        monkeypatch.setenv("FHIRCRYO_LOG_LEVEL", level)
+    record = [inputs.patient("p1"), inputs.procedure(), inputs.psa("a", "2016-03-01", 0.4)]
+    with StubFhir(*record) as server:
+        of = ("cohort", server.base, tmp_path / "out", "--as-of", AS_OF, "--no-report")
+        ran = cli(*of, "--aggregate-only")
+        assert ran.code == 0, ran.err
+        asked = " requests for 1 patients"
+        assert (asked in ran.err) == (level is not None)
+        assert bool(re.search(r"\d", ran.err.replace(server.base, ""))) == (level is not None)
+        assert asked in cli(*of).err

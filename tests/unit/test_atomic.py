@@ -212,3 +212,23 @@ def test_an_output_folder_on_a_full_disk(command, small_disk, tmp_path):
     assert ran.code == 5
     assert "No space left on device" in ran.err
     assert {one.name for one in small_disk.iterdir()} <= {"ballast", "out.key"}
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root")
+def test_a_device_is_not_replaced(place):
+    """Who wants no metrics may name /dev/null; root would take it away from everybody."""
+    device = place / "null"
+    try:
+        os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+    except OSError:
+        pytest.skip("devices cannot be made here")
+    with pytest.raises(TargetError, match="it is a device"):
+        write_whole(device, b"content")
+    assert device.is_char_device()
+    assert [path.name for path in place.iterdir()] == ["null"]
+
+
+def test_a_link_among_devices_is_not_replaced(tmp_path, monkeypatch):
+    monkeypatch.setattr(atomic.tempfile, "mkstemp", lambda **_: pytest.fail("it is tried"))
+    with pytest.raises(TargetError, match="it is a device"):
+        write_whole(Path("/dev/stdout"), b"content")

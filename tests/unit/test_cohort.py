@@ -5,9 +5,10 @@ import csv
 import hashlib
 import hmac
 import io
+import itertools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -673,6 +674,60 @@ def test_the_search_for_leaks_finds_them(nasty, tmp_path):
     assert found >= {"patient-4711", "proc-815", "2016-01-10", "2016-07-10", "lab-1001"}
     # Even there: no name, no free text.
     assert not found & {"Gijsbertus", "123456782"}
+
+
+def guesses(secret: str) -> Iterator[str]:
+    """What a hash of a text without a key looks like: as words, shortened, and as numbers."""
+    for prefix in ("", "Patient/"):
+        for name in ("md5", "sha1", "sha256", "sha512", "blake2b"):
+            digest = hashlib.new(name, (prefix + secret).encode()).digest()
+            yield digest.hex()[:12]
+            yield base64.b64encode(digest).decode()[:12]
+            yield base64.urlsafe_b64encode(digest).decode()[:12]
+            yield base64.b32encode(digest).decode().lower()[:12]
+            for size, order in itertools.product((4, 8), ("big", "little")):
+                number = int.from_bytes(digest[:size], order)
+                yield from map(str, {number, number % (2**31 - 1), number % 2**31} - {0})
+
+
+def tried_out(texts: Iterable[tuple[str, str]], secrets: Iterable[str]) -> set[str]:
+    """The secrets of which a text has a hash."""
+    guessed = {guess: secret for secret in secrets for guess in guesses(secret)}
+    found = set()
+    for _, text in texts:
+        words = re.findall(r"[A-Za-z0-9+/_-]{6,}", text)
+        starts = {start for word in words for start in (word, word[:12], word[1:13])}
+        found |= {guessed[start] for start in starts & guessed.keys()}
+    return found
+
+
+def test_no_list_of_ids_and_dates_finds_anything_without_the_key(pseudonymised):
+    """Whoever has the ids, the dates and the names of the files cannot try them out."""
+    secrets = secrets_of(COHORT)
+    assert len(secrets) > 1000
+    assert tried_out(decoded(pseudonymised), secrets) == set()
+    planted = "P" + base64.b32encode(hashlib.sha256(b"2015001").digest()[:10]).decode().lower()
+    assert tried_out([("planted", planted)], secrets) == {"2015001"}
+
+
+@pytest.mark.slow
+def test_packages_of_other_keys_have_no_name_of_a_patient_or_file_in_common(tmp_path):
+    def names(key: str) -> set[str]:
+        options = ("--key", tmp_path / key, "--no-report", "--format", "csv,omop")
+        folder = pull(tmp_path / f"of {key}", *options)
+        text = " ".join(text for _, text in decoded(folder))
+        persons = pd.read_csv(folder / "omop" / "person.csv")["person_id"]
+        found = set(re.findall(r"\bP[a-z2-7]{16}\b|\b[0-9a-f]{16,}\b", text))
+        made = json.loads((folder / "manifest.json").read_text())
+        return (found | set(map(str, persons))) - {
+            made["protocol"]["sha256"],
+            made["mappings"]["sha256"],
+            made["mappings"]["sha256"][:16],
+        }
+
+    one, other = names("one"), names("other")
+    assert len(one) == len(other) > 2 * 62
+    assert one & other == set()
 
 
 @pytest.mark.slow

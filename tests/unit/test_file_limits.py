@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -180,6 +181,26 @@ def test_what_is_appended_while_a_file_is_read_is_not_read(tmp_path):
     assert [one for batch in read_batches(part) for one in batch] == [b"{1}\n", b"{2}\n"]
 
 
+@pytest.mark.parametrize("name", ["a.ndjson", "log.ndjson", "manifest.json", "notes.txt"])
+def test_a_pipe_is_not_waited_for(name, tmp_path):
+    """In any folder: reading a pipe waits for somebody who writes to it."""
+    source = folder(tmp_path / "in", {"a/a.ndjson": COURSE, "z/z.ndjson": COURSE})
+    for place in (source, source / "z"):
+        os.mkfifo(place / name)
+    done = compute(source, tmp_path / "out")
+    assert done.value("biochemical-failure") == "Y"
+    pipes = [name, f"z/{name}"] if name != "notes.txt" else []
+    assert done.unreadable == pipes
+
+
+def test_a_document_of_very_many_short_lines_takes_no_more_memory(tmp_path):
+    """Each line would take ten times its length as an object."""
+    source = folder(tmp_path / "in", {"a.json.gz": gzip.compress(b"{}\n" * (7 * MEGABYTE // 3))})
+    count, kilobytes = measured(source)
+    assert count == 1
+    assert kilobytes < 60_000
+
+
 @pytest.mark.slow
 def test_folders_may_be_nested_deeply(tmp_path):
     """More deeply than functions may call each other."""
@@ -218,6 +239,15 @@ print(count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
+def measured(source: Path) -> tuple[int, int]:
+    """How many lines a folder has, and by how many kilobytes the memory grows."""
+    done = subprocess.run(
+        [sys.executable, "-c", _MEASURED, source], capture_output=True, text=True, check=True
+    )
+    count, kilobytes = map(int, done.stdout.split())
+    return count, kilobytes
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.ndjson", "a.json", "a.ndjson.gz", "a.json.gz", "a.ndjson.zst"])
 def test_memory_does_not_grow_with_a_line(name, tmp_path):
@@ -231,9 +261,26 @@ def test_memory_does_not_grow_with_a_line(name, tmp_path):
         for _ in range(300):
             file.write(b" " * MEGABYTE)
         file.write(b"\n{}\n")
-    done = subprocess.run(
-        [sys.executable, "-c", _MEASURED, source], capture_output=True, text=True, check=True
-    )
-    count, kilobytes = map(int, done.stdout.split())
+    count, kilobytes = measured(source)
     assert count == (0 if ".json" in name else 2)
     assert kilobytes < 60_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_file_that_is_no_fhir_is_summed_up(workers, tmp_path):
+    """Its first lines are listed, the others of each type are counted: all are unreadable."""
+    wrong = b"{}\n" * 5000 + b'{"resourceType":"Procedure","status":1}\n' * 3000 + b"[\n" * 2000
+    content = {"a.ndjson": COURSE, "wrong.ndjson": wrong, "z.ndjson": b"{}\n"}
+    done = compute(folder(tmp_path / "in", content), tmp_path / "out", workers=workers)
+    assert done.value("biochemical-failure") == "Y"
+    assert done.summary.unreadable == 10_001
+    assert len(done.unreadable) < 1100
+    told = done.told("unreadable")
+    assert "wrong.ndjson:1: not a FHIR resource: no resourceType" in told
+    assert any(
+        one.startswith("wrong.ndjson:5001: ") and one.endswith("; and 2999 more after it")
+        for one in told
+    )
+    further = [int(one.split("; and ")[1].split()[0]) for one in told if "; and " in one]
+    assert len(told) + sum(further) == 10_001

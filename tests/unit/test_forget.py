@@ -10,6 +10,7 @@ from tests.unit.hospital import Reply, Seen
 from tests.unit.inputs import Ran, Resource, cli
 from tests.unit.stub_fhir import StubFhir
 from tests.unit.stub_target import StubTarget
+from tests.unit.test_dropped_tags import DropsTags, DropsTagsAndProcedures
 
 pytestmark = pytest.mark.slow
 
@@ -140,3 +141,22 @@ def test_provenances_that_cannot_be_searched_are_named(site):
     assert ran.code == 5
     assert "LEFT: Provenances, if there are any: they cannot be searched" in ran.out
     assert site.subjects() == {"p1"}
+
+
+@pytest.mark.parametrize("target", [DropsTags, DropsTagsAndProcedures])
+def test_a_target_that_shows_less_of_where_an_endpoint_comes_from(target, tmp_path):
+    """What the state knows is erased; what nobody can assign is named as left."""
+    with StubFhir(*record("p1", "1"), *record("p2", "2")) as source, target() as there:
+        site = Site(tmp_path, source, there)
+        assert site.run("sync").code == 0
+        assert site.forget("p2").code == 0
+        assert site.subjects() == {"p1"}
+        assert site.run("state", "reset", "--yes").code == 0
+        ran = site.forget("p1")
+        if target is DropsTags:  # the identifier tells
+            assert ran.code == 0
+            assert site.subjects() == set()
+        else:
+            assert ran.code == 2
+            assert ran.err.count("nothing shows of which source_name it is") == 1
+            assert site.subjects() == {"p1"}

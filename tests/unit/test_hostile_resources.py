@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -240,6 +241,27 @@ def test_the_cohort_the_survey_and_an_explanation_are_made(source, tmp_path):
     told = cli("explain", source, "good", "--as-of", "2017-12-31")
     assert told.code == 4, told.err
     assert "biochemical-failure: Y" in told.out
+
+
+@pytest.mark.slow
+def test_a_cohort_is_written_in_all_formats_whatever_the_dates(tmp_path):
+    """Also where dates are not those of the record, so that the calendar may not have them."""
+    content = _sound()
+    for number, (made, when) in enumerate(product(_dates(), DATES[:9])):
+        of = f"h{number}"
+        content += _course(of)
+        text = json.dumps(made).replace(HERE, when).replace("Patient/p1", f"Patient/{of}")
+        text = text.replace('"id": "', f'"id": "{of}-').replace(f'"id": "{of}-p1"', f'"id": "{of}"')
+        content.append(json.loads(text))
+    source, out = folder(tmp_path / "in", {"a.ndjson": content}), tmp_path / "out"
+    formats = "csv,parquet,redcap,omop,stata,spss"
+    how = ("--by", "baseline_psa", "--measure-report", "--format", formats)
+    made = cli("cohort", source, out, "--as-of", "2017-12-31", *how)
+    assert made.code == 0, made.err
+    assert "whose date is outside the years 1 to 9999" in made.err
+    days = (out / "omop" / "observation.csv").read_text().count("1970-")
+    assert days
+    assert cli("review", source, tmp_path / "review", "--as-of", "2017-12-31").code == 0
 
 
 @pytest.mark.parametrize(

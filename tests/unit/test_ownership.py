@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from fhircryo.errors import UsageError
+from fhircryo.errors import LockedError, UsageError
 from fhircryo.publish.target_lock import target_lock
 from fhircryo.record.patient_list import read_patient_list
 from fhircryo.research.pseudonyms import Pseudonyms, read_key, write_key
 from fhircryo.runs.run_config import RunConfig
 from fhircryo.runs.sync.state_file import open_state, state_path, status_path
+from fhircryo.runs.sync.status_file import read_status
 from fhircryo.settings import load_settings, settings_in_force
 from fhircryo.storage import ownership
 from fhircryo.storage.private_files import read_secret
@@ -255,6 +256,42 @@ def test_the_holder_of_a_lock_is_not_written_through_a_link(tmp_path):
     assert victim.read_text() == "precious"
 
 
+@pytest.mark.parametrize("plant", [Path.mkdir, os.mkfifo], ids=["folder", "pipe"])
+def test_what_names_the_holder_of_a_lock_stops_no_run(plant, tmp_path):
+    with target_lock(TARGET, tmp_path):
+        (holder,) = tmp_path.glob("*.holder")
+        holder.unlink()
+        plant(holder)
+        with pytest.raises(LockedError, match="another run"), target_lock(TARGET, tmp_path):
+            pass
+    with target_lock(TARGET, tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("plant", ["pipe", "link"])
+def test_status_is_read_from_a_file_only(plant, tmp_path):
+    """Whoever waits for a pipe waits for ever."""
+    status = tmp_path / "status.json"
+    if plant == "pipe":
+        os.mkfifo(status)
+    else:
+        (tmp_path / "other").write_text('{"exit_code": 0}')
+        status.symlink_to(tmp_path / "other")
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_status(status)
+
+
+def test_a_link_to_nowhere_in_the_place_of_the_state_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("FHIRCRYO_SYNC__SOURCE", TARGET)
+    monkeypatch.setenv("FHIRCRYO_STATE_FOLDER", str(tmp_path))
+    config = RunConfig.of(load_settings(), AS_OF)
+    state_path(config, TARGET, TARGET).symlink_to(tmp_path / "nowhere")
+    for command in ("show", "check"):
+        ran = cli("state", command)
+        assert ran.code == 2
+        assert "it is a symbolic link" in ran.err
+
+
 def test_status_is_not_read_from_a_folder_that_others_can_write(tmp_path, monkeypatch):
     monkeypatch.setenv("FHIRCRYO_STATE_FOLDER", str(tmp_path / "state"))
     monkeypatch.setenv("FHIRCRYO_SYNC__SOURCE", TARGET)
@@ -389,3 +426,47 @@ def test_systemd_may_pass_the_folder_of_a_dynamic_user(tmp_path, monkeypatch):
         ownership.check_own_folder(tmp_path / "fhircryo", "state folder")
     monkeypatch.setattr(os, "geteuid", lambda: NOBODY)  # as the service
     ownership.check_own_folder(tmp_path / "fhircryo", "state folder")
+
+
+def test_folders_on_the_way_are_private_whatever_the_umask(tmp_path):
+    before = os.umask(0)
+    try:
+        with target_lock(TARGET, tmp_path / "a" / "b" / "state"):
+            pass
+    finally:
+        os.umask(before)
+    for made in ("a", "a/b", "a/b/state"):
+        assert (tmp_path / made).stat().st_mode & 0o777 == 0o700
+
+
+@AS_ROOT
+def test_root_makes_no_folder_where_another_user_could_lead_it(tmp_path, give):
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (theirs / "link").symlink_to(tmp_path / "elsewhere")
+    give(theirs)
+    for place in (theirs, theirs / "link"):
+        with pytest.raises(UsageError, match="not safe"), target_lock(TARGET, place / "state"):
+            pass
+        assert not (place / "state").exists()
+
+
+@AS_ROOT
+def test_root_reports_nothing_for_the_runs_of_another_user(tmp_path, monkeypatch, give):
+    """Else the service could not read its own status any more, nor the time of its last success."""
+    folder, metrics = tmp_path / "state", tmp_path / "metrics.prom"
+    monkeypatch.setenv("FHIRCRYO_SYNC__SOURCE", "http://127.0.0.1:9/fhir")
+    monkeypatch.setenv("FHIRCRYO_SYNC__METRICS_FILE", str(metrics))
+    monkeypatch.setenv("FHIRCRYO_STATE_FOLDER", str(folder))
+    monkeypatch.setenv("FHIRCRYO_TARGET__RETRY_BUDGET", "0")
+    assert cli("sync").code == 5
+    (status,) = folder.glob("*.status.json")
+    content = status.read_bytes()
+    metrics.unlink()
+    for path in (folder, *folder.iterdir()):
+        give(path)
+    assert cli("sync").code == 2
+    assert status.read_bytes() == content
+    assert status.stat().st_uid == NOBODY
+    assert not metrics.exists()

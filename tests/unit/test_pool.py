@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -322,6 +323,12 @@ def field(table: str, column_name: str, /, **values: Any) -> Callable[[Path], No
     return lambda west: changed(west / "datapackage.json", change)
 
 
+def pipe(file: Path) -> None:
+    """Put a pipe that nobody writes to in the place of a file."""
+    file.unlink()
+    os.mkfifo(file)
+
+
 def twice(west: Path) -> None:
     lines = (west / "patients.csv").read_text().splitlines()
     (west / "patients.csv").write_text("\n".join([*lines, lines[-1]]) + "\n")
@@ -335,6 +342,9 @@ def twice(west: Path) -> None:
         (lambda west: (west / "manifest.json").write_text("[]"), "not a folder that"),
         (edit("manifest.json", tables="identified"), "identified tables are not pooled"),
         (edit("manifest.json", tables="other"), "damaged"),
+        (edit("manifest.json", mappings={"overlays": float("inf")}), "damaged"),
+        (lambda west: pipe(west / "manifest.json"), "it is not a regular file"),
+        (lambda west: pipe(west / "psa.csv"), "psa.csv is not a regular file"),
         (edit("manifest.json", as_of="x"), "damaged"),
         (edit("manifest.json", sites=[]), "already pooled"),
         (edit("manifest.json", fhircryo="0.0.9"), "written by fhircryo 0.0.9"),
@@ -457,6 +467,25 @@ def test_a_copy_is_not_a_second_hospital(copied):
     ran = cli("pool", copied / "east", copied / "north", copied / "out")
     assert ran.code == 2
     assert "is it a copy?" in ran.err
+
+
+def test_a_site_that_shows_numbers_without_end_is_damaged(copied):
+    changed(copied / "shown" / "flow.json", lambda content: content.update(cohort=float("inf")))
+    ran = cli("pool", copied / "east", copied / "shown", copied / "out")
+    assert ran.code == 2, ran.err
+    assert "damaged" in ran.err
+
+
+def test_a_manifest_names_no_file_to_open(copied, monkeypatch):
+    """The protocol of a site's manifest is a shipped one, and no path within what it sent."""
+    monkeypatch.chdir(copied)
+    (copied / "west" / "own.yaml").write_text("secret: of this machine\n")
+    for site in ("east", "west"):
+        protocol(id="west/own.yaml")(copied / site)
+    ran = cli("pool", copied / "east", copied / "west", copied / "out")
+    assert ran.code == 2
+    assert "is none of the shipped ones" in ran.err
+    assert "secret" not in ran.err
 
 
 def test_folders_that_are_named_wrongly(copied):

@@ -47,16 +47,22 @@ class LeftOut:
 
     ``persons``: the patients without a year of birth. ``without_day``: the events, deaths and
     adverse events whose day after the index procedure is not known, by the words for them.
+    ``beyond``: by the cohort's table, the rows whose dates the calendar does not have.
     """
 
     persons: int = 0
     without_day: Mapping[str, int] = field(default_factory=dict)
+    beyond: Mapping[str, int] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
         """A line for each number that is not 0."""
         found = {"patients without a year of birth": self.persons} | {
             f"{what.replace('_', ' ')} whose day after index is not known": number
             for what, number in sorted(self.without_day.items())
+        }
+        found |= {
+            f"{what.replace('_', ' ')} whose date is outside the years 1 to 9999": number
+            for what, number in sorted(self.beyond.items())
         }
         return [f"{number} {words}" for words, number in found.items() if number]
 
@@ -93,7 +99,7 @@ def write_omop(
     writer.write_rows(PERSON, person_rows(persons.values()))
     writer.write_rows(CONCEPT, concept_rows(concepts, ids))
     writer.write_rows(VOCABULARY, [vocabulary_row(config.settings.base)])
-    left = LeftOut(_count(tables[PATIENTS]) - len(persons), rows.without_day)
+    left = LeftOut(_count(tables[PATIENTS]) - len(persons), rows.without_day, writer.beyond)
     identified = "index_date" in tables[PATIENTS].columns.names()
     (folder / PAGE).write_text(_page(left, identified=identified), encoding="utf-8")
     return left
@@ -112,6 +118,7 @@ class _Writer:
     persons: Mapping[str, Person]
     parquet: bool
     csv: bool
+    beyond: dict[str, int] = field(default_factory=dict)
 
     def write(
         self,
@@ -142,12 +149,24 @@ class _Writer:
     def _rows(self, makers: Sequence[tuple[str, Maker]], before: Sequence[Row]) -> Iterator[Row]:
         yield from before
         for name, make in makers:
-            for part in self.tables[name].parts():
-                for batch in part.to_batches(_ROWS_AT_A_TIME):
-                    for row in batch.to_pylist():
-                        person = self.persons.get(row[PATIENT])
-                        if person is not None:
-                            yield from make(person, row)
+            beyond = 0
+            for row in self._rows_of(name):
+                person = self.persons.get(row[PATIENT])
+                if person is None:
+                    continue
+                # Day 0 can be another day than that of the record, so that a date has no place.
+                days = person.contact if row["days"] is None else row["days"]
+                if person.reaches(days):
+                    yield from make(person, row)
+                else:
+                    beyond += 1
+            # Several makers take the rows of one table, and pass over the same ones.
+            self.beyond[name] = beyond
+
+    def _rows_of(self, name: str) -> Iterator[Row]:
+        for part in self.tables[name].parts():
+            for batch in part.to_batches(_ROWS_AT_A_TIME):
+                yield from batch.to_pylist()
 
 
 def _tables(columns: Table, rows: Iterable[Row], key: str) -> Iterator[pa.Table]:

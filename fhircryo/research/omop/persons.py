@@ -37,8 +37,15 @@ class Person:
     first: int = 0
     last: int = 0
 
+    def reaches(self, days: int) -> bool:
+        """Whether the calendar, of the years 1 to 9999, has the day this many days after day 0."""
+        return date.min.toordinal() <= self.day_0.toordinal() + days <= date.max.toordinal()
+
     def on(self, days: int) -> date:
-        """The date of a row this many days after day 0; the observation period then holds it."""
+        """The date of a row this many days after day 0; the observation period then holds it.
+
+        The calendar has this day.
+        """
         self.first, self.last = min(self.first, days), max(self.last, days)
         return self.day_0 + timedelta(days=days)
 
@@ -70,7 +77,9 @@ def _person(number: int, row: Row) -> Person:
     day_0 = _day(row.get(INDEX_DATE)) or DAY_0
     born = row.get(BIRTH_YEAR) or day_0.year - row[_AGE]
     contact = row[LAST_CONTACT] or 0
-    return Person(number, row[PATIENT], born, day_0, contact, last=contact)
+    person = Person(number, row[PATIENT], born, day_0, contact)
+    person.last = contact if person.reaches(contact) else 0
+    return person
 
 
 def _day(value: Any) -> date | None:

@@ -9,6 +9,7 @@ import msgspec
 
 from fhircryo import __version__
 from fhircryo.errors import UsageError
+from fhircryo.mapping.load import protocol_files
 from fhircryo.publish.folder_target import check_target, writing_to
 from fhircryo.research.cohort_manifest import protocol_identity
 from fhircryo.research.columns import tables
@@ -74,6 +75,24 @@ def read_manifests(
     for manifest in manifests[1:]:
         _check_same_protocol(manifests[0], manifest)
     return tuple(manifests)
+
+
+def shipped_protocol(manifests: Sequence[SiteManifest]) -> str:
+    """Return the name of the sites' protocol.
+
+    What a site's manifest says is looked up among the shipped ones, and never opened as a file.
+
+    Raises:
+        UsageError: no protocol of this name is shipped.
+    """
+    name = manifests[0].protocol[0]
+    known = [file.stem for file in protocol_files()]
+    if name not in known:
+        raise UsageError(
+            f"the sites' protocol {name!r} is none of the shipped ones ({', '.join(known)}); name"
+            " its file by --protocol, and an overlay that changes it by --mappings"
+        )
+    return name
 
 
 @dataclass(frozen=True)

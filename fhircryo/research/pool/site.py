@@ -1,6 +1,5 @@
 """A hospital's cohort folder as it was written: checked, and read back."""
 
-import json
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -16,6 +15,7 @@ from fhircryo.research.rates import Rate
 from fhircryo.research.statistics.proportions import proportion
 from fhircryo.research.table import Table
 from fhircryo.research.table_files import read_table
+from fhircryo.storage.json_files import read_json
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def read_manifest(name: str, folder: Path) -> SiteManifest:
             int(content["mappings"]["overlays"]),
             (str(protocol["id"]), str(protocol["version"]), str(protocol["sha256"])),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"{folder / MANIFEST}: damaged: {error!r}") from error
 
 
@@ -136,7 +136,7 @@ def _aggregate(manifest: SiteManifest) -> Site:
         )
         cohort = flow["cohort"]
         return Site(manifest, None if cohort is None else int(cohort), rates)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"{manifest.folder / RATES}: damaged: {error!r}") from error
 
 
@@ -150,10 +150,10 @@ def _counted(successes: Any, n: Any) -> Any:
 
 def _json(folder: Path, name: str) -> Any:
     try:
-        return json.loads((folder / name).read_text(encoding="utf-8"))
+        return read_json(folder / name)
     except FileNotFoundError as error:
         raise UsageError(
             f"{folder}: not a folder that fhircryo cohort wrote: it has no {name}"
         ) from error
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise UsageError(f"{folder / name}: cannot be read: {error}") from error

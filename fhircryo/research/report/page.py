@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from fhircryo import __version__
 from fhircryo.endpoints.reason_words import WHY
+from fhircryo.research.aggregate_flow import step_of
 from fhircryo.research.analysis import Analysis
 from fhircryo.research.comparison import Comparison
 from fhircryo.research.complication_summary import NOT_RECORDED
@@ -126,5 +127,6 @@ def page(
         NOT_RECORDED=NOT_RECORDED,
         NOT_ESTIMABLE=NOT_ESTIMABLE,
         version=__version__,
+        step=step_of(config.settings.smallest_group),
     )
     return text

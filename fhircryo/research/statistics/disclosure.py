@@ -12,6 +12,9 @@ within a range that is at least as wide as the threshold, because at least that 
 some atom may or may not have the property. This is stricter than the cell suppression of the
 handbook (Hundepool et al., Statistical Disclosure Control, Wiley 2012, chapter 4), which asks for
 such a range of every suppressed cell of linked tables: here no linear program has to be solved.
+
+Which topics are linked is said by people, who may have missed a relation. Therefore groups of
+different topics, and what is left of one without another within it, are compared as well.
 """
 
 from collections.abc import Callable
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
     Group = npt.NDArray[np.bool_]
     Atoms = npt.NDArray[np.intp]
+    Numbers = npt.NDArray[np.int64]
 
 
 @dataclass
@@ -52,7 +56,7 @@ class Ledger:
         #: Groups that only make two topics related which otherwise are not, by their topic.
         self._shared: dict[str, Atoms] = {}
         self._parts: list[_Part] = []
-        self._published: list[Group] = []
+        self._counted = _Counted.of_everybody(self._everybody)
 
     def admit(self, topic: str, known: "Group", *groups: "Group") -> bool:
         """Publish these groups together if that is safe beside what is published; say whether.
@@ -78,7 +82,6 @@ class Ledger:
         topics = {topic}.union(*(part.topics for part in joined))
         self._parts = [part for part in self._parts if part not in joined]
         self._parts.append(_Part(topics, atoms))
-        self._published += told
         return True
 
     def admit_shared(self, topic: str, group: "Group") -> bool:
@@ -95,7 +98,7 @@ class Ledger:
             return True
         bases = [atoms for name, atoms in self._shared.items() if self._linked(topic, name)]
         base = self._cut(bases, [group])
-        if base is None or not self._apart([group]):
+        if base is None:
             return False
         refined = []
         for part in self._parts:
@@ -104,10 +107,11 @@ class Ledger:
                 if atoms is None:
                     return False
                 refined.append((part, atoms))
+        if not self._apart([group]):
+            return False
         for part, atoms in refined:
             part.atoms = atoms
         self._shared[topic] = base
-        self._published.append(group)
         return True
 
     def _cut(self, atoms: "list[Atoms]", groups: "list[Group]") -> "Atoms | None":
@@ -119,25 +123,88 @@ class Ledger:
         return found if int(sizes.min()) >= self._threshold else None
 
     def _apart(self, groups: "list[Group]") -> bool:
-        """Whether no group, or rest of the cohort, holds another and few patients more.
+        """Publish these groups if that is safe beside all others, of whatever topics; say whether.
 
-        Also across topics that are not linked: a reader may guess that one lies within the other.
+        No group, or rest of the cohort, may hold another and few patients more, because a reader
+        may guess that one lies within the other. That holds also for what is left of a group
+        without another that lies within it, as a reader can subtract these.
         """
+        found = self._counted.with_groups(groups)
+        if found.has_small_rest(len(self._counted.groups), self._threshold):
+            return False
+        self._counted = found
+        return True
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """Groups of patients, with the numbers of patients whom any two of them have in common.
+
+    ``groups``: the first is everybody. ``common``: by the places of two groups. ``nested``: the
+    places of two groups of which the second lies within the first.
+    """
+
+    groups: "list[Group]"
+    common: "Numbers"
+    nested: "Numbers"
+
+    @classmethod
+    def of_everybody(cls, everybody: "Group") -> "_Counted":
         import numpy as np
 
-        known = np.stack([self._everybody, *self._published, *groups]).astype(np.int64)
-        sizes, everybody = known.sum(axis=1), len(self._everybody)
-        for group in groups:
-            size, common = int(group.sum()), known @ group.astype(np.int64)
-            rests = (
-                (sizes - size)[common == size],  # it lies within them
-                (size - sizes)[common == sizes],  # they lie within it
-                (everybody - sizes - size)[common == 0],  # in nobody both
-                common[common == sizes + size - everybody],  # in everybody one of both
-            )
-            if any(is_small(int(rest), self._threshold) for some in rests for rest in some):
-                return False
-        return True
+        size = np.array([[len(everybody)]])
+        return cls([everybody], size, np.empty((0, 2), dtype=np.intp))
+
+    def with_groups(self, more: "list[Group]") -> "_Counted":
+        """These groups and others, each once."""
+        import numpy as np
+
+        known = {group.tobytes() for group in self.groups}
+        new = {group.tobytes(): group for group in more if group.any()}
+        groups = [*self.groups, *(group for name, group in new.items() if name not in known)]
+        before = len(self.groups)
+        # Numbers up to 2 ** 24 are exact in these floats, which are multiplied much faster.
+        members = np.stack(groups).astype(np.float32)
+        beside = np.rint(members @ members[before:].T).astype(np.int64)
+        common = np.empty((len(groups), len(groups)), dtype=np.int64)
+        common[:before, :before] = self.common
+        common[:, before:] = beside
+        common[before:, :] = beside.T
+        size = common.diagonal()
+        within = (common == size) & (size < size[:, np.newaxis])
+        within[:before, :before] = within[0] = False
+        return _Counted(groups, common, np.concatenate([self.nested, np.argwhere(within)]))
+
+    def has_small_rest(self, before: int, threshold: int) -> bool:
+        """Whether groups that come after the first ones leave few patients beside another.
+
+        ``before``: how many groups and pairs of them are known to leave none.
+        """
+        size, added = self.common.diagonal(), self.common[:, before:]
+        is_new = (self.nested >= before).any(axis=1)
+        rests = [(added, size, size[before:])]
+        for pairs, common, other in (
+            (self.nested[~is_new], added, size[before:]),
+            (self.nested[is_new], self.common, size),
+        ):
+            outer, inner = pairs.T
+            rests.append((common[outer] - common[inner], size[outer] - size[inner], other))
+        return any(
+            _few_apart(common, one[:, None], other, int(size[0]), threshold)
+            for common, one, other in rests
+        )
+
+
+def _few_apart(
+    common: "Numbers", one: "Numbers", other: "Numbers", everybody: int, threshold: int
+) -> bool:
+    """Whether one of two groups, or the rest of everybody, holds the other and few patients more.
+
+    ``common``: how many patients are in both, of groups with the sizes ``one`` and ``other``.
+    """
+    outside, alone, beside = one - common, other - common, everybody - one - other + common
+    cases = ((alone, outside), (outside, alone), (common, beside), (beside, common))
+    return any(bool(((nobody == 0) & (few > 0) & (few < threshold)).any()) for nobody, few in cases)
 
 
 class SecretLedger:

@@ -50,8 +50,13 @@ class _Erased:
     known: bool
 
     def covers(self, endpoint: PublishedEndpoint) -> bool:
-        """Whether an endpoint of this run's source and protocol is about the patient."""
-        return endpoint.patient in self.subjects or endpoint.identifier in self.identifiers
+        """Whether an endpoint is of this run's source and protocol and about the patient."""
+        ours = endpoint.ours and endpoint.patient in self.subjects
+        return ours or endpoint.identifier in self.identifiers
+
+    def may_cover(self, endpoint: PublishedEndpoint) -> bool:
+        """Whether an endpoint is about the patient, but nothing shows of which source it is."""
+        return endpoint.of_unknown_source and endpoint.patient in self.subjects
 
 
 def forget_patient(config: RunConfig, patient: str) -> ErasureResult:
@@ -83,7 +88,7 @@ def forget_patient(config: RunConfig, patient: str) -> ErasureResult:
                     erased.subjects = _matched(config, searcher, erased.ids, result)
                 can = capabilities(client)
                 opened = TargetConnection(client, searcher, can, config.origin, known, patience)
-                published = _published_of(opened, erased)
+                published = _published_of(opened, erased, result)
                 if not (erased.known or published):
                     raise _unknown(patient, target, result)
                 _delete(opened, list(published), result)
@@ -140,7 +145,7 @@ def _matched(
 
 
 def _unknown(patient: str, target: str, result: ErasureResult) -> UsageError:
-    why = "".join(f"; {problem}" for problem in result.left.values())
+    why = "".join(f"; {problem}" for problem in dict.fromkeys(result.left.values()))
     return UsageError(
         f"Patient/{patient}: nothing was erased: the state does not know this id, and no endpoint"
         f" of this source_name and protocol on {target} names it{why}; check the id and the"
@@ -148,17 +153,23 @@ def _unknown(patient: str, target: str, result: ErasureResult) -> UsageError:
     )
 
 
-def _published_of(connection: TargetConnection, erased: _Erased) -> dict[str, str]:
+def _published_of(
+    connection: TargetConnection, erased: _Erased, result: ErasureResult
+) -> dict[str, str]:
     """The references of a patient's endpoints on the target, with their identifiers.
 
-    Those that the search does not find yet are among them.
+    Those that the search does not find yet are among them. Those that may be of another source are
+    noted as left.
     """
-    return {
-        f"Observation/{endpoint.id}": identifier
-        for identifier, found in sorted(PublishedReader(connection).all().items())
-        for endpoint in found
-        if endpoint.ours and erased.covers(endpoint)
-    }
+    published = {}
+    for identifier, found in sorted(PublishedReader(connection).all().items()):
+        for endpoint in found:
+            ref = f"Observation/{endpoint.id}"
+            if erased.covers(endpoint):
+                published[ref] = identifier
+            elif erased.may_cover(endpoint):
+                result.left[ref] = "nothing shows of which source_name it is, and there may be two"
+    return published
 
 
 def _delete(connection: TargetConnection, observations: list[str], result: ErasureResult) -> None:

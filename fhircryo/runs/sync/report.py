@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fhircryo.errors import DONE, TargetError, UsageError
+from fhircryo.publish.target_lock import make_state_folder
 from fhircryo.runs.sync.metrics_file import write_metrics
 from fhircryo.runs.sync.status_file import RunReport, read_status, write_status
 
@@ -17,7 +18,13 @@ def report_run(status_file: Path, metrics_file: Path | None, report: RunReport) 
     It is that of the run, except if the status file of a successful run cannot be written: then
     the old file would be taken for the status of this run, which is an error. Metrics that cannot
     be written are a warning, and the status file says so; Prometheus notices that they are old.
+    Where the state folder is not ours, nothing is reported: it is another user's runs that report.
     """
+    try:  # a run that failed early has not made the folder
+        make_state_folder(status_file.parent)
+    except UsageError as error:
+        LOG.warning("the status file: %s", error)
+        return report.exit_code if report.exit_code != DONE else error.exit_code
     last_success = _last_success(status_file, report)
     report = _write_status(status_file, report, last_success)
     if metrics_file is not None:

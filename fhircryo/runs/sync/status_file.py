@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from fhircryo import __version__
-from fhircryo.errors import STOPPED, TargetError, UsageError
+from fhircryo.errors import STOPPED, UsageError
 from fhircryo.publish.difference import Action
 from fhircryo.runs.sync.sync_result import SyncResult
 from fhircryo.storage.atomic import PRIVATE, write_whole
+from fhircryo.storage.ownership import read_file
 
 _WRITTEN = (Action.NEW, Action.CHANGED, Action.RETRACTED)
 
@@ -76,7 +77,7 @@ def _figures_of(result: SyncResult) -> dict[str, Any]:
 
 
 def write_status(path: Path, report: RunReport, last_success: str | None) -> None:
-    """Write the status file atomically, and make its folder if there is none.
+    """Write the status file atomically; its folder exists.
 
     ``last_success``: the time at which the last successful run ended.
 
@@ -84,10 +85,6 @@ def write_status(path: Path, report: RunReport, last_success: str | None) -> Non
         TargetError: the file cannot be written.
     """
     content = report.as_dict() | {"last_success": last_success}
-    try:  # a run that fails early has not made the folder
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise TargetError(f"{path}: cannot be written: {error.strerror or error}") from error
     write_whole(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode(), PRIVATE)
 
 
@@ -98,7 +95,7 @@ def read_status(path: Path) -> dict[str, Any] | None:
         UsageError: the file cannot be read, or is not a status file.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_file(path).decode())
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -22,7 +22,7 @@ def source_folder_checks(folder: Path, config: RunConfig) -> Iterator[CheckResul
         yield failed("source", "readable", str(error), "name a folder that holds NDJSON files")
         return
     yield ok("source", "readable", f"{folder}: {len(read.collected.files)} files")
-    broken = len(read.collected.facts.unreadable)
+    broken = read.collected.facts.number_unreadable
     if broken:
         yield warning(
             "source",
