@@ -15,6 +15,7 @@ import msgspec
 from requests import Response
 
 from fhircryo.errors import TargetError
+from fhircryo.fhir import refusals
 from fhircryo.fhir.client import Client, HttpError, UnreachableError, outcome_text
 from fhircryo.fhir.urls import without_query
 from fhircryo.publish.as_on_server import digest
@@ -333,17 +334,26 @@ class Delivery:
         return written
 
     def _check_id(self, request: WriteRequest, stored_as: str) -> None:
-        """Refuse a server that stores an endpoint under another id: the next run would not see it.
+        """Look what became of an endpoint whose answer names another id than the one asked for.
 
         Raises:
-            TargetError: it does.
+            TargetError: the server stored it under the other id: the next run would not see it.
+            UnreachableError: it did not, so that the answer is that of another request.
         """
-        if stored_as and request.identifier:
+        if not stored_as or not request.identifier:
+            return
+        shown = without_query(self._client.base)
+        try:
+            self._client.request("GET", f"{self._client.base}/{request.kind}/{request.known_id}")
+        except HttpError as error:
+            if not refusals.gone(error):
+                raise
             raise TargetError(
-                f"{without_query(self._client.base)}: {request.url} was stored as"
-                f" {request.kind}/{stored_as}: the server does not keep the ids that it lets"
-                " clients choose, so that nothing more is written to it; delete this resource"
-            )
+                f"{shown}: {request.url} was stored as {request.kind}/{stored_as}: the server does"
+                " not keep the ids that it lets clients choose, so that nothing more is written to"
+                " it; delete this resource"
+            ) from None
+        raise UnreachableError(f"{shown}: the answers to the requests are in another order")
 
     def _send_provenance(
         self, patient: PatientRequests, refs: list[str], identifiers: list[str]

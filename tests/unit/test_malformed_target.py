@@ -110,11 +110,12 @@ def with_element(kind: str, element: str, value: Any) -> Callable[[Seen, Reply],
 @pytest.mark.parametrize(("kind", "element", "value"), MALFORMED)
 def test_a_malformed_device_or_provenance_stops_nobody(kind, element, value, habits, start):
     site = start(habits(), lambda *_: None)
+    site.has("p1")
     site.write()
     site.target._change = with_element(kind, element, value)
     (ids,) = site.state.glob("target-*.ids.sqlite")
     ids.unlink()  # so that Device and Provenances are looked for
-    site.has("p1", "p2", "p3", risen=("p1",))
+    site.has("p1", risen=("p1",))
     done = site.write(index_patience=0.0)
     assert done.pushed is not None
     assert done.pushed.rejected == {}
@@ -146,7 +147,8 @@ def test_an_entry_without_a_resource_stops_nobody(entry, habits, start):
             content.pop("total", None)
 
     site = start(habits(), change)
+    site.has("p1")
     assert site.write().pushed.rejected == {}
-    site.has("p1", "p2", "p3", risen=("p2",))
+    site.has("p1", risen=("p1",))
     assert site.write().pushed.rejected == {}
-    site.check()
+    site.check(("p1",))

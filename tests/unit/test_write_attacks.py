@@ -13,8 +13,11 @@ from fhircryo.errors import TargetError
 from fhircryo.publish.target_server import PushResult
 from tests.unit.hospital import Reply, Seen
 from tests.unit.stub_target import StubTarget, Target
-from tests.unit.test_target_kinds import KINDS, PEOPLE, Site, an_endpoint, to_the_base
+from tests.unit.test_target_kinds import KINDS, Site, an_endpoint, to_the_base
 from tests.unit.waiting import only_waiting_takes_time
+
+#: One who stays as he is, and one whose endpoints change.
+PEOPLE = ("p1", "p2")
 
 Habit = Callable[[Seen, Callable[[Seen], Reply]], Reply]
 
@@ -36,7 +39,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Site]]:
         def started(habits: Target, habit: Habit | None = None) -> Site:
             target = stack.enter_context(Odd(habits))
             target.habit = habit
-            return Site(target, tmp_path)
+            one = Site(target, tmp_path)
+            one.has(*PEOPLE)
+            return one
 
         yield started
 
@@ -59,7 +64,7 @@ def nothing_lost(one: Site, **how: Any) -> PushResult:
     if pushed.rejected:
         one.target.habit = None
         one.write()
-    one.check()
+    one.check(PEOPLE)
     one.quiet()
     return pushed
 
@@ -253,7 +258,7 @@ def test_provenances_that_are_refused_after_the_first_patient(kind, transaction,
     one.target.habit = None
     one.target.habits.refuses.clear()
     one.write()
-    one.check()
+    one.check(PEOPLE)
     one.quiet()
 
 
@@ -270,7 +275,7 @@ def test_an_index_that_lags_for_the_whole_run(kind, start):
     one.target.settle()
     one.target.habits.lag_requests = 0
     one.write()
-    one.check()
+    one.check(PEOPLE)
     one.quiet()
 
 
@@ -288,18 +293,37 @@ class NewIds(Odd):
 def test_a_server_that_gives_another_id_than_the_one_that_was_put(transaction, tmp_path):
     with only_waiting_takes_time(), NewIds(KINDS["own ids"](transaction=transaction)) as target:
         one = Site(target, tmp_path)
+        one.has(*PEOPLE)
         for _ in range(2):
             attempt(one)
             assert target.doubles() == []
-        one.check()
+        one.check(PEOPLE)
+
+
+class NewIdsOfObservations(NewIds):
+    """The Device keeps its id."""
+
+    def _update(self, name: str, resource: Any, match: str | None) -> tuple[int, str]:
+        if name.startswith("Device/"):
+            return Odd._update(self, name, resource, match)
+        return super()._update(name, resource, match)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("transaction", ["whole", "refused"])
+def test_a_server_that_gives_endpoints_another_id_is_refused(transaction, tmp_path):
+    target = NewIdsOfObservations(KINDS["own ids"](transaction=transaction))
+    with only_waiting_takes_time(), target:
+        one = Site(target, tmp_path)
+        for _ in range(2):
+            pushed, error = attempt(one, bundle_size=1)
+            assert pushed is None
+            assert "was stored as Observation/s" in error
+            assert all(len(those) == 1 for those in one.endpoints.values())
 
 
 class UpperCase(Odd):
-    """A server that writes ids in its own way."""
-
-    def _keep(self, name: str, resource: Any) -> None:
-        kind, _, own = name.partition("/")
-        super()._keep(name if kind != "Observation" else f"{kind}/{own}", resource)
+    """A server that gives out ids in its own way."""
 
     def _as_given(self, stored: Any) -> Any:
         given = super()._as_given(stored)
