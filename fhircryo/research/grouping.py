@@ -150,8 +150,10 @@ def _of_file(patients: "pd.DataFrame", file: Path, column: str) -> Grouping:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             rows = csv.DictReader(lines)
             for name in (PATIENT, column):
-                if name not in (rows.fieldnames or ()):
-                    raise UsageError(f"{file}: no column {name}; its first line names the columns")
+                number = list(rows.fieldnames or ()).count(name)
+                if number != 1:
+                    problem = f"no column {name}" if not number else f"{number} columns {name}"
+                    raise UsageError(f"{file}: {problem}; its first line names the columns")
             groups: dict[str, str] = {}
             for row in rows:
                 value = (row[column] or "").strip()

@@ -127,6 +127,7 @@ def test_too_many_groups_are_refused():
     [
         ("name,arm\np0,a\n", "no column patient"),
         ("patient,group\np0,a\n", "no column arm"),
+        ("patient,arm,arm\np0,a,b\n", "2 columns arm"),
         ("patient,arm\np0,a\np0,b\n", "p0 is in two groups"),
         ("patient,arm\nnobody,a\n", "none of its patients is in the cohort"),
         ("", "no column patient"),

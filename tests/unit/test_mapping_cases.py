@@ -133,6 +133,9 @@ def test_a_folder_is_the_source_of_a_case(folder):
     [
         ({"psa": ["2016-04-10"]}, r"cases.yaml:4: lab: psa: .* a word is missing"),
         ({"psa": ["2016-04-10 1 ng/mL code={lba}"]}, r"'{lba}': no such name of a code"),
+        ({"as_of": 2017}, r"cases.yaml:\d+: cases.0.as_of: "),
+        ({"as_of": "2017-02-30"}, r"cases.yaml:\d+: cases.0.as_of: .* is not a date"),
+        ({"as_of": ["2017"]}, r"cases.yaml:\d+: cases.0.as_of: "),
         ({"psas": []}, r"cases.yaml:\d+: cases.0.psas: unknown key; did you mean psa"),
         ({"expect": {"psa-nadr": "1"}}, "psa-nadr: no such endpoint; did you mean psa-nadir"),
         ({"expect": {"psa-nadir": "absent unknown few"}}, "no such reason"),

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, StrictBool, model_validator
+from pydantic import AfterValidator, BeforeValidator, StrictBool, model_validator
 
 from fhircryo.calendar import read_day
 from fhircryo.mapping.yamlfile import StrictModel
@@ -62,7 +62,7 @@ class Case(StrictModel):
     id: str
     say: str
     d0: str = D0
-    as_of: Annotated[str, BeforeValidator(_day)] = AS_OF
+    as_of: Annotated[str, AfterValidator(_day)] = AS_OF
     index: Lines | None = None
     psa: Lines = ()
     conditions: Lines = ()
