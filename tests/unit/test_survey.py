@@ -26,7 +26,9 @@ from fhircryo.setup.survey.survey_json import CodeRow, Survey
 from fhircryo.setup.survey.survey_text import survey_lines
 from fhircryo.sources.resource_types import SURVEYED_TYPES
 from fhircryo.storage.shipped_files import shipped
+from tests.unit.hospital import Reply
 from tests.unit.inputs import HTEST, cli, condition, folder, patient, procedure, psa
+from tests.unit.stub_fhir import StubFhir
 
 LOCAL = "https://h.example/local"
 SUGGESTER = Suggester(load_mappings())
@@ -363,6 +365,34 @@ def test_what_cannot_be_read_is_counted_and_ends_with_4(tmp_path):
     assert "  UNREADABLE: Observation.ndjson: 2 lines or resources\n" in done.out
     assert "  UNREADABLE: b.ndjson.gz: the gzip file is damaged" in done.out
     assert "c.ndjson" not in done.out
+
+
+class RefusesSearches(StubFhir):
+    """Has a CapabilityStatement, and answers no search but those of some types."""
+
+    def __init__(self, status: int, *answered: str) -> None:
+        super().__init__(psa("a", "2016-03-01", 1))
+        self.status, self.answered = status, answered
+
+    def _search(self, kind: str, query: dict[str, str]) -> Reply:
+        if kind in self.answered:
+            return super()._search(kind, query)
+        return Reply(self.status, {"resourceType": "OperationOutcome"})
+
+
+@pytest.mark.parametrize("status", [403, 503])
+def test_a_server_that_refuses_every_search_is_not_surveyed(status, tmp_path, monkeypatch):
+    monkeypatch.setenv("FHIRCRYO_SOURCE__RETRY_BUDGET", "0")
+    with RefusesSearches(status) as server:
+        done = cli("mappings", "survey", server.base, "--out", tmp_path / "survey.json")
+    assert done.code == 3
+    assert "every search was refused" in done.err
+    assert str(status) in done.err
+    assert not (tmp_path / "survey.json").exists()
+    with RefusesSearches(status, "Observation") as server:
+        done = cli("mappings", "survey", server.base)
+    assert done.code == 0
+    assert "refused: Patient" in done.out or "refused: Procedure" in done.out
 
 
 def test_medications_of_r5_are_counted_as_those_of_r4(tmp_path):

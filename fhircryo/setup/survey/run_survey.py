@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from fhircryo.errors import UnreadableResource
+from fhircryo.errors import SourceError, UnreadableResource
 from fhircryo.extract.context import Context
 from fhircryo.fhir.capability import capabilities
 from fhircryo.fhir.client import Client, HttpError
@@ -144,7 +144,8 @@ class _Sampler:
         """Make every search once, and return what each returned.
 
         Raises:
-            SourceError: the server cannot be reached, or is not a FHIR server.
+            SourceError: the server cannot be reached, is not a FHIR server, or refuses every
+                search.
         """
         try:
             known = capabilities(self._client)
@@ -157,6 +158,12 @@ class _Sampler:
                 rows.append(self._search(kind, params))
                 if self._progress is not None:
                     self._progress(number, len(searches))
+            if all(row.refused for row in rows):
+                raise SourceError(
+                    f"{self._client.base}: every search was refused, so that there is nothing to"
+                    f" survey; the last one: {rows[-1].asked}: {rows[-1].refused};"
+                    " `fhircryo doctor` says more"
+                )
             return rows
         finally:
             self._searcher.close()
