@@ -52,7 +52,8 @@ class PatientChanges:
     ``output``: the patient's resources as computed, in the form of the target; None for a patient
     who was not computed. ``outdated``: the identifiers of endpoints on the target that were not
     computed any more. ``altered``: the ids of endpoints that are as computed, but that the target
-    keeps otherwise than they were written. ``problem``: why nothing of the patient can be written,
+    keeps otherwise than they were written; ``misstated``: which of them say another value there, in
+    words. ``problem``: why nothing of the patient can be written,
     if so. ``lacking``: unchanged endpoints whose Provenance is missing on the target;
     ``provenance``: the id of the Provenance that was not written, where the target holds changed or
     lacking endpoints of it.
@@ -64,6 +65,7 @@ class PatientChanges:
     changes: list[Change] = field(default_factory=list)
     unchanged: int = 0
     altered: list[str] = field(default_factory=list)
+    misstated: list[str] = field(default_factory=list)
     problem: str = ""
     lacking: list[PublishedEndpoint] = field(default_factory=list)
     provenance: str = ""
@@ -109,7 +111,9 @@ def changes_of(
         change, altered = _compared(observation, before, base, sent)
         if change is None:
             found.unchanged += 1
-            found.altered += [altered] if altered else []
+            if before is not None and altered:
+                found.altered.append(altered)
+                found.misstated += _misstated(observation, before)
         else:
             found.changes.append(change)
     for identifier in found.outdated:
@@ -186,6 +190,14 @@ def _is_kept_so(published: PublishedEndpoint, says: bytes, sent: SentContent | N
         return False
     written = bool(sent.version) and published.version == sent.version
     return written or published.digest == sent.stood
+
+
+def _misstated(observation: OutObservation, published: PublishedEndpoint) -> list[str]:
+    """Say that the target keeps another value than was written; nothing if it is the same."""
+    answer = answer_of(plain(observation))
+    if published.answer == answer:
+        return []
+    return [f"Observation/{published.id} says {published.answer!r} there, not {answer!r}"]
 
 
 def _states_profile(observation: OutObservation, published: PublishedEndpoint) -> bool:

@@ -27,7 +27,7 @@ from fhircryo.publish.target_connection import TargetConnection
 from fhircryo.publish.target_kind import Creation, honoured_creation
 from fhircryo.publish.target_lock import target_lock
 from fhircryo.publish.target_trial import TargetTrial
-from fhircryo.publish.target_warnings import target_warnings
+from fhircryo.publish.target_warnings import misstated_words, target_warnings
 from fhircryo.settings import ServerSettings, Settings, WriteSettings
 
 LOG = logging.getLogger("fhircryo.target")
@@ -66,11 +66,14 @@ class PushResult:
 
     @property
     def rejected(self) -> dict[str, str]:
-        """Patients that were not written, or in a dry run would not be, and why."""
+        """Patients that were not written, or in a dry run would not be, and why.
+
+        Those of whom the target keeps another value than was written are among them.
+        """
         problems = {
-            patient.patient: patient.problem
+            patient.patient: why
             for patient in self.difference.patients
-            if patient.problem
+            if (why := patient.problem or misstated_words(patient.misstated))
         }
         return problems | self.written.rejected
 

@@ -1,6 +1,6 @@
 """What a person has to look at on a target, in words: a run can neither change nor explain it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from fhircryo.publish.difference import Difference
 from fhircryo.publish.renamed_source import renamed_words
@@ -23,3 +23,14 @@ def target_warnings(difference: Difference) -> Iterator[str]:
             " are written; they are not written again as long as nothing new is computed; compare"
             " one with what fhircryo computes, and have that corrected"
         )
+
+
+def misstated_words(misstated: Sequence[str]) -> str:
+    """Why a patient is not written as computed: values that the target changes; empty if none."""
+    if not misstated:
+        return ""
+    more = f", and {len(misstated) - 1} others likewise" if len(misstated) > 1 else ""
+    return (
+        f"{misstated[0]}{more}: the server, or another program, changes the value whenever it is"
+        " written; have that corrected, because whoever reads it there reads a wrong endpoint"
+    )

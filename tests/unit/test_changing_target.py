@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from fhircryo.cli.published_text import exit_code
+from fhircryo.cli.real_run import InputRead
+from fhircryo.errors import REJECTED
 from tests.unit.inputs import Resource
 from tests.unit.stub_target import StubTarget, Target
 from tests.unit.test_target_kinds import KINDS, Site, counts
@@ -29,6 +32,9 @@ class Changing(StubTarget):
         self._change = change
         self._later = later
         super().__init__(habits)
+
+    def stops_changing(self) -> None:
+        self._change = lambda _: None
 
     def _keep(self, name: str, resource: Resource) -> None:
         super()._keep(name, resource)
@@ -128,6 +134,7 @@ def sets_another_text(one: Resource) -> None:
 
 
 def drops_components(one: Resource) -> None:
+    """Whether a time is that of an event stands in one of them."""
     one.pop("component", None)
 
 
@@ -136,7 +143,7 @@ def adds_a_time(one: Resource) -> None:
         one["effectiveDateTime"] += "T00:00:00Z"
 
 
-CHANGES = [adds_a_translation, sets_another_text, drops_components, adds_a_time]
+CHANGES = [adds_a_translation, sets_another_text, adds_a_time]
 
 
 @pytest.mark.parametrize("later", [False, True])
@@ -167,3 +174,38 @@ def test_what_somebody_else_changed_is_written_again(kind, start):
     one.target.put({**endpoint, "method": {"text": "by hand"}})
     assert counts(one.write()) == {"changed": 1}
     one.quiet()
+
+
+def rounds_numbers(one: Resource) -> None:
+    quantity = one.get("valueQuantity")
+    if quantity:
+        quantity["value"] = round(quantity["value"])
+
+
+def says_the_contrary(one: Resource) -> None:
+    answer = one.get("valueCodeableConcept", {}).get("coding", [{}])[0]
+    if answer.get("code") in {"Y", "N"}:
+        answer["code"] = "N" if answer["code"] == "Y" else "Y"
+
+
+@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize("change", [rounds_numbers, says_the_contrary, drops_components])
+@pytest.mark.parametrize("kind", ["own ids", "neither"])
+def test_a_value_that_a_target_changes_is_a_failure_of_each_run(kind, change, later, start):
+    """It is not written for ever, but who reads it there reads a wrong endpoint."""
+    one = start(KINDS[kind](), change, later=later)
+    one.write()
+    for _ in range(2 if later else 0):
+        one.write()
+    for dry_run in (True, False):
+        before = dict(one.target.carried_out)
+        done = one.write(dry_run=dry_run).pushed
+        assert done is not None
+        assert dict(one.target.carried_out) == before
+        assert done.rejected.keys() == {"p1"}
+        assert exit_code(done, InputRead(0, accepted=False)) == REJECTED
+        assert "says" in done.rejected["p1"]
+        assert "changes the value whenever it is written" in done.rejected["p1"]
+    one.target.stops_changing()
+    one.write()
+    assert one.target.doubles() == []
