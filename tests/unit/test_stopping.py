@@ -50,6 +50,17 @@ def content(folder: Path) -> dict[str, bytes]:
 # ------------------------------------------------------------------ random moments
 
 
+@pytest.fixture(autouse=True)
+def _as_in_a_terminal() -> Iterator[None]:
+    """Signals that these tests inherited as ignored, as from nohup, are not ignored by commands."""
+    ignored = [one for one in SIGNALS if signal.getsignal(one) is signal.SIG_IGN]
+    for one in ignored:
+        signal.signal(one, signal.SIG_DFL)
+    yield
+    for one in ignored:
+        signal.signal(one, signal.SIG_IGN)
+
+
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cohort that several processes share."""
