@@ -220,15 +220,11 @@ class Client:
                 " (setting origins allows it)"
             )
 
-    def _may_wait(self, wait: float, until: _Until) -> bool:
-        if until.own and time.monotonic() + wait > until.deadline:
-            return False
-        return self.connection.outage.allows(wait, self.connection.budget, until.deadline)
-
     def _wait(self, attempt: int, until: _Until, retry_after: float | None) -> bool:
         """Wait before the next attempt; False, without waiting, if the budget would be exceeded."""
         wait = backoff(attempt) if retry_after is None else retry_after
-        if not self._may_wait(wait, until):
+        budget, outage = self.connection.budget, self.connection.outage
+        if not outage.allows(wait, budget, until.deadline, own=until.own):
             return False
         LOG.info("waiting %.1f s before the next attempt", wait)
         time.sleep(wait)

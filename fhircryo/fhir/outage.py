@@ -28,13 +28,16 @@ class Outage:
                 self._share /= 2
             self._since, self._given_up = None, False
 
-    def allows(self, wait: float, budget: float, deadline: float) -> bool:
+    def allows(self, wait: float, budget: float, deadline: float, *, own: bool = False) -> bool:
         """Whether a request that failed may be tried again after a wait.
 
         ``wait``, ``budget``: in seconds. ``deadline``: until when this request may be tried, by the
-        monotonic clock.
+        monotonic clock. ``own``: by a budget of its own: that the request is given up then, says
+        nothing of the others.
         """
         now = time.monotonic()
+        if own and now + wait > deadline:
+            return False
         with self._guard:
             if self._since is None:
                 self._since = now

@@ -53,10 +53,9 @@ class PatientChanges:
     who was not computed. ``outdated``: the identifiers of endpoints on the target that were not
     computed any more. ``altered``: the ids of endpoints that are as computed, but that the target
     keeps otherwise than they were written; ``misstated``: which of them say another value there, in
-    words. ``problem``: why nothing of the patient can be written,
-    if so. ``lacking``: unchanged endpoints whose Provenance is missing on the target;
-    ``provenance``: the id of the Provenance that was not written, where the target holds changed or
-    lacking endpoints of it.
+    words. ``problem``: why nothing of the patient can be written, if so. ``lacking``: unchanged
+    endpoints whose Provenance is missing on the target; ``provenance``: the id of the Provenance
+    that was not written, where the target holds changed or lacking endpoints of it.
     """
 
     patient: str
@@ -108,14 +107,7 @@ def changes_of(
         return found
     for observation in output.observations if output is not None else ():
         before = next(iter(published.get(identifier_of(observation), ())), None)
-        change, altered = _compared(observation, before, base, sent)
-        if change is None:
-            found.unchanged += 1
-            if before is not None and altered:
-                found.altered.append(altered)
-                found.misstated += _misstated(observation, before)
-        else:
-            found.changes.append(change)
+        _compare(found, observation, before, base, sent)
     for identifier in found.outdated:
         found.changes += [
             Change(
@@ -145,40 +137,45 @@ def _duplicates(identifiers: Iterable[str], published: PublishedByIdentifier) ->
     return f"more than one resource has the same identifier: {names}; delete the wrong ones"
 
 
-def _compared(
+def _compare(
+    found: PatientChanges,
     observation: OutObservation,
     published: PublishedEndpoint | None,
     base: str,
     sent: Callable[[str], SentContent | None],
-) -> tuple[Change | None, str]:
-    """The change that brings the target to what was computed; None where there is none.
-
-    The id of an endpoint that the target keeps otherwise than it was written; else empty.
-    """
+) -> None:
+    """Add the change that brings the target to what was computed, or count it as unchanged."""
     content = plain(observation)
-    altered = ""
+    answer = answer_of(content)
     if published is None:
         action, status = Action.NEW, observation.status
     else:
         says = digest(content, base)
-        same = published.digest == says
-        if not same and _is_kept_so(published, says, sent(published.identifier)):
-            same, altered = True, published.id
+        altered = published.digest != says
+        same = not altered or _is_kept_so(published, says, sent(published.identifier))
         action, status = Action.CHANGED, _status(observation.status, published, same=same)
         if same and status == published.status and _states_profile(observation, published):
-            return None, altered
-    change = Change(
-        action,
-        identifier_of(observation),
-        name_of(content),
-        before=published.value if published is not None else "",
-        after=value_of({**content, "status": status}),
-        published=published,
-        status=status,
-        observation=observation,
-        answer=answer_of(content),
+            found.unchanged += 1
+            if altered:
+                found.altered.append(published.id)
+            if altered and published.answer != answer:
+                found.misstated.append(
+                    f"Observation/{published.id} says {published.answer!r} there, not {answer!r}"
+                )
+            return
+    found.changes.append(
+        Change(
+            action,
+            identifier_of(observation),
+            name_of(content),
+            before=published.value if published is not None else "",
+            after=value_of({**content, "status": status}),
+            published=published,
+            status=status,
+            observation=observation,
+            answer=answer,
+        )
     )
-    return change, ""
 
 
 def _is_kept_so(published: PublishedEndpoint, says: bytes, sent: SentContent | None) -> bool:
@@ -190,14 +187,6 @@ def _is_kept_so(published: PublishedEndpoint, says: bytes, sent: SentContent | N
         return False
     written = bool(sent.version) and published.version == sent.version
     return written or published.digest == sent.stood
-
-
-def _misstated(observation: OutObservation, published: PublishedEndpoint) -> list[str]:
-    """Say that the target keeps another value than was written; nothing if it is the same."""
-    answer = answer_of(plain(observation))
-    if published.answer == answer:
-        return []
-    return [f"Observation/{published.id} says {published.answer!r} there, not {answer!r}"]
 
 
 def _states_profile(observation: OutObservation, published: PublishedEndpoint) -> bool:

@@ -79,12 +79,16 @@ def _under_our_own_ids(
 ) -> Iterator[str]:
     """The endpoints whose Provenance is there, though its request was not answered."""
     reader = PublishedReader(connection)
-    for ref in sorted({one.name for one in unanswered.values() if one.name}):
+    endpoints: dict[str, list[str]] = {}
+    for name, one in unanswered.items():
+        if one.name:
+            endpoints.setdefault(one.name, []).append(name)
+    for ref, names in sorted(endpoints.items()):
         found = reader.read(f"Provenance/{ref}") or {}
         stated = {(one.target, one.recorded) for one in _stated_by(found, connection.base)}
-        for name, one in unanswered.items():
+        for name in names:
             target = f"Observation/{published[name][0].id}"
-            if one.name == ref and (target, moment(one.recorded)) in stated:
+            if (target, moment(unanswered[name].recorded)) in stated:
                 yield name
 
 

@@ -118,7 +118,7 @@ class ObservationMaker:
             tags.append(OutCoding(origin.source_system, origin.source_name))
         self._tags = tags
         self._metas: dict[str, OutMeta] = {}
-        derived = OutConcept([OutCoding(f"{base}/CodeSystem/category", CATEGORY_CODE)])
+        derived = OutConcept([OutCoding(origin.category_system, CATEGORY_CODE)])
         survey = OutConcept([OutCoding(CATEGORY, "survey")])
         self._category = [derived]
         self._survey_category = [derived, survey]

@@ -29,6 +29,11 @@ class Origin:
         return f"{self.base}/CodeSystem/source"
 
     @property
+    def category_system(self) -> str:
+        """The system of the category of all endpoints."""
+        return f"{self.base}/CodeSystem/category"
+
+    @property
     def use_system(self) -> str:
         """The system of the tag that names the permitted use of each endpoint."""
         return f"{self.base}/CodeSystem/tag"

@@ -82,7 +82,7 @@ def all_of_category(searcher: Searcher, origin: Origin, base: str) -> PublishedB
 
 def category_of(origin: Origin) -> str:
     """The category of all endpoints, as a search names it."""
-    return f"{origin.base}/CodeSystem/category|{CATEGORY_CODE}"
+    return f"{origin.category_system}|{CATEGORY_CODE}"
 
 
 def published_with(

@@ -5,7 +5,7 @@ count that is not published, an integer program gives the least and the greatest
 published numbers and the definitions allow.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -374,6 +374,20 @@ def _is_known(fact: str) -> Callable[[Profile], bool]:
     return lambda one: one[fact] is not None
 
 
+#: Not known, no, and yes.
+_THREE = (None, False, True)
+
+
+def _profiles(
+    columns: dict[str, str], implied: Sequence[Callable[[Profile], Any]]
+) -> list[Profile]:
+    """What patients may be, by the facts of some columns and what these imply."""
+    # Whether there was a salvage therapy is known of everybody.
+    choices = [(False, True) if fact == "salvage" else _THREE for fact in columns]
+    profiles = (dict(zip(columns, values, strict=True)) for values in product(*choices))
+    return [one for one in profiles if all(rule(one) for rule in implied)]
+
+
 def _course(reader: Reader) -> Question:
     """Endpoints after the index procedure: which imply each other."""
     columns = {
@@ -397,16 +411,13 @@ def _course(reader: Reader) -> Question:
         lambda p: p["ttf"] is not True or p["dfs"] is not False,
         lambda p: p["free"] is not False or p["dfs"] is not False,
     )
-    three = (None, False, True)
-    choices = [(False, True) if fact == "salvage" else three for fact in columns]
-    profiles = [dict(zip(columns, values, strict=True)) for values in product(*choices)]
-    profiles = [one for one in profiles if all(rule(one) for rule in implied)]
+    profiles = _profiles(columns, implied)
     published: dict[Name, Callable[[Profile], bool]] = {}
     hidden = {}
     for fact, column in columns.items():
         published["known", column.removesuffix("_event")] = _is_known(fact)
         published["yes", column] = _equals(fact, True)
-        hidden |= {f"{fact} {value}": _equals(fact, value) for value in three}
+        hidden |= {f"{fact} {value}": _equals(fact, value) for value in _THREE}
     return Question(profiles, _facts(reader, columns), published, hidden)
 
 
@@ -428,17 +439,14 @@ def _rules(reader: Reader) -> Question:
         lambda p: not differ(p) or p["tts"] is not False,
         lambda p: p["event"] is not True or p["report"] is not False,
     )
-    three = (None, False, True)
-    choices = [(False, True) if fact == "salvage" else three for fact in columns]
-    profiles = [dict(zip(columns, values, strict=True)) for values in product(*choices)]
-    profiles = [one for one in profiles if all(rule(one) for rule in implied)]
+    profiles = _profiles(columns, implied)
     published: dict[Name, Callable[[Profile], bool]] = {}
     hidden: dict[str, Callable[[Profile], bool]] = {}
     for fact, column in columns.items():
         time = column.removesuffix("_event") if fact in ("ffs", "tts") else column
         published["known", time] = _is_known(fact)
         published["yes", column] = _equals(fact, True)
-        hidden |= {f"{fact} {value}": _equals(fact, value) for value in three}
+        hidden |= {f"{fact} {value}": _equals(fact, value) for value in _THREE}
     hidden["the rules differ"] = differ
     hidden["failed though the rules agree"] = lambda p: p["ffs"] is True and not differ(p)
     hidden["salvage though the rules agree"] = lambda p: p["salvage"] and not differ(p)

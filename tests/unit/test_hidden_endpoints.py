@@ -40,14 +40,19 @@ def hide(one: Site, **habits: Any) -> None:
         setattr(one.target.habits, name, value)
 
 
-@pytest.mark.parametrize("hidden", HIDDEN)
-@pytest.mark.parametrize("kind", CHOOSING)
-def test_what_the_search_hides_is_not_doubled(kind, hidden, site):
-    one = site(KINDS[kind]())
+def forgotten(one: Site, hidden: str) -> Site:
+    """A site whose endpoints are hidden, that remembers nothing, and that has one patient more."""
     one.write()
     hide(one, **HIDDEN[hidden])
     shutil.rmtree(one.state)
     one.has(*PEOPLE, "p4")
+    return one
+
+
+@pytest.mark.parametrize("hidden", HIDDEN)
+@pytest.mark.parametrize("kind", CHOOSING)
+def test_what_the_search_hides_is_not_doubled(kind, hidden, site):
+    one = forgotten(site(KINDS[kind]()), hidden)
     before = dict(one.target.carried_out)
     asked = one.target.requests
     with pytest.raises(TargetError, match="does not find what") as caught:
@@ -61,11 +66,7 @@ def test_what_the_search_hides_is_not_doubled(kind, hidden, site):
 @pytest.mark.parametrize("hidden", ["no identifier", "only of Devices"])
 @pytest.mark.parametrize("kind", CHOOSING)
 def test_a_dry_run_says_that_the_search_hides_endpoints(kind, hidden, site):
-    one = site(KINDS[kind]())
-    one.write()
-    hide(one, **HIDDEN[hidden])
-    shutil.rmtree(one.state)
-    one.has(*PEOPLE, "p4")
+    one = forgotten(site(KINDS[kind]()), hidden)
     done = one.write(dry_run=True, index_patience=0.3).pushed
     assert done is not None
     assert "does not find what" in done.refusal

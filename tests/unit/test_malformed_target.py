@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fhircryo.publish.matching import match_patients
+from fhircryo.publish.matching import Matched, match_patients
 from tests.unit.hospital import Reply, Seen
 from tests.unit.inputs import Resource
 from tests.unit.stub_target import neither, own_ids
@@ -43,25 +43,31 @@ class Answers:
         yield self._page
 
 
+def matched(known_as: dict[str, str], *resources: Any) -> Matched:
+    """Match patients with those that a search gives."""
+    answers = Answers(*resources)
+    return match_patients(answers, SYSTEM, known_as)  # type: ignore[arg-type]  # all that is called
+
+
 @pytest.mark.parametrize("what", PATIENTS)
 def test_a_malformed_patient_is_named_and_the_others_are_matched(what):
     wrong, words = PATIENTS[what]
-    answers = Answers({"resourceType": "Patient", "id": "t1", **wrong}, GOOD)
-    found = match_patients(answers, SYSTEM, {"a": "5", "b": "2"})  # type: ignore[arg-type]
+    given = {"resourceType": "Patient", "id": "t1", **wrong}
+    found = matched({"a": "5", "b": "2"}, given, GOOD)
     assert found.ids == {"b": "t2"}
     assert words in found.problems["a"]
 
 
 @pytest.mark.parametrize("other", [None, 5, "text", [], {}])
 def test_what_is_no_resource_stops_no_matching(other):
-    found = match_patients(Answers(other, GOOD), SYSTEM, {"b": "2"})  # type: ignore[arg-type]
+    found = matched({"b": "2"}, other, GOOD)
     assert found.ids == {"b": "t2"}
 
 
 def test_a_malformed_patient_makes_a_good_one_doubtful():
     """Which of the two is the patient is for a person to say."""
     wrong = {"resourceType": "Patient", "id": "t1", "identifier": [{"system": SYSTEM, "value": 2}]}
-    found = match_patients(Answers(wrong, GOOD), SYSTEM, {"b": "2"})  # type: ignore[arg-type]
+    found = matched({"b": "2"}, wrong, GOOD)
     assert found.ids == {}
     assert "Patient/t1, Patient/t2" in found.problems["b"]
 

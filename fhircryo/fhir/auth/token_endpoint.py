@@ -153,8 +153,7 @@ class TokenEndpoint:
                     self._succeeded_before = True
                     return token
                 wait = backoff(attempt) if retry_after is None else retry_after
-                now = time.monotonic()
-                if now + wait > deadline or not outage.allows(wait, budget, deadline):
+                if not outage.allows(wait, budget, deadline, own=True):
                     raise UnavailableError(f"the token endpoint does not answer: {problem}")
                 LOG.info("requesting a token again in %.1f s", wait)
                 time.sleep(wait)

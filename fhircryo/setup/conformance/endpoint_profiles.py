@@ -10,7 +10,13 @@ from fhircryo.endpoints.catalogue import CATALOGUE, Endpoint
 from fhircryo.endpoints.result import PART_FORMS, PART_UNITS, ComponentKey, PartForm
 from fhircryo.endpoints.value_types import Detail, ValueForm, ValueType
 from fhircryo.mapping.load import Mappings
-from fhircryo.publish.observation_maker import CATEGORY, DATA_ABSENT, DERIVED_FROM, UCUM
+from fhircryo.publish.observation_maker import (
+    CATEGORY,
+    CATEGORY_CODE,
+    DATA_ABSENT,
+    DERIVED_FROM,
+    UCUM,
+)
 from fhircryo.publish.profiles import ENDPOINT, profile_key
 from fhircryo.setup.conformance.elements import (
     BY_TYPE,
@@ -136,7 +142,7 @@ def _categories(base: str) -> Iterator[Resource]:
         "It is computed from other resources",
         min=1,
         max="1",
-        patternCodeableConcept=coded(f"{base}/CodeSystem/category", "derived-endpoint"),
+        patternCodeableConcept=coded(f"{base}/CodeSystem/category", CATEGORY_CODE),
     )
     yield element(
         f"{name}:survey",
