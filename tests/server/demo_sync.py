@@ -85,11 +85,8 @@ def main() -> int:
     )
     options = parser.parse_args()
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            if options.server:
-                return _show(options.server, Path(folder))
-            with serving(0) as server:
-                return _show(server.url, Path(folder))
+        with tempfile.TemporaryDirectory() as folder, serving(0, options.server) as url:
+            return _show(url, Path(folder))
     except HapiUnavailable as error:
         print(error, file=sys.stderr)
         return 1
