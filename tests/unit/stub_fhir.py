@@ -100,12 +100,10 @@ class StubFhir(Stub):
     # --- habits
 
     def _as_given(self, stored: _Stored) -> Resource:
-        """A resource as it is given out."""
-        resource = copy.deepcopy(stored.resource or {})
-        meta = resource.setdefault("meta", {})
-        meta["versionId"] = str(stored.version)
-        meta["lastUpdated"] = _instant(stored.updated)
-        return resource
+        """A resource as it is given out; what is changed in it below ``meta`` is changed here."""
+        resource = stored.resource or {}
+        stamp = {"versionId": str(stored.version), "lastUpdated": _instant(stored.updated)}
+        return {**resource, "meta": {**resource.get("meta", {}), **stamp}}
 
     def _as_filtered(self, stored: _Stored, query: dict[str, str]) -> bool:
         """Whether a resource is of the time that a search asks for."""
@@ -246,7 +244,7 @@ class GivesNoVersions(StubFhir):
 
     def _as_given(self, stored: _Stored) -> Resource:
         profile = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-patient"
-        return {**copy.deepcopy(stored.resource or {}), "meta": {"profile": [profile]}}
+        return {**(stored.resource or {}), "meta": {"profile": [profile]}}
 
 
 class GivesNoVersionsAndIgnoresLastUpdated(GivesNoVersions, IgnoresLastUpdated):

@@ -92,7 +92,7 @@ def test_the_report_of_the_example_cohort(tmp_path, used):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(4))
 def test_messy_cohorts(seed, tmp_path, used):
     source = written(tmp_path / "in", messy(seed))
     (tmp_path / "out").mkdir()

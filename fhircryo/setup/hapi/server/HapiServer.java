@@ -31,9 +31,13 @@ import jakarta.servlet.http.HttpServletResponse;
 import java.io.IOException;
 import java.net.HttpURLConnection;
 import java.net.URI;
+import java.sql.Connection;
+import java.sql.SQLException;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import javax.sql.DataSource;
 import org.eclipse.jetty.ee10.servlet.ServletContextHandler;
 import org.eclipse.jetty.ee10.servlet.ServletHolder;
 import org.eclipse.jetty.server.Server;
@@ -99,7 +103,8 @@ public final class HapiServer {
   private final RequestValidatingInterceptor validator;
   private final DatabaseBackedPagingProvider paging;
   private final Map<Switch, String> current = Collections.synchronizedMap(new LinkedHashMap<>());
-  private volatile IBaseConformance statement;
+  /** By the values of the switches. */
+  private final Map<String, IBaseConformance> statements = new ConcurrentHashMap<>();
 
   private HapiServer(AnnotationConfigWebApplicationContext beans) {
     this.storage = beans.getBean(JpaStorageSettings.class);
@@ -136,7 +141,6 @@ public final class HapiServer {
       case HURRY_JOBS -> {} // looked at by who hurries them
     }
     current.put(which, value);
-    statement = null;
   }
 
   private void validateRequests(boolean on) {
@@ -202,7 +206,7 @@ public final class HapiServer {
     }
   }
 
-  /** HAPI's own statement, saying besides whether update creates; made anew after a switch. */
+  /** HAPI's own statement, saying besides whether update creates; made once for each setting. */
   public final class Statement extends JpaCapabilityStatementProvider {
     Statement(
         RestfulServer server,
@@ -219,13 +223,10 @@ public final class HapiServer {
     @Metadata(cacheMillis = 0)
     public IBaseConformance getServerConformance(
         HttpServletRequest request, RequestDetails details) {
-      // It takes two seconds; HAPI's own cache would outlive a switch by a minute.
-      IBaseConformance made = statement;
-      if (made == null) {
-        made = (IBaseConformance) super.getServerConformance(request, details);
-        statement = made;
-      }
-      return made;
+      // It takes a second or two; HAPI's own cache would outlive a switch by a minute.
+      return statements.computeIfAbsent(
+          current.toString(),
+          setting -> (IBaseConformance) super.getServerConformance(request, details));
     }
 
     @Override
@@ -284,6 +285,22 @@ public final class HapiServer {
     hurrier.start();
   }
 
+  /**
+   * Takes the resource out of the index of codes.
+   *
+   * <p>A search by patients and codes makes H2 look up every code for every resource of the patients
+   * in the index of both: 1.4 million times with 480 codes and the 62 patients. Without it, H2 takes
+   * the index of the resource, and the search takes 10 ms in place of 700.
+   */
+  private static void narrowIndexOfCodes(DataSource database) throws SQLException {
+    try (Connection connection = database.getConnection();
+        java.sql.Statement statement = connection.createStatement()) {
+      statement.execute("DROP INDEX IDX_SP_TOKEN_HASH_SV_V2");
+      statement.execute(
+          "CREATE INDEX IDX_SP_TOKEN_HASH_SV_V2 ON HFJ_SPIDX_TOKEN (HASH_SYS_AND_VALUE)");
+    }
+  }
+
   /** Ends with the process that started it, even where that one is killed. */
   private static void endWithStdin() {
     Thread watcher =
@@ -313,6 +330,7 @@ public final class HapiServer {
     // No full-text index: nobody searches it, and each write would pay for it.
     beans.register(TestHSearchAddInConfig.NoFT.class);
     beans.refresh();
+    narrowIndexOfCodes(beans.getBean(DataSource.class));
 
     // A reference to nothing is kept as one to this type, which gets its number when it is first
     // written: two first writers at the same time collide there, and one is answered 500.
