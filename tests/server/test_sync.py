@@ -394,7 +394,7 @@ def test_a_lost_or_damaged_state_costs_one_full_run(harm, site, tmp_path):
 
 
 def test_no_value_stands_in_the_state_and_nobody_else_reads_it(site):
-    site.put(psa("p1", "psa-4", "2016-04-01", "7.77"))
+    site.put(psa("p1", "psa-4", "2016-04-01", "7777.25"))
     site.sync()
     # What runs know of the source, and what they know of the target.
     (known_ids,) = site.state.glob("target-*.ids.sqlite")
@@ -403,7 +403,7 @@ def test_no_value_stands_in_the_state_and_nobody_else_reads_it(site):
         assert file.stat().st_mode & 0o077 == 0
         content = "".join(sqlite3.connect(file).iterdump())
         assert expected in content
-        for value in ("7.77", "ng/mL", "2016-04-01", "N-p1"):
+        for value in ("7777.25", "ng/mL", "2016-04-01", "N-p1"):
             assert value not in content
 
 
