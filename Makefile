@@ -102,9 +102,11 @@ kills: $(READY)
 	TEST_KILLS=200 $(BIN)/pytest -q tests/server/test_sync_killed.py
 	TEST_STOPS=50 $(BIN)/pytest -q tests/unit/test_stopping.py
 
-# Ten years of hospital life on ten kinds of target; the tests do one year on four.
+# Ten years of hospital life on ten kinds of target and on HAPI; the tests do one year on four and on
+# HAPI.
 years: $(READY)
 	TEST_YEARS=10 $(BIN)/pytest -q tests/unit/test_year.py
+	TEST_YEARS=10 $(BIN)/pytest -q tests/server/test_sync.py -k year
 
 # Mutated records, overlays, protocols and settings. SEED: which inputs; FUZZ_SECONDS: how long;
 # INPUT=SEED:NUMBER: only one input, for example that of a finding. Findings: build/fuzz.
